@@ -1,0 +1,1 @@
+//! Counts the log into the ledger and exposes Prometheus metrics.

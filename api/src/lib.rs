@@ -1,0 +1,1 @@
+//! Configuration and metric queries over HTTP, and the built-in page.

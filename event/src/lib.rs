@@ -1,0 +1,1 @@
+//! What one LLM request is: types, limits, native JSON and the frame form. Pure.

@@ -1,0 +1,1 @@
+//! Takes events in over HTTP and answers when they are durable.

@@ -1,0 +1,1 @@
+//! What is counted: classes, dedup, series, histograms, rollups, invariants. Pure.

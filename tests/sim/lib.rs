@@ -1,0 +1,1 @@
+//! The seeded world in which the exactly-once claim is tried.
