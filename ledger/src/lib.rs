@@ -1,1 +1,21 @@
-//! What is counted: classes, dedup, series, histograms, rollups, invariants. Pure.
+//! What is counted: classes, dedup, series, histograms, rollups, invariants and queries.
+//!
+//! Frames of one partition go into `core`, a state machine that classifies every event once, adds
+//! what counts to `state`, and asks its shell to claim, read and commit. What is shown is decided
+//! by `exposure`. Nothing here does I/O, reads a clock, draws a random number or adds up a float:
+//! the same inputs always give the same effects.
+
+pub mod account;
+pub mod classify;
+pub mod commit;
+pub mod core;
+pub mod dedup;
+pub mod exposure;
+pub mod histogram;
+pub mod invariants;
+pub mod measures;
+pub mod query;
+pub mod safeguard;
+pub mod series;
+pub mod state;
+pub mod window;

@@ -1,0 +1,222 @@
+//! The small fixed lists: HTTP methods, kinds of error, price tiers, where a token count is from.
+//!
+//! Each has a number that is written into frames and SQL rows. The numbers are part of the format:
+//! new ones are added at the end, none is ever given a new meaning.
+
+/// Makes a fixed list with its numbers and its words.
+macro_rules! list {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $code:literal $word:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum $name { $($(#[$vdoc])* $variant = $code,)+ }
+
+        impl $name {
+            /// Every value, in the order of the numbers.
+            pub const EACH: &[$name] = &[$($name::$variant,)+];
+
+            /// The number in frames and rows.
+            #[must_use]
+            pub const fn code(self) -> u8 { self as u8 }
+
+            /// The value of a number, if it has one.
+            #[must_use]
+            pub const fn from_code(code: u8) -> Option<$name> {
+                match code { $($code => Some($name::$variant),)+ _ => None }
+            }
+
+            /// The word that users see.
+            #[must_use]
+            pub const fn word(self) -> &'static str {
+                match self { $($name::$variant => $word,)+ }
+            }
+
+            /// The value of a word, exactly as `word` writes it.
+            #[must_use]
+            pub fn from_word(word: &str) -> Option<$name> {
+                match word { $($word => Some($name::$variant),)+ _ => None }
+            }
+        }
+    };
+}
+
+list! {
+    /// An HTTP method; whatever is not on the list is `other`.
+    Method {
+        /// GET
+        Get = 1 "GET",
+        /// POST
+        Post = 2 "POST",
+        /// PUT
+        Put = 3 "PUT",
+        /// PATCH
+        Patch = 4 "PATCH",
+        /// DELETE
+        Delete = 5 "DELETE",
+        /// HEAD
+        Head = 6 "HEAD",
+        /// OPTIONS
+        Options = 7 "OPTIONS",
+        /// Any other method.
+        Other = 8 "other",
+    }
+}
+
+impl Method {
+    /// The method of a text in any case of letters; what is not on the list is `other`.
+    #[must_use]
+    pub fn settle(text: &str) -> Method {
+        if let Some(method) = Method::from_word(text) {
+            return method;
+        }
+        Method::EACH
+            .iter()
+            .copied()
+            .find(|m| m.word().eq_ignore_ascii_case(text))
+            .unwrap_or(Method::Other)
+    }
+}
+
+list! {
+    /// Why an attempt failed.
+    ErrorType {
+        /// 408, 504
+        Timeout = 1 "timeout",
+        /// 429
+        RateLimited = 2 "rate_limited",
+        /// 499
+        ClientClosed = 3 "client_closed",
+        /// Any other 4xx.
+        ClientError = 4 "client_error",
+        /// 502
+        UpstreamUnreachable = 5 "upstream_unreachable",
+        /// Any other 5xx.
+        ServerError = 6 "server_error",
+        /// Only by the producer's own word.
+        ContentFilter = 7 "content_filter",
+        /// Only by the producer's own word.
+        Policy = 8 "policy",
+    }
+}
+
+list! {
+    /// How an attempt ended: success (status below 400) or one kind of error.
+    Outcome {
+        /// Status below 400.
+        Success = 0 "success",
+        /// See `ErrorType::Timeout`; so for the others.
+        Timeout = 1 "timeout",
+        /// 429
+        RateLimited = 2 "rate_limited",
+        /// 499
+        ClientClosed = 3 "client_closed",
+        /// Any other 4xx.
+        ClientError = 4 "client_error",
+        /// 502
+        UpstreamUnreachable = 5 "upstream_unreachable",
+        /// Any other 5xx.
+        ServerError = 6 "server_error",
+        /// Only by the producer's own word.
+        ContentFilter = 7 "content_filter",
+        /// Only by the producer's own word.
+        Policy = 8 "policy",
+    }
+}
+
+impl Outcome {
+    /// The outcome of a status; `own` is the producer's word, which wins for a failed attempt and
+    /// means nothing for a successful one, so that successes and statuses below 400 are the same.
+    #[must_use]
+    pub fn of(status: u16, own: Option<ErrorType>) -> Outcome {
+        if status < 400 {
+            return Outcome::Success;
+        }
+        if let Some(own) = own {
+            return Outcome::from_code(own.code()).expect("every error type is an outcome");
+        }
+        match status {
+            408 | 504 => Outcome::Timeout,
+            429 => Outcome::RateLimited,
+            499 => Outcome::ClientClosed,
+            400..=499 => Outcome::ClientError,
+            502 => Outcome::UpstreamUnreachable,
+            _ => Outcome::ServerError,
+        }
+    }
+
+    /// The kind of error, or nothing for a success.
+    #[must_use]
+    pub fn error_type(self) -> Option<ErrorType> {
+        ErrorType::from_code(self.code())
+    }
+}
+
+list! {
+    /// Price tier of a request.
+    ServiceTier {
+        /// The default.
+        Standard = 1 "standard",
+        /// Asynchronous batches.
+        Batch = 2 "batch",
+        /// Cheaper, slower.
+        Flex = 3 "flex",
+        /// Dearer, faster.
+        Priority = 4 "priority",
+    }
+}
+
+list! {
+    /// Where the token counts of an event come from.
+    UsageSource {
+        /// The event has no token counts.
+        None = 0 "none",
+        /// The upstream reported them.
+        Reported = 1 "reported",
+        /// Counted from the text at ingest.
+        Estimated = 2 "estimated",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_follow_the_contract() {
+        for (status, outcome) in [
+            (100, "success"),
+            (200, "success"),
+            (399, "success"),
+            (400, "client_error"),
+            (401, "client_error"),
+            (408, "timeout"),
+            (429, "rate_limited"),
+            (499, "client_closed"),
+            (500, "server_error"),
+            (502, "upstream_unreachable"),
+            (503, "server_error"),
+            (504, "timeout"),
+            (599, "server_error"),
+        ] {
+            assert_eq!(Outcome::of(status, None).word(), outcome, "{status}");
+        }
+        let own = Some(ErrorType::ContentFilter);
+        assert_eq!(Outcome::of(400, own), Outcome::ContentFilter);
+        assert_eq!(Outcome::of(200, own), Outcome::Success);
+    }
+
+    #[test]
+    fn error_types_and_outcomes_share_their_numbers_and_words() {
+        for error in ErrorType::EACH {
+            let outcome = Outcome::from_code(error.code()).expect("an outcome");
+            assert_eq!((outcome.word(), outcome.error_type()), (error.word(), Some(*error)));
+        }
+        assert_eq!(Outcome::Success.error_type(), None);
+    }
+
+    #[test]
+    fn methods_settle_in_any_case() {
+        assert_eq!(Method::settle("post"), Method::Post);
+        assert_eq!(Method::settle("PROPFIND"), Method::Other);
+    }
+}

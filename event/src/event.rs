@@ -1,0 +1,136 @@
+//! One attempt at an LLM request, parsed and checked, with the producer's own words.
+//!
+//! `native` makes it from JSON; the ingest settles it into `Labels` and `Facts`. It borrows from
+//! the body where it can. It never holds prompt text: that is dropped while it is parsed.
+
+use std::borrow::Cow;
+
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::code::{ErrorType, Method, Outcome, ServiceTier, UsageSource};
+use crate::usage::Usage;
+
+/// A checked event. Label texts other than the namespace are as the producer wrote them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event<'a> {
+    /// 1 to 128 bytes; unique per attempt, the same on every retry of the delivery.
+    pub id: Cow<'a, str>,
+    /// When the attempt ended, microseconds since the epoch, 0 ..= `TIME_US_MAX`.
+    pub time_us: i64,
+    /// Tenant code; passes `name::check_namespace`.
+    pub namespace: Cow<'a, str>,
+    /// Provider.
+    pub upstream: Cow<'a, str>,
+    /// Model that answered.
+    pub model: Option<Cow<'a, str>>,
+    /// Model that was asked for, if it differs.
+    pub requested_model: Option<Cow<'a, str>>,
+    /// HTTP method.
+    pub method: Method,
+    /// Route template.
+    pub endpoint: Cow<'a, str>,
+    /// HTTP status that the client saw, 100..=599.
+    pub status: u16,
+    /// Whole attempt, microseconds, at most `DURATION_US_MAX`.
+    pub duration_us: u64,
+    /// Time to first token, microseconds, at most `DURATION_US_MAX`.
+    pub ttft_us: Option<u64>,
+    /// Whether the answer was a stream.
+    pub stream: bool,
+    /// Reported token counts; passes `Usage::check`.
+    pub usage: Usage,
+    /// The request that this is an attempt at; the id if absent.
+    pub request_id: Option<Cow<'a, str>>,
+    /// Number of the attempt, from 0.
+    pub attempt: u16,
+    /// Whether this is the attempt that the client saw.
+    pub is_final: bool,
+    /// The producer's own word for the error, if it is one of the list.
+    pub error_type: Option<ErrorType>,
+    /// Key or user alias; never a metric label.
+    pub consumer: Option<Cow<'a, str>>,
+    /// Price tier.
+    pub service_tier: ServiceTier,
+    /// Worker of the producer, for gap detection before ingest.
+    pub producer: Option<Cow<'a, str>>,
+    /// Number in the worker's sequence.
+    pub seq: Option<u64>,
+    /// Policy that refused the request.
+    pub limited_by: Option<Cow<'a, str>>,
+}
+
+impl Event<'_> {
+    /// How the attempt ended.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        Outcome::of(self.status, self.error_type)
+    }
+
+    /// Where the token counts come from.
+    #[must_use]
+    pub fn usage_source(&self) -> UsageSource {
+        if self.usage.is_present() { UsageSource::Reported } else { UsageSource::None }
+    }
+
+    /// 64 bits over the producer's own facts: two deliveries of one event agree on it, and an id
+    /// that is used for something else does not. Labels are taken as written, before budgets, and
+    /// the delivery's own numbers (`producer`, `seq`) are left out. XXH3-64 over length-prefixed
+    /// fields; docs/format.md lists their order.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = Xxh3::new();
+        let mut text = |value: Option<&str>| match value {
+            Some(value) => {
+                hasher.update(&u32::try_from(value.len()).unwrap_or(u32::MAX).to_le_bytes());
+                hasher.update(value.as_bytes());
+            }
+            None => hasher.update(&u32::MAX.to_le_bytes()),
+        };
+        text(Some(&self.namespace));
+        text(Some(&self.upstream));
+        text(self.model.as_deref());
+        text(self.requested_model.as_deref());
+        text(Some(&self.endpoint));
+        text(self.request_id.as_deref());
+        text(self.consumer.as_deref());
+        text(self.limited_by.as_deref());
+        let mut fixed = [0u8; 64];
+        let mut end = 0;
+        let mut put = |bytes: &[u8]| {
+            fixed[end..end + bytes.len()].copy_from_slice(bytes);
+            end += bytes.len();
+        };
+        put(&self.time_us.to_le_bytes());
+        put(&self.duration_us.to_le_bytes());
+        put(&self.ttft_us.unwrap_or(u64::MAX).to_le_bytes());
+        let usage = &self.usage;
+        for count in [usage.input, usage.cache_read, usage.cache_write, usage.output] {
+            put(&count.unwrap_or(u32::MAX).to_le_bytes());
+        }
+        put(&usage.reasoning.unwrap_or(u32::MAX).to_le_bytes());
+        put(&self.status.to_le_bytes());
+        put(&self.attempt.to_le_bytes());
+        put(&[
+            self.method.code(),
+            self.error_type.map_or(0, ErrorType::code),
+            self.service_tier.code(),
+            u8::from(self.stream),
+            u8::from(self.is_final),
+        ]);
+        hasher.update(&fixed[..end]);
+        hasher.digest()
+    }
+}
+
+/// How many connections a gateway has open for a namespace: a gauge that never enters the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connections<'a> {
+    /// Tenant code; passes `name::check_namespace`.
+    pub namespace: Cow<'a, str>,
+    /// The gateway that reports; 1 to 128 bytes, well formed as a label.
+    pub gateway: Cow<'a, str>,
+    /// Open connections.
+    pub active: u64,
+    /// When it was so, microseconds since the epoch.
+    pub time_us: i64,
+}

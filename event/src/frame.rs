@@ -1,0 +1,36 @@
+//! The v1 columnar frame: one record of the log, up to 4,096 events of one partition.
+//!
+//! The ingest gathers events with a `FrameBuilder`, which encodes them once; every reader decodes
+//! with a `FrameReader` that keeps its buffers. docs/format.md draws the bytes. The envelope has a
+//! checksum of its own, so that the number of events is known even if the rest is garbled. The
+//! layout is fixed: a change is a new version byte, never another meaning of this one.
+
+mod build;
+mod column;
+pub mod envelope;
+mod read;
+
+pub use build::{FrameBuilder, Full};
+pub use envelope::{Envelope, EnvelopeError, Stamp};
+pub use read::{FrameError, FrameReader, FrameView};
+
+/// Bits of the presence column.
+mod presence {
+    /// Time to first token is present.
+    pub const TTFT: u64 = 1;
+    /// `input` is present; the other token counts follow in the order of `Usage`.
+    pub const INPUT: u64 = 1 << 1;
+    /// `cache_read` is present.
+    pub const CACHE_READ: u64 = 1 << 2;
+    /// `cache_write` is present.
+    pub const CACHE_WRITE: u64 = 1 << 3;
+    /// `output` is present.
+    pub const OUTPUT: u64 = 1 << 4;
+    /// `reasoning` is present.
+    pub const REASONING: u64 = 1 << 5;
+    /// `cost` is present.
+    pub const COST: u64 = 1 << 6;
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,191 @@
+//! Properties of the codec: what goes in comes out, and nothing that is garbled comes out at all.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::code::{Method, Outcome, ServiceTier, UsageSource};
+use crate::key::Key;
+use crate::labels::{Facts, Labels};
+use crate::usage::Usage;
+
+/// Labels with texts that live as long as the test.
+fn labels(n: u8) -> Labels<'static> {
+    const NAMES: [&str; 4] = ["wechat", "b", "team-1/x", "z"];
+    let pick = |shift: u8| NAMES[usize::from(n >> shift) % 4];
+    let outcome = if n & 1 == 0 { Outcome::Success } else { Outcome::Timeout };
+    Labels {
+        status: if n & 1 == 0 { 200 } else { 504 },
+        method: Method::Post,
+        outcome,
+        service_tier: ServiceTier::Standard,
+        source: if n & 2 == 0 { UsageSource::Reported } else { UsageSource::None },
+        is_final: n & 4 == 0,
+        namespace: pick(0),
+        upstream: pick(1),
+        model: pick(2),
+        endpoint: "/v1/chat/completions",
+        limited_by: (n & 8 == 0).then_some("token_limit"),
+        stream: n & 16 == 0,
+        requested_model: (n & 32 == 0).then_some("m"),
+        consumer: (n & 64 == 0).then_some("用户"),
+    }
+}
+
+prop_compose! {
+    fn event()(
+        n in any::<u8>(), key in any::<[u8; 16]>(), time_us in 0i64..=253_402_300_799_999_999,
+        duration_us in 0u64..=86_400_000_000, ttft_us in proptest::option::of(0u64..1000),
+        input in proptest::option::of(0u32..=1_000_000_000), read in 0u32..100,
+        output in proptest::option::of(any::<u16>()), cost in proptest::option::of(0i64..9_999),
+        attempt in any::<u16>(), fingerprint in any::<u64>(),
+    ) -> (Labels<'static>, Facts) {
+        let mut labels = labels(n);
+        let usage = Usage {
+            input,
+            cache_read: input.filter(|input| *input >= read).map(|_| read),
+            cache_write: None,
+            output: output.map(u32::from),
+            reasoning: output.map(|output| u32::from(output) / 2),
+        };
+        labels.source = if usage.is_present() { UsageSource::Reported } else { UsageSource::None };
+        let facts = Facts {
+            key: Key(key), time_us, duration_us, ttft_us, usage, cost_nano: cost, attempt,
+            fingerprint,
+        };
+        (labels, facts)
+    }
+}
+
+fn build(events: &[(Labels<'_>, Facts)]) -> FrameBuilder {
+    let mut builder = FrameBuilder::default();
+    for (labels, facts) in events {
+        builder.push(labels, facts).expect("room");
+    }
+    builder
+}
+
+fn stamp() -> Stamp {
+    Stamp { ingest_us: 5, tokenizer_version: 3, price_version: 9 }
+}
+
+fn decode(record: &[u8]) -> Vec<(Vec<u8>, Facts)> {
+    let mut reader = FrameReader::default();
+    let view = reader.read(record).expect("a frame");
+    (0..view.len())
+        .map(|idx| {
+            let (labels, _) = view.labels(view.tuple(idx)).expect("labels");
+            let mut bytes = Vec::new();
+            labels.encode(&mut bytes);
+            (bytes, view.facts(idx, labels.source).expect("in range"))
+        })
+        .collect()
+}
+
+fn encoded(events: &[(Labels<'_>, Facts)]) -> Vec<(Vec<u8>, Facts)> {
+    events
+        .iter()
+        .map(|(labels, facts)| {
+            let mut bytes = Vec::new();
+            labels.encode(&mut bytes);
+            (bytes, *facts)
+        })
+        .collect()
+}
+
+proptest! {
+    #[test]
+    fn what_goes_in_comes_out(events in proptest::collection::vec(event(), 1..60)) {
+        let record = build(&events).encode(stamp());
+        prop_assert_eq!(Envelope::decode(&record).expect("an envelope").stamp, stamp());
+        prop_assert_eq!(decode(&record), encoded(&events));
+    }
+
+    #[test]
+    fn merged_builders_hold_the_events_of_both(
+        first in proptest::collection::vec(event(), 1..40),
+        second in proptest::collection::vec(event(), 1..40),
+    ) {
+        let mut builder = build(&first);
+        builder.merge(&build(&second)).expect("room");
+        let all: Vec<_> = first.into_iter().chain(second).collect();
+        prop_assert_eq!(&builder.encode(stamp()), &build(&all).encode(stamp()));
+        prop_assert_eq!(decode(&builder.encode(stamp())), encoded(&all));
+    }
+
+    #[test]
+    fn a_garbled_byte_is_always_noticed_and_the_count_survives_outside_the_envelope(
+        events in proptest::collection::vec(event(), 1..20), at in any::<prop::sample::Index>(),
+        flip in 1u8..,
+    ) {
+        let mut record = build(&events).encode(stamp());
+        let at = at.index(record.len());
+        record[at] ^= flip;
+        prop_assert!(FrameReader::default().read(&record).is_err());
+        let envelope = Envelope::decode(&record);
+        if at >= envelope::ENVELOPE_BYTES {
+            prop_assert_eq!(envelope.expect("holds").n_events as usize, events.len());
+        } else {
+            prop_assert!(envelope.is_err());
+        }
+    }
+
+    #[test]
+    fn bytes_of_any_kind_under_good_checksums_never_panic(
+        mut record in proptest::collection::vec(any::<u8>(), 48..400), n in 1u32..50,
+        dictionary in 0u32..300,
+    ) {
+        let payload = record.len() - envelope::ENVELOPE_BYTES;
+        let dictionary_bytes = dictionary.min(u32::try_from(payload).expect("small"));
+        let head = Envelope {
+            n_events: n,
+            stamp: stamp(),
+            dictionary_bytes,
+            columns_bytes: u32::try_from(payload).expect("small") - dictionary_bytes,
+            payload_crc: crc32c::crc32c(&record[envelope::ENVELOPE_BYTES..]),
+        };
+        record[..envelope::ENVELOPE_BYTES].copy_from_slice(&head.encode());
+        let mut reader = FrameReader::default();
+        if let Ok(view) = reader.read(&record) {
+            for idx in 0..view.len() {
+                let _ = view.labels(view.tuple(idx));
+                let _ = view.facts(idx, UsageSource::Reported);
+            }
+        }
+        let _ = Labels::decode(&record);
+    }
+
+    #[test]
+    fn a_cut_frame_is_refused(events in proptest::collection::vec(event(), 1..20),
+        cut in any::<prop::sample::Index>()) {
+        let record = build(&events).encode(stamp());
+        let cut = cut.index(record.len());
+        prop_assert!(FrameReader::default().read(&record[..cut]).is_err());
+    }
+}
+
+#[test]
+fn a_full_frame_takes_no_more() {
+    let one = (
+        labels(0),
+        Facts {
+            key: Key([1; 16]),
+            time_us: 1,
+            duration_us: 2,
+            ttft_us: None,
+            usage: Usage { input: Some(1), ..Usage::default() },
+            cost_nano: None,
+            attempt: 0,
+            fingerprint: 4,
+        },
+    );
+    let mut builder = FrameBuilder::default();
+    for _ in 0..4096 {
+        builder.push(&one.0, &one.1).expect("room");
+    }
+    assert_eq!(builder.push(&one.0, &one.1), Err(Full));
+    assert_eq!(builder.merge(&build(&[one])), Err(Full));
+    let record = builder.encode(stamp());
+    assert_eq!(decode(&record).len(), 4096);
+    // Equal columns have no bytes: an event costs its fingerprint and its key.
+    assert!(record.len() < 4096 * 24 + 400, "{}", record.len());
+}

@@ -1,0 +1,163 @@
+//! Names that become metric labels, checked once at the edge.
+//!
+//! A `Namespace` is refused when it is not well formed, because a tenant is never merged into
+//! another. Any other label that is not well formed becomes `other`, so that totals stay exact.
+//! A value of these types can be written between quotes on a metrics page without escaping.
+
+use std::fmt;
+
+use crate::limits::{LABEL_BYTES_MAX, NAMESPACE_BYTES_MAX};
+
+/// Stands for labels that are beyond a budget or have letters that are not allowed.
+pub const OTHER: &str = "other";
+/// Stands for a label that the event does not carry.
+pub const NONE: &str = "none";
+/// Stands for all namespaces in queries.
+pub const ALL: &str = "all";
+
+/// A tenant's code: a letter, then letters, digits and `-_.:/`, at most 64 bytes, not reserved.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Namespace(Box<str>);
+
+/// Why a text is not a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NamespaceError {
+    /// The text has no letters.
+    #[error("must not be empty")]
+    Empty,
+    /// The text is longer than 64 bytes.
+    #[error("must have at most {NAMESPACE_BYTES_MAX} bytes")]
+    TooLong,
+    /// The first letter is not one of a-z, A-Z.
+    #[error("must begin with a letter a-z or A-Z")]
+    FirstLetter,
+    /// A later letter is not allowed.
+    #[error("may have letters, digits and -_.:/ only")]
+    Letter,
+    /// The text is one of the reserved words.
+    #[error("must not be one of the reserved words all, none, other")]
+    Reserved,
+}
+
+/// Checks a namespace without making one.
+///
+/// # Errors
+/// The first rule that the text breaks.
+pub fn check_namespace(text: &str) -> Result<(), NamespaceError> {
+    let bytes = text.as_bytes();
+    let Some(first) = bytes.first() else { return Err(NamespaceError::Empty) };
+    if bytes.len() > NAMESPACE_BYTES_MAX {
+        return Err(NamespaceError::TooLong);
+    }
+    if !first.is_ascii_alphabetic() {
+        return Err(NamespaceError::FirstLetter);
+    }
+    if !bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.:/".contains(b)) {
+        return Err(NamespaceError::Letter);
+    }
+    if [ALL, NONE, OTHER].contains(&text) {
+        return Err(NamespaceError::Reserved);
+    }
+    Ok(())
+}
+
+impl Namespace {
+    /// Makes a namespace of a text.
+    ///
+    /// # Errors
+    /// The first rule that the text breaks.
+    pub fn new(text: &str) -> Result<Namespace, NamespaceError> {
+        check_namespace(text)?;
+        Ok(Namespace(text.into()))
+    }
+
+    /// The code as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Whether a text can be a label other than a namespace: 1 to 128 bytes of letters, digits and
+/// the signs that model names and route templates use.
+#[must_use]
+pub fn is_label(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    !bytes.is_empty()
+        && bytes.len() <= LABEL_BYTES_MAX
+        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.:/@+{}*~#=,()[]".contains(b))
+}
+
+/// Whether a text can be a consumer: 1 to 128 bytes without control characters. Consumers never
+/// become metric labels, so any language is welcome.
+#[must_use]
+pub fn is_consumer(text: &str) -> bool {
+    !text.is_empty() && text.len() <= LABEL_BYTES_MAX && !text.chars().any(char::is_control)
+}
+
+/// A label other than a namespace, settled: well formed, or `other`, or `none`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Label(Box<str>);
+
+impl Label {
+    /// Settles a text: what is not well formed becomes `other`.
+    #[must_use]
+    pub fn settle(text: &str) -> Label {
+        Label(if is_label(text) { text } else { OTHER }.into())
+    }
+
+    /// The label as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn namespaces_follow_the_contract() {
+        for good in ["wechat", "a", "Team-1/x_y.z:9", &"n".repeat(64)] {
+            assert_eq!(check_namespace(good), Ok(()), "{good}");
+        }
+        for (bad, why) in [
+            ("", NamespaceError::Empty),
+            ("1a", NamespaceError::FirstLetter),
+            ("-a", NamespaceError::FirstLetter),
+            ("ä", NamespaceError::FirstLetter),
+            ("a b", NamespaceError::Letter),
+            ("a\"} 1", NamespaceError::Letter),
+            ("a\u{0}", NamespaceError::Letter),
+            ("all", NamespaceError::Reserved),
+            ("none", NamespaceError::Reserved),
+            ("other", NamespaceError::Reserved),
+            (&"n".repeat(65), NamespaceError::TooLong),
+        ] {
+            assert_eq!(check_namespace(bad), Err(why), "{bad}");
+        }
+    }
+
+    #[test]
+    fn labels_that_are_not_well_formed_become_other() {
+        for good in ["gpt-4o", "/v1/chat/completions", "@cf/meta/llama-3", "ft:gpt-4o:org::id"] {
+            assert_eq!(Label::settle(good).as_str(), good);
+        }
+        for bad in ["", "a b", "\"", "a\\", "a\n", "é", &"x".repeat(129)] {
+            assert_eq!(Label::settle(bad).as_str(), OTHER, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What passes between the core and the ledger's store: claims, commits and their outcomes.
+//!
+//! The core makes a `Commit`, whole and immutable; the shell hands it to the store, which carries
+//! it out in one transaction or not at all. A retry hands over the same value again.
+
+use crate::account::{Account, Class};
+use crate::measures::Measures;
+use crate::series::{FullLabels, SeriesId, ShortLabels};
+
+/// Who may commit for a partition: the holder of the newest claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Owner {
+    /// Generation of the log.
+    pub generation: u32,
+    /// Partition of the generation.
+    pub partition: u32,
+    /// Grows by one with each claim.
+    pub epoch: i64,
+    /// Random, fresh for each claim: a restored ledger may hand out an epoch again, never a nonce.
+    pub nonce: [u8; 16],
+}
+
+/// Where the counting of a partition stands; one row of the store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Offset of the first frame that is not counted.
+    pub next: u64,
+    /// Offset of the first frame that the dedup set is rebuilt from; at most `next`.
+    pub floor: u64,
+    /// The log's clock M at the frame at `floor`, microseconds; nothing before the first frame.
+    pub floor_clock_us: Option<i64>,
+    /// M behind the frame before `next`.
+    pub clock_us: Option<i64>,
+    /// XXH3-64 of the record before `next`; nothing if there is none.
+    pub last_print: Option<u64>,
+    /// Accounting of all events before `next`.
+    pub account: Account,
+    /// Hour of the log's clock, in hours since the epoch, that `letter_rows` counts.
+    pub letter_hour: i64,
+    /// Dead letters with content that were kept in that hour.
+    pub letter_rows: i64,
+}
+
+/// What a claim gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The new owner.
+    pub owner: Owner,
+    /// Where it goes on.
+    pub progress: Progress,
+}
+
+/// Identity of a commit, fresh for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CommitId(pub [u8; 16]);
+
+/// Events that were not counted, or a copy that contradicts the one before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Offset of the frame.
+    pub offset: u64,
+    /// Index of the event in its frame; of the first one if there are several.
+    pub idx: u32,
+    /// How many events this row stands for: 1 with content, any number without.
+    pub n: u32,
+    /// Verdict; `Duplicate` here means a conflict.
+    pub class: Class,
+    /// Why, in a word or a short sentence.
+    pub reason: &'static str,
+    /// Time of the event, microseconds, where it could be read.
+    pub time_us: Option<i64>,
+    /// Tenant, where it could be read.
+    pub namespace: Option<Box<str>>,
+    /// The event as a frame of its own, or the unreadable record cut to `LETTER_BYTES_MAX`;
+    /// nothing beyond the hour's cap.
+    pub content: Option<Box<[u8]>>,
+    /// The log's clock behind the frame, microseconds.
+    pub clock_us: Option<i64>,
+}
+
+/// Longest content of a dead letter in bytes: any single event fits; a garbled frame is cut.
+pub const LETTER_BYTES_MAX: usize = 64 * 1024;
+
+/// A line of the commit journal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Journal {
+    /// Events in the range.
+    pub events: i64,
+    /// Counted events in the range.
+    pub counted: i64,
+    /// Input tokens of the counted events.
+    pub input_tokens: i64,
+    /// Output tokens of the counted events.
+    pub output_tokens: i64,
+    /// Wrapping sum of the low halves of the counted keys: equal sets have equal digests.
+    pub digest: i64,
+    /// M behind the first frame of the range.
+    pub first_clock_us: Option<i64>,
+    /// M behind the last frame of the range.
+    pub last_clock_us: Option<i64>,
+}
+
+/// One transaction on the ledger. Rows are sorted by their keys, so that two commits never wait
+/// for each other in a ring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// Identity.
+    pub id: CommitId,
+    /// Who commits.
+    pub owner: Owner,
+    /// Offset at which the range begins: takes effect only if the row still says so.
+    pub base: u64,
+    /// The partition's row afterwards.
+    pub progress: Progress,
+    /// What is added to totals, by id: labels and sums.
+    pub totals: Vec<(SeriesId, FullLabels, Measures)>,
+    /// What is added to quarter-hours: number of the quarter since the epoch, full row.
+    pub quarters: Vec<(i64, SeriesId, Measures)>,
+    /// Minute rows that `minutes` refers to, by id.
+    pub shorts: Vec<(SeriesId, ShortLabels)>,
+    /// What is added to minutes: number of the minute since the epoch, short row. The buckets of
+    /// the time to first token are not stored for minutes.
+    pub minutes: Vec<(i64, SeriesId, Measures)>,
+    /// Dead letters.
+    pub letters: Vec<DeadLetter>,
+    /// Line of the journal.
+    pub journal: Journal,
+}
+
+/// What became of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It took effect; the ledger has this version now.
+    Committed {
+        /// Ledger version.
+        version: i64,
+    },
+    /// The compare-and-swap found another owner or offset; nothing happened, and never will.
+    Refused,
+    /// It failed and certainly had no effect; the same commit may be tried again.
+    Aborted,
+    /// Nobody knows: the COMMIT was sent and no answer came.
+    Unknown,
+}
+
+/// What a look at the row, after an unknown outcome, says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    /// The row is ours and says that the commit took effect.
+    Committed {
+        /// Ledger version.
+        version: i64,
+    },
+    /// The row is ours and stands where the commit began.
+    Base,
+    /// The row is another's.
+    Fenced,
+}

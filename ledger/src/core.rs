@@ -1,0 +1,350 @@
+//! The owner of one partition as a pure state machine: inputs in, effects out.
+//!
+//! The shell claims, reads and commits as the effects say and hands back what came of it. Frames
+//! pass through `count`, which classifies every event once; `settle` makes commits and decides
+//! what an answer, or the lack of one, means. The core never looks at a clock and draws nothing
+//! by chance; whatever it is told twice, or too late, or out of order, it counts each event once.
+
+mod count;
+mod settle;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use event::frame::FrameReader;
+
+use crate::account::Account;
+use crate::classify::Clock;
+use crate::commit::{Claim, Commit, Outcome, Owner, Progress, Resolution};
+use crate::dedup::Dedup;
+use crate::safeguard::{Safeguard, Safeguards};
+use crate::state::{Pending, Rows, Tuples};
+use crate::window::Window;
+
+/// What a core is told once.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Window of the generation.
+    pub window: Window,
+    /// Partitions of the generation.
+    pub n_partitions: u32,
+    /// Most dead letters with content per hour of the log's clock.
+    pub letter_rows_per_hour: i64,
+    /// All on, but in the simulation.
+    pub safeguards: Safeguards,
+}
+
+/// What the shell saw of the log when it claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogView {
+    /// Oldest offset that is still there.
+    pub low: u64,
+    /// Offset that will be written next.
+    pub high: u64,
+    /// XXH3-64 of the record before the claim's `next`, where it is still there.
+    pub last_print: Option<u64>,
+}
+
+/// One record of the log.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Nonce of the claim for which it was read.
+    pub nonce: [u8; 16],
+    /// Its offset.
+    pub offset: u64,
+    /// The log's time of the append, microseconds since the epoch.
+    pub append_time_us: i64,
+    /// Whether the log's own checksum of the record holds.
+    pub intact: bool,
+    /// Its bytes.
+    pub bytes: &'a [u8],
+}
+
+/// What the shell tells the core.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A claim was made.
+    Claimed {
+        /// What it gave.
+        claim: Claim,
+        /// The log at that moment.
+        log: LogView,
+    },
+    /// A record was read.
+    Record(Record<'a>),
+    /// The log begins at `low`, above the offset that was asked for.
+    Gap {
+        /// Nonce of the claim for which it was read.
+        nonce: [u8; 16],
+        /// Oldest offset that is still there.
+        low: u64,
+    },
+    /// It is time to commit.
+    Due,
+    /// A commit ended.
+    Ended(Outcome),
+    /// An unknown outcome was looked up.
+    Resolved(Resolution),
+}
+
+/// What the core wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Read from this offset on, for this claim.
+    Read {
+        /// Nonce to tag the records with.
+        nonce: [u8; 16],
+        /// First offset.
+        from: u64,
+    },
+    /// Carry out this commit, and say how it ended.
+    Commit(Arc<Commit>),
+    /// Find out what became of this commit.
+    Resolve(Arc<Commit>),
+    /// This commit took effect: show it.
+    Publish {
+        /// The commit.
+        commit: Arc<Commit>,
+        /// The ledger version that it made.
+        version: i64,
+    },
+    /// Everything in memory was dropped: claim again with a fresh nonce.
+    Reclaim(Reclaim),
+    /// Nothing more is counted until an operator decides.
+    Halt(Halt),
+    /// Worth a line in the log.
+    Notice(Notice),
+}
+
+/// Why a claim was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reclaim {
+    /// A commit was refused: somebody else owns the partition, or our own earlier commit landed.
+    Refused,
+    /// An unknown outcome turned out to be another's.
+    Fenced,
+}
+
+/// Why a partition is halted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Halt {
+    /// The log ends before what was counted.
+    #[error("log ends at offset {high}, but frames before {next} were counted: it was truncated")]
+    Truncated {
+        /// End of the log.
+        high: u64,
+        /// What was counted.
+        next: u64,
+    },
+    /// The frame before the next offset is another one than was counted.
+    #[error("frame at offset {offset} is not the one that was counted: the log was replaced")]
+    Replaced {
+        /// Offset of the frame.
+        offset: u64,
+    },
+    /// Reading the window again did not lead to the clock that was stored.
+    #[error("window rebuilt up to offset {next} has another clock than was stored")]
+    Clock {
+        /// Where the rebuild ended.
+        next: u64,
+    },
+}
+
+/// What is worth a line in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// Frames left the log before they were counted.
+    Lost {
+        /// First lost offset.
+        from: u64,
+        /// How many frames.
+        frames: u64,
+    },
+    /// Frames that the dedup set should be rebuilt from have left the log.
+    FloorGone {
+        /// Where the rebuild should have begun.
+        floor: u64,
+        /// Where it begins.
+        low: u64,
+    },
+    /// The dedup set is whole; counting goes on.
+    Rebuilt {
+        /// How many frames were read again.
+        frames: u64,
+    },
+}
+
+/// Where the owner stands.
+#[derive(Debug)]
+enum State {
+    /// No claim.
+    Idle,
+    /// Reading and counting.
+    Running,
+    /// A commit is under way.
+    Committing(Arc<Commit>),
+    /// A commit's outcome is unknown.
+    Unsure(Arc<Commit>),
+    /// Stopped for good.
+    Halted(Halt),
+}
+
+/// First frame of a bucket of the log's clock.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    bucket: u32,
+    offset: u64,
+    clock_us: i64,
+}
+
+/// The owner of one partition.
+#[derive(Debug)]
+pub struct Core {
+    options: Options,
+    state: State,
+    owner: Option<Owner>,
+    /// As the ledger has it.
+    committed: Progress,
+    /// Offset that comes next.
+    position: u64,
+    /// Offset at which the rebuild began.
+    rebuilt_from: u64,
+    /// Whether the window was whole when the rebuild began.
+    window_is_whole: bool,
+    clock: Clock,
+    last_print: Option<u64>,
+    entries: VecDeque<Entry>,
+    dedup: Dedup,
+    rows: Rows,
+    pending: Pending,
+    letter_hour: i64,
+    letter_rows: i64,
+    n_commits: u64,
+    reader: FrameReader,
+    tuples: Tuples,
+}
+
+impl Core {
+    /// An owner without a claim.
+    ///
+    /// # Panics
+    /// If the window is not sound: it is checked where it is made.
+    #[must_use]
+    pub fn new(options: Options) -> Core {
+        let keep_is_mutated = !options.safeguards.on(Safeguard::KeepLongEnough);
+        assert!(options.window.is_sound() || keep_is_mutated, "window keeps marks long enough");
+        Core {
+            options,
+            state: State::Idle,
+            owner: None,
+            committed: Progress::default(),
+            position: 0,
+            rebuilt_from: 0,
+            window_is_whole: true,
+            clock: Clock::default(),
+            last_print: None,
+            entries: VecDeque::new(),
+            dedup: Dedup::default(),
+            rows: Rows::default(),
+            pending: Pending::default(),
+            letter_hour: 0,
+            letter_rows: 0,
+            n_commits: 0,
+            reader: FrameReader::default(),
+            tuples: Tuples::default(),
+        }
+    }
+
+    /// Takes an input and says what to do. An input that does not fit the state is ignored: it
+    /// belongs to something that is over.
+    pub fn on(&mut self, input: Input<'_>) -> Vec<Effect> {
+        if let State::Halted(_) = self.state {
+            return Vec::new();
+        }
+        match input {
+            Input::Claimed { claim, log } => self.on_claimed(claim, log),
+            Input::Record(record) => self.on_record(record),
+            Input::Gap { nonce, low } => self.on_gap(nonce, low),
+            Input::Due => self.on_due(),
+            Input::Ended(outcome) => self.on_ended(outcome),
+            Input::Resolved(resolution) => self.on_resolved(resolution),
+        }
+    }
+
+    /// Offset that comes next: everything before it is counted, or pending, or was rebuilt.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// What the ledger has.
+    #[must_use]
+    pub fn committed(&self) -> &Progress {
+        &self.committed
+    }
+
+    /// Why the partition is halted, if it is.
+    #[must_use]
+    pub fn halted(&self) -> Option<Halt> {
+        if let State::Halted(halt) = self.state { Some(halt) } else { None }
+    }
+
+    /// Whether something waits to be committed.
+    #[must_use]
+    pub fn is_dirty(&self) -> bool {
+        matches!(self.state, State::Running) && self.position > self.committed.next
+    }
+
+    /// Whether frames are read for their marks only.
+    #[must_use]
+    pub fn is_rebuilding(&self) -> bool {
+        matches!(self.state, State::Running) && self.position < self.committed.next
+    }
+
+    /// Number of rows that wait to be committed, roughly.
+    #[must_use]
+    pub fn n_pending(&self) -> usize {
+        self.pending.n_slots()
+    }
+
+    /// The log's clock, microseconds since the epoch.
+    #[must_use]
+    pub fn clock_us(&self) -> Option<i64> {
+        self.clock.us()
+    }
+
+    /// Bytes of the dedup set.
+    #[must_use]
+    pub fn dedup_bytes(&self) -> usize {
+        self.dedup.bytes()
+    }
+
+    /// Number of marks that would still hold if the log's clock stood at `clock_us`.
+    #[must_use]
+    pub fn dedup_len_at(&self, clock_us: i64) -> u64 {
+        let bucket = self.clock.bucket().max(Clock::at(Some(clock_us.max(0))).bucket());
+        self.dedup.len_since(self.oldest(bucket))
+    }
+
+    /// Accounting of everything before `position`: committed and pending.
+    #[must_use]
+    pub fn account(&self) -> Account {
+        let mut account = self.committed.account;
+        account.merge(&self.pending.account);
+        account
+    }
+
+    /// Oldest bucket whose marks hold when the clock is in `bucket`.
+    fn oldest(&self, bucket: u32) -> u32 {
+        let oldest = self.options.window.oldest(i64::from(bucket));
+        u32::try_from(oldest.max(0)).expect("not above the bucket")
+    }
+
+    /// Stops for good.
+    fn halt(&mut self, halt: Halt) -> Vec<Effect> {
+        self.state = State::Halted(halt);
+        vec![Effect::Halt(halt)]
+    }
+}

@@ -1,0 +1,123 @@
+//! Bucket bounds of the two histograms, and the quantiles that are read from them.
+//!
+//! Counts are kept per bucket, not cumulative; a page adds them up. Bounds are whole microseconds,
+//! so that no float decides where a value belongs. The bounds are those of the OpenTelemetry
+//! semantic conventions for generative AI metrics, with two more at the top of the duration.
+
+/// Number of buckets of the duration, with the one for +Inf.
+pub const N_DURATION: usize = 17;
+/// Number of buckets of the time to first token, with the one for +Inf.
+pub const N_TTFT: usize = 18;
+
+/// Upper bounds of the duration in microseconds, inclusive; +Inf follows.
+pub const DURATION_BOUNDS_US: [u64; N_DURATION - 1] = [
+    10_000,
+    20_000,
+    40_000,
+    80_000,
+    160_000,
+    320_000,
+    640_000,
+    1_280_000,
+    2_560_000,
+    5_120_000,
+    10_240_000,
+    20_480_000,
+    40_960_000,
+    81_920_000,
+    163_840_000,
+    327_680_000,
+];
+/// The duration's bounds as `le` labels, in seconds.
+pub const DURATION_LABELS: [&str; N_DURATION] = [
+    "0.01", "0.02", "0.04", "0.08", "0.16", "0.32", "0.64", "1.28", "2.56", "5.12", "10.24",
+    "20.48", "40.96", "81.92", "163.84", "327.68", "+Inf",
+];
+/// Upper bounds of the time to first token in microseconds, inclusive; +Inf follows.
+pub const TTFT_BOUNDS_US: [u64; N_TTFT - 1] = [
+    1_000, 5_000, 10_000, 20_000, 40_000, 60_000, 80_000, 100_000, 250_000, 500_000, 750_000,
+    1_000_000, 2_500_000, 5_000_000, 7_500_000, 10_000_000, 30_000_000,
+];
+/// The bounds of the time to first token as `le` labels, in seconds.
+pub const TTFT_LABELS: [&str; N_TTFT] = [
+    "0.001", "0.005", "0.01", "0.02", "0.04", "0.06", "0.08", "0.1", "0.25", "0.5", "0.75", "1.0",
+    "2.5", "5.0", "7.5", "10.0", "30.0", "+Inf",
+];
+
+/// Bucket of a duration.
+#[must_use]
+pub fn duration_bucket(us: u64) -> usize {
+    DURATION_BOUNDS_US.partition_point(|bound| *bound < us)
+}
+
+/// Bucket of a time to first token.
+#[must_use]
+pub fn ttft_bucket(us: u64) -> usize {
+    TTFT_BOUNDS_US.partition_point(|bound| *bound < us)
+}
+
+/// The quantile of a duration histogram in microseconds, as Prometheus' `histogram_quantile`
+/// computes it (promql/quantile.go): linear within the bucket, the highest finite bound for +Inf.
+/// `per_mille` is the rank, 0 ..= 1,000. Nothing if there are no observations. Whole numbers
+/// throughout; the result is rounded down.
+#[must_use]
+pub fn duration_quantile_us(buckets: &[i64; N_DURATION], per_mille: u16) -> Option<u64> {
+    let total: i128 = buckets.iter().map(|n| i128::from(*n)).sum();
+    if total == 0 {
+        return None;
+    }
+    // Ranks are kept in thousandths of an observation, so that they stay whole numbers.
+    let rank = total * i128::from(per_mille.min(1_000));
+    let mut below: i128 = 0;
+    for (idx, n) in buckets.iter().enumerate() {
+        let n = i128::from(*n) * 1_000;
+        if below + n < rank || n == 0 {
+            below += n;
+            continue;
+        }
+        let Some(end) = DURATION_BOUNDS_US.get(idx) else { break };
+        let start = if idx == 0 { 0 } else { DURATION_BOUNDS_US[idx - 1] };
+        let share = i128::from(end - start) * (rank - below) / n;
+        return u64::try_from(i128::from(start) + share).ok();
+    }
+    Some(DURATION_BOUNDS_US[N_DURATION - 2])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_belongs_to_its_own_bucket() {
+        for (us, bucket) in [(0, 0), (10_000, 0), (10_001, 1), (327_680_000, 15), (327_680_001, 16)]
+        {
+            assert_eq!(duration_bucket(us), bucket, "{us}");
+        }
+        for (us, bucket) in [(0, 0), (1_000, 0), (1_001, 1), (1_000_000, 11), (30_000_001, 17)] {
+            assert_eq!(ttft_bucket(us), bucket, "{us}");
+        }
+    }
+
+    #[test]
+    fn labels_are_the_bounds_in_seconds() {
+        for (bound, label) in DURATION_BOUNDS_US.iter().zip(DURATION_LABELS) {
+            assert_eq!((label.parse::<f64>().unwrap() * 1e6).round() as u64, *bound);
+        }
+        for (bound, label) in TTFT_BOUNDS_US.iter().zip(TTFT_LABELS) {
+            assert_eq!((label.parse::<f64>().unwrap() * 1e6).round() as u64, *bound);
+        }
+    }
+
+    #[test]
+    fn quantiles_are_those_of_histogram_quantile() {
+        let mut buckets = [0; N_DURATION];
+        assert_eq!(duration_quantile_us(&buckets, 500), None);
+        buckets[7] = 10; // (0.64 s, 1.28 s]
+        buckets[8] = 10; // (1.28 s, 2.56 s]
+        assert_eq!(duration_quantile_us(&buckets, 500), Some(1_280_000));
+        assert_eq!(duration_quantile_us(&buckets, 250), Some(960_000));
+        assert_eq!(duration_quantile_us(&buckets, 950), Some(2_432_000));
+        buckets[16] = 100;
+        assert_eq!(duration_quantile_us(&buckets, 990), Some(327_680_000));
+    }
+}

@@ -1,0 +1,144 @@
+//! What one row measures: whole numbers only, each the sum of its events.
+//!
+//! Every addition is checked. Limits of the event make an overflow impossible for the first
+//! hundred million events of one row at the largest values there are.
+
+use event::Facts;
+use event::usage::N_TOKEN_CLASSES;
+
+use crate::histogram::{N_DURATION, N_TTFT, duration_bucket, ttft_bucket};
+
+/// Sums of one row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Measures {
+    /// Number of attempts.
+    pub n: i64,
+    /// Sum of the durations, microseconds.
+    pub duration_us: i64,
+    /// Attempts per duration bucket, not cumulative; they add up to `n`.
+    pub duration: [i64; N_DURATION],
+    /// Sum of the times to first token, microseconds.
+    pub ttft_us: i64,
+    /// Attempts per bucket of the time to first token, not cumulative.
+    pub ttft: [i64; N_TTFT],
+    /// Tokens per additive class, in the order of `event::usage::TOKEN_CLASSES`.
+    pub tokens: [i64; N_TOKEN_CLASSES],
+    /// Cost, nano-dollars.
+    pub cost_nano: i64,
+}
+
+/// Number of whole numbers in a `Measures`.
+pub const N_MEASURES: usize = 4 + N_DURATION + N_TTFT + N_TOKEN_CLASSES;
+
+impl Measures {
+    /// Adds one event.
+    #[inline]
+    pub fn add_event(&mut self, facts: &Facts) {
+        self.n += 1;
+        self.duration_us += facts.duration_us.cast_signed();
+        self.duration[duration_bucket(facts.duration_us)] += 1;
+        if let Some(ttft_us) = facts.ttft_us {
+            self.ttft_us += ttft_us.cast_signed();
+            self.ttft[ttft_bucket(ttft_us)] += 1;
+        }
+        for (sum, tokens) in self.tokens.iter_mut().zip(facts.usage.classes()) {
+            *sum += i64::from(tokens);
+        }
+        self.cost_nano += facts.cost_nano.unwrap_or(0);
+    }
+
+    /// Adds another row's sums; nothing if a sum would overflow, and then the row is spoiled.
+    #[must_use]
+    pub fn add(&mut self, other: &Measures) -> Option<()> {
+        let mut sums = self.to_array();
+        for (sum, more) in sums.iter_mut().zip(other.to_array()) {
+            *sum = sum.checked_add(more)?;
+        }
+        *self = Measures::from_array(&sums);
+        Some(())
+    }
+
+    /// Number of attempts that had a first token.
+    #[must_use]
+    pub fn n_ttft(&self) -> i64 {
+        self.ttft.iter().sum()
+    }
+
+    /// Input tokens, with those of the cache.
+    #[must_use]
+    pub fn input(&self) -> i64 {
+        self.tokens[..event::usage::N_INPUT_CLASSES].iter().sum()
+    }
+
+    /// Output tokens, with those of reasoning.
+    #[must_use]
+    pub fn output(&self) -> i64 {
+        self.tokens[event::usage::N_INPUT_CLASSES..].iter().sum()
+    }
+
+    /// The sums in the order of the SQL columns: n, duration_us, duration buckets, ttft_us, ttft
+    /// buckets, tokens, cost_nano.
+    #[must_use]
+    pub fn to_array(&self) -> [i64; N_MEASURES] {
+        let mut sums = [0; N_MEASURES];
+        sums[0] = self.n;
+        sums[1] = self.duration_us;
+        sums[2..19].copy_from_slice(&self.duration);
+        sums[19] = self.ttft_us;
+        sums[20..38].copy_from_slice(&self.ttft);
+        sums[38..43].copy_from_slice(&self.tokens);
+        sums[43] = self.cost_nano;
+        sums
+    }
+
+    /// The inverse of `to_array`.
+    #[must_use]
+    pub fn from_array(sums: &[i64; N_MEASURES]) -> Measures {
+        let mut measures = Measures {
+            n: sums[0],
+            duration_us: sums[1],
+            ttft_us: sums[19],
+            cost_nano: sums[43],
+            ..Measures::default()
+        };
+        measures.duration.copy_from_slice(&sums[2..19]);
+        measures.ttft.copy_from_slice(&sums[20..38]);
+        measures.tokens.copy_from_slice(&sums[38..43]);
+        measures
+    }
+
+    /// Names of the SQL columns in the order of `to_array`.
+    #[must_use]
+    pub fn columns() -> Vec<String> {
+        let mut names = vec!["n".to_owned(), "duration_us".to_owned()];
+        names.extend((0..N_DURATION).map(|idx| format!("duration_{idx}")));
+        names.push("ttft_us".to_owned());
+        names.extend((0..N_TTFT).map(|idx| format!("ttft_{idx}")));
+        names.extend(event::usage::TOKEN_CLASSES.iter().map(|class| (*class).to_owned()));
+        names.push("cost_nano".to_owned());
+        names
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_and_columns_keep_one_order() {
+        let mut sums = [0; N_MEASURES];
+        for (idx, sum) in sums.iter_mut().enumerate() {
+            *sum = idx as i64;
+        }
+        assert_eq!(Measures::from_array(&sums).to_array(), sums);
+        let columns = Measures::columns();
+        assert_eq!(columns.len(), N_MEASURES);
+        assert_eq!((columns[19].as_str(), columns[38].as_str()), ("ttft_us", "input_uncached"));
+    }
+
+    #[test]
+    fn an_overflow_is_refused() {
+        let mut row = Measures { n: i64::MAX, ..Measures::default() };
+        assert_eq!(row.add(&Measures { n: 1, ..Measures::default() }), None);
+    }
+}

@@ -1,0 +1,66 @@
+//! The safeguards that the simulation switches off one by one.
+//!
+//! In every build but the simulation's they are all on and cost nothing: `on` is a constant there.
+
+/// One safeguard of the core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Safeguard {
+    /// An unknown COMMIT outcome is resolved before anything else happens.
+    UnknownOutcome = 0,
+    /// Marks and counts are dropped when a commit did not take effect.
+    DropOnAbort = 1,
+    /// The log's clock is the running maximum, not the last frame's.
+    RunningMaximum = 2,
+    /// Each copy of an event renews its mark.
+    RenewMark = 3,
+    /// The dedup set is rebuilt from the floor after a claim.
+    RebuildFromFloor = 4,
+    /// Only the offset that comes next is taken.
+    Contiguity = 5,
+    /// A key of another partition is not counted.
+    Routing = 6,
+    /// A log that is shorter than what was counted, or another log, halts the partition.
+    LogIdentity = 7,
+    /// A gap in the log is accounted as lost frames.
+    LostFrames = 8,
+    /// A page shows committed numbers only.
+    CommittedOnly = 9,
+    /// No page before the log end that was seen at take-over is counted.
+    CatchUp = 10,
+    /// A new series shows zero first.
+    BornAtZero = 11,
+    /// Marks live as long as a copy can be admissible: keep >= past + ahead.
+    KeepLongEnough = 12,
+    /// Records of an earlier claim are ignored.
+    ClaimTag = 13,
+}
+
+/// Which safeguards are on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Safeguards {
+    #[cfg(feature = "sim")]
+    off: u32,
+}
+
+impl Safeguards {
+    /// Every safeguard but one.
+    #[cfg(feature = "sim")]
+    #[must_use]
+    pub fn without(safeguard: Safeguard) -> Safeguards {
+        Safeguards { off: 1 << safeguard as u32 }
+    }
+
+    /// Whether a safeguard is on: always, but in the simulation.
+    #[inline]
+    #[must_use]
+    pub fn on(self, safeguard: Safeguard) -> bool {
+        #[cfg(feature = "sim")]
+        return self.off & (1 << safeguard as u32) == 0;
+        #[cfg(not(feature = "sim"))]
+        {
+            let _ = safeguard;
+            true
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! What the frames since the last commit add up to: the only place where a counter grows.
+//!
+//! An event is added once, to the slot of its full row and minute; totals, quarter-hours and
+//! minute rows are folded from the slots when a commit is made. Rows are found by the bytes of
+//! their labels once per frame and tuple, so that an event costs one composite look-up.
+
+use std::collections::BTreeMap;
+
+use event::frame::FrameView;
+use event::{Facts, Labels};
+use hashbrown::{DefaultHashBuilder, HashMap};
+
+use crate::account::{Account, Class};
+use crate::commit::{DeadLetter, Journal};
+use crate::measures::Measures;
+use crate::series::{FullLabels, SeriesId, ShortLabels};
+use crate::window::{MINUTE_US, QUARTER_MINUTES};
+
+/// Most rows that are remembered between commits; beyond it the memory starts anew.
+const ROWS_MAX: usize = 1_000_000;
+
+/// A full row and the minute row that it is part of.
+#[derive(Debug)]
+struct Row {
+    id: SeriesId,
+    labels: FullLabels,
+    short: SeriesId,
+}
+
+/// Rows by number; the number of a row is found by the bytes of its labels.
+#[derive(Debug, Default)]
+pub struct Rows {
+    numbers: HashMap<Box<[u8]>, u32, DefaultHashBuilder>,
+    rows: Vec<Row>,
+}
+
+impl Rows {
+    /// The number of a row. `bytes` is the part of the tuple that chooses it.
+    pub fn number(&mut self, bytes: &[u8], labels: &Labels<'_>) -> u32 {
+        if let Some(number) = self.numbers.get(bytes) {
+            return *number;
+        }
+        let number = u32::try_from(self.rows.len()).expect("rows are bounded");
+        let labels = FullLabels::of(labels);
+        let short = labels.short().id();
+        self.rows.push(Row { id: labels.id(), labels, short });
+        self.numbers.insert(bytes.into(), number);
+        number
+    }
+
+    /// Forgets all rows if there are too many. Only between commits: slots refer to numbers.
+    pub fn trim(&mut self) {
+        if self.rows.len() > ROWS_MAX {
+            *self = Rows::default();
+        }
+    }
+}
+
+/// The sums of one full row within one minute.
+#[derive(Debug)]
+struct Slot {
+    row: u32,
+    minute: i64,
+    measures: Measures,
+}
+
+/// Everything since the last commit.
+#[derive(Debug, Default)]
+pub struct Pending {
+    slots: Vec<Slot>,
+    index: HashMap<(u32, i64), u32, DefaultHashBuilder>,
+    /// Accounting of the range alone.
+    pub account: Account,
+    /// The journal's line; tokens and events are filled in by `fold`.
+    pub journal: Journal,
+    /// Dead letters in address order.
+    pub letters: Vec<DeadLetter>,
+}
+
+/// Rows of a commit, sorted.
+#[derive(Debug, Default)]
+pub struct Folded {
+    /// Totals by id.
+    pub totals: Vec<(SeriesId, FullLabels, Measures)>,
+    /// Quarter-hours.
+    pub quarters: Vec<(i64, SeriesId, Measures)>,
+    /// Labels of the minute rows.
+    pub shorts: Vec<(SeriesId, ShortLabels)>,
+    /// Minutes.
+    pub minutes: Vec<(i64, SeriesId, Measures)>,
+}
+
+impl Pending {
+    /// Number of the slot of a row and a minute.
+    pub fn slot(&mut self, row: u32, minute: i64) -> u32 {
+        *self.index.entry((row, minute)).or_insert_with(|| {
+            let number = u32::try_from(self.slots.len()).expect("slots are bounded by a commit");
+            self.slots.push(Slot { row, minute, measures: Measures::default() });
+            number
+        })
+    }
+
+    /// Number of rows that a commit of this would write, roughly.
+    #[must_use]
+    pub fn n_slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Counts an event in its slot.
+    #[inline]
+    pub fn count(&mut self, slot: u32, facts: &Facts) {
+        let usage = &facts.usage;
+        self.slots[slot as usize].measures.add_event(facts);
+        self.journal.counted += 1;
+        self.journal.input_tokens += i64::from(usage.input.unwrap_or(0));
+        self.journal.output_tokens += i64::from(usage.output.unwrap_or(0));
+        self.journal.digest = self.journal.digest.wrapping_add(facts.key.low().cast_signed());
+    }
+
+    /// Folds the slots into sorted rows.
+    ///
+    /// # Panics
+    /// If a sum of one commit leaves 64 bits: the limits of events and frames make that impossible
+    /// for as many frames as fit between two commits.
+    #[must_use]
+    pub fn fold(&self, rows: &Rows) -> Folded {
+        const FITS: &str = "a commit's sums fit 64 bits";
+        let mut totals: BTreeMap<SeriesId, (&FullLabels, Measures)> = BTreeMap::new();
+        let mut quarters: BTreeMap<(i64, SeriesId), Measures> = BTreeMap::new();
+        let mut shorts: BTreeMap<SeriesId, ShortLabels> = BTreeMap::new();
+        let mut minutes: BTreeMap<(i64, SeriesId), Measures> = BTreeMap::new();
+        for slot in &self.slots {
+            let row = &rows.rows[slot.row as usize];
+            let measures = &slot.measures;
+            let total = totals.entry(row.id).or_insert((&row.labels, Measures::default()));
+            total.1.add(measures).expect(FITS);
+            let quarter = slot.minute.div_euclid(QUARTER_MINUTES);
+            quarters.entry((quarter, row.id)).or_default().add(measures).expect(FITS);
+            shorts.entry(row.short).or_insert_with(|| row.labels.short());
+            minutes.entry((slot.minute, row.short)).or_default().add(measures).expect(FITS);
+        }
+        Folded {
+            totals: totals.into_iter().map(|(id, (l, m))| (id, l.clone(), m)).collect(),
+            quarters: quarters.into_iter().map(|((at, id), m)| (at, id, m)).collect(),
+            shorts: shorts.into_iter().collect(),
+            minutes: minutes.into_iter().map(|((at, id), m)| (at, id, m)).collect(),
+        }
+    }
+}
+
+/// What is known of each tuple of the frame at hand: its row, and the slot that its last event was
+/// counted in, since neighbours mostly share a minute.
+#[derive(Debug, Default)]
+pub struct Tuples {
+    known: Vec<Option<Tuple>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Tuple {
+    source: event::UsageSource,
+    row: u32,
+    minute: i64,
+    slot: u32,
+}
+
+/// No slot has been looked up for the tuple yet.
+const NO_SLOT: u32 = u32::MAX;
+
+impl Tuples {
+    /// Looks up the rows of a frame's tuples; a tuple that does not decode is known as poison.
+    pub fn load(&mut self, view: &FrameView<'_>, rows: &mut Rows) {
+        self.known.clear();
+        self.known.extend((0..view.n_tuples()).map(|number| {
+            let (labels, row_length) = view.labels(number).ok()?;
+            let row = rows.number(&view.tuple_bytes(number)[..row_length], &labels);
+            Some(Tuple { source: labels.source, row, minute: 0, slot: NO_SLOT })
+        }));
+    }
+
+    /// The facts of an event, or nothing if it is poison.
+    #[must_use]
+    pub fn facts(&self, view: &FrameView<'_>, idx: usize) -> Option<Facts> {
+        view.facts(idx, self.known[view.tuple(idx)]?.source)
+    }
+
+    /// The slot that an event of a tuple is counted in. The tuple is not poison.
+    pub fn slot(&mut self, number: usize, time_us: i64, pending: &mut Pending) -> u32 {
+        let tuple = self.known[number].as_mut().expect("poison is never counted");
+        let minute = time_us.div_euclid(MINUTE_US);
+        if tuple.slot == NO_SLOT || tuple.minute != minute {
+            tuple.slot = pending.slot(tuple.row, minute);
+            tuple.minute = minute;
+        }
+        tuple.slot
+    }
+}
+
+impl Pending {
+    /// Accounts events that are not counted.
+    pub fn account(&mut self, class: Class, n: u32) {
+        self.account.add(class, i64::from(n));
+    }
+}
