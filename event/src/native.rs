@@ -5,9 +5,20 @@
 //! `native/check` judges it. A bad event never fails its batch; a body that is not JSON does.
 //! Texts are borrowed from the body. Prompt text is passed over and never kept.
 
-mod check;
-mod fields;
 mod value;
+
+mod fields;
+
+mod check;
+
+#[cfg(test)]
+mod tests;
+
+#[cfg(test)]
+mod body_tests;
+
+#[cfg(test)]
+mod properties;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -134,39 +145,33 @@ fn object(text: &str) -> Result<Batch<'_>, BodyError> {
 /// A body that is an array. It is read in one pass as long as every element can be; otherwise
 /// its elements are delimited first, so that one with half a surrogate pair fails alone.
 fn array(text: &str) -> Result<Batch<'_>, BodyError> {
+    elements(text, Reading::OnePass).or_else(|error| match error {
+        BodyError::Syntax { .. } => elements(text, Reading::Delimited),
+        other => Err(other),
+    })
+}
+
+fn elements(text: &str, reading: Reading) -> Result<Batch<'_>, BodyError> {
     let mut batch = Batch::new(Form::Array);
     let mut source = serde_json::Deserializer::from_str(text);
-    let whole = source.deserialize_seq(Elements(&mut batch)).and_then(|()| source.end());
-    match whole {
+    let whole = source.deserialize_seq(Elements { batch: &mut batch, reading });
+    match whole.and_then(|()| source.end()) {
         Ok(()) => Ok(batch),
         Err(_) if batch.n_items > BATCH_EVENTS_MAX => Err(BodyError::TooManyEvents),
-        Err(_) => delimited(text),
+        Err(error) => Err(BodyError::syntax(&error)),
     }
 }
 
-/// An array whose elements are delimited first and read afterwards, each by itself.
-fn delimited(text: &str) -> Result<Batch<'_>, BodyError> {
-    let elements: Vec<&RawValue> =
-        serde_json::from_str(text).map_err(|error| BodyError::syntax(&error))?;
-    if elements.len() > BATCH_EVENTS_MAX {
-        return Err(BodyError::TooManyEvents);
-    }
-    let mut batch = Batch::new(Form::Array);
-    for element in elements {
-        if let Err(error) = batch.read(element.get()) {
-            batch.reject(None, syntax_fault(&error));
-        }
-    }
-    Ok(batch)
-}
-
-/// Whether a body that is not one JSON value has several lines, and one of them that is not
-/// indented is a whole object: a broken object that was printed over several lines has no such.
+/// Whether a body that is not one JSON value has several lines, and one of them, no further
+/// indented than the first, is a whole object: an object that was printed over several lines and
+/// is broken has no such line.
 fn is_ndjson(body: &[u8]) -> bool {
-    lines(body).nth(1).is_some()
-        && lines(body).any(|line| {
-            line.starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(line).is_ok()
-        })
+    let Some(first) = lines(body).next() else { return false };
+    let n_indent = first.iter().take_while(|byte| BLANK.contains(byte)).count();
+    let is_object = |line: &[u8]| {
+        line.get(n_indent) == Some(&b'{') && serde_json::from_slice::<IgnoredAny>(line).is_ok()
+    };
+    lines(body).nth(1).is_some() && lines(body).any(is_object)
 }
 
 /// A body of lines, each an object or a reject.
@@ -237,9 +242,40 @@ impl<'a> Batch<'a> {
     }
 }
 
+/// How the elements of an array are read.
+#[derive(Clone, Copy)]
+enum Reading {
+    /// In place; what cannot be read fails the array.
+    OnePass,
+    /// Each behind a pass that finds its end; only a broken array fails.
+    Delimited,
+}
+
 /// Reads the elements of an array into a batch. It stops at the first element too many, with
 /// `n_items` one above the bound.
-struct Elements<'b, 'a>(&'b mut Batch<'a>);
+struct Elements<'b, 'a> {
+    batch: &'b mut Batch<'a>,
+    reading: Reading,
+}
+
+impl<'a> Elements<'_, 'a> {
+    /// Reads the next element; says whether there was one.
+    fn next<A: SeqAccess<'a>>(&mut self, array: &mut A) -> Result<bool, A::Error> {
+        match self.reading {
+            Reading::OnePass => {
+                let Some(fields) = array.next_element_seed(ItemSeed)? else { return Ok(false) };
+                self.batch.add(fields);
+            }
+            Reading::Delimited => {
+                let Some(raw) = array.next_element::<&RawValue>()? else { return Ok(false) };
+                if let Err(error) = self.batch.read(raw.get()) {
+                    self.batch.reject(None, syntax_fault(&error));
+                }
+            }
+        }
+        Ok(true)
+    }
+}
 
 impl<'a> Visitor<'a> for Elements<'_, 'a> {
     type Value = ();
@@ -248,10 +284,9 @@ impl<'a> Visitor<'a> for Elements<'_, 'a> {
         f.write_str("an array")
     }
 
-    fn visit_seq<A: SeqAccess<'a>>(self, mut array: A) -> Result<(), A::Error> {
-        while let Some(fields) = array.next_element_seed(ItemSeed)? {
-            self.0.add(fields);
-            if self.0.n_items > BATCH_EVENTS_MAX {
+    fn visit_seq<A: SeqAccess<'a>>(mut self, mut array: A) -> Result<(), A::Error> {
+        while self.next(&mut array)? {
+            if self.batch.n_items > BATCH_EVENTS_MAX {
                 return Err(A::Error::custom("too many events"));
             }
         }
