@@ -4,17 +4,17 @@
 //! by the ingest, and travels through the log inside a `frame`. Nothing here does I/O, reads a
 //! clock, draws a random number or adds up a float: the same input always gives the same bytes.
 
-pub mod code;
-pub mod event;
-pub mod frame;
-pub mod key;
-pub mod labels;
 pub mod limits;
 pub mod name;
-pub mod native;
-pub mod reject;
 pub mod time;
+pub mod code;
+pub mod key;
 pub mod usage;
+pub mod event;
+pub mod labels;
+pub mod reject;
+pub mod native;
+pub mod frame;
 
 pub use code::{ErrorType, Method, Outcome, ServiceTier, UsageSource};
 pub use event::{Connections, Event};

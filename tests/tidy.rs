@@ -1,0 +1,335 @@
+//! The house rules that a reader of text can check; CONTRIBUTING.md lists them.
+//!
+//! Each test collects every breach and then fails once, so that one run shows all there is to mend.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const FILE_LINES_MAX: usize = 500;
+const LINE_COLUMNS_MAX: usize = 100;
+const PACKAGES_MAX: usize = 450;
+/// The crates from the foundation up; one may use only those of lower layers.
+const LAYERS: [(&str, u8); 9] = [
+    ("event", 0),
+    ("queue", 0),
+    ("ledger", 1),
+    ("store", 2),
+    ("service", 2),
+    ("ingest", 3),
+    ("aggregator", 3),
+    ("api", 3),
+    ("gatemeter", 4),
+];
+/// Outside crates that may be used in these crates only.
+const CONFINED: [(&str, &[&str]); 9] = [
+    ("sqlx", &["store", "queue"]),
+    ("libsqlite3-sys", &["store", "queue"]),
+    ("axum", &["service", "ingest", "aggregator", "api"]),
+    ("prometheus", &["service", "ingest", "aggregator", "api"]),
+    ("clap", &["gatemeter"]),
+    ("anyhow", &["gatemeter"]),
+    ("rdkafka", &["queue", "ingest"]),
+    ("redis", &["store"]),
+    ("serde_json", &["event", "service", "ingest", "api", "gatemeter"]),
+];
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Every file below the house with one of these endings, without what is generated or fetched.
+fn files(endings: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder").flatten() {
+            let path = entry.path();
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if path.is_dir() {
+                if name != "target" && name != "gatemeter-data" && !name.starts_with('.') {
+                    folders.push(path);
+                }
+            } else if endings.iter().any(|ending| name.ends_with(ending)) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn rust_files() -> Vec<PathBuf> {
+    files(&[".rs"])
+}
+
+fn shown(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap_or(path).display().to_string()
+}
+
+fn assert_none(breaches: &[String]) {
+    assert!(breaches.is_empty(), "{} breaches:\n{}", breaches.len(), breaches.join("\n"));
+}
+
+/// Folder of a crate: the program's own is `src` beside the others.
+fn crate_folder(name: &str) -> PathBuf {
+    if name == "gatemeter" { root() } else { root().join(name) }
+}
+
+#[test]
+fn files_are_short_and_lines_fit_the_screen() {
+    let mut breaches = Vec::new();
+    for path in files(&[".rs", ".sh", ".lua", ".ts", ".tsx", ".js"]) {
+        let text = read(&path);
+        let n_lines = text.lines().count();
+        if n_lines > FILE_LINES_MAX {
+            breaches.push(format!("{}: {n_lines} lines", shown(&path)));
+        }
+        for (idx, line) in text.lines().enumerate() {
+            let columns = line.chars().count();
+            if columns > LINE_COLUMNS_MAX {
+                breaches.push(format!("{}:{}: {columns} columns", shown(&path), idx + 1));
+            }
+        }
+    }
+    assert_none(&breaches);
+}
+
+#[test]
+fn every_file_says_first_what_it_is_for() {
+    let breaches: Vec<String> = rust_files()
+        .iter()
+        .filter(|path| !read(path).starts_with("//!"))
+        .map(|path| format!("{}: does not open with //!", shown(path)))
+        .collect();
+    assert_none(&breaches);
+}
+
+#[test]
+fn modules_use_only_those_above_their_own() {
+    let mut breaches = Vec::new();
+    for (name, _) in LAYERS {
+        let top = if name == "gatemeter" { "src/main.rs" } else { "src/lib.rs" };
+        let source = crate_folder(name).join("src");
+        let order: Vec<String> = read(&crate_folder(name).join(top))
+            .lines()
+            .filter_map(|line| {
+                let line = line.trim_start_matches("pub ");
+                let line = line.trim_start_matches("pub(crate) ");
+                Some(line.strip_prefix("mod ")?.strip_suffix(';')?.to_owned())
+            })
+            .collect();
+        for (idx, module) in order.iter().enumerate() {
+            for path in module_files(&source, module) {
+                for used in used_modules(&read(&path)) {
+                    let is_below = order.iter().position(|other| *other == used);
+                    if is_below.is_some_and(|other| other > idx) {
+                        breaches.push(format!("{}: uses {used}, listed below", shown(&path)));
+                    }
+                }
+            }
+        }
+    }
+    assert_none(&breaches);
+}
+
+/// The files of a module: its own and those in its folder.
+fn module_files(source: &Path, module: &str) -> Vec<PathBuf> {
+    let own = source.join(format!("{module}.rs"));
+    let folder = source.join(module);
+    rust_files().into_iter().filter(|path| *path == own || path.starts_with(&folder)).collect()
+}
+
+/// First segments behind `crate::` in code, without what tests use.
+fn used_modules(text: &str) -> Vec<String> {
+    let mut used = Vec::new();
+    for line in without_tests(text).lines().filter(|line| !line.trim_start().starts_with("//")) {
+        for part in line.split("crate::").skip(1) {
+            let module: String =
+                part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            used.push(module);
+        }
+    }
+    used
+}
+
+/// The text up to the first test module.
+fn without_tests(text: &str) -> &str {
+    let end = text.find("#[cfg(test)]\nmod tests").unwrap_or(text.len());
+    &text[..end]
+}
+
+#[test]
+fn no_module_is_a_mod_rs() {
+    let breaches: Vec<String> = rust_files()
+        .iter()
+        .filter(|path| path.ends_with("mod.rs"))
+        .map(|path| shown(path))
+        .collect();
+    assert_none(&breaches);
+}
+
+#[test]
+fn crates_depend_downward_and_outside_crates_stay_confined() {
+    let mut breaches = Vec::new();
+    for (name, layer) in LAYERS {
+        let manifest = read(&crate_folder(name).join("Cargo.toml"));
+        let section = manifest.split("\n[dependencies]\n").nth(1).unwrap_or_default();
+        let section = section.split("\n[").next().unwrap_or_default();
+        for line in section.lines() {
+            let used: String =
+                line.chars().take_while(|c| c.is_alphanumeric() || "-_".contains(*c)).collect();
+            if let Some((_, other)) = LAYERS.iter().find(|(other, _)| *other == used)
+                && *other >= layer
+            {
+                breaches.push(format!("{name} depends on {used}, which is not below it"));
+            }
+            if let Some((_, allowed)) = CONFINED.iter().find(|(other, _)| *other == used)
+                && !allowed.contains(&name)
+            {
+                breaches.push(format!("{name} depends on {used}, which is confined"));
+            }
+        }
+    }
+    assert_none(&breaches);
+}
+
+#[test]
+fn the_pure_crates_have_no_clock_no_chance_and_no_io() {
+    let banned = [
+        "std::time",
+        "std::fs",
+        "std::net",
+        "std::thread",
+        "Instant",
+        "SystemTime",
+        "async fn",
+        "tokio",
+        "rand::",
+    ];
+    let mut breaches = Vec::new();
+    for path in rust_files() {
+        let name = shown(&path);
+        if !(name.starts_with("event/src") || name.starts_with("ledger/src"))
+            || name.contains("tests")
+        {
+            continue;
+        }
+        let text = read(&path);
+        for (idx, line) in without_tests(&text).lines().enumerate() {
+            if line.trim_start().starts_with("//") {
+                continue;
+            }
+            for word in banned.iter().filter(|word| line.contains(**word)) {
+                breaches.push(format!("{name}:{}: {word}", idx + 1));
+            }
+        }
+    }
+    assert_none(&breaches);
+}
+
+#[test]
+fn nothing_gives_up_outside_tests() {
+    let mut breaches = Vec::new();
+    for path in rust_files() {
+        let name = shown(&path);
+        if name.contains("tests") || name.starts_with("benches") {
+            continue;
+        }
+        let text = read(&path);
+        for (idx, line) in without_tests(&text).lines().enumerate() {
+            let banned = [".unwrap()", "todo!(", "dbg!(", "unimplemented!(", "#[allow("];
+            for word in banned.iter().filter(|word| line.contains(**word)) {
+                if !line.trim_start().starts_with("//") {
+                    breaches.push(format!("{name}:{}: {word}", idx + 1));
+                }
+            }
+        }
+    }
+    assert_none(&breaches);
+}
+
+#[test]
+fn every_crate_takes_the_lints_of_the_house() {
+    let root_manifest = read(&root().join("Cargo.toml"));
+    assert!(root_manifest.contains("unsafe_code = \"forbid\""));
+    let breaches: Vec<String> = LAYERS
+        .iter()
+        .map(|(name, _)| crate_folder(name).join("Cargo.toml"))
+        .filter(|path| !read(path).contains("[lints]\nworkspace = true"))
+        .map(|path| shown(&path))
+        .collect();
+    assert_none(&breaches);
+}
+
+#[test]
+fn log_messages_are_lower_case_without_a_full_stop() {
+    let mut breaches = Vec::new();
+    for path in rust_files() {
+        let text = read(&path);
+        let code = without_tests(&text);
+        for level in ["error!(", "warn!(", "info!(", "debug!(", "trace!("] {
+            for (at, _) in code.match_indices(level) {
+                let before = code[..at].chars().next_back();
+                if before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '!') {
+                    continue;
+                }
+                let call = code[at..].split(");").next().unwrap_or_default();
+                let Some(message) = call.split('"').nth_back(1) else { continue };
+                let first = message.chars().next().unwrap_or('a');
+                if first.is_uppercase() || message.ends_with('.') {
+                    breaches.push(format!("{}: {message:?}", shown(&path)));
+                }
+            }
+        }
+    }
+    assert_none(&breaches);
+}
+
+#[test]
+fn every_metric_is_documented() {
+    let page = read(&root().join("docs/metrics.md"));
+    let mut breaches = Vec::new();
+    for path in rust_files() {
+        let name = shown(&path);
+        let is_role = LAYERS.iter().any(|(n, l)| *l >= 2 && name.starts_with(&format!("{n}/src")));
+        if !is_role {
+            continue;
+        }
+        let text = read(&path);
+        for part in without_tests(&text).split("\"gatemeter_").skip(1) {
+            let metric: String =
+                part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            if part[metric.len()..].starts_with('"')
+                && !page.contains(&format!("gatemeter_{metric}"))
+            {
+                breaches.push(format!("{name}: gatemeter_{metric} is not in docs/metrics.md"));
+            }
+        }
+    }
+    assert_none(&breaches);
+}
+
+#[test]
+fn the_lock_file_stays_within_its_budget() {
+    let n = read(&root().join("Cargo.lock")).matches("[[package]]").count();
+    assert!(n <= PACKAGES_MAX, "{n} packages in Cargo.lock, budget {PACKAGES_MAX}");
+}
+
+#[test]
+fn both_readmes_change_together() {
+    let headings = |name: &str| {
+        let text = read(&root().join(name));
+        let mut is_code = false;
+        text.lines()
+            .filter(|line| {
+                is_code ^= line.starts_with("```");
+                !is_code && line.starts_with("## ")
+            })
+            .count()
+    };
+    assert_eq!(headings("README.md"), headings("README.zh-CN.md"), "sections of the two READMEs");
+}
