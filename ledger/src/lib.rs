@@ -5,17 +5,17 @@
 //! by `exposure`. Nothing here does I/O, reads a clock, draws a random number or adds up a float:
 //! the same inputs always give the same effects.
 
-pub mod account;
-pub mod classify;
-pub mod commit;
-pub mod core;
-pub mod dedup;
-pub mod exposure;
-pub mod histogram;
-pub mod invariants;
-pub mod measures;
-pub mod query;
 pub mod safeguard;
-pub mod series;
-pub mod state;
 pub mod window;
+pub mod histogram;
+pub mod measures;
+pub mod series;
+pub mod account;
+pub mod commit;
+pub mod invariants;
+pub mod dedup;
+pub mod classify;
+pub mod state;
+pub mod core;
+pub mod exposure;
+pub mod query;

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Runs every test of Gatemeter, and installs what they need first.
+#
+# usage: scripts/test.sh [--help]
+#
+# Steps: format, lints, unit and property tests, the seeded simulation with its mutants, the end to
+# end tests on real processes, and Debian's promtool on a real page. Safe to run again.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/lib.sh
+
+case "${1:-}" in
+  "") ;;
+  -h | --help)
+    sed -n '2,7s/^# \{0,1\}//p' "$0"
+    exit 0
+    ;;
+  *) fail "unknown option '$1': see scripts/test.sh --help" ;;
+esac
+
+need_rust
+need_component fmt rustfmt
+need_component clippy clippy
+install_packages promtool prometheus
+install_packages sqlite3 sqlite3
+
+say "format"
+cargo fmt --all --check
+
+say "lints"
+cargo clippy --locked --workspace --all-targets --profile release -- -D warnings
+
+say "unit tests, property tests, house rules and end-to-end tests"
+# One optimised build serves the tests, the quick start and the benchmarks.
+cargo test --locked --release --workspace --exclude gatemeter-sim
+
+say "seeded simulation and its mutants"
+cargo test --locked --release -p gatemeter-sim
+
+say "all tests passed"
