@@ -1,0 +1,172 @@
+//! `gatemeter replay`: plays traces, recordings or drawn events to ingest and says what must be
+//! counted.
+//!
+//! A source yields facts, the plan makes batches of them, the drive writes each to the tape and
+//! sends it until it is answered, the totals fold the answers, the report prints them. The totals
+//! are made on this side alone: nothing here may ask the receiver what it counted.
+
+mod item;
+
+mod args;
+mod lines;
+
+mod broken;
+mod draw;
+mod setup;
+mod timing;
+
+mod azure;
+mod ndjson;
+mod synthetic;
+
+mod source;
+
+mod plan;
+
+mod answer;
+mod latency;
+mod totals;
+
+mod tape;
+
+mod past;
+
+mod send;
+
+mod progress;
+
+mod drive;
+
+mod report;
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;
+
+pub use args::ReplayArgs;
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+
+use crate::replay::drive::Drive;
+use crate::replay::item::SECOND_US;
+use crate::replay::past::{Past, PastBatch};
+use crate::replay::plan::Plan;
+use crate::replay::progress::{Progress, Voice};
+use crate::replay::report::Report;
+use crate::replay::send::Sender;
+use crate::replay::setup::Setup;
+use crate::replay::source::Source;
+use crate::replay::tape::Tape;
+use crate::replay::timing::{now_us, show_us};
+
+/// Runs `gatemeter replay`. The exit code is 0 only when the run came to its end and every total
+/// is certain.
+///
+/// # Errors
+/// What keeps a run from beginning: options, files, the tape. What happens later is in the report.
+pub async fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
+    let interrupt = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            // Without a handler the run cannot be interrupted gently; it still runs.
+            std::future::pending::<()>().await;
+        }
+    };
+    let mut out = std::io::stdout();
+    play(args, interrupt, &mut out).await
+}
+
+/// `run` with its surroundings handed in.
+async fn play(
+    args: ReplayArgs,
+    interrupt: impl Future<Output = ()>,
+    out: &mut impl Write,
+) -> anyhow::Result<ExitCode> {
+    let Session { setup, tape, past } = Session::open(&args)?;
+    let source = Source::open(&setup)?;
+    let remark = source.remark();
+    let plan = Plan::new(source, &setup);
+    if past.is_empty() {
+        check_pace(&plan, args.rate)?;
+    }
+    let voice = if args.quiet { Voice::Quiet } else { Voice::Loud };
+    if voice == Voice::Loud {
+        eprintln!("run {}, seed {}, to {}", setup.run_id, setup.seed, args.to);
+        if let Some(tape) = &tape {
+            eprintln!("tape {}", tape.path().display());
+        }
+        if let Some(remark) = &remark {
+            eprintln!("{remark}");
+        }
+    }
+    let n_connections = usize::from(args.connections);
+    let key = args.ingest_key()?;
+    let give_up_after = args.give_up_after;
+    let sender = Sender::new(&args.to, key.as_deref(), n_connections, give_up_after, tape.clone())?;
+    let progress = Progress::new(voice, plan.n_items_guess());
+    let rate = args.rate;
+    let sender = Arc::new(sender);
+    let drive = Drive { plan, sender, tape, past, n_connections, rate, progress };
+    let outcome = drive.run(interrupt).await;
+    let report = Report::new(&setup.run_id, setup.seed, &outcome);
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
+        if voice == Voice::Loud {
+            eprint!("{}", report.table());
+        }
+    } else {
+        write!(out, "{}", report.table())?;
+    }
+    out.flush()?;
+    Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What a new or a resumed run begins with.
+struct Session {
+    setup: Setup,
+    tape: Option<Tape>,
+    /// The first batch last, as the drive takes them.
+    past: Vec<PastBatch>,
+}
+
+impl Session {
+    fn open(args: &ReplayArgs) -> anyhow::Result<Session> {
+        if let Some(path) = &args.resume {
+            let (tape, past) = Past::open(path)?;
+            past.setup.check_files()?;
+            let mut batches = past.batches;
+            batches.reverse();
+            return Ok(Session { setup: past.setup, tape: Some(tape), past: batches });
+        }
+        let mut setup = Setup::from_args(args, now_us())?;
+        let Some(path) = &args.tape else {
+            return Ok(Session { setup, tape: None, past: Vec::new() });
+        };
+        setup.mark_files()?;
+        let tape = Tape::create(path, &setup)?;
+        Ok(Session { setup, tape: Some(tape), past: Vec::new() })
+    }
+}
+
+/// A run with a window must end before its oldest event turns late; with a rate that can be told
+/// beforehand.
+fn check_pace(plan: &Plan, rate: Option<u64>) -> anyhow::Result<()> {
+    let (Some(deadline_us), Some(rate), Some(n_items)) =
+        (plan.timing().run_deadline_us(), rate, plan.n_items_guess())
+    else {
+        return Ok(());
+    };
+    let seconds = i64::try_from(n_items / rate).context("the run would never end")?;
+    if now_us().saturating_add(seconds.saturating_mul(SECOND_US)) > deadline_us {
+        bail!(
+            "{n_items} events at {rate} a second take {seconds} s, but the oldest turn late at {}: \
+             raise --rate, or fit the times into a shorter window (--times fit:15m)",
+            show_us(deadline_us)
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! What ingest answered to one batch.
+//!
+//! Parsed from the body of a 200 or 422; held against the batch by `totals`. An answer that does
+//! not add up is no answer: the receiver is not the ingest of the contract.
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+
+/// The part of the contract's answer that a replay needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Answer {
+    /// Events that are durable now.
+    pub accepted: u64,
+    /// Events that were refused one by one.
+    pub rejected: Vec<Reject>,
+}
+
+/// One refused event.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Reject {
+    /// Place in the batch, from 0.
+    pub index: usize,
+    /// The field at fault.
+    #[serde(default)]
+    pub field: Option<String>,
+    /// Why, for people.
+    #[serde(default)]
+    pub reason: String,
+}
+
+impl Answer {
+    /// Reads the answer to a batch of `n_items`.
+    ///
+    /// # Errors
+    /// The body is not the contract's answer, or not to this batch.
+    pub fn read(body: &[u8], n_items: usize) -> anyhow::Result<Answer> {
+        let answer: Answer =
+            serde_json::from_slice(body).context("the answer is not the one of an ingest")?;
+        let mut indexes: Vec<usize> = answer.rejected.iter().map(|reject| reject.index).collect();
+        indexes.sort_unstable();
+        indexes.dedup();
+        let adds_up = answer.accepted + indexes.len() as u64 == n_items as u64
+            && indexes.len() == answer.rejected.len()
+            && indexes.last().is_none_or(|last| *last < n_items);
+        if !adds_up {
+            bail!(
+                "the answer does not add up: {} accepted and {} rejected of {n_items}",
+                answer.accepted,
+                answer.rejected.len()
+            );
+        }
+        Ok(answer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_must_speak_of_every_event_once() {
+        let good = br#"{"accepted":1,"rejected":[{"index":1,"id":null,"reason":"x"}],"late":[]}"#;
+        assert_eq!(Answer::read(good, 2).unwrap().rejected[0].index, 1);
+        assert!(Answer::read(good, 3).is_err());
+        for bad in [
+            r#"{}"#,
+            r#"{"accepted":2,"rejected":[{"index":2}]}"#,
+            r#"{"accepted":0,"rejected":[{"index":0},{"index":0}]}"#,
+            r#"{"accepted":1,"rejected":[{"index":7}]}"#,
+        ] {
+            assert!(Answer::read(bad.as_bytes(), 2).is_err(), "{bad}");
+        }
+    }
+}

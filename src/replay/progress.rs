@@ -1,0 +1,91 @@
+//! What a person sees while a run goes on, on stderr: a bar on a terminal, else a line now and
+//! then.
+//!
+//! Told of every answered batch; never asks back and never holds up a send.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Pause between two lines where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// Whether anyone wants to see anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Voice {
+    /// Progress and remarks.
+    Loud,
+    /// Nothing.
+    Quiet,
+}
+
+/// The progress of one run.
+pub struct Progress {
+    form: Form,
+    started: Instant,
+    n_events: u64,
+    n_events_guess: Option<u64>,
+}
+
+enum Form {
+    Bar(ProgressBar),
+    Lines { last: Instant },
+    Nothing,
+}
+
+impl Progress {
+    /// Begins; `n_events_guess` is about how many events there will be, where that is known.
+    pub fn new(voice: Voice, n_events_guess: Option<u64>) -> Progress {
+        let started = Instant::now();
+        let form = match voice {
+            Voice::Quiet => Form::Nothing,
+            Voice::Loud if std::io::stderr().is_terminal() => Form::Bar(bar(n_events_guess)),
+            Voice::Loud => Form::Lines { last: started },
+        };
+        Progress { form, started, n_events: 0, n_events_guess }
+    }
+
+    /// `n_events` more are answered.
+    pub fn advance(&mut self, n_events: u64) {
+        self.n_events += n_events;
+        let now = Instant::now();
+        match &mut self.form {
+            Form::Bar(bar) => {
+                // Shares are drawn, so the guess may be a little low.
+                if bar.length().is_some_and(|length| length < self.n_events) {
+                    bar.set_length(self.n_events);
+                }
+                bar.set_position(self.n_events);
+            }
+            Form::Lines { last } if now.duration_since(*last) >= LINE_EVERY => {
+                *last = now;
+                let of = self.n_events_guess.map(|guess| format!(" of about {guess}"));
+                let seconds = now.duration_since(self.started).as_secs();
+                eprintln!("{}{} events after {seconds} s", self.n_events, of.unwrap_or_default());
+            }
+            Form::Lines { .. } | Form::Nothing => {}
+        }
+    }
+
+    /// Ends; the bar is taken away.
+    pub fn finish(&self) {
+        if let Form::Bar(bar) = &self.form {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn bar(n_events_guess: Option<u64>) -> ProgressBar {
+    let (bar, template) = match n_events_guess {
+        Some(guess) => (
+            ProgressBar::new(guess),
+            "{bar:40} {human_pos}/{human_len} events  {per_sec}  {elapsed_precise}  {eta} left",
+        ),
+        None => {
+            (ProgressBar::no_length(), "{spinner} {human_pos} events  {per_sec}  {elapsed_precise}")
+        }
+    };
+    let style = ProgressStyle::with_template(template).expect("the template is a constant");
+    bar.with_style(style)
+}
