@@ -1,0 +1,93 @@
+//! The bounds of the queue, each with its reason.
+//! Every channel, batch, transaction and wait of this crate takes its bound from here; nothing
+//! in this file may depend on what a record holds.
+
+/// One second, in microseconds.
+pub(crate) const SECOND_US: i64 = 1_000_000;
+
+/// One hour, in microseconds.
+const HOUR_US: i64 = 3_600 * SECOND_US;
+
+/// F of the counting rules, in microseconds: how far a clock may be wrong before an append time
+/// could change the verdict on an event.
+pub const CLOCK_BACK_US_MAX: i64 = 300 * SECOND_US;
+
+/// How far the wall clock may run ahead of the boot clock, in microseconds: a forward jump by
+/// more would turn every event that is on its way into a late one.
+pub const CLOCK_FORWARD_US_MAX: i64 = HOUR_US;
+
+/// A step of the wall clock by more than this, in microseconds, is reported, although the
+/// queue still copes.
+pub const CLOCK_ALARM_US: i64 = CLOCK_BACK_US_MAX / 2;
+
+/// How long one pairing of wall and boot clock is kept, in microseconds of the boot clock:
+/// small honest corrections of a day may not add up over months to a refusal.
+pub(crate) const CLOCK_ANCHOR_US: i64 = 24 * HOUR_US;
+
+/// Default age at which a record may be deleted, in microseconds: seven days, the time in
+/// which a late event can still be decided and a recount can start from a daily baseline.
+pub const RETENTION_US: i64 = 7 * 24 * HOUR_US;
+
+/// Default bound on the bytes that the log holds: what a small machine can spare.
+pub const BYTES_MAX: u64 = 10 << 30;
+
+/// Default of the disk space that appends leave free, in bytes: the ledger on the same disk
+/// needs it to commit what the log already holds.
+pub const DISK_RESERVE_BYTES: u64 = 64 << 20;
+
+/// What a row costs beside its payload, in bytes: key, time, checksum and cell overhead. It
+/// keeps a flood of empty records from being free.
+pub const ROW_BYTES: u64 = 32;
+
+/// Append calls that wait for the writer: enough for every connection that one process serves,
+/// few enough that a stalled disk shows as back-pressure and not as a long queue.
+pub const APPENDS_WAITING_MAX: usize = 1_024;
+
+/// Bytes that wait for the writer in all append calls together, and so the most that a single
+/// call may bring: bounds memory, whatever the number of calls.
+pub const APPEND_BYTES_MAX: usize = 64 << 20;
+
+/// Records after which a group commit stops gathering: bounds the time to its answer.
+pub(crate) const COMMIT_RECORDS_MAX: usize = 4_096;
+
+/// Bytes after which a group commit stops gathering: bounds the write-ahead log's growth in one
+/// transaction.
+pub(crate) const COMMIT_BYTES_MAX: usize = 8 << 20;
+
+/// Records that one read returns at most, whatever their size: bounds the work of one call.
+pub const READ_RECORDS_MAX: usize = 4_096;
+
+/// Connections that read: one for the consumer, one for questions such as watermarks.
+pub(crate) const READERS_MAX: u32 = 2;
+
+/// Rows that one retention transaction deletes at most: appends wait for it.
+pub(crate) const RETAIN_ROWS_MAX: u32 = 1_024;
+
+/// Bytes after which a retention transaction stops: the overflow pages of a large row are
+/// walked one by one when it is deleted.
+pub(crate) const RETAIN_CHUNK_BYTES_MAX: u64 = 8 << 20;
+
+/// Retention transactions in one call; appends get their turn between two of them.
+pub(crate) const RETAIN_CHUNKS_MAX: usize = 16;
+
+/// Bytes appended after which the write-ahead log is copied back: small enough to be quick,
+/// large enough to write a page that changes often only once.
+pub(crate) const CHECKPOINT_BYTES: u64 = 4 << 20;
+
+/// The largest backlog, in bytes, that the writer copies back itself: below a second on a slow
+/// disk. More goes to a connection of its own while the writer goes on.
+pub(crate) const CHECKPOINT_INLINE_BYTES_MAX: u64 = 16 << 20;
+
+/// The size, in bytes, to which the write-ahead log is cut when it starts over.
+pub(crate) const WAL_KEEP_BYTES: u64 = 64 << 20;
+
+/// A write-ahead log larger than this, in bytes, is reported: some reader holds a snapshot for
+/// too long.
+pub const WAL_ALARM_BYTES: u64 = 256 << 20;
+
+/// Page size of a new database file, in bytes; the frames of the write-ahead log have it too.
+pub(crate) const PAGE_BYTES: u64 = 4_096;
+
+/// Longest wait for a lock that another connection holds, in seconds. The single writer meets
+/// one only if a stranger writes to the file.
+pub(crate) const BUSY_SECONDS_MAX: u64 = 5;

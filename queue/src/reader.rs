@@ -1,0 +1,163 @@
+//! Reads the log through connections that cannot write.
+//! A read is two short statements: which rows fit, then those rows. It sees the last commit,
+//! holds a snapshot only while a statement runs, and never holds up the writer. A garbled row
+//! is delivered and marked; a missing row is an error; nothing is skipped.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use sqlx::Row;
+use sqlx::sqlite::{SqlitePool, SqliteRow};
+
+use crate::error::QueueError;
+use crate::limits::READ_RECORDS_MAX;
+use crate::record::{Record, Watermarks, offset_after, row_crc32c, row_id};
+use crate::schema;
+
+const SIZES: &str = "SELECT id, length(bytes) FROM log WHERE id >= ? ORDER BY id LIMIT ?";
+const ROWS: &str =
+    "SELECT id, append_time_us, crc32c, bytes FROM log WHERE id BETWEEN ? AND ? ORDER BY id";
+const ENDS: &str = "
+SELECT low, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'log'), 0)
+  FROM meta WHERE one = 1";
+
+/// Reads an embedded log. Cheap to clone: clones share the connections.
+#[derive(Debug, Clone)]
+pub(crate) struct Reader {
+    pool: SqlitePool,
+    pub generation: u32,
+    pub partitions: u32,
+}
+
+impl Reader {
+    pub(crate) async fn open(dir: &Path) -> Result<Reader, QueueError> {
+        let pool = schema::open_readers(dir).await?;
+        let mut conn = pool.acquire().await.map_err(QueueError::sql("open the log for reading"))?;
+        schema::check_linked_version(&mut conn).await?;
+        let head = schema::load_head(&mut conn, &dir.join(schema::FILE)).await?;
+        drop(conn);
+        Ok(Reader { pool, generation: head.generation, partitions: head.partitions })
+    }
+
+    pub(crate) async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    pub(crate) fn check_partition(&self, partition: u32) -> Result<(), QueueError> {
+        if partition < self.partitions {
+            return Ok(());
+        }
+        Err(QueueError::Partition { partition, partitions: self.partitions })
+    }
+
+    pub(crate) async fn watermarks(&self, partition: u32) -> Result<Watermarks, QueueError> {
+        self.check_partition(partition)?;
+        let (low, high): (i64, i64) = sqlx::query_as(ENDS)
+            .fetch_one(&self.pool)
+            .await
+            .map_err(QueueError::sql("read the ends of the log"))?;
+        Ok(Watermarks { low: offset_after(low), high: offset_after(high) })
+    }
+
+    pub(crate) async fn read(
+        &self,
+        partition: u32,
+        from: u64,
+        bytes_max: usize,
+    ) -> Result<Vec<Record>, QueueError> {
+        self.check_partition(partition)?;
+        if from >= i64::MAX as u64 {
+            let high = self.watermarks(partition).await?.high;
+            return Err(QueueError::PastEnd { high });
+        }
+        let n_records = self.count_that_fits(from, bytes_max).await?;
+        let rows = match n_records {
+            0 => Vec::new(),
+            n => sqlx::query(ROWS)
+                .bind(row_id(from))
+                .bind(row_id(from + n - 1))
+                .fetch_all(&self.pool)
+                .await
+                .map_err(QueueError::sql("read records"))?,
+        };
+        let records: Vec<Record> =
+            rows.iter().zip(from..).map_while(|(row, offset)| record_at(row, offset)).collect();
+        if records.is_empty() {
+            self.explain_absence(partition, from).await?;
+        }
+        Ok(records)
+    }
+
+    /// How many contiguous records from `from` on fit into `bytes_max`; one at least, if there
+    /// is one.
+    async fn count_that_fits(&self, from: u64, bytes_max: usize) -> Result<u64, QueueError> {
+        let sizes = sqlx::query(SIZES)
+            .bind(row_id(from))
+            .bind(i64::try_from(READ_RECORDS_MAX).expect("a small constant"))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(QueueError::sql("read the sizes of records"))?;
+        let mut bytes = 0;
+        let mut n_records = 0;
+        for (row, offset) in sizes.iter().zip(from..) {
+            bytes += usize::try_from(number(row, 1)).unwrap_or(0);
+            let contiguous = number(row, 0) == row_id(offset);
+            if !contiguous || (n_records > 0 && bytes > bytes_max) {
+                break;
+            }
+            n_records += 1;
+        }
+        Ok(n_records)
+    }
+
+    /// Nothing was found at `from`: fine at the end of the log, an error anywhere else. The ends
+    /// are read after the rows, and the low end again after the next row: both only grow, so
+    /// that a commit or a retention in between is never taken for damage.
+    async fn explain_absence(&self, partition: u32, from: u64) -> Result<(), QueueError> {
+        let Watermarks { low, high } = self.watermarks(partition).await?;
+        if from < low {
+            return Err(QueueError::Gap { low });
+        }
+        if from > high {
+            return Err(QueueError::PastEnd { high });
+        }
+        if from == high {
+            return Ok(());
+        }
+        let at_or_after: Option<i64> = sqlx::query_scalar("SELECT min(id) FROM log WHERE id >= ?")
+            .bind(row_id(from))
+            .fetch_one(&self.pool)
+            .await
+            .map_err(QueueError::sql("look for the next record"))?;
+        if at_or_after == Some(row_id(from)) {
+            // Written since the rows were read: the next read finds it.
+            return Ok(());
+        }
+        let Watermarks { low, .. } = self.watermarks(partition).await?;
+        if from < low {
+            return Err(QueueError::Gap { low });
+        }
+        let next = at_or_after.map_or(high, |id| offset_after(id - 1));
+        Err(QueueError::Hole { offset: from, next })
+    }
+}
+
+/// The record in a row, or nothing if the row is not the one at `offset`.
+fn record_at(row: &SqliteRow, offset: u64) -> Option<Record> {
+    if number(row, 0) != row_id(offset) {
+        return None;
+    }
+    let append_time_us = number(row, 1);
+    let bytes: Option<Vec<u8>> = row.try_get_unchecked(3).unwrap_or(None);
+    let intact = bytes
+        .as_deref()
+        .is_some_and(|b| i64::from(row_crc32c(offset, append_time_us, b)) == number(row, 2));
+    let bytes = Bytes::from(bytes.unwrap_or_default());
+    Some(Record { offset, append_time_us, bytes, intact })
+}
+
+/// A number in a row; unchecked, because a damaged row may hold a value of any type, and then
+/// the checksum tells.
+fn number(row: &SqliteRow, column: usize) -> i64 {
+    row.try_get_unchecked(column).unwrap_or(0)
+}

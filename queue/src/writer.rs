@@ -1,0 +1,382 @@
+//! The one writer of the embedded log.
+//! Commands come through a bounded channel. Appends that wait are gathered into one transaction
+//! (group commit); each caller is answered after its COMMIT, or told that nothing happened. The
+//! writer runs as a task of its own, so that a caller who goes away never cuts a transaction in
+//! two. After a failed write or sync it never writes again: what the disk holds is uncertain
+//! then, and only a restart finds out.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sqlx::Connection;
+use sqlx::sqlite::SqliteConnection;
+use tokio::sync::{mpsc, watch};
+
+use crate::checkpoint::Checkpointer;
+use crate::clock::{ClockGuard, ClockSource, Refusal, Verdict};
+use crate::command::{Command, Waiting, gather};
+use crate::disk::DiskReserve;
+use crate::error::QueueError;
+use crate::fault::Fault;
+use crate::reader::Reader;
+use crate::record::{Append, Position, RetainReport, offset_after, row_crc32c};
+use crate::retain::{self, Plan, Retention};
+use crate::schema::{self, Head};
+
+const INSERT: &str = "INSERT INTO log (append_time_us, crc32c, bytes) VALUES (?, ?, ?)";
+const AFTER_APPEND: &str = "UPDATE meta SET bytes = ?, last_append_us = ? WHERE one = 1";
+const DELETE: &str = "DELETE FROM log WHERE id <= ?";
+const AFTER_DELETE: &str = "UPDATE meta SET low = ?, bytes = ? WHERE one = 1";
+
+/// What the writer shows to the rest of the process.
+pub(crate) struct Shown {
+    /// Next offset to be written, after each commit.
+    pub high: watch::Sender<u64>,
+    /// True once the writer has stopped after a failure.
+    pub fatal: watch::Sender<bool>,
+    /// Log bytes held.
+    pub bytes: Arc<AtomicU64>,
+}
+
+/// Why a commit did not happen.
+enum CommitError {
+    /// The database refused or failed.
+    Sql(sqlx::Error),
+    /// It gave a record another offset than the next one: somebody else writes to the file.
+    Offset {
+        /// Offset that the record should have had.
+        expected: u64,
+        /// Offset after the one that it got.
+        end: u64,
+    },
+}
+
+impl From<sqlx::Error> for CommitError {
+    fn from(error: sqlx::Error) -> CommitError {
+        CommitError::Sql(error)
+    }
+}
+
+/// How the writer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// It was asked to, and everything that waited was answered.
+    Closed,
+    /// A write or sync failed.
+    Fatal,
+}
+
+/// The writer must stop: what the disk holds is uncertain.
+struct Stop;
+
+/// The writer's state. It owns the only connection that writes records.
+pub(crate) struct Writer {
+    /// The database file, for messages.
+    pub path: PathBuf,
+    pub conn: SqliteConnection,
+    /// The readers' connections, to close them before its own.
+    pub reader: Reader,
+    /// What the file holds as of the last commit.
+    pub head: Head,
+    pub retention: Retention,
+    pub clock: ClockSource,
+    pub guard: ClockGuard,
+    pub disk: DiskReserve,
+    pub checkpointer: Checkpointer,
+    pub shown: Shown,
+    /// Set while appends are refused for lack of space, so that it is logged once and not for
+    /// every call.
+    pub short_of_space: bool,
+}
+
+impl Writer {
+    /// Works until it is closed, or until a write fails.
+    pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<Command>) -> Ended {
+        while let Some(command) = commands.recv().await {
+            let (batch, after) = gather(command, &mut commands);
+            if let Err(Stop) = self.work(batch, after, &mut commands).await {
+                self.shown.fatal.send_replace(true);
+                commands.close();
+                while let Some(command) = commands.recv().await {
+                    command.refuse(QueueError::Fatal);
+                }
+                return Ended::Fatal;
+            }
+        }
+        self.checkpointer.finish().await;
+        // The last connection to leave copies the write-ahead log back; a reader could not.
+        self.reader.close().await;
+        if let Err(error) = self.conn.close().await {
+            tracing::warn!(%error, "cannot close the queue's file cleanly");
+        }
+        Ended::Closed
+    }
+
+    async fn work(
+        &mut self,
+        batch: Vec<Waiting>,
+        after: Option<Command>,
+        commands: &mut mpsc::Receiver<Command>,
+    ) -> Result<(), Stop> {
+        if let Err(stop) = self.commit(batch).await {
+            if let Some(command) = after {
+                command.refuse(QueueError::Fatal);
+            }
+            return Err(stop);
+        }
+        match after {
+            Some(Command::Retain { floor, now_us, answer }) => {
+                let report = self.retain(floor, now_us).await;
+                let stop = matches!(report, Err(QueueError::Fatal));
+                let _ = answer.send(report);
+                if stop {
+                    return Err(Stop);
+                }
+            }
+            Some(Command::Close) => commands.close(),
+            Some(Command::Append(_)) | None => {}
+        }
+        self.checkpoint().await
+    }
+
+    /// Writes a batch in one transaction and answers its callers.
+    async fn commit(&mut self, batch: Vec<Waiting>) -> Result<(), Stop> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let append_time_us = match self.trusted_wall_us() {
+            Ok(wall_us) => wall_us,
+            Err(refusal) => {
+                batch.into_iter().for_each(|waiting| waiting.answer(Err(refusal.clone())));
+                return Ok(());
+            }
+        };
+        let batch = self.admit(batch).await;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        if let Err(error) = self.write(&batch, append_time_us).await {
+            let error = self.failed(error).await;
+            let stop = matches!(error, QueueError::Fatal);
+            batch.into_iter().for_each(|waiting| waiting.answer(Err(error.clone())));
+            return if stop { Err(Stop) } else { Ok(()) };
+        }
+        self.space_is_back();
+        let mut offset = self.head.high;
+        let mut answers = Vec::with_capacity(batch.len());
+        for waiting in batch {
+            let positions = positions(&waiting, self.head.generation, offset, append_time_us);
+            offset += positions.len() as u64;
+            self.head.bytes += waiting.row_bytes();
+            self.checkpointer.wrote(waiting.row_bytes());
+            answers.push((waiting, positions));
+        }
+        self.head.high = offset;
+        self.head.last_append_us = Some(append_time_us);
+        self.show();
+        for (waiting, positions) in answers {
+            waiting.answer(Ok(positions));
+        }
+        Ok(())
+    }
+
+    /// The wall time, if the guard trusts it.
+    fn trusted_wall_us(&mut self) -> Result<i64, QueueError> {
+        let now = self.clock.read();
+        let was_refused = self.guard.refusal().is_some();
+        match self.guard.check(now) {
+            Verdict::Steady => Ok(now.wall_us),
+            Verdict::Alarm { step_us } => {
+                tracing::warn!(step_us, "the wall clock was set");
+                Ok(now.wall_us)
+            }
+            Verdict::Refused(refusal) => {
+                let Refusal { wall_us, expected_us } = refusal;
+                if !was_refused {
+                    tracing::error!(wall_us, expected_us, "the wall clock jumped, appends stop");
+                }
+                Err(QueueError::Clock { wall_us, expected_us })
+            }
+        }
+    }
+
+    /// Answers those for whom there is no room and keeps the others. A caller who has gone away
+    /// is left out: nothing of its call is written.
+    async fn admit(&mut self, batch: Vec<Waiting>) -> Vec<Waiting> {
+        let mut admitted = Vec::with_capacity(batch.len());
+        let mut admitted_bytes = 0;
+        for waiting in batch {
+            let bytes = admitted_bytes + waiting.row_bytes();
+            if waiting.answer.is_closed() {
+                continue;
+            }
+            if self.head.bytes.saturating_add(bytes) > self.retention.bytes_max {
+                self.short_of_space("the log has reached bytes_max, appends are refused");
+                waiting.answer(Err(QueueError::Full));
+                continue;
+            }
+            if !self.disk.has_room(&mut self.conn, bytes).await {
+                self.short_of_space("the disk is down to its reserve, appends are refused");
+                waiting.answer(Err(QueueError::DiskFull));
+                continue;
+            }
+            admitted_bytes = bytes;
+            admitted.push(waiting);
+        }
+        admitted
+    }
+
+    async fn write(&mut self, batch: &[Waiting], append_time_us: i64) -> Result<(), CommitError> {
+        execute(&mut self.conn, "BEGIN IMMEDIATE").await?;
+        let mut next = self.head.high;
+        for record in batch.iter().flat_map(|waiting| &waiting.records) {
+            let done = sqlx::query(INSERT)
+                .bind(append_time_us)
+                .bind(i64::from(row_crc32c(next, append_time_us, &record.bytes)))
+                .bind(&record.bytes[..])
+                .execute(&mut self.conn)
+                .await?;
+            next += 1;
+            let end = offset_after(done.last_insert_rowid());
+            if end != next {
+                return Err(CommitError::Offset { expected: next - 1, end });
+            }
+        }
+        let bytes = batch.iter().map(Waiting::row_bytes).sum::<u64>() + self.head.bytes;
+        sqlx::query(AFTER_APPEND)
+            .bind(sql_count(bytes))
+            .bind(append_time_us)
+            .execute(&mut self.conn)
+            .await?;
+        execute(&mut self.conn, "COMMIT").await?;
+        Ok(())
+    }
+
+    async fn retain(&mut self, floor: u64, now_us: i64) -> Result<RetainReport, QueueError> {
+        // A clock that is not trusted must not age the log.
+        self.trusted_wall_us()?;
+        let plan =
+            match retain::plan(&mut self.conn, &self.head, self.retention, floor, now_us).await {
+                Ok(plan) => plan,
+                Err(error) => return Err(self.failed(error.into()).await),
+            };
+        if plan.n_rows > 0 {
+            if let Err(error) = self.delete(plan).await {
+                return Err(self.failed(error.into()).await);
+            }
+            self.head.low += plan.n_rows;
+            self.head.bytes = self.head.bytes.saturating_sub(plan.bytes);
+            self.checkpointer.wrote(plan.bytes);
+            self.show();
+        }
+        Ok(RetainReport {
+            deleted: plan.n_rows,
+            deleted_bytes: plan.bytes,
+            low: self.head.low,
+            more: plan.more,
+        })
+    }
+
+    async fn delete(&mut self, plan: Plan) -> Result<(), sqlx::Error> {
+        let low = self.head.low + plan.n_rows;
+        assert!(low <= self.head.high, "retention may not pass the end of the log");
+        execute(&mut self.conn, "BEGIN IMMEDIATE").await?;
+        sqlx::query(DELETE).bind(sql_count(low)).execute(&mut self.conn).await?;
+        sqlx::query(AFTER_DELETE)
+            .bind(sql_count(low))
+            .bind(sql_count(self.head.bytes.saturating_sub(plan.bytes)))
+            .execute(&mut self.conn)
+            .await?;
+        execute(&mut self.conn, "COMMIT").await
+    }
+
+    /// Decides what a failed transaction means. Only a full disk leaves the writer working, and
+    /// only if the file then says that nothing has happened.
+    async fn failed(&mut self, error: CommitError) -> QueueError {
+        let full = matches!(&error, CommitError::Sql(e) if Fault::of(e) == Fault::DiskFull);
+        if full && self.nothing_happened().await {
+            self.short_of_space("the disk is full, appends are refused");
+            return QueueError::DiskFull;
+        }
+        match error {
+            CommitError::Sql(error) => {
+                tracing::error!(%error, "cannot write to the queue, the process must exit");
+            }
+            CommitError::Offset { expected, end } => {
+                let found = end.saturating_sub(1);
+                tracing::error!(expected, found, "another writer uses the queue's file");
+            }
+        }
+        // Before any caller hears of it: who sees the error may look at the flag.
+        self.shown.fatal.send_replace(true);
+        QueueError::Fatal
+    }
+
+    async fn nothing_happened(&mut self) -> bool {
+        // SQLite may have rolled back by itself; then this fails, and the head tells.
+        let _ = execute(&mut self.conn, "ROLLBACK").await;
+        match schema::load_head(&mut self.conn, &self.path).await {
+            Ok(head) => head == self.head,
+            Err(_) => false,
+        }
+    }
+
+    async fn checkpoint(&mut self) -> Result<(), Stop> {
+        let Err(error) = self.checkpointer.step(&mut self.conn).await else { return Ok(()) };
+        if Fault::of(&error) == Fault::Storage {
+            tracing::error!(%error, "cannot copy the write-ahead log back, the process must exit");
+            return Err(Stop);
+        }
+        tracing::warn!(%error, "cannot copy the write-ahead log back now");
+        Ok(())
+    }
+
+    fn show(&self) {
+        self.shown.bytes.store(self.head.bytes, Ordering::Relaxed);
+        self.shown.high.send_if_modified(|high| {
+            let grew = *high != self.head.high;
+            *high = self.head.high;
+            grew
+        });
+    }
+
+    fn short_of_space(&mut self, why: &'static str) {
+        if !self.short_of_space {
+            tracing::error!(bytes = self.head.bytes, "{why}");
+        }
+        self.short_of_space = true;
+    }
+
+    fn space_is_back(&mut self) {
+        if self.short_of_space {
+            tracing::info!(bytes = self.head.bytes, "appends are accepted again");
+        }
+        self.short_of_space = false;
+    }
+}
+
+fn positions(
+    waiting: &Waiting,
+    generation: u32,
+    first_offset: u64,
+    append_time_us: i64,
+) -> Vec<Position> {
+    let place = |(record, offset): (&Append, u64)| Position {
+        generation,
+        partition: record.partition,
+        offset,
+        append_time_us,
+    };
+    waiting.records.iter().zip(first_offset..).map(place).collect()
+}
+
+/// A count as SQL holds it.
+fn sql_count(count: u64) -> i64 {
+    i64::try_from(count).expect("offsets and log bytes stay below 2^63")
+}
+
+async fn execute(conn: &mut SqliteConnection, sql: &'static str) -> Result<(), sqlx::Error> {
+    sqlx::query(sql).execute(conn).await?;
+    Ok(())
+}
