@@ -1,1 +1,22 @@
 //! What every process needs: configuration, logs, process metrics, server, shutdown, keys.
+//!
+//! Data passes through it once at the start (settings, keys, logs) and then with every request
+//! (server, access, answer, metrics). It knows nothing of events and never counts one.
+
+mod error;
+
+pub mod config;
+pub mod shutdown;
+pub mod telemetry;
+
+pub mod answer;
+pub mod health;
+pub mod metrics;
+
+pub mod auth;
+pub mod key_file;
+
+pub mod http_metrics;
+pub mod server;
+
+pub use error::{Error, chain};

@@ -1,0 +1,224 @@
+//! Who may call: a key in `Authorization: Bearer`, or nobody is asked in development mode.
+//!
+//! Only the SHA-256 of a key is held; a caller's key is hashed and compared in constant time. A
+//! key is never logged and never part of an answer.
+
+use std::fmt;
+use std::hint::black_box;
+use std::net::SocketAddr;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use sha2::{Digest, Sha256};
+
+use crate::answer::ApiError;
+use crate::error::Error;
+
+/// No key is longer; whatever is, is refused before it is hashed.
+const KEY_BYTES_MAX: usize = 512;
+
+/// SHA-256 of a key: what may be stored of it.
+pub type KeyHash = [u8; 32];
+
+/// How a route is guarded.
+#[derive(Clone, Debug)]
+pub enum Access {
+    /// `--dev`: nobody is asked. [`check_listen`] keeps this off the network.
+    Dev,
+    /// The key with this hash is wanted.
+    Key(Verifier),
+}
+
+/// What the flags `--dev` and `--dev-any-address` say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DevMode {
+    /// Keys are wanted; any address will do.
+    Off,
+    /// No key is wanted, so loopback only.
+    Loopback,
+    /// No key is wanted, and something else keeps the network out.
+    AnyAddress,
+}
+
+/// Compares keys with one hash.
+#[derive(Clone)]
+pub struct Verifier {
+    sha256: KeyHash,
+}
+
+impl Verifier {
+    /// For the key with this hash.
+    pub fn new(sha256: KeyHash) -> Verifier {
+        Verifier { sha256 }
+    }
+
+    /// Whether this is the key; takes the same time wherever it differs.
+    pub fn is_key(&self, key: &str) -> bool {
+        let hash = hash_key(key);
+        let difference = hash
+            .iter()
+            .zip(&self.sha256)
+            .fold(0_u8, |difference, (left, right)| black_box(difference | (left ^ right)));
+        black_box(difference) == 0
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Verifier(..)")
+    }
+}
+
+/// The hash of a key, as it is stored.
+pub fn hash_key(key: &str) -> KeyHash {
+    Sha256::digest(key.as_bytes()).into()
+}
+
+/// Checks the headers of a request.
+///
+/// # Errors
+/// 401 with a text that tells a missing key, another scheme and a wrong key apart.
+pub fn authorize(access: &Access, headers: &HeaderMap) -> Result<(), ApiError> {
+    let Access::Key(verifier) = access else { return Ok(()) };
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = values.next() else {
+        return Err(refused("no key given, send it as `Authorization: Bearer <key>`"));
+    };
+    if values.next().is_some() {
+        return Err(refused("more than one Authorization header"));
+    }
+    let Some((scheme, key)) = value.to_str().ok().and_then(|text| text.split_once(' ')) else {
+        return Err(refused("the Authorization header is not of the form `Bearer <key>`"));
+    };
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(refused("the Authorization scheme must be Bearer"));
+    }
+    let key = key.trim_matches(' ');
+    if key.len() > KEY_BYTES_MAX || !verifier.is_key(key) {
+        return Err(refused("the key is not the right one"));
+    }
+    Ok(())
+}
+
+/// Middleware that lets only requests with the right key pass.
+///
+/// `router.route_layer(axum::middleware::from_fn_with_state(access, require_key))` guards the
+/// routes of a router and leaves its 404 open.
+pub async fn require_key(State(access): State<Access>, request: Request, next: Next) -> Response {
+    match authorize(&access, request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(error) => {
+            let mut response = error.into_response();
+            let bearer = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, bearer);
+            response
+        }
+    }
+}
+
+/// Keeps development mode off the network. Call it for every listener before it is opened.
+///
+/// # Errors
+/// No key would be wanted on an address that others can reach.
+pub fn check_listen(name: &'static str, address: SocketAddr, dev: DevMode) -> Result<(), Error> {
+    match dev {
+        DevMode::Off | DevMode::AnyAddress => Ok(()),
+        DevMode::Loopback if address.ip().to_canonical().is_loopback() => Ok(()),
+        DevMode::Loopback => Err(Error::DevNotLoopback { name, address }),
+    }
+}
+
+fn refused(message: &str) -> ApiError {
+    ApiError::new(StatusCode::UNAUTHORIZED, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::get;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    const KEY: &str = "kbA5EoXrMQ3v1p0Yq2xH8cJm7dTnWfLs4uZgRiVoEyA";
+
+    /// The message of the refusal, or none.
+    fn check(values: &[&str]) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(header::AUTHORIZATION, value.parse().expect("a header value"));
+        }
+        let access = Access::Key(Verifier::new(hash_key(KEY)));
+        let error = authorize(&access, &headers).err()?;
+        assert_eq!(error.status(), StatusCode::UNAUTHORIZED);
+        Some(error.message().to_owned())
+    }
+
+    #[test]
+    fn right_key_passes_in_any_case_of_the_scheme() {
+        assert_eq!(check(&[&format!("Bearer {KEY}")]), None);
+        assert_eq!(check(&[&format!("bearer  {KEY} ")]), None);
+    }
+
+    #[test]
+    fn refusal_tells_what_is_wrong_and_never_shows_the_key() {
+        let long = format!("Bearer {}", "x".repeat(100_000));
+        let right = format!("Bearer {KEY}");
+        for (values, expected) in [
+            (vec![], "no key given"),
+            (vec!["Basic YTpi"], "scheme must be Bearer"),
+            (vec![KEY], "not of the form"),
+            (vec!["Bearer"], "not of the form"),
+            (vec!["Bearer "], "not the right one"),
+            (vec!["Bearer wrong"], "not the right one"),
+            (vec![&KEY[1..]], "not of the form"),
+            (vec![long.as_str()], "not the right one"),
+            (vec![right.as_str(), right.as_str()], "more than one"),
+        ] {
+            let message = check(&values).expect("must be refused");
+            assert!(message.contains(expected), "{message:?} for {values:?}");
+            assert!(!message.contains(KEY));
+        }
+        assert_eq!(format!("{:?}", Verifier::new(hash_key(KEY))), "Verifier(..)");
+    }
+
+    #[tokio::test]
+    async fn guarded_route_wants_the_key_and_dev_mode_does_not() {
+        let ask = async |access: Access, key: Option<&str>| {
+            let router: Router = Router::new()
+                .route("/", get(|| async { "inside" }))
+                .route_layer(from_fn_with_state(access, require_key));
+            let mut request = Request::get("/");
+            if let Some(key) = key {
+                request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
+            }
+            router.oneshot(request.body(Body::empty()).expect("a request")).await.expect("ok")
+        };
+        let access = Access::Key(Verifier::new(hash_key(KEY)));
+        assert_eq!(ask(access.clone(), Some(KEY)).await.status(), StatusCode::OK);
+        assert_eq!(ask(Access::Dev, None).await.status(), StatusCode::OK);
+        let refusal = ask(access, None).await;
+        assert_eq!(refusal.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(refusal.headers()[header::WWW_AUTHENTICATE], "Bearer");
+        assert_eq!(refusal.headers()[header::CONTENT_TYPE], "application/json");
+    }
+
+    #[test]
+    fn dev_mode_listens_on_loopback_only_unless_told_otherwise() {
+        let check = |address: &str, dev| {
+            check_listen("ingest", address.parse().expect("an address"), dev).is_ok()
+        };
+        for address in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+            assert!(check(address, DevMode::Loopback), "{address}");
+        }
+        for address in ["0.0.0.0:1", "[::]:1", "192.168.1.1:1", "[::ffff:10.0.0.1]:1"] {
+            assert!(!check(address, DevMode::Loopback), "{address}");
+            assert!(check(address, DevMode::AnyAddress), "{address}");
+            assert!(check(address, DevMode::Off), "{address}");
+        }
+    }
+}

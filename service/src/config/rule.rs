@@ -1,0 +1,157 @@
+//! What each setting takes: type and range, one line per setting.
+//!
+//! An entry goes in, a checked TOML value or an error with path and origin comes out. The reasons
+//! for the ranges stand in `config/default.toml`, and a test holds the two together.
+
+use std::net::SocketAddr;
+
+use jiff::tz::TimeZone;
+use toml::Value;
+
+use super::layer::{Entry, Raw};
+use crate::error::Error;
+
+/// How much of a refused value an error shows.
+const SHOWN_CHARS_MAX: usize = 80;
+
+/// What one setting takes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Rule {
+    /// A whole number from the first to the second, both included.
+    Integer(i64, i64),
+    /// `true` or `false`.
+    Switch,
+    /// An IP address with a port.
+    Address,
+    /// A path that is not empty.
+    Folder,
+    /// A name of the IANA time zone database.
+    Zone,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+}
+
+/// Every setting there is.
+pub(super) const RULES: &[(&str, Rule)] = &[
+    ("data.dir", Rule::Folder),
+    ("ingest.listen", Rule::Address),
+    ("ingest.auto_register", Rule::Switch),
+    ("ingest.gather_ms", Rule::Integer(0, 1_000)),
+    ("ingest.queue_events_max", Rule::Integer(2_000, 10_000_000)),
+    ("ingest.durable_timeout_ms", Rule::Integer(100, 60_000)),
+    ("ingest.namespaces_max", Rule::Integer(1, 1_000_000)),
+    ("ingest.models_max", Rule::Integer(1, 100_000)),
+    ("ingest.upstreams_max", Rule::Integer(1, 100_000)),
+    ("ingest.endpoints_max", Rule::Integer(1, 100_000)),
+    ("ingest.consumers_per_namespace_max", Rule::Integer(1, 10_000_000)),
+    ("ingest.policies_max", Rule::Integer(1, 100_000)),
+    ("aggregator.listen", Rule::Address),
+    ("aggregator.commit_interval_ms", Rule::Integer(10, 60_000)),
+    ("aggregator.dedup_bytes_max", Rule::Integer(1 << 20, 1 << 40)),
+    ("aggregator.dead_letter_rows_per_hour", Rule::Integer(0, 10_000_000)),
+    ("aggregator.dead_letter_days", Rule::Integer(1, 3_650)),
+    ("aggregator.journal_days", Rule::Integer(1, 3_650)),
+    ("aggregator.minute_hours", Rule::Integer(7, 8_760)),
+    ("aggregator.quarter_days", Rule::Integer(32, 36_500)),
+    ("queue.retention_days", Rule::Integer(1, 3_650)),
+    ("queue.bytes_max", Rule::Integer(1 << 20, 100 << 40)),
+    ("api.listen", Rule::Address),
+    ("api.timezone", Rule::Zone),
+    ("log.level", Rule::Choice(&["error", "warn", "info", "debug", "trace"])),
+    ("log.format", Rule::Choice(&["text", "json"])),
+    ("server.connections_max", Rule::Integer(1, 100_000)),
+    ("server.header_timeout_ms", Rule::Integer(10, 60_000)),
+    ("server.body_timeout_ms", Rule::Integer(10, 600_000)),
+    ("server.body_bytes_per_second_min", Rule::Integer(0, 1 << 20)),
+    ("server.idle_timeout_ms", Rule::Integer(10, 3_600_000)),
+    ("server.drain_timeout_ms", Rule::Integer(0, 9_000)),
+];
+
+/// The value of an entry, once its setting exists and takes it.
+pub(super) fn check(entry: &Entry) -> Result<Value, Error> {
+    let Some((_, rule)) = RULES.iter().find(|(path, _)| *path == entry.path) else {
+        return Err(Error::ConfigUnknown {
+            path: entry.path.clone(),
+            origin: entry.origin.to_string(),
+            known: known(&entry.path),
+        });
+    };
+    let (path, origin) = (entry.path.clone(), entry.origin.to_string());
+    let (expected, found) = (rule.expected(), shown(&entry.raw));
+    let Some(value) = rule.typed(&entry.raw) else {
+        return Err(Error::ConfigType { path, origin, expected, found });
+    };
+    if !rule.takes(&value) {
+        let found = value.as_integer().map_or(found, |number| number.to_string());
+        return Err(Error::ConfigRange { path, origin, expected, found });
+    }
+    Ok(value)
+}
+
+impl Rule {
+    /// What the setting takes, in words.
+    pub(super) fn expected(self) -> String {
+        match self {
+            Rule::Integer(min, max) => format!("a whole number from {min} to {max}"),
+            Rule::Switch => "true or false".to_owned(),
+            Rule::Address => "an IP address with a port, such as 127.0.0.1:8000".to_owned(),
+            Rule::Folder => "the path of a folder".to_owned(),
+            Rule::Zone => "an IANA time zone, such as Europe/Berlin".to_owned(),
+            Rule::Choice(words) => format!("one of {}", words.join(", ")),
+        }
+    }
+
+    fn typed(self, raw: &Raw) -> Option<Value> {
+        match (self, raw) {
+            (Rule::Integer(..), Raw::Integer(number)) => Some(Value::Integer(*number)),
+            (Rule::Integer(..), Raw::Untyped(text)) => text.parse().ok().map(Value::Integer),
+            (Rule::Switch, Raw::Boolean(switch)) => Some(Value::Boolean(*switch)),
+            (Rule::Switch, Raw::Untyped(text)) => text.parse().ok().map(Value::Boolean),
+            (Rule::Integer(..) | Rule::Switch, _) => None,
+            (_, Raw::String(text) | Raw::Untyped(text)) => Some(Value::String(text.clone())),
+            (_, Raw::Integer(_) | Raw::Boolean(_) | Raw::Other(_)) => None,
+        }
+    }
+
+    fn takes(self, value: &Value) -> bool {
+        match (self, value) {
+            (Rule::Integer(min, max), Value::Integer(number)) => (min..=max).contains(number),
+            (Rule::Switch, Value::Boolean(_)) => true,
+            (Rule::Address, Value::String(text)) => text.parse::<SocketAddr>().is_ok(),
+            (Rule::Folder, Value::String(text)) => !text.is_empty() && !text.contains('\0'),
+            (Rule::Zone, Value::String(text)) => TimeZone::get(text).is_ok(),
+            (Rule::Choice(words), Value::String(text)) => words.contains(&text.as_str()),
+            _ => false,
+        }
+    }
+}
+
+fn known(path: &str) -> String {
+    let section = path.split('.').next().unwrap_or(path);
+    let keys: Vec<&str> = RULES
+        .iter()
+        .filter_map(|(known, _)| known.split_once('.'))
+        .filter(|(known, _)| *known == section)
+        .map(|(_, key)| key)
+        .collect();
+    if !keys.is_empty() {
+        return format!("[{section}] has {}", keys.join(", "));
+    }
+    let mut sections: Vec<&str> =
+        RULES.iter().filter_map(|(known, _)| known.split_once('.')).map(|pair| pair.0).collect();
+    sections.dedup();
+    format!("the sections are {}", sections.join(", "))
+}
+
+fn shown(raw: &Raw) -> String {
+    match raw {
+        Raw::Integer(number) => number.to_string(),
+        Raw::Boolean(switch) => switch.to_string(),
+        Raw::Other(kind) => (*kind).to_owned(),
+        Raw::String(text) | Raw::Untyped(text) => {
+            let head: String = text.chars().take(SHOWN_CHARS_MAX).collect();
+            let tail = if head.len() < text.len() { ".." } else { "" };
+            format!("{head:?}{tail}")
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The settings as types, one struct per section of `config/default.toml`.
+//!
+//! They are only made by [`super::load`], which has checked every range; units and reasons stand in
+//! the file. No field has a default here, and none may be missing from the file.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Deserializer, de};
+
+/// All settings.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Where data lives.
+    pub data: DataSettings,
+    /// Taking events in.
+    pub ingest: IngestSettings,
+    /// Counting them.
+    pub aggregator: AggregatorSettings,
+    /// Keeping the log.
+    pub queue: QueueSettings,
+    /// Answering questions.
+    pub api: ApiSettings,
+    /// Log lines.
+    pub log: LogSettings,
+    /// Limits of every listener.
+    pub server: ServerSettings,
+}
+
+/// `[data]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataSettings {
+    /// Folder of the log, the ledger and the key files.
+    pub dir: PathBuf,
+}
+
+/// `[ingest]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IngestSettings {
+    /// Where events are taken in.
+    pub listen: SocketAddr,
+    /// Whether unknown namespaces are registered, within the budget.
+    pub auto_register: bool,
+    /// How long events are gathered for one write, in milliseconds.
+    pub gather_ms: u64,
+    /// Events that may wait for the write.
+    pub queue_events_max: usize,
+    /// By when an event must be durable, in milliseconds.
+    pub durable_timeout_ms: u64,
+    /// Budget of namespaces.
+    pub namespaces_max: u32,
+    /// Budget of models.
+    pub models_max: u32,
+    /// Budget of upstreams.
+    pub upstreams_max: u32,
+    /// Budget of endpoints.
+    pub endpoints_max: u32,
+    /// Budget of consumers of one namespace.
+    pub consumers_per_namespace_max: u32,
+    /// Budget of policies.
+    pub policies_max: u32,
+}
+
+/// `[aggregator]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AggregatorSettings {
+    /// Where the metrics are shown.
+    pub listen: SocketAddr,
+    /// From one commit to the next, in milliseconds.
+    pub commit_interval_ms: u64,
+    /// Memory for the ids of events, in bytes.
+    pub dedup_bytes_max: u64,
+    /// Dead letters kept whole, per hour.
+    pub dead_letter_rows_per_hour: u64,
+    /// How long dead letters are kept, in days.
+    pub dead_letter_days: u32,
+    /// How long the journal of commits is kept, in days.
+    pub journal_days: u32,
+    /// How long minute rows are kept, in hours.
+    pub minute_hours: u32,
+    /// How long rows of 15 minutes are kept, in days.
+    pub quarter_days: u32,
+}
+
+/// `[queue]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueueSettings {
+    /// How long the log is kept after it was counted, in days.
+    pub retention_days: u32,
+    /// Size of the log, in bytes.
+    pub bytes_max: u64,
+}
+
+/// `[api]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiSettings {
+    /// Where questions are answered.
+    pub listen: SocketAddr,
+    /// The zone of a question that names none.
+    #[serde(deserialize_with = "time_zone")]
+    pub timezone: TimeZone,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogSettings {
+    /// From which level on lines are written.
+    pub level: LogLevel,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// From which level on lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// A person must act.
+    Error,
+    /// The process coped.
+    Warn,
+    /// What a person should know.
+    Info,
+    /// What a developer wants to know.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerSettings {
+    /// Open connections of one listener.
+    pub connections_max: usize,
+    /// For the header of a request, in milliseconds.
+    pub header_timeout_ms: u64,
+    /// For the body of a request, in milliseconds.
+    pub body_timeout_ms: u64,
+    /// Slowest body, in bytes per second; 0 switches the check off.
+    pub body_bytes_per_second_min: u64,
+    /// For a connection between two requests, in milliseconds.
+    pub idle_timeout_ms: u64,
+    /// For requests in flight when the process ends, in milliseconds.
+    pub drain_timeout_ms: u64,
+}
+
+impl ServerSettings {
+    /// For the header of a request.
+    pub fn header_timeout(&self) -> Duration {
+        Duration::from_millis(self.header_timeout_ms)
+    }
+
+    /// For the body of a request.
+    pub fn body_timeout(&self) -> Duration {
+        Duration::from_millis(self.body_timeout_ms)
+    }
+
+    /// For a connection between two requests.
+    pub fn idle_timeout(&self) -> Duration {
+        Duration::from_millis(self.idle_timeout_ms)
+    }
+
+    /// For requests in flight when the process ends.
+    pub fn drain_timeout(&self) -> Duration {
+        Duration::from_millis(self.drain_timeout_ms)
+    }
+}
+
+fn time_zone<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TimeZone, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    TimeZone::get(&name).map_err(de::Error::custom)
+}

@@ -1,0 +1,148 @@
+//! The one error type of this crate.
+//!
+//! Every variant names what failed (setting, file, address) so that a person can act on the text
+//! alone; the inner error follows as the source and is not repeated. It never holds a key.
+
+use std::error::Error as StdError;
+use std::fmt::Write as _;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// What can stop a start. Nothing in here is an answer to a request.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The settings file could not be read.
+    #[error("cannot read the settings file {}", path.display())]
+    ConfigRead {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The settings file is larger than any honest one.
+    #[error("the settings file {} is larger than {bytes_max} bytes", path.display())]
+    ConfigTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The limit.
+        bytes_max: u64,
+    },
+    /// The settings file is not TOML.
+    #[error("the settings file {} is not valid TOML", path.display())]
+    ConfigSyntax {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// A setting that does not exist.
+    #[error("unknown setting `{path}` ({origin}); {known}")]
+    ConfigUnknown {
+        /// Dotted path of the setting, such as `ingest.lisen`.
+        path: String,
+        /// Where it was set.
+        origin: String,
+        /// What exists in its place.
+        known: String,
+    },
+    /// A setting with a value of the wrong type.
+    #[error("setting `{path}` ({origin}) must be {expected}, not {found}")]
+    ConfigType {
+        /// Dotted path of the setting.
+        path: String,
+        /// Where it was set.
+        origin: String,
+        /// What it takes.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
+    /// A setting with a value of the right type that it does not take.
+    #[error("setting `{path}` ({origin}) must be {expected}, not {found}")]
+    ConfigRange {
+        /// Dotted path of the setting.
+        path: String,
+        /// Where it was set.
+        origin: String,
+        /// What it takes.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
+    /// The checked values do not fit the typed settings: `default.toml` and the types differ.
+    #[error("the settings do not fit the types that hold them")]
+    ConfigShape(#[source] Box<toml::de::Error>),
+    /// A second set-up of the logs in one process.
+    #[error("the logs are set up already")]
+    TelemetryTwice(#[source] tracing::subscriber::SetGlobalDefaultError),
+    /// A process metric whose name or labels are taken or not valid.
+    #[error("cannot register the metric {name}")]
+    Metric {
+        /// Name of the metric.
+        name: String,
+        /// Why.
+        #[source]
+        source: prometheus::Error,
+    },
+    /// A listener could not be opened.
+    #[error("{name} cannot listen on {address}")]
+    Bind {
+        /// What wanted to listen, such as `ingest`.
+        name: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// Why, such as an address in use.
+        #[source]
+        source: io::Error,
+    },
+    /// Development mode would have been open to the network.
+    #[error(
+        "--dev asks for no key, so {name} listens on loopback only, not on {address}; \
+         add --dev-any-address if something else keeps the network out"
+    )]
+    DevNotLoopback {
+        /// What wanted to listen.
+        name: &'static str,
+        /// Where.
+        address: SocketAddr,
+    },
+    /// A key file could not be written or read.
+    #[error("cannot {act} the key file {}", path.display())]
+    KeyFile {
+        /// What was tried: `make` or `read`.
+        act: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A key file holds something that is no key.
+    #[error(
+        "the key file {} does not hold a key (43 letters of base64url); \
+         delete it to have a new one made",
+        path.display()
+    )]
+    KeyFileContent {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The signals of the operating system cannot be listened to.
+    #[error("cannot listen to the signals that end the process")]
+    Signals(#[source] io::Error),
+}
+
+/// An error with everything below it, for the one place where it is logged or printed.
+pub fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        write!(text, ": {inner}").expect("a String takes every write");
+        source = inner.source();
+    }
+    text
+}

@@ -1,0 +1,89 @@
+//! `/healthz` (the process is alive) and `/readyz` (it can do its job, or why it cannot).
+//!
+//! The role gives a closure that looks at its own state; the answer is in the envelope. A look must
+//! be cheap and must not wait: probes come every few seconds, also while the process struggles.
+
+use axum::Router;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde::Serialize;
+
+use crate::answer::{Answer, ApiError};
+
+/// Whether a role can do its job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// It can.
+    Ready,
+    /// It cannot, for these reasons; each a short clause such as `the log is catching up`.
+    NotReady(Vec<String>),
+}
+
+impl Readiness {
+    /// Ready if there is no reason against it.
+    pub fn from_reasons(reasons: Vec<String>) -> Readiness {
+        if reasons.is_empty() { Readiness::Ready } else { Readiness::NotReady(reasons) }
+    }
+}
+
+#[derive(Serialize)]
+struct State {
+    status: &'static str,
+}
+
+/// The two routes.
+pub fn routes<S, F>(readiness: F) -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+    F: Fn() -> Readiness + Clone + Send + Sync + 'static,
+{
+    let ready = move || {
+        let answer = ready_answer(readiness());
+        async move { answer }
+    };
+    Router::new()
+        .route("/healthz", get(|| async { Answer::ok(State { status: "alive" }) }))
+        .route("/readyz", get(ready))
+}
+
+fn ready_answer(readiness: Readiness) -> Response {
+    match readiness {
+        Readiness::Ready => Answer::ok(State { status: "ready" }).into_response(),
+        Readiness::NotReady(reasons) => {
+            ApiError::unavailable(format!("not ready: {}", reasons.join("; "))).into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use axum::body::Body;
+    use http::{Request, StatusCode};
+    use serde_json::Value;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn readyz_names_every_reason_and_healthz_does_not_care() {
+        let reasons = Arc::new(Mutex::new(vec!["log behind".to_owned(), "disk full".to_owned()]));
+        let seen = Arc::clone(&reasons);
+        let router: Router =
+            routes(move || Readiness::from_reasons(seen.lock().expect("no panic").clone()));
+        let ask = async |path: &str| {
+            let request = Request::get(path).body(Body::empty()).expect("a request");
+            let (parts, body) = router.clone().oneshot(request).await.expect("ok").into_parts();
+            let bytes = axum::body::to_bytes(body, 1 << 20).await.expect("a short body");
+            (parts.status, serde_json::from_slice::<Value>(&bytes).expect("JSON"))
+        };
+        let (status, value) = ask("/readyz").await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(value["message"], "not ready: log behind; disk full");
+        assert_eq!(ask("/healthz").await.0, StatusCode::OK);
+        reasons.lock().expect("no panic").clear();
+        let (status, value) = ask("/readyz").await;
+        assert_eq!((status, value["data"]["status"].as_str()), (StatusCode::OK, Some("ready")));
+    }
+}

@@ -1,0 +1,197 @@
+//! Counts the requests that a role serves itself, under the names and labels of the contract.
+//!
+//! A middleware looks at the request on its way in and at the response on its way out. Every label
+//! is bounded: methods come from a list, endpoints are route templates, and the namespace is what
+//! the handler says it is, never what the client wrote.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use http::{Method, StatusCode};
+use prometheus::{HistogramVec, IntCounterVec};
+
+use crate::error::Error;
+use crate::metrics::ProcessMetrics;
+
+/// Upper bounds of the duration buckets in seconds: those of the contract, which the aggregator
+/// uses as well, so that both can stand on one dashboard.
+pub const DURATION_BUCKETS_SECONDS: [f64; 16] = [
+    0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 163.84,
+    327.68,
+];
+
+/// The namespace a request asked about. A handler puts it into the extensions of its response, and
+/// only for a namespace that exists: every value becomes a series.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceLabel(pub String);
+
+/// Put into the extensions of a request by the server: true once its body came too slowly, which
+/// makes the answer a 408 whatever the handler says.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SlowBody(Arc<AtomicBool>);
+
+impl SlowBody {
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// `http_requests_total` and `http_request_duration_seconds`; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct HttpMetrics {
+    requests: IntCounterVec,
+    seconds: HistogramVec,
+}
+
+impl HttpMetrics {
+    /// Registers both families.
+    ///
+    /// # Errors
+    /// One of the names is taken.
+    pub fn new(metrics: &ProcessMetrics) -> Result<HttpMetrics, Error> {
+        let requests = metrics.counter_vec(
+            "http_requests_total",
+            "Requests that this process served, by method, route and status.",
+            &["method", "endpoint", "status_code", "namespace", "upstream"],
+        )?;
+        let seconds = metrics.histogram_vec(
+            "http_request_duration_seconds",
+            "Time from the header of a request to the header of its response.",
+            &["method", "endpoint", "namespace", "upstream"],
+            &DURATION_BUCKETS_SECONDS,
+        )?;
+        Ok(HttpMetrics { requests, seconds })
+    }
+
+    /// Counts every request to this router, also those to its fallbacks. Call it last.
+    pub fn count(&self, router: Router) -> Router {
+        router.layer(from_fn_with_state(self.clone(), count))
+    }
+
+    fn observe(&self, seen: &Seen, response: &Response) {
+        let endpoint = seen.path.as_ref().map_or("none", MatchedPath::as_str);
+        let namespace = response.extensions().get::<NamespaceLabel>();
+        let namespace = namespace.map_or("none", |label| label.0.as_str());
+        let is_slow = seen.slow_body.as_ref().is_some_and(SlowBody::is_set);
+        let status = if is_slow { StatusCode::REQUEST_TIMEOUT } else { response.status() };
+        self.requests
+            .with_label_values(&[seen.method, endpoint, status.as_str(), namespace, "none"])
+            .inc();
+        self.seconds
+            .with_label_values(&[seen.method, endpoint, namespace, "none"])
+            .observe(seen.begin.elapsed().as_secs_f64());
+    }
+}
+
+/// What is known of a request before it is served.
+struct Seen {
+    begin: Instant,
+    method: &'static str,
+    path: Option<MatchedPath>,
+    slow_body: Option<SlowBody>,
+}
+
+async fn count(State(metrics): State<HttpMetrics>, request: Request, next: Next) -> Response {
+    let seen = Seen {
+        begin: Instant::now(),
+        method: method_label(request.method()),
+        path: request.extensions().get::<MatchedPath>().cloned(),
+        slow_body: request.extensions().get::<SlowBody>().cloned(),
+    };
+    let response = next.run(request).await;
+    metrics.observe(&seen, &response);
+    response
+}
+
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Extension;
+    use axum::body::Body;
+    use axum::routing::get;
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::answer::{ApiError, with_fallbacks};
+
+    /// The page after these requests.
+    async fn page_after(requests: &[(&str, &str)]) -> String {
+        let metrics = ProcessMetrics::new("api", "0.1.0").expect("a new registry");
+        let router: Router = Router::new()
+            .route("/plain", get(|| async { "ok" }))
+            .route(
+                "/namespaces/{id}",
+                get(|| async { (Extension(NamespaceLabel("wechat".to_owned())), "ok") }),
+            )
+            .route("/bad", get(|| async { ApiError::bad_request("no") }));
+        let router = HttpMetrics::new(&metrics).expect("new names").count(with_fallbacks(router));
+        for (method, path) in requests {
+            let request = Request::builder().method(*method).uri(*path).body(Body::empty());
+            router.clone().oneshot(request.expect("a request")).await.expect("no fault");
+        }
+        metrics.render()
+    }
+
+    #[tokio::test]
+    async fn requests_are_counted_under_the_labels_of_the_contract() {
+        let page = page_after(&[
+            ("GET", "/plain"),
+            ("GET", "/plain?x=1"),
+            ("GET", "/namespaces/17"),
+            ("GET", "/namespaces/18"),
+            ("GET", "/bad"),
+            ("PUT", "/plain"),
+            ("GET", "/secret/raw/path"),
+            ("BREW", "/plain"),
+        ])
+        .await;
+        for (method, endpoint, status, namespace, count) in [
+            ("GET", "/plain", 200, "none", 2),
+            ("GET", "/namespaces/{id}", 200, "wechat", 2),
+            ("GET", "/bad", 400, "none", 1),
+            ("PUT", "/plain", 405, "none", 1),
+            ("GET", "none", 404, "none", 1),
+            ("other", "/plain", 405, "none", 1),
+        ] {
+            let line = format!(
+                "http_requests_total{{endpoint=\"{endpoint}\",method=\"{method}\",\
+                 namespace=\"{namespace}\",status_code=\"{status}\",upstream=\"none\"}} {count}\n"
+            );
+            assert!(page.contains(&line), "{line:?} is missing in {page}");
+        }
+        assert!(!page.contains("secret"), "{page}");
+    }
+
+    #[tokio::test]
+    async fn durations_have_the_buckets_of_the_contract() {
+        let page = page_after(&[("GET", "/plain")]).await;
+        for bound in DURATION_BUCKETS_SECONDS {
+            assert!(page.contains(&format!("le=\"{bound}\"")), "{bound} is missing in {page}");
+        }
+        assert!(page.contains(
+            "http_request_duration_seconds_count{endpoint=\"/plain\",method=\"GET\",\
+             namespace=\"none\",upstream=\"none\"} 1\n"
+        ));
+    }
+}

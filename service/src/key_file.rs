@@ -1,0 +1,172 @@
+//! The key files of the first start: made once, readable by their owner alone.
+//!
+//! 256 random bits go out as base64url, complete and synced before the file has its name, so that a
+//! crash leaves either no key or a whole one. The caller stores the hash; the key itself is only in
+//! the file, and is never logged.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::auth::{KeyHash, hash_key};
+use crate::error::Error;
+
+const KEY_BYTES: usize = 32;
+/// Base64url of 32 bytes without padding.
+const KEY_LETTERS: usize = 43;
+/// Owner reads and writes, nobody else does anything.
+const MODE: u32 = 0o600;
+
+/// A key file that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyFile {
+    /// Whether this call made it, so that the caller can say so.
+    pub created: bool,
+    /// SHA-256 of the key, as it is to be stored.
+    pub sha256: KeyHash,
+}
+
+/// Reads the key file, or makes it if there is none. Its folder must exist.
+///
+/// Only call it while no hash of this key is stored: an operator may take the file away later, and
+/// the key must stay the same.
+///
+/// # Errors
+/// The file cannot be read or made, or holds something that is no key.
+pub fn ensure_key(path: &Path) -> Result<KeyFile, Error> {
+    match read(path) {
+        Err(Error::KeyFile { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+        other => return other,
+    }
+    let mut bits = [0_u8; KEY_BYTES];
+    getrandom::fill(&mut bits)
+        .map_err(|error| failed("make", path, io::Error::other(error.to_string())))?;
+    let key = URL_SAFE_NO_PAD.encode(bits);
+    match make(path, &key) {
+        Ok(()) => Ok(KeyFile { created: true, sha256: hash_key(&key) }),
+        // Somebody else was faster; theirs is the key.
+        Err(source) if source.kind() == io::ErrorKind::AlreadyExists => read(path),
+        Err(source) => Err(failed("make", path, source)),
+    }
+}
+
+fn read(path: &Path) -> Result<KeyFile, Error> {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| {
+        let mode = file.metadata()?.permissions().mode();
+        file.take(KEY_LETTERS as u64 + 3).read_to_string(&mut text).map(|_| mode)
+    });
+    let mode = match read {
+        Ok(mode) => mode,
+        Err(source) if source.kind() == io::ErrorKind::InvalidData => {
+            return Err(Error::KeyFileContent { path: path.to_owned() });
+        }
+        Err(source) => return Err(failed("read", path, source)),
+    };
+    if mode & 0o077 != 0 {
+        tracing::warn!(path = %path.display(), "key file can be read by others, chmod 600 it");
+    }
+    let key = text.trim_end_matches(['\r', '\n']);
+    match URL_SAFE_NO_PAD.decode(key) {
+        Ok(bits) if bits.len() == KEY_BYTES => {
+            Ok(KeyFile { created: false, sha256: hash_key(key) })
+        }
+        _ => Err(Error::KeyFileContent { path: path.to_owned() }),
+    }
+}
+
+/// Writes the key beside its place, then gives it its name; fails if the name is taken.
+fn make(path: &Path, key: &str) -> io::Result<()> {
+    let beside = beside(path);
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(&beside)?;
+    writeln!(file, "{key}")?;
+    file.sync_all()?;
+    // A hard link, for it refuses to replace what is there, which a rename would not.
+    let linked = fs::hard_link(&beside, path);
+    fs::remove_file(&beside)?;
+    linked?;
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    File::open(folder)?.sync_all()
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    PathBuf::from(name)
+}
+
+fn failed(act: &'static str, path: &Path, source: io::Error) -> Error {
+    Error::KeyFile { act, path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Verifier;
+
+    #[test]
+    fn first_start_makes_a_key_and_the_next_one_reads_it() {
+        let dir = tempfile::tempdir().expect("a temp folder");
+        let path = dir.path().join("ingest.key");
+        let made = ensure_key(&path).expect("the folder is empty");
+        assert!(made.created);
+        let text = fs::read_to_string(&path).expect("the file is there");
+        let key = text.trim_end();
+        assert_eq!(key.len(), KEY_LETTERS);
+        assert!(Verifier::new(made.sha256).is_key(key));
+        let mode = fs::metadata(&path).expect("the file is there").permissions().mode();
+        assert_eq!(mode & 0o777, MODE);
+        let read = ensure_key(&path).expect("the key is whole");
+        assert_eq!(read, KeyFile { created: false, sha256: made.sha256 });
+        assert_eq!(fs::read_dir(dir.path()).expect("the folder").count(), 1);
+    }
+
+    #[test]
+    fn crash_before_the_name_was_given_leaves_room_for_a_whole_key() {
+        let dir = tempfile::tempdir().expect("a temp folder");
+        let path = dir.path().join("ingest.key");
+        fs::write(beside(&path), "half a k").expect("a left-over");
+        assert!(ensure_key(&path).expect("a whole key").created);
+        assert!(!beside(&path).exists());
+    }
+
+    #[test]
+    fn two_keys_are_never_the_same() {
+        let dir = tempfile::tempdir().expect("a temp folder");
+        let one = ensure_key(&dir.path().join("admin.key")).expect("made");
+        let two = ensure_key(&dir.path().join("ingest.key")).expect("made");
+        assert_ne!(one.sha256, two.sha256);
+    }
+
+    #[test]
+    fn file_is_never_replaced_whatever_it_holds() {
+        let dir = tempfile::tempdir().expect("a temp folder");
+        let path = dir.path().join("ingest.key");
+        let longer = URL_SAFE_NO_PAD.encode([7_u8; 64]);
+        for content in [&b""[..], b"too short", b"\xff\xfe", longer.as_bytes()] {
+            fs::write(&path, content).expect("a file");
+            let error = ensure_key(&path).expect_err("it holds no key").to_string();
+            assert!(error.contains("does not hold a key") && error.contains("delete it"));
+            assert_eq!(fs::read(&path).expect("still there"), content);
+        }
+    }
+
+    #[test]
+    fn folder_that_is_missing_is_named() {
+        let dir = tempfile::tempdir().expect("a temp folder");
+        let error = ensure_key(&dir.path().join("gone/ingest.key")).expect_err("no folder");
+        assert!(error.to_string().contains("cannot make the key file"));
+        assert!(error.to_string().contains("gone/ingest.key"));
+    }
+}

@@ -1,0 +1,196 @@
+//! The accept loop of every listener, with the limits that keep slow clients harmless.
+//!
+//! Bind first, so that an error comes before any work and port 0 can be asked for; then accept, one
+//! task per connection; then drain until a deadline, and say which of the two ended it. At the cap
+//! of connections the one idle for longest makes room, so that idle sockets cannot shut out a
+//! client with a request. It never accepts without a bound and never leaves a task behind.
+
+mod body;
+mod connection;
+mod idle;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
+
+use self::connection::Shared;
+use crate::config::ServerSettings;
+use crate::error::Error;
+use crate::shutdown::Shutdown;
+
+/// After a failed accept (no file left, mostly) it takes a while for anything to change.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A listener that does not accept yet.
+#[derive(Debug)]
+pub struct Server {
+    name: &'static str,
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+/// How serving ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drain {
+    /// Every connection came to its end.
+    Done,
+    /// The deadline, or a second signal, came first and these connections were cut.
+    Cut {
+        /// How many there were.
+        n_connections: usize,
+    },
+}
+
+impl Server {
+    /// Opens the listener; connections wait in its backlog until [`Server::serve`].
+    ///
+    /// # Errors
+    /// The address is in use, or not one of ours.
+    pub async fn bind(name: &'static str, address: SocketAddr) -> Result<Server, Error> {
+        let bound = async {
+            let listener = TcpListener::bind(address).await?;
+            let local = listener.local_addr()?;
+            Ok((listener, local))
+        };
+        let (listener, local) =
+            bound.await.map_err(|source| Error::Bind { name, address, source })?;
+        Ok(Server { name, listener, address: local })
+    }
+
+    /// Where it listens, with the port that was chosen for port 0.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves the router until the shutdown, then drains.
+    pub async fn serve(
+        self,
+        router: Router,
+        settings: &ServerSettings,
+        shutdown: Shutdown,
+    ) -> Drain {
+        tracing::info!(listener = self.name, address = %self.address, "listening");
+        let shared = Arc::new(Shared::new(router, settings, shutdown.clone()));
+        let mut connections = JoinSet::new();
+        tokio::select! {
+            () = shutdown.requested() => {}
+            () = self.accept(&shared, &mut connections, settings.connections_max) => {}
+        }
+        drop(self.listener);
+        drain(self.name, &mut connections, settings.drain_timeout(), &shutdown).await
+    }
+
+    /// Accepts for ever; safe to drop at any of its waits, for whoever is in hand is then closed
+    /// before a byte was read.
+    async fn accept(
+        &self,
+        shared: &Arc<Shared>,
+        connections: &mut JoinSet<()>,
+        connections_max: usize,
+    ) {
+        let mut is_failing = false;
+        loop {
+            let stream = tokio::select! {
+                Some(ended) = connections.join_next() => {
+                    report(self.name, ended);
+                    continue;
+                }
+                accepted = self.listener.accept() => accepted.map(|(stream, _)| stream),
+            };
+            match stream {
+                Ok(stream) => {
+                    is_failing = false;
+                    self.make_room(shared, connections, connections_max).await;
+                    spawn(shared, connections, stream);
+                }
+                Err(error) if is_of_the_client(&error) => {}
+                Err(error) => {
+                    if !is_failing {
+                        tracing::error!(listener = self.name, error = %error, "cannot accept");
+                    }
+                    is_failing = true;
+                    shared.idle.evict_oldest();
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Waits until there are fewer connections than the cap, asking an idle one to go.
+    async fn make_room(
+        &self,
+        shared: &Shared,
+        connections: &mut JoinSet<()>,
+        connections_max: usize,
+    ) {
+        let mut is_one_leaving = false;
+        while connections.len() >= connections_max {
+            is_one_leaving = is_one_leaving || shared.idle.evict_oldest();
+            tokio::select! {
+                Some(ended) = connections.join_next() => report(self.name, ended),
+                () = shared.idle.grown(), if !is_one_leaving => {}
+            }
+        }
+    }
+}
+
+fn spawn(shared: &Arc<Shared>, connections: &mut JoinSet<()>, stream: TcpStream) {
+    // Answers are written whole, so that waiting for more to send only costs time.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(error = %error, "cannot set nodelay, the client is gone");
+        return;
+    }
+    connections.spawn(connection::run(Arc::clone(shared), stream));
+}
+
+async fn drain(
+    name: &'static str,
+    connections: &mut JoinSet<()>,
+    timeout: Duration,
+    shutdown: &Shutdown,
+) -> Drain {
+    let deadline = Instant::now() + timeout;
+    loop {
+        tokio::select! {
+            ended = connections.join_next() => match ended {
+                Some(ended) => report(name, ended),
+                None => {
+                    tracing::info!(listener = name, "drained, every connection is closed");
+                    return Drain::Done;
+                }
+            },
+            () = tokio::time::sleep_until(deadline) => break,
+            () = shutdown.immediate() => break,
+        }
+    }
+    let n_connections = connections.len();
+    tracing::warn!(listener = name, n_connections, "not drained in time, connections are cut");
+    connections.shutdown().await;
+    Drain::Cut { n_connections }
+}
+
+/// A handler that panics takes its connection with it and nothing else.
+fn report(name: &'static str, ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(listener = name, error = %error, "connection task failed");
+    }
+}
+
+/// The client went away between its connect and our accept; that is no failure of ours.
+fn is_of_the_client(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}

@@ -1,0 +1,167 @@
+//! How tasks learn that the process is to end.
+//!
+//! One [`Trigger`] is pulled by a signal, a test or a task that cannot go on; every task holds a
+//! clone of [`Shutdown`] and waits on it beside its work. A phase only ever rises, so that nobody
+//! can miss it. Nothing here ends the process: `main` returns once its tasks are joined.
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::error::Error;
+
+/// How far the end of the process has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Work goes on.
+    Running,
+    /// Nothing new is taken in; what is in flight may end.
+    Draining,
+    /// What is in flight is dropped.
+    Immediate,
+}
+
+/// Begins the end. Dropping every clone of it counts as a request to drain, for then nobody is
+/// left who could ask.
+#[derive(Clone, Debug)]
+pub struct Trigger(watch::Sender<Phase>);
+
+/// Learns of the end; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Shutdown(watch::Receiver<Phase>);
+
+/// A trigger and what it triggers.
+pub fn channel() -> (Trigger, Shutdown) {
+    let (sender, receiver) = watch::channel(Phase::Running);
+    (Trigger(sender), Shutdown(receiver))
+}
+
+impl Trigger {
+    /// Asks every task to drain. Once is enough; again does nothing.
+    pub fn drain(&self) {
+        self.raise(Phase::Draining);
+    }
+
+    /// Asks every task to drop what it does.
+    pub fn stop_now(&self) {
+        self.raise(Phase::Immediate);
+    }
+
+    fn raise(&self, phase: Phase) {
+        self.0.send_if_modified(|current| {
+            let is_later = phase > *current;
+            if is_later {
+                *current = phase;
+            }
+            is_later
+        });
+    }
+}
+
+impl Shutdown {
+    /// How far the end has come.
+    pub fn phase(&self) -> Phase {
+        let phase = *self.0.borrow();
+        if self.0.has_changed().is_err() { phase.max(Phase::Draining) } else { phase }
+    }
+
+    /// Returns once a drain is asked for; at once if it was before.
+    pub async fn requested(&self) {
+        self.reached(Phase::Draining).await;
+    }
+
+    /// Returns once everything is to be dropped; never if all triggers are gone without it.
+    pub async fn immediate(&self) {
+        if !self.reached(Phase::Immediate).await {
+            std::future::pending().await
+        }
+    }
+
+    /// Whether the phase was reached, and not merely all triggers dropped.
+    async fn reached(&self, phase: Phase) -> bool {
+        self.0.clone().wait_for(|current| *current >= phase).await.is_ok()
+    }
+}
+
+/// Ties SIGTERM and SIGINT to the trigger: the first one drains, the second stops at once.
+///
+/// The task ends after the second signal, or with the runtime; abort it to stop listening.
+///
+/// # Errors
+/// The operating system refuses to deliver signals.
+pub fn on_signals(trigger: Trigger) -> Result<JoinHandle<()>, Error> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
+    Ok(tokio::spawn(async move {
+        let name = either(&mut terminate, &mut interrupt).await;
+        tracing::info!(signal = name, "shutdown requested, draining");
+        trigger.drain();
+        let name = either(&mut terminate, &mut interrupt).await;
+        tracing::warn!(signal = name, "second signal, stopping at once");
+        trigger.stop_now();
+    }))
+}
+
+async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(10);
+
+    #[tokio::test]
+    async fn every_clone_learns_of_the_drain_even_if_it_asks_later() {
+        let (trigger, shutdown) = channel();
+        assert_eq!(shutdown.phase(), Phase::Running);
+        let waiting = tokio::spawn({
+            let shutdown = shutdown.clone();
+            async move { shutdown.requested().await }
+        });
+        trigger.drain();
+        tokio::time::timeout(DEADLINE, waiting).await.expect("in time").expect("no panic");
+        tokio::time::timeout(DEADLINE, shutdown.requested()).await.expect("at once");
+        assert_eq!(shutdown.phase(), Phase::Draining);
+    }
+
+    #[tokio::test]
+    async fn phase_never_falls_back() {
+        let (trigger, shutdown) = channel();
+        trigger.stop_now();
+        trigger.drain();
+        assert_eq!(shutdown.phase(), Phase::Immediate);
+        tokio::time::timeout(DEADLINE, shutdown.immediate()).await.expect("at once");
+    }
+
+    #[tokio::test]
+    async fn lost_trigger_counts_as_a_drain() {
+        let (trigger, shutdown) = channel();
+        drop(trigger);
+        tokio::time::timeout(DEADLINE, shutdown.requested()).await.expect("at once");
+        assert_eq!(shutdown.phase(), Phase::Draining);
+    }
+
+    #[tokio::test]
+    async fn first_signal_drains_and_the_second_stops_at_once() {
+        let (trigger, shutdown) = channel();
+        let task = on_signals(trigger).expect("signals can be listened to");
+        let send = |name: &str| {
+            let command = format!("kill -{name} {}", std::process::id());
+            let status = std::process::Command::new("sh").arg("-c").arg(command).status();
+            assert!(status.expect("a shell").success());
+        };
+        send("TERM");
+        tokio::time::timeout(DEADLINE, shutdown.requested()).await.expect("in time");
+        assert_eq!(shutdown.phase(), Phase::Draining);
+        send("INT");
+        tokio::time::timeout(DEADLINE, shutdown.immediate()).await.expect("in time");
+        tokio::time::timeout(DEADLINE, task).await.expect("in time").expect("no panic");
+    }
+}

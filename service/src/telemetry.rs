@@ -1,0 +1,164 @@
+//! Log lines: one line per message on standard error, as text or as JSON.
+//!
+//! A tracing event becomes one line in `line`, which escapes and caps every value, so that nothing
+//! a client sends can begin a line of its own or fill the disk. Bodies and keys are never logged;
+//! that is up to the callers. Spans are not shown: identifiers are fields of the message itself.
+
+mod line;
+
+use tracing::Subscriber;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+
+use crate::config::{LogLevel, LogSettings};
+use crate::error::Error;
+
+/// What the names of all our crates begin with. Their messages follow the setting; those of other
+/// crates are shown from `warn` on at most, for at `debug` the SQL and HTTP crates write several
+/// lines per request.
+const OUR_CRATES: &str = "gatemeter";
+
+/// Sets up the logs of this process, once.
+///
+/// # Errors
+/// The logs are set up already.
+pub fn init(settings: &LogSettings) -> Result<(), Error> {
+    tracing::subscriber::set_global_default(subscriber(settings, std::io::stderr))
+        .map_err(Error::TelemetryTwice)
+}
+
+fn subscriber<W>(settings: &LogSettings, writer: W) -> impl Subscriber + Send + Sync
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let level = match settings.level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    let others = level.min(LevelFilter::WARN);
+    let targets = Targets::new().with_default(others).with_target(OUR_CRATES, level);
+    let lines = tracing_subscriber::fmt::layer()
+        .event_format(line::Line { format: settings.format })
+        .with_ansi(false)
+        .with_writer(writer);
+    tracing_subscriber::registry().with(targets).with(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as StdError;
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::config::LogFormat;
+    use crate::error::chain;
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("no panic").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is written while `act` runs.
+    fn written(level: LogLevel, format: LogFormat, act: impl FnOnce()) -> String {
+        let sink = Sink::default();
+        let writer = sink.clone();
+        let settings = LogSettings { level, format };
+        tracing::subscriber::with_default(subscriber(&settings, move || writer.clone()), act);
+        let bytes = sink.0.lock().expect("no panic").clone();
+        String::from_utf8(bytes).expect("lines are UTF-8")
+    }
+
+    const FORGERY: &str =
+        concat!("a\r\n2026-01-01T00:00:00Z error forged", "\u{1b}[31m \u{9b}31m \u{202e}\u{2028}",);
+
+    #[test]
+    fn text_line_cannot_be_forged_by_a_value_or_a_message() {
+        let text = written(LogLevel::Info, LogFormat::Text, || {
+            tracing::info!(namespace = FORGERY, shown = %FORGERY, "{FORGERY}");
+        });
+        assert_eq!(text.matches('\n').count(), 1, "{text}");
+        assert!(text.ends_with('\n'));
+        let is_hidden = |c: char| c.is_control() || matches!(c, '\u{202e}' | '\u{2028}');
+        assert!(!text.trim_end_matches('\n').contains(is_hidden), "{text:?}");
+        assert!(text.contains(r"a\r\n2026"), "{text}");
+    }
+
+    #[test]
+    fn json_line_is_one_object_with_the_values_typed() {
+        let text = written(LogLevel::Info, LogFormat::Json, || {
+            tracing::warn!(namespace = FORGERY, offset = 7_u64, ready = true, "it happened");
+        });
+        assert_eq!(text.matches('\n').count(), 1, "{text}");
+        let line: Value = serde_json::from_str(&text).expect("one JSON object");
+        assert_eq!(line["level"], "warn");
+        assert_eq!(line["message"], "it happened");
+        assert_eq!(line["target"], "gatemeter_service::telemetry::tests");
+        assert_eq!(line["fields"]["offset"], 7);
+        assert_eq!(line["fields"]["ready"], true);
+        let namespace = line["fields"]["namespace"].as_str().expect("a string");
+        assert!(namespace.starts_with("a\r\n2026") && !namespace.contains('\u{202e}'));
+        let time = line["time"].as_str().expect("a time");
+        time.parse::<jiff::Timestamp>().expect("RFC 3339");
+    }
+
+    #[test]
+    fn long_value_is_cut_at_a_letter() {
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let text = written(LogLevel::Info, format, || {
+                let long = "ä".repeat(100_000);
+                tracing::info!(long, shown = ?"x".repeat(100_000), "{}", "y".repeat(100_000));
+            });
+            assert!(text.len() < 2_000, "{} bytes", text.len());
+            for cut in ["ä..", "x..", "y.."] {
+                assert!(text.contains(cut), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn level_holds_for_our_crates_and_others_are_shown_from_warn_on() {
+        let text = written(LogLevel::Debug, LogFormat::Text, || {
+            tracing::debug!(target: "gatemeter_ingest::batch", "ours at debug");
+            tracing::trace!(target: "gatemeter_ingest::batch", "ours at trace");
+            tracing::info!(target: "sqlx::query", "theirs at info");
+            tracing::warn!(target: "sqlx::query", "theirs at warn");
+        });
+        assert!(text.contains("ours at debug") && text.contains("theirs at warn"), "{text}");
+        assert_eq!(text.matches('\n').count(), 2, "{text}");
+        let text = written(LogLevel::Error, LogFormat::Text, || {
+            tracing::warn!(target: "sqlx::query", "theirs at warn");
+        });
+        assert_eq!(text, "");
+    }
+
+    #[test]
+    fn error_is_shown_with_its_whole_chain() {
+        let error = Error::Bind {
+            name: "ingest",
+            address: ([127, 0, 0, 1], 8003).into(),
+            source: io::Error::new(io::ErrorKind::AddrInUse, "address in use"),
+        };
+        let expected = "ingest cannot listen on 127.0.0.1:8003: address in use";
+        assert_eq!(chain(&error), expected);
+        let text = written(LogLevel::Info, LogFormat::Text, || {
+            tracing::error!(error = &error as &dyn StdError, "cannot start");
+        });
+        assert!(text.contains(expected), "{text}");
+    }
+}
