@@ -273,6 +273,12 @@ impl Core {
         }
     }
 
+    /// Fingerprint of a record: XXH3-64 of its bytes.
+    #[must_use]
+    pub fn print(record: &[u8]) -> u64 {
+        xxhash_rust::xxh3::xxh3_64(record)
+    }
+
     /// Offset that comes next: everything before it is counted, or pending, or was rebuilt.
     #[must_use]
     pub fn position(&self) -> u64 {

@@ -147,16 +147,9 @@ impl Births {
         self.held.contains_key(&series)
     }
 
-    /// How many are held.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.held.len()
-    }
-
-    /// Whether none is held.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.held.is_empty()
+    /// The series that are held, ascending.
+    pub fn held(&self) -> impl Iterator<Item = u32> {
+        self.held.keys().copied()
     }
 
     /// A scrape got a page that has every series with a number below `n_series`.
@@ -230,7 +223,7 @@ mod tests {
         assert!(births.release(Interval::Us(5 * S), 209 * S).is_empty());
         assert_eq!(births.release(Interval::Us(5 * S), 210 * S), [7]);
         births.born(8, Interval::Nobody);
-        assert!(births.is_empty());
+        assert_eq!(births.held().count(), 0);
         births.born(9, Interval::Unknown);
         assert_eq!(births.release(Interval::Nobody, 0), [9]);
     }

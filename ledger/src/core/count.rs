@@ -5,7 +5,6 @@
 
 use event::frame::envelope::ENVELOPE_BYTES;
 use event::frame::{Envelope, FrameBuilder, FrameError, FrameReader, FrameView};
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Core, Effect, Entry, Halt, Notice, Record, State};
 use crate::account::Class;
@@ -40,7 +39,7 @@ impl Core {
         }
         self.read(&record);
         self.position = record.offset + 1;
-        self.last_print = Some(xxh3_64(record.bytes));
+        self.last_print = Some(Core::print(record.bytes));
         self.after_move()
     }
 
