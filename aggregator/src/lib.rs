@@ -1,1 +1,18 @@
 //! Counts the log into the ledger and exposes Prometheus metrics.
+//!
+//! A `worker` owns a partition: it claims, reads, lets `ledger::core` count, and commits. What was
+//! committed goes to the `publisher`, which keeps the families of `expose` and serves one prebuilt
+//! page per commit through `http`. Only committed numbers ever reach a page.
+
+mod family;
+mod expose;
+mod metrics;
+mod page;
+mod publisher;
+mod retention;
+mod worker;
+mod http;
+mod run;
+
+pub use metrics::Lag;
+pub use run::{Aggregator, AggregatorError, Parts, start};

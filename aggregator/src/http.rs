@@ -1,0 +1,141 @@
+//! The aggregator's own port: `/metrics` with its two sections, `/healthz`, `/readyz`.
+//!
+//! The business section is the publisher's prebuilt page; the process section is written when it
+//! is asked for. Before the first page both the plain page and the business section answer 503, so
+//! that a scraper sees a gap and never a dip.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY};
+use http::{HeaderMap, StatusCode};
+use queue::Queue;
+use service::metrics::ProcessMetrics;
+
+use crate::metrics::Gauges;
+use crate::page::{Page, gzip};
+use crate::publisher::{Publisher, Reader};
+
+/// The header that makes a request a scrape.
+const SCRAPE_HEADER: &str = "x-prometheus-scrape-timeout-seconds";
+/// Content type of the text format.
+const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What the handlers share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// What is shown.
+    pub publisher: Arc<Publisher>,
+    /// The process section.
+    pub metrics: Arc<ProcessMetrics>,
+    /// Numbers that are brought up to date when they are asked for.
+    pub gauges: Arc<Gauges>,
+    /// The log, for its sizes.
+    pub queue: Arc<Queue>,
+}
+
+/// The routes of `/metrics`.
+pub fn router(shared: Shared) -> Router {
+    Router::new().route("/metrics", get(metrics)).with_state(shared)
+}
+
+/// Which sections are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Section {
+    Both,
+    Business,
+    Process,
+}
+
+/// Reads `section` from the query.
+fn section(query: Option<&str>) -> Option<Section> {
+    let pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+    match pairs.into_iter().find(|(name, _)| *name == "section") {
+        None => Some(Section::Both),
+        Some((_, "business")) => Some(Section::Business),
+        Some((_, "process")) => Some(Section::Process),
+        Some(_) => None,
+    }
+}
+
+async fn metrics(
+    State(shared): State<Shared>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let Some(section) = section(query.as_deref()) else {
+        let text = "section must be business or process\n";
+        return (StatusCode::BAD_REQUEST, text).into_response();
+    };
+    let process = match section {
+        Section::Business => None,
+        Section::Both | Section::Process => {
+            shared.gauges.refresh(&shared.queue);
+            Some(Bytes::from(shared.metrics.render()))
+        }
+    };
+    let page = match section {
+        Section::Process => None,
+        Section::Both | Section::Business => {
+            let is_scrape = headers.contains_key(SCRAPE_HEADER);
+            let reader = if is_scrape { Reader::Scrape } else { Reader::Other };
+            match shared.publisher.page(reader) {
+                Ok(page) => Some(page),
+                Err(reason) => return closed(reason),
+            }
+        }
+    };
+    if accepts_gzip(&headers) { compressed(page, process).await } else { plain(page, process) }
+}
+
+/// The sections as they are.
+fn plain(page: Option<Arc<Page>>, process: Option<Bytes>) -> Response {
+    let parts: Vec<Bytes> = page.map(|page| page.text.clone()).into_iter().chain(process).collect();
+    let body = match <[Bytes; 1]>::try_from(parts) {
+        Ok([one]) => Body::from(one),
+        Err(parts) => Body::from(parts.concat()),
+    };
+    ([(CONTENT_TYPE, TEXT_FORMAT), (VARY, "accept-encoding")], body).into_response()
+}
+
+/// The sections as gzip members behind each other.
+async fn compressed(page: Option<Arc<Page>>, process: Option<Bytes>) -> Response {
+    let compress = move || {
+        let business = page.as_ref().map(|page| page.gzip());
+        let process = process.as_deref().map(gzip);
+        business.into_iter().chain(process).collect::<Vec<Bytes>>().concat()
+    };
+    let body = match tokio::task::spawn_blocking(compress).await {
+        Ok(body) => body,
+        Err(error) => {
+            tracing::error!(%error, "page could not be compressed");
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        }
+    };
+    let headers =
+        [(CONTENT_TYPE, TEXT_FORMAT), (CONTENT_ENCODING, "gzip"), (VARY, "accept-encoding")];
+    (headers, body).into_response()
+}
+
+/// No page yet.
+fn closed(reason: String) -> Response {
+    let headers = [(CONTENT_TYPE, "text/plain; charset=utf-8"), (RETRY_AFTER, "1")];
+    (StatusCode::SERVICE_UNAVAILABLE, headers, format!("{reason}\n")).into_response()
+}
+
+/// Whether the client lists gzip and does not refuse it.
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let listed = headers.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
+    listed.unwrap_or_default().split(',').any(|entry| {
+        let mut parts = entry.split(';').map(str::trim);
+        let is_gzip = parts.next() == Some("gzip");
+        let is_refused =
+            parts.any(|q| q.strip_prefix("q=").and_then(|q| q.parse::<f32>().ok()) == Some(0.0));
+        is_gzip && !is_refused
+    })
+}

@@ -1,0 +1,168 @@
+//! The worker's own numbers: per process, they may reset.
+//!
+//! Lag, commit age, dedup size and log size are read when the process section is asked for, never
+//! counted per event.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use ledger::commit::Commit;
+use ledger::core::Core;
+use prometheus::{IntGauge, IntGaugeVec};
+use queue::Queue;
+use service::metrics::ProcessMetrics;
+
+/// What is behind on one partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lag {
+    /// Frames in the log that are not committed.
+    pub frames: u64,
+    /// Microseconds since the last commit while there is something to commit, else 0.
+    pub commit_age_us: u64,
+    /// Why the partition is halted, if it is.
+    pub halted: Option<String>,
+    /// Lowest offset that the counting still needs.
+    pub floor: u64,
+}
+
+/// Where one partition stands.
+#[derive(Clone, Debug, Default)]
+struct Place {
+    next: u64,
+    floor: u64,
+    dirty_since: Option<Instant>,
+    halted: Option<String>,
+}
+
+/// The numbers of all partitions.
+#[derive(Debug)]
+pub struct Gauges {
+    places: Mutex<BTreeMap<u32, Place>>,
+    lag_frames: IntGaugeVec,
+    commit_age_ms: IntGaugeVec,
+    halted: IntGaugeVec,
+    dedup_events: IntGaugeVec,
+    dedup_bytes: IntGaugeVec,
+    committed_offset: IntGaugeVec,
+    queue_bytes: IntGauge,
+    queue_wal_bytes: IntGauge,
+}
+
+impl Gauges {
+    /// Registers the gauges.
+    ///
+    /// # Errors
+    /// If a name is taken in the registry.
+    pub fn new(metrics: &ProcessMetrics) -> Result<Arc<Gauges>, service::Error> {
+        let per_partition = |name, help| metrics.gauge_vec(name, help, &["partition"]);
+        Ok(Arc::new(Gauges {
+            places: Mutex::default(),
+            lag_frames: per_partition(
+                "gatemeter_lag_frames",
+                "Frames in the log that are not committed.",
+            )?,
+            commit_age_ms: per_partition(
+                "gatemeter_commit_age_milliseconds",
+                "Milliseconds since something waits to be committed, 0 if nothing does.",
+            )?,
+            halted: per_partition(
+                "gatemeter_partition_halted",
+                "1 while a partition is halted and a person must act.",
+            )?,
+            dedup_events: per_partition(
+                "gatemeter_dedup_events",
+                "Event ids that a copy would still be recognised by.",
+            )?,
+            dedup_bytes: per_partition("gatemeter_dedup_bytes", "Bytes of the dedup set.")?,
+            committed_offset: per_partition(
+                "gatemeter_committed_offset",
+                "Offset in the log behind the last committed frame.",
+            )?,
+            queue_bytes: metrics.gauge("gatemeter_queue_bytes", "Bytes of the log.")?,
+            queue_wal_bytes: metrics
+                .gauge("gatemeter_queue_wal_bytes", "Bytes of the log's write-ahead log.")?,
+        }))
+    }
+
+    /// A commit took effect.
+    pub fn committed(&self, partition: u32, commit: &Commit) {
+        let mut places = self.lock();
+        let place = places.entry(partition).or_default();
+        place.next = commit.progress.next;
+        place.floor = commit.progress.floor;
+        place.dirty_since = None;
+    }
+
+    /// A partition was halted.
+    pub fn halted(&self, partition: u32, reason: String) {
+        self.lock().entry(partition).or_default().halted = Some(reason);
+    }
+
+    /// Takes the numbers of a worker after each round.
+    pub fn measured(&self, partition: u32, core: &Core, marks: u64) {
+        let mut places = self.lock();
+        let place = places.entry(partition).or_default();
+        place.next = core.committed().next;
+        place.floor = core.committed().floor;
+        if !core.is_dirty() {
+            place.dirty_since = None;
+        } else if place.dirty_since.is_none() {
+            place.dirty_since = Some(Instant::now());
+        }
+        drop(places);
+        let label = partition.to_string();
+        self.dedup_events.with_label_values(&[&label]).set(whole(marks));
+        self.dedup_bytes.with_label_values(&[&label]).set(whole(core.dedup_bytes() as u64));
+    }
+
+    /// What is behind, per partition.
+    #[must_use]
+    pub fn lag(&self, queue: &Queue) -> BTreeMap<u32, Lag> {
+        let places = self.lock();
+        (0..queue.partitions())
+            .map(|partition| {
+                let place = places.get(&partition).cloned().unwrap_or_default();
+                let high = *queue.subscribe(partition).borrow();
+                let age = place.dirty_since.map_or(0, |since| since.elapsed().as_micros());
+                let lag = Lag {
+                    frames: high.saturating_sub(place.next),
+                    commit_age_us: u64::try_from(age).unwrap_or(u64::MAX),
+                    halted: place.halted,
+                    floor: place.floor,
+                };
+                (partition, lag)
+            })
+            .collect()
+    }
+
+    /// Brings the gauges up to date before they are written.
+    pub fn refresh(&self, queue: &Queue) {
+        for (partition, lag) in self.lag(queue) {
+            let label = partition.to_string();
+            let next = self.lock().get(&partition).map_or(0, |place| place.next);
+            self.lag_frames.with_label_values(&[&label]).set(whole(lag.frames));
+            self.commit_age_ms.with_label_values(&[&label]).set(whole(lag.commit_age_us / 1_000));
+            self.halted.with_label_values(&[&label]).set(i64::from(lag.halted.is_some()));
+            self.committed_offset.with_label_values(&[&label]).set(whole(next));
+        }
+        self.queue_bytes.set(whole(queue.bytes()));
+        self.queue_wal_bytes.set(whole(queue.wal_bytes()));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u32, Place>> {
+        self.places.lock().expect("no holder panics")
+    }
+}
+
+/// A gauge's number; what does not fit is shown as the largest.
+fn whole(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+/// The wall clock, microseconds since the epoch.
+#[must_use]
+pub fn now_us() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,221 @@
+//! The publisher: keeps the families at the committed ledger and one prebuilt page of them.
+//!
+//! It takes over from a snapshot, follows each commit, and serves nothing before every partition
+//! has reached the log end that was seen at take-over. A page is built when something changed, not
+//! when it is scraped, so that a scrape costs no more than sending it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
+
+use ledger::account::Account;
+use ledger::commit::Commit;
+use ledger::exposure::{Births, Gate, Scrapes};
+use ledger::measures::Measures;
+use ledger::safeguard::Safeguards;
+use ledger::series::FullLabels;
+
+use crate::expose::Exposition;
+use crate::page::Page;
+
+/// What a take-over starts from: one committed snapshot.
+#[derive(Debug, Default)]
+pub struct Start {
+    /// Ledger version.
+    pub version: i64,
+    /// Totals of every full row.
+    pub totals: Vec<(FullLabels, Measures)>,
+    /// Accounting of each partition.
+    pub accounts: BTreeMap<u32, Account>,
+    /// Codes of the configured namespaces.
+    pub namespaces: Vec<String>,
+    /// Log end of each partition that has to be reached before the first page.
+    pub goals: BTreeMap<u32, u64>,
+}
+
+/// Keeps what is shown.
+#[derive(Debug)]
+pub struct Publisher {
+    started: Instant,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    exposition: Exposition,
+    gate: Gate,
+    scrapes: Scrapes,
+    accounts: BTreeMap<u32, Account>,
+    version: i64,
+    page: Option<Arc<Page>>,
+}
+
+/// Who asks for a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// Prometheus, by its scrape header.
+    Scrape,
+    /// Anybody else: does not count as having seen a zero.
+    Other,
+}
+
+impl Publisher {
+    /// A publisher that has taken over nothing yet and shows nothing.
+    #[must_use]
+    pub fn new() -> Publisher {
+        let births = Births::new(Safeguards::default());
+        Publisher {
+            started: Instant::now(),
+            state: Mutex::new(State {
+                exposition: Exposition::new(births),
+                // A goal that is never reached: closed until the take-over.
+                gate: Gate::take_over(0, BTreeMap::from([(0, u64::MAX)]), Safeguards::default()),
+                scrapes: Scrapes::default(),
+                accounts: BTreeMap::new(),
+                version: 0,
+                page: None,
+            }),
+        }
+    }
+
+    /// Starts from a snapshot. Series in it are shown at their value from the first page on.
+    pub fn take_over(&self, start: Start) {
+        let mut exposition = Exposition::new(Births::new(Safeguards::default()));
+        let nobody = ledger::exposure::Interval::Nobody;
+        for namespace in &start.namespaces {
+            exposition.configure(namespace, nobody);
+        }
+        for (labels, sums) in &start.totals {
+            exposition.add(labels.id(), labels, sums, nobody);
+        }
+        let mut state = self.lock();
+        state.exposition = exposition;
+        state.gate = Gate::take_over(start.version, start.goals, Safeguards::default());
+        state.accounts = start.accounts;
+        state.version = start.version;
+        state.rebuild();
+    }
+
+    /// Shows a commit that took effect.
+    pub fn committed(&self, commit: &Commit, version: i64) {
+        let now_us = self.now_us();
+        let mut state = self.lock();
+        let interval = state.scrapes.interval(now_us);
+        for (id, labels, sums) in &commit.totals {
+            state.exposition.add(*id, labels, sums, interval);
+        }
+        let partition = commit.owner.partition;
+        state.accounts.insert(partition, commit.progress.account);
+        state.version = version;
+        state.gate.progress(partition, commit.progress.next);
+        state.exposition.release(interval, now_us);
+        state.rebuild();
+    }
+
+    /// A partition stands at an offset of the committed ledger; needed once after a claim, since a
+    /// partition with nothing to count commits nothing.
+    pub fn progress(&self, partition: u32, next: u64) {
+        let mut state = self.lock();
+        if !state.gate.is_open() {
+            state.gate.progress(partition, next);
+            state.rebuild();
+        }
+    }
+
+    /// A partition is halted: the pages of the others go on.
+    pub fn halted(&self, partition: u32) {
+        let mut state = self.lock();
+        state.gate.halted(partition);
+        state.rebuild();
+    }
+
+    /// Whether the ledger was seen to go back; then the caller takes over anew.
+    #[must_use]
+    pub fn is_restored(&self, version: i64) -> bool {
+        self.lock().gate.is_restored(version)
+    }
+
+    /// Follows what no commit brings: new namespaces, open connections, series whose zero has been
+    /// seen long enough.
+    pub fn follow(&self, namespaces: &[String], connections: Option<&[(String, i64)]>) {
+        let now_us = self.now_us();
+        let mut state = self.lock();
+        let interval = state.scrapes.interval(now_us);
+        for namespace in namespaces {
+            state.exposition.configure(namespace, interval);
+        }
+        if let Some(rows) = connections {
+            state.exposition.connections(rows);
+        }
+        let is_released = state.exposition.release(interval, now_us);
+        if is_released || !namespaces.is_empty() || connections.is_some() {
+            state.rebuild();
+        }
+    }
+
+    /// The page as it stands.
+    ///
+    /// # Errors
+    /// Why there is none yet, as a sentence for people.
+    pub fn page(&self, reader: Reader) -> Result<Arc<Page>, String> {
+        let now_us = self.now_us();
+        let mut state = self.lock();
+        let Some(page) = state.page.clone() else {
+            return Err(state.closed());
+        };
+        if reader == Reader::Scrape {
+            state.scrapes.note(now_us);
+            state.exposition.scraped(page.n_series, now_us);
+        }
+        Ok(page)
+    }
+
+    /// Whether pages are served, or why not.
+    ///
+    /// # Errors
+    /// As for `page`.
+    pub fn ready(&self) -> Result<(), String> {
+        let state = self.lock();
+        if state.gate.is_open() { Ok(()) } else { Err(state.closed()) }
+    }
+
+    fn now_us(&self) -> i64 {
+        i64::try_from(self.started.elapsed().as_micros()).unwrap_or(i64::MAX)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder panics: sums are checked before they are shown")
+    }
+}
+
+impl State {
+    /// Builds the page anew, or takes it away while the gate is closed.
+    fn rebuild(&mut self) {
+        if !self.gate.is_open() {
+            self.page = None;
+            return;
+        }
+        let mut sum = Account::default();
+        for account in self.accounts.values() {
+            sum.merge(account);
+        }
+        self.exposition.account(&sum, self.version);
+        let room = self.page.as_ref().map_or(4_096, |page| page.text.len() + 4_096);
+        let mut text = Vec::with_capacity(room);
+        self.exposition.write(&mut text);
+        self.page = Some(Arc::new(Page::new(text, self.exposition.n_series())));
+    }
+
+    fn closed(&self) -> String {
+        let waits: Vec<String> = self
+            .gate
+            .waits_for()
+            .iter()
+            .map(|(partition, offset)| match *offset {
+                u64::MAX => "the ledger to be read".to_owned(),
+                offset => format!("partition {partition} to be counted up to offset {offset}"),
+            })
+            .collect();
+        format!("no page before the log is caught up: waiting for {}", waits.join(", "))
+    }
+}

@@ -1,0 +1,44 @@
+//! Deletes what is no longer kept: counted frames, old rollups, dead letters and journal lines.
+//!
+//! Runs once a minute beside the counting and does a bounded amount of work each time. A frame at
+//! or past the committed floor is never deleted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use queue::Queue;
+use service::shutdown::Shutdown;
+use store::{Keep, Store};
+use tracing::warn;
+
+use crate::metrics::{Gauges, now_us};
+
+/// Time from one round to the next.
+const EVERY: Duration = Duration::from_secs(60);
+
+/// Runs until shutdown.
+pub async fn run(
+    queue: Arc<Queue>,
+    store: Arc<Store>,
+    gauges: Arc<Gauges>,
+    keep: Keep,
+    shutdown: Shutdown,
+) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(EVERY) => {}
+            () = shutdown.requested() => return,
+        }
+        for (partition, lag) in gauges.lag(&queue) {
+            if lag.halted.is_some() {
+                continue;
+            }
+            if let Err(error) = queue.retain(partition, lag.floor, now_us()).await {
+                warn!(partition, %error, "old frames could not be deleted");
+            }
+        }
+        if let Err(error) = store.retain(now_us(), &keep).await {
+            warn!(%error, "old rows could not be deleted");
+        }
+    }
+}

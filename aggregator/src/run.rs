@@ -1,0 +1,251 @@
+//! Starts the aggregator: a publisher that takes over, a worker per partition, retention and the
+//! port; and stops them in an order that loses nothing.
+//!
+//! Workers run on threads of their own, since counting a batch takes longer than an async thread
+//! may be held. The role never imports ingest or api; what they need of it is in `Aggregator`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use axum::Router;
+use queue::{Queue, QueueError};
+use service::config::Settings;
+use service::health::Readiness;
+use service::metrics::ProcessMetrics;
+use service::shutdown::{Phase, Shutdown};
+use store::{Generation, Keep, Store, StoreError};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tracing::{error, warn};
+
+use crate::http::{Shared, router};
+use crate::metrics::{Gauges, Lag, now_us};
+use crate::publisher::{Publisher, Start};
+use crate::retention;
+use crate::worker::{Worker, WorkerParts};
+
+/// How often namespaces, connections and held series are looked at.
+const FOLLOW_EVERY: Duration = Duration::from_millis(500);
+/// How long a gateway's report of open connections is shown, microseconds.
+const CONNECTIONS_TTL_US: i64 = 60 * 1_000_000;
+const DAY_US: i64 = 24 * 3_600 * 1_000_000;
+const HOUR_US: i64 = 3_600 * 1_000_000;
+
+/// What the aggregator works on.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// The log.
+    pub queue: Arc<Queue>,
+    /// The ledger.
+    pub store: Arc<Store>,
+    /// Generation of the log.
+    pub generation: Generation,
+    /// Set while the dedup set is at its budget.
+    pub pressure: Arc<AtomicBool>,
+}
+
+/// Why the aggregator could not start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum AggregatorError {
+    /// The ledger failed.
+    #[error("ledger failed")]
+    Store(#[from] StoreError),
+    /// The log failed.
+    #[error("log failed")]
+    Queue(#[from] QueueError),
+    /// A metric could not be registered.
+    #[error("process metrics failed")]
+    Metrics(#[from] service::Error),
+    /// A thread could not be started, or ended by a defect.
+    #[error("worker of partition {0} ended unexpectedly")]
+    Worker(u32),
+}
+
+/// A running aggregator.
+#[derive(Debug)]
+pub struct Aggregator {
+    publisher: Arc<Publisher>,
+    gauges: Arc<Gauges>,
+    queue: Arc<Queue>,
+    router: Router,
+    workers: Vec<(u32, JoinHandle<Result<(), StoreError>>)>,
+    helpers: Vec<JoinHandle<()>>,
+}
+
+/// Takes over and begins to count. Serving the router is the caller's.
+///
+/// # Errors
+/// If the ledger or the log cannot be read.
+pub async fn start(
+    settings: &Settings,
+    parts: Parts,
+    metrics: Arc<ProcessMetrics>,
+    shutdown: Shutdown,
+) -> Result<Aggregator, AggregatorError> {
+    let publisher = Arc::new(Publisher::new());
+    take_over(&parts, &publisher).await?;
+    let gauges = Gauges::new(&metrics)?;
+    let options = &settings.aggregator;
+    let worker_parts = WorkerParts {
+        queue: Arc::clone(&parts.queue),
+        store: Arc::clone(&parts.store),
+        generation: parts.generation.clone(),
+        publisher: Arc::clone(&publisher),
+        gauges: Arc::clone(&gauges),
+        pressure: Arc::clone(&parts.pressure),
+        dedup_bytes_max: options.dedup_bytes_max,
+        commit_interval: Duration::from_millis(options.commit_interval_ms),
+        letter_rows_per_hour: i64::try_from(options.dead_letter_rows_per_hour).unwrap_or(i64::MAX),
+    };
+    let workers = (0..parts.generation.partitions)
+        .map(|partition| {
+            let worker = Worker::new(worker_parts.clone(), partition, shutdown.clone());
+            let handle = Handle::current();
+            let task = tokio::task::spawn_blocking(move || handle.block_on(worker.run()));
+            (partition, task)
+        })
+        .collect();
+    let keep = Keep {
+        minute_us: i64::from(options.minute_hours) * HOUR_US,
+        quarter_us: i64::from(options.quarter_days) * DAY_US,
+        journal_us: i64::from(options.journal_days) * DAY_US,
+        letter_us: i64::from(options.dead_letter_days) * DAY_US,
+    };
+    let helpers = vec![
+        tokio::spawn(follow(parts.clone(), Arc::clone(&publisher), shutdown.clone())),
+        tokio::spawn(retention::run(
+            Arc::clone(&parts.queue),
+            Arc::clone(&parts.store),
+            Arc::clone(&gauges),
+            keep,
+            shutdown,
+        )),
+    ];
+    let shared = Shared {
+        publisher: Arc::clone(&publisher),
+        metrics,
+        gauges: Arc::clone(&gauges),
+        queue: Arc::clone(&parts.queue),
+    };
+    let queue = parts.queue;
+    Ok(Aggregator { publisher, gauges, queue, router: router(shared), workers, helpers })
+}
+
+impl Aggregator {
+    /// The routes that the aggregator's port serves, besides health.
+    #[must_use]
+    pub fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    /// Whether pages are served and every partition is counted; for `/readyz`.
+    #[must_use]
+    pub fn readiness(&self) -> impl Fn() -> Readiness + Send + Sync + Clone + use<> {
+        let (publisher, gauges) = (Arc::clone(&self.publisher), Arc::clone(&self.gauges));
+        let queue = Arc::clone(&self.queue);
+        move || {
+            let lags = gauges.lag(&queue);
+            let halted = lags.iter().filter_map(|(partition, lag)| {
+                let reason = lag.halted.as_ref()?;
+                Some(format!("partition {partition} is halted: {reason}"))
+            });
+            Readiness::from_reasons(publisher.ready().err().into_iter().chain(halted).collect())
+        }
+    }
+
+    /// What is behind, per partition; for the API's view of the system.
+    #[must_use]
+    pub fn lag(&self) -> impl Fn() -> BTreeMap<u32, Lag> + Send + Sync + Clone + use<> {
+        let (gauges, queue) = (Arc::clone(&self.gauges), Arc::clone(&self.queue));
+        move || gauges.lag(&queue)
+    }
+
+    /// Waits until the workers have ended, after shutdown or for a failure: the first one is given.
+    ///
+    /// # Errors
+    /// A failure after which the process must exit.
+    pub async fn ended(&mut self) -> Result<(), AggregatorError> {
+        while let Some((partition, worker)) = self.workers.last_mut() {
+            let partition = *partition;
+            let ended = worker.await;
+            self.workers.pop();
+            match ended {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return Err(error.into()),
+                Err(error) => {
+                    error!(partition, %error, "worker ended by a defect");
+                    return Err(AggregatorError::Worker(partition));
+                }
+            }
+        }
+        for helper in self.helpers.drain(..) {
+            if let Err(error) = helper.await {
+                warn!(%error, "task ended by a defect");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Loads one snapshot of the ledger, and the log ends to be reached before the first page.
+async fn take_over(parts: &Parts, publisher: &Publisher) -> Result<(), AggregatorError> {
+    let snapshot = parts.store.snapshot().await?;
+    let mut goals = BTreeMap::new();
+    for partition in 0..parts.generation.partitions {
+        goals.insert(partition, parts.queue.watermarks(partition).await?.high);
+    }
+    let generation = parts.generation.generation;
+    publisher.take_over(Start {
+        version: snapshot.version,
+        totals: snapshot.totals,
+        accounts: snapshot
+            .partitions
+            .iter()
+            .filter(|row| row.generation == generation)
+            .map(|row| (row.partition, row.progress.account))
+            .collect(),
+        namespaces: snapshot.namespaces.into_iter().map(|row| row.code).collect(),
+        goals,
+    });
+    Ok(())
+}
+
+/// Follows namespaces, connections and the ledger's version until shutdown.
+async fn follow(parts: Parts, publisher: Arc<Publisher>, shutdown: Shutdown) {
+    let mut last_id = 0;
+    let mut last_connections = Vec::new();
+    while shutdown.phase() == Phase::Running {
+        tokio::select! {
+            () = tokio::time::sleep(FOLLOW_EVERY) => {}
+            () = shutdown.requested() => return,
+        }
+        match look(&parts, &publisher, &mut last_id, &mut last_connections).await {
+            Ok(()) => {}
+            Err(error) => warn!(%error, "ledger did not answer, page stays as it is"),
+        }
+    }
+}
+
+/// One look.
+async fn look(
+    parts: &Parts,
+    publisher: &Publisher,
+    last_id: &mut i64,
+    last_connections: &mut Vec<(String, i64)>,
+) -> Result<(), AggregatorError> {
+    if publisher.is_restored(parts.store.version().await?) {
+        warn!("ledger went back to an earlier version, no page until it is caught up");
+        take_over(parts, publisher).await?;
+    }
+    let rows = parts.store.namespaces_after(*last_id).await?;
+    *last_id = rows.iter().map(|row| row.id).fold(*last_id, i64::max);
+    let codes: Vec<String> = rows.into_iter().map(|row| row.code).collect();
+    let mut reader = parts.store.read().await?;
+    let connections = reader.connections(now_us() - CONNECTIONS_TTL_US).await?;
+    let has_changed = connections != *last_connections;
+    publisher.follow(&codes, has_changed.then_some(connections.as_slice()));
+    *last_connections = connections;
+    Ok(())
+}

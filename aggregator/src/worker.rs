@@ -1,0 +1,323 @@
+//! The shell around `ledger::core` for one partition: carries out its effects and hands back what
+//! came of them.
+//!
+//! claim -> read -> count -> commit about once a second -> publish. All waiting happens here; all
+//! deciding happens in the core. A commit is awaited to its end, whatever else happens: only its
+//! outcome says what may be counted next.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use ledger::commit::Commit;
+use ledger::core::{Core, Effect, Input, LogView, Options, Record};
+use ledger::safeguard::Safeguards;
+use queue::{Queue, QueueError};
+use service::shutdown::{Phase, Shutdown};
+use store::{Generation, Store, StoreError};
+use tracing::{error, info, warn};
+
+use crate::metrics::Gauges;
+use crate::publisher::Publisher;
+
+/// Most payload bytes of one read: large enough to amortise it, small enough that a commit is
+/// never late by more than a few milliseconds.
+const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Rows and letters that wait to be committed; beyond it a commit comes early.
+const PENDING_MAX: usize = 200_000;
+/// First wait after a failure; it doubles up to `BACKOFF_MAX`.
+const BACKOFF_MIN: Duration = Duration::from_millis(50);
+/// Longest wait after a failure: a store that is back is noticed within this time.
+const BACKOFF_MAX: Duration = Duration::from_secs(2);
+/// Bytes per mark that the dedup budget is measured with: 29 at the usual filling of the tables.
+const MARK_BYTES: u64 = 40;
+
+/// What a worker needs.
+#[derive(Clone, Debug)]
+pub struct WorkerParts {
+    /// The log.
+    pub queue: Arc<Queue>,
+    /// The ledger.
+    pub store: Arc<Store>,
+    /// Generation of the log.
+    pub generation: Generation,
+    /// What is shown.
+    pub publisher: Arc<Publisher>,
+    /// What is measured of the process.
+    pub gauges: Arc<Gauges>,
+    /// Set while the dedup set is at its budget: ingest answers 503.
+    pub pressure: Arc<AtomicBool>,
+    /// Budget of the dedup set in bytes.
+    pub dedup_bytes_max: u64,
+    /// Time between commits.
+    pub commit_interval: Duration,
+    /// Most dead letters with content per hour of the log's clock.
+    pub letter_rows_per_hour: i64,
+}
+
+/// Owner of one partition.
+#[derive(Debug)]
+pub struct Worker {
+    parts: WorkerParts,
+    partition: u32,
+    core: Core,
+    shutdown: Shutdown,
+    effects: VecDeque<Effect>,
+    nonce: Option<[u8; 16]>,
+    last_commit: Option<Instant>,
+    backoff: Duration,
+    has_warned: bool,
+}
+
+impl Worker {
+    /// An owner that has not claimed yet.
+    #[must_use]
+    pub fn new(parts: WorkerParts, partition: u32, shutdown: Shutdown) -> Worker {
+        let core = Core::new(Options {
+            window: parts.generation.window,
+            n_partitions: parts.generation.partitions,
+            letter_rows_per_hour: parts.letter_rows_per_hour,
+            safeguards: Safeguards::default(),
+        });
+        Worker {
+            parts,
+            partition,
+            core,
+            shutdown,
+            effects: VecDeque::new(),
+            nonce: None,
+            last_commit: None,
+            backoff: BACKOFF_MIN,
+            has_warned: false,
+        }
+    }
+
+    /// Counts until shutdown, then commits what is pending.
+    ///
+    /// # Errors
+    /// A storage failure after which the process must exit.
+    pub async fn run(mut self) -> Result<(), StoreError> {
+        while self.shutdown.phase() == Phase::Running {
+            self.carry_out().await?;
+            if self.core.halted().is_some() {
+                self.shutdown.requested().await;
+                break;
+            }
+            match self.nonce {
+                None => self.claim().await?,
+                Some(nonce) => self.read(nonce).await,
+            }
+            if self.is_due() {
+                self.effects.extend(self.core.on(Input::Due));
+            }
+            self.measure();
+        }
+        self.finish().await
+    }
+
+    /// Commits what is pending and carries it out, once.
+    async fn finish(mut self) -> Result<(), StoreError> {
+        self.effects.extend(self.core.on(Input::Due));
+        self.carry_out().await?;
+        let (partition, next) = (self.partition, self.core.committed().next);
+        info!(partition, next, "partition committed and released");
+        Ok(())
+    }
+
+    /// Whether it is time to commit.
+    fn is_due(&self) -> bool {
+        if !self.core.is_dirty() {
+            return false;
+        }
+        self.last_commit.is_none_or(|at| at.elapsed() >= self.parts.commit_interval)
+            || self.core.n_pending() > PENDING_MAX
+    }
+
+    /// Claims the partition and tells the core what the log looks like.
+    async fn claim(&mut self) -> Result<(), StoreError> {
+        let mut nonce = [0; 16];
+        if let Err(error) = getrandom::fill(&mut nonce) {
+            error!(%error, "no random numbers for a claim");
+            self.wait().await;
+            return Ok(());
+        }
+        let (generation, partition) = (self.parts.generation.generation, self.partition);
+        let claim = match self.parts.store.claim(generation, partition, nonce).await {
+            Ok(claim) => claim,
+            Err(error) => return self.handle(error).await,
+        };
+        let next = claim.progress.next;
+        match self.look(next).await {
+            Ok(log) => {
+                self.nonce = Some(nonce);
+                self.backoff = BACKOFF_MIN;
+                info!(partition, epoch = claim.owner.epoch, next, high = log.high, "claimed");
+                self.effects.extend(self.core.on(Input::Claimed { claim, log }));
+                if self.core.halted().is_none() {
+                    self.parts.publisher.progress(partition, next);
+                }
+            }
+            Err(error) => self.note_queue_error(&error).await,
+        }
+        Ok(())
+    }
+
+    /// The log's ends, and the print of the record before `next`.
+    async fn look(&self, next: u64) -> Result<LogView, QueueError> {
+        let marks = self.parts.queue.watermarks(self.partition).await?;
+        let before = next.checked_sub(1).filter(|at| (marks.low..marks.high).contains(at));
+        let last_print = match before {
+            Some(at) => {
+                let records = self.parts.queue.read(self.partition, at, 1).await?;
+                records.first().map(|record| Core::print(&record.bytes))
+            }
+            None => None,
+        };
+        Ok(LogView { low: marks.low, high: marks.high, last_print })
+    }
+
+    /// Reads what comes next and counts it, or waits until there is something.
+    async fn read(&mut self, nonce: [u8; 16]) {
+        let from = self.core.position();
+        match self.parts.queue.read(self.partition, from, READ_BYTES_MAX).await {
+            Ok(records) if records.is_empty() => self.wait_for_more(from).await,
+            Ok(records) => {
+                self.backoff = BACKOFF_MIN;
+                for record in &records {
+                    self.effects.extend(self.core.on(Input::Record(Record {
+                        nonce,
+                        offset: record.offset,
+                        append_time_us: record.append_time_us,
+                        intact: record.intact,
+                        bytes: &record.bytes,
+                    })));
+                }
+            }
+            Err(QueueError::Gap { low, .. }) => {
+                self.effects.extend(self.core.on(Input::Gap { nonce, low }));
+            }
+            Err(error) => {
+                // What was read so far may still be committed; then the log is looked at anew.
+                self.note_queue_error(&error).await;
+                self.effects.extend(self.core.on(Input::Due));
+                self.nonce = self.nonce.filter(|_| self.core.is_dirty());
+            }
+        }
+    }
+
+    /// Waits for an append, the next commit or shutdown.
+    async fn wait_for_more(&mut self, from: u64) {
+        let mut high = self.parts.queue.subscribe(self.partition);
+        let until_commit = match self.last_commit {
+            Some(at) if self.core.is_dirty() => {
+                self.parts.commit_interval.saturating_sub(at.elapsed())
+            }
+            _ => self.parts.commit_interval,
+        };
+        tokio::select! {
+            _ = high.wait_for(|high| *high > from) => {}
+            () = tokio::time::sleep(until_commit) => {}
+            () = self.shutdown.requested() => {}
+        }
+    }
+
+    /// Carries out what the core wants, in order, with what follows from it.
+    async fn carry_out(&mut self) -> Result<(), StoreError> {
+        while let Some(effect) = self.effects.pop_front() {
+            match effect {
+                Effect::Read { .. } => {}
+                Effect::Commit(commit) => self.commit(commit).await?,
+                Effect::Resolve(commit) => self.resolve(&commit).await?,
+                Effect::Publish { commit, version } => self.publish(&commit, version).await?,
+                Effect::Reclaim(why) => {
+                    warn!(partition = self.partition, ?why, "claim lost, claiming again");
+                    self.nonce = None;
+                }
+                Effect::Halt(halt) => {
+                    let reason = halt.to_string();
+                    error!(partition = self.partition, reason, "partition halted");
+                    self.parts.publisher.halted(self.partition);
+                    self.parts.gauges.halted(self.partition, reason);
+                }
+                Effect::Notice(notice) => {
+                    warn!(partition = self.partition, ?notice, "log notice");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands a commit to the store and its outcome to the core.
+    async fn commit(&mut self, commit: Arc<Commit>) -> Result<(), StoreError> {
+        let (outcome, error) = self.parts.store.commit(commit).await;
+        if let Some(error) = error {
+            self.handle(error).await?;
+        }
+        self.effects.extend(self.core.on(Input::Ended(outcome)));
+        Ok(())
+    }
+
+    /// Finds out what became of a commit; nothing else happens before that is known.
+    async fn resolve(&mut self, commit: &Commit) -> Result<(), StoreError> {
+        loop {
+            match self.parts.store.resolve(commit).await {
+                Ok(resolution) => {
+                    self.effects.extend(self.core.on(Input::Resolved(resolution)));
+                    return Ok(());
+                }
+                Err(error) => self.handle(error).await?,
+            }
+        }
+    }
+
+    /// Shows what was committed.
+    async fn publish(&mut self, commit: &Commit, version: i64) -> Result<(), StoreError> {
+        self.last_commit = Some(Instant::now());
+        self.backoff = BACKOFF_MIN;
+        self.parts.publisher.committed(commit, version);
+        self.parts.gauges.committed(self.partition, commit);
+        Ok(())
+    }
+
+    /// Waits after a failure that may pass; gives on one that will not.
+    async fn handle(&mut self, error: StoreError) -> Result<(), StoreError> {
+        if error.is_fatal() {
+            return Err(error);
+        }
+        warn!(partition = self.partition, %error, "ledger did not answer, trying again");
+        self.wait().await;
+        Ok(())
+    }
+
+    /// Notes that the log could not be read, and waits.
+    async fn note_queue_error(&mut self, error: &QueueError) {
+        warn!(partition = self.partition, %error, "log could not be read, trying again");
+        self.wait().await;
+    }
+
+    /// Waits longer after each failure, and not at all once shutdown has begun.
+    async fn wait(&mut self) {
+        let backoff = self.backoff;
+        self.backoff = (backoff * 2).min(BACKOFF_MAX);
+        tokio::select! {
+            () = tokio::time::sleep(backoff) => {}
+            () = self.shutdown.requested() => {}
+        }
+    }
+
+    /// Publishes the worker's own numbers, and the pressure of the dedup set.
+    fn measure(&mut self) {
+        let now_us = crate::metrics::now_us();
+        let marks = self.core.dedup_len_at(now_us);
+        let bytes = marks.saturating_mul(MARK_BYTES);
+        let budget = self.parts.dedup_bytes_max;
+        let is_over_warning = bytes >= budget / 5 * 4;
+        if is_over_warning && !self.has_warned {
+            warn!(partition = self.partition, bytes, budget, "dedup set at 80 % of its budget");
+        }
+        self.has_warned = is_over_warning;
+        self.parts.pressure.store(bytes >= budget, Ordering::Relaxed);
+        self.parts.gauges.measured(self.partition, &self.core, marks);
+    }
+}

@@ -1,0 +1,106 @@
+//! What can go wrong in the store, one enum for the crate.
+//!
+//! Each variant says what a caller may do next: try again, tell the user, or exit.
+
+use std::path::PathBuf;
+
+/// An error of the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A read or write did not work now; nothing of it happened. Try again.
+    #[error("the ledger could not {action}")]
+    Sql {
+        /// What was being done.
+        action: &'static str,
+        /// What the database said.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The disk is full; nothing happened. Reads go on; try again later.
+    #[error("the disk of the ledger is full")]
+    DiskFull,
+    /// What the disk holds is uncertain, or the ledger contradicts itself. The process must exit.
+    #[error("the ledger cannot be trusted any more: {reason}")]
+    Fatal {
+        /// What was seen.
+        reason: String,
+    },
+    /// The file is not a ledger of a known format.
+    #[error("{} is not a ledger that this program knows: {reason}", .path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// There is no ledger to read.
+    #[error("there is no ledger at {}", .0.display())]
+    Missing(PathBuf),
+    /// The linked SQLite is too old.
+    #[error("SQLite {found} is too old: {needed} or newer is needed")]
+    SqliteTooOld {
+        /// Its version.
+        found: String,
+        /// The oldest that will do.
+        needed: &'static str,
+    },
+    /// The log has another number of partitions than its generation was made with.
+    #[error(
+        "generation {generation} has {stored} partitions in the ledger, but {given} in the log"
+    )]
+    Partitions {
+        /// The generation.
+        generation: u32,
+        /// As stored.
+        stored: u32,
+        /// As the log has them.
+        given: u32,
+    },
+    /// A namespace of this code exists.
+    #[error("namespace {0} exists already")]
+    Exists(String),
+    /// The store was opened for reading only.
+    #[error("the ledger is open for reading only")]
+    ReadOnly,
+}
+
+/// SQLITE_FULL: no space; the transaction has not happened.
+const FULL: i32 = 13;
+/// SQLITE_IOERR, SQLITE_CORRUPT, SQLITE_NOTADB: the storage failed.
+const STORAGE: [i32; 3] = [10, 11, 26];
+/// SQLITE_CONSTRAINT: a row broke a rule that the program keeps: a defect or a foreign hand.
+const CONSTRAINT: i32 = 19;
+
+impl StoreError {
+    /// Whether the process must exit.
+    #[must_use]
+    pub fn is_fatal(&self) -> bool {
+        matches!(self, StoreError::Fatal { .. })
+    }
+
+    /// Sorts a database error.
+    pub(crate) fn of(action: &'static str, source: sqlx::Error) -> StoreError {
+        let code = match &source {
+            sqlx::Error::Database(error) => {
+                error.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or(0) & 0xff
+            }
+            sqlx::Error::Io(_) => STORAGE[0],
+            _ => 0,
+        };
+        if code == FULL {
+            return StoreError::DiskFull;
+        }
+        if STORAGE.contains(&code) || code == CONSTRAINT {
+            return StoreError::Fatal { reason: format!("could not {action}: {source}") };
+        }
+        StoreError::Sql { action, source }
+    }
+
+    /// For `map_err`.
+    pub(crate) fn sql(action: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
+        move |source| StoreError::of(action, source)
+    }
+}
+
+/// Result of a store call.
+pub type Result<T> = std::result::Result<T, StoreError>;

@@ -1,0 +1,360 @@
+//! Questions to the ledger, all answered from one committed version.
+//!
+//! A `Reader` holds one read transaction: whatever it is asked, and however often, it sees the
+//! ledger as it stood when it was made. It never waits for the writer.
+
+use std::ops::Range;
+
+use ledger::commit::{Journal, Progress};
+use ledger::measures::Measures;
+use ledger::series::{FullLabels, SeriesId, ShortLabels};
+use sqlx::sqlite::{Sqlite, SqliteRow};
+use sqlx::{AssertSqlSafe, Transaction};
+
+use crate::error::{Result, StoreError};
+use crate::rows::{
+    Bound, FULL, N_FULL, N_SHORT, PROGRESS, SHORT, Width, bytes, full_labels, get, measures,
+    number, progress, selected, short_labels, summed,
+};
+
+/// The version that an answer shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AsOf {
+    /// Ledger version; grows by one with each commit.
+    pub version: i64,
+    /// When it was committed, microseconds since the epoch; 0 before the first commit.
+    pub committed_us: i64,
+}
+
+/// Where one partition stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionRow {
+    /// Generation of the log.
+    pub generation: u32,
+    /// Partition.
+    pub partition: u32,
+    /// Number of claims so far.
+    pub epoch: i64,
+    /// What is counted.
+    pub progress: Progress,
+}
+
+/// A line of the commit journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JournalRow {
+    /// The version that the commit made.
+    pub version: i64,
+    /// Generation of the log.
+    pub generation: u32,
+    /// Partition.
+    pub partition: u32,
+    /// First offset of the range.
+    pub base: u64,
+    /// Offset behind the range.
+    pub next: u64,
+    /// What the range added.
+    pub journal: Journal,
+}
+
+/// Totals and partitions as they stood before the first commit of a day.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Baseline {
+    /// Day, in days since the epoch (UTC).
+    pub day: i64,
+    /// Ledger version.
+    pub version: i64,
+    /// Generation, partition and progress.
+    pub partitions: Vec<(u32, u32, Progress)>,
+    /// Totals.
+    pub totals: Vec<(SeriesId, Measures)>,
+}
+
+/// Dead letters of one class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LetterCount {
+    /// Class, as `gatemeter_events_total` names it; `duplicate` for conflicts.
+    pub class: String,
+    /// Events.
+    pub events: i64,
+    /// Rows that have the content.
+    pub with_content: i64,
+}
+
+/// One read transaction.
+#[derive(Debug)]
+pub struct Reader {
+    pub(crate) transaction: Transaction<'static, Sqlite>,
+    as_of: AsOf,
+}
+
+impl Reader {
+    pub(crate) async fn new(mut transaction: Transaction<'static, Sqlite>) -> Result<Reader> {
+        // The first read fixes the snapshot.
+        let row = sqlx::query("SELECT v, committed_us FROM ledger_version")
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(StoreError::sql("read the version"))?;
+        let as_of = AsOf { version: get(&row, 0)?, committed_us: get(&row, 1)? };
+        Ok(Reader { transaction, as_of })
+    }
+
+    /// The version that all answers of this reader show.
+    #[must_use]
+    pub fn as_of(&self) -> AsOf {
+        self.as_of
+    }
+
+    pub(crate) async fn rows(&mut self, query: Bound<'_>) -> Result<Vec<SqliteRow>> {
+        query.fetch_all(&mut *self.transaction).await.map_err(StoreError::sql("read rows"))
+    }
+
+    /// Minute rows of a range of minutes since the epoch, of one namespace or all, by time. Their
+    /// measures have no buckets of the time to first token.
+    ///
+    /// # Errors
+    /// As every read: `StoreError::Sql`, or `StoreError::Fatal` for a row that cannot be.
+    pub async fn short_rows(
+        &mut self,
+        minutes: Range<i64>,
+        namespace: Option<&str>,
+    ) -> Result<Vec<(i64, ShortLabels, Measures)>> {
+        let sql = format!(
+            "SELECT m.at, {SHORT}, {} FROM minute m JOIN series_short s ON s.id = m.series \
+             WHERE m.at >= ?1 AND m.at < ?2 AND (?3 IS NULL OR s.namespace = ?3) ORDER BY m.at",
+            selected("m.", Width::Short)
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(minutes.start).bind(minutes.end);
+        let rows = self.rows(query.bind(namespace)).await?;
+        rows.iter()
+            .map(|row| {
+                let sums = measures(row, 1 + N_SHORT, Width::Short)?;
+                Ok((get(row, 0)?, short_labels(row, 1)?, sums))
+            })
+            .collect()
+    }
+
+    /// Quarter-hours of a range since the epoch, of one namespace or all, summed to the labels of
+    /// minute rows, by time.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn quarter_rows(
+        &mut self,
+        quarters: Range<i64>,
+        namespace: Option<&str>,
+    ) -> Result<Vec<(i64, ShortLabels, Measures)>> {
+        let sql = format!(
+            "SELECT q.at, {SHORT}, {} FROM quarter q JOIN series s ON s.id = q.series \
+             WHERE q.at >= ?1 AND q.at < ?2 AND (?3 IS NULL OR s.namespace = ?3) \
+             GROUP BY q.at, {SHORT} ORDER BY q.at",
+            summed("q.")
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(quarters.start).bind(quarters.end);
+        let rows = self.rows(query.bind(namespace)).await?;
+        rows.iter()
+            .map(|row| {
+                let sums = measures(row, 1 + N_SHORT, Width::Full)?;
+                Ok((get(row, 0)?, short_labels(row, 1)?, sums))
+            })
+            .collect()
+    }
+
+    /// Quarter-hours summed over a range, to the labels of minute rows.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn quarter_sums(
+        &mut self,
+        quarters: Range<i64>,
+        namespace: Option<&str>,
+    ) -> Result<Vec<(ShortLabels, Measures)>> {
+        let sql = format!(
+            "SELECT {SHORT}, {} FROM quarter q JOIN series s ON s.id = q.series \
+             WHERE q.at >= ?1 AND q.at < ?2 AND (?3 IS NULL OR s.namespace = ?3) \
+             GROUP BY {SHORT}",
+            summed("q.")
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(quarters.start).bind(quarters.end);
+        let rows = self.rows(query.bind(namespace)).await?;
+        rows.iter()
+            .map(|row| Ok((short_labels(row, 0)?, measures(row, N_SHORT, Width::Full)?)))
+            .collect()
+    }
+
+    /// Every quarter-hour row with its full labels, by time, for a recount.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn full_quarters(
+        &mut self,
+        quarters: Range<i64>,
+    ) -> Result<Vec<(i64, FullLabels, Measures)>> {
+        let sql = format!(
+            "SELECT q.at, {FULL}, {} FROM quarter q JOIN series s ON s.id = q.series \
+             WHERE q.at >= ?1 AND q.at < ?2 ORDER BY q.at",
+            selected("q.", Width::Full)
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(quarters.start).bind(quarters.end);
+        let rows = self.rows(query).await?;
+        rows.iter()
+            .map(|row| {
+                let sums = measures(row, 1 + N_FULL, Width::Full)?;
+                Ok((get(row, 0)?, full_labels(row, 1)?, sums))
+            })
+            .collect()
+    }
+
+    /// Counter totals of one namespace or all.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn total_rows(
+        &mut self,
+        namespace: Option<&str>,
+    ) -> Result<Vec<(FullLabels, Measures)>> {
+        let sql = format!(
+            "SELECT {FULL}, {} FROM total t JOIN series s ON s.id = t.series \
+             WHERE ?1 IS NULL OR s.namespace = ?1 ORDER BY {FULL}",
+            selected("t.", Width::Full)
+        );
+        let rows = self.rows(sqlx::query(AssertSqlSafe(sql)).bind(namespace)).await?;
+        rows.iter()
+            .map(|row| Ok((full_labels(row, 0)?, measures(row, N_FULL, Width::Full)?)))
+            .collect()
+    }
+
+    /// The oldest quarter-hour and the oldest minute that are kept, if there are any.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn oldest_quarter(&mut self) -> Result<Option<i64>> {
+        let rows = self.rows(sqlx::query("SELECT min(at) FROM quarter")).await?;
+        rows.first().map_or(Ok(None), |row| get(row, 0))
+    }
+
+    /// The oldest minute that is kept, if there is any.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn oldest_minute(&mut self) -> Result<Option<i64>> {
+        let rows = self.rows(sqlx::query("SELECT min(at) FROM minute")).await?;
+        rows.first().map_or(Ok(None), |row| get(row, 0))
+    }
+
+    /// Where every partition stands.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn partitions(&mut self) -> Result<Vec<PartitionRow>> {
+        let sql = format!(
+            "SELECT generation, partition, epoch, {PROGRESS} FROM partition_state \
+             ORDER BY generation, partition"
+        );
+        let rows = self.rows(sqlx::query(AssertSqlSafe(sql))).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(PartitionRow {
+                    generation: number(row, 0, "generation")?,
+                    partition: number(row, 1, "partition")?,
+                    epoch: get(row, 2)?,
+                    progress: progress(row, 3)?,
+                })
+            })
+            .collect()
+    }
+
+    /// The commit journal, oldest line first.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn journal(&mut self) -> Result<Vec<JournalRow>> {
+        let sql = "SELECT version, generation, partition, base, next, events, counted, \
+                   input_tokens, output_tokens, digest, first_clock_us, last_clock_us \
+                   FROM commit_journal ORDER BY version";
+        let rows = self.rows(sqlx::query(sql)).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(JournalRow {
+                    version: get(row, 0)?,
+                    generation: number(row, 1, "generation")?,
+                    partition: number(row, 2, "partition")?,
+                    base: number(row, 3, "base")?,
+                    next: number(row, 4, "next offset")?,
+                    journal: Journal {
+                        events: get(row, 5)?,
+                        counted: get(row, 6)?,
+                        input_tokens: get(row, 7)?,
+                        output_tokens: get(row, 8)?,
+                        digest: get(row, 9)?,
+                        first_clock_us: get(row, 10)?,
+                        last_clock_us: get(row, 11)?,
+                    },
+                })
+            })
+            .collect()
+    }
+
+    /// The baselines, oldest first.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn baselines(&mut self) -> Result<Vec<Baseline>> {
+        let sql = format!(
+            "SELECT day, version, generation, partition, {PROGRESS} FROM baseline ORDER BY day"
+        );
+        let mut baselines: Vec<Baseline> = Vec::new();
+        for row in self.rows(sqlx::query(AssertSqlSafe(sql))).await? {
+            let day: i64 = get(&row, 0)?;
+            if baselines.last().is_none_or(|last| last.day != day) {
+                let version = get(&row, 1)?;
+                baselines.push(Baseline { day, version, ..Baseline::default() });
+            }
+            let baseline = baselines.last_mut().expect("one was just pushed");
+            let generation = number(&row, 2, "generation")?;
+            let partition = number(&row, 3, "partition")?;
+            baseline.partitions.push((generation, partition, progress(&row, 4)?));
+        }
+        let sql = format!(
+            "SELECT series, {} FROM baseline_total WHERE day = ?",
+            selected("", Width::Full)
+        );
+        for baseline in &mut baselines {
+            let query = sqlx::query(AssertSqlSafe(sql.clone())).bind(baseline.day);
+            for row in self.rows(query).await? {
+                let sums = measures(&row, 1, Width::Full)?;
+                baseline.totals.push((SeriesId(bytes(&row, 0)?), sums));
+            }
+        }
+        Ok(baselines)
+    }
+
+    /// How many dead letters are kept, by class.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn letters(&mut self) -> Result<Vec<LetterCount>> {
+        let sql = "SELECT class, sum(n), count(content) FROM dead_letter GROUP BY class";
+        let rows = self.rows(sqlx::query(sql)).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(LetterCount {
+                    class: get(row, 0)?,
+                    events: get(row, 1)?,
+                    with_content: get(row, 2)?,
+                })
+            })
+            .collect()
+    }
+
+    /// Open connections per namespace: the sum of the newest reports of all gateways that are
+    /// newer than this.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn connections(&mut self, newer_than_us: i64) -> Result<Vec<(String, i64)>> {
+        let sql = "SELECT namespace, sum(active) FROM connections WHERE seen_us > ? \
+                   GROUP BY namespace ORDER BY namespace";
+        let rows = self.rows(sqlx::query(sql).bind(newer_than_us)).await?;
+        rows.iter().map(|row| Ok((get(row, 0)?, get(row, 1)?))).collect()
+    }
+}

@@ -1,0 +1,261 @@
+//! Between SQL rows and the types of the ledger: texts of statements, binding and reading.
+//!
+//! The columns of a measure are named once, in `ledger::measures`; statements are built from that
+//! list when the program starts to use them.
+
+use std::sync::LazyLock;
+
+use event::{Method, Outcome, ServiceTier, UsageSource};
+use ledger::account::Account;
+use ledger::commit::Progress;
+use ledger::histogram::N_TTFT;
+use ledger::measures::{Measures, N_MEASURES};
+use ledger::series::{FullLabels, ShortLabels};
+use sqlx::query::Query;
+use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteRow};
+use sqlx::{Row, Type};
+
+use crate::error::{Result, StoreError};
+
+/// Rows that one statement writes; more of them are written by several.
+pub(crate) const CHUNK: usize = 16;
+
+/// A statement being bound.
+pub(crate) type Bound<'q> = Query<'q, Sqlite, SqliteArguments>;
+
+/// Where the buckets of the time to first token begin in `Measures::to_array`.
+const TTFT_AT: usize = N_MEASURES - N_TTFT - event::usage::N_TOKEN_CLASSES - 1;
+
+/// Whether a column of a measure is stored for minutes.
+fn is_short(idx: usize) -> bool {
+    !(TTFT_AT..TTFT_AT + N_TTFT).contains(&idx)
+}
+
+/// Names of the measures' columns, all or those stored for minutes.
+fn columns(width: Width) -> Vec<String> {
+    let all = Measures::columns().into_iter().enumerate();
+    all.filter(|(idx, _)| width == Width::Full || is_short(*idx)).map(|(_, name)| name).collect()
+}
+
+/// Which columns of a measure a table has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Width {
+    /// All.
+    Full,
+    /// All but the buckets of the time to first token.
+    Short,
+}
+
+/// A statement that adds rows to those that are there, for a chunk and for a single row.
+pub(crate) struct Upsert {
+    pub chunk: String,
+    pub single: String,
+}
+
+impl Upsert {
+    fn new(table: &str, key: &[&str], width: Width) -> Upsert {
+        let measures = columns(width);
+        let names: Vec<&str> = key
+            .iter()
+            .copied()
+            .chain(measures.iter().map(String::as_str))
+            .chain(["commit_id"])
+            .collect();
+        let row = format!("({})", vec!["?"; names.len()].join(", "));
+        let sums: Vec<String> =
+            measures.iter().map(|name| format!("{name} = {name} + excluded.{name}")).collect();
+        let text = |n: usize| {
+            format!(
+                "INSERT INTO {table} ({}) VALUES {} ON CONFLICT ({}) DO UPDATE SET {}, \
+                 commit_id = excluded.commit_id",
+                names.join(", "),
+                vec![row.as_str(); n].join(", "),
+                key.join(", "),
+                sums.join(", "),
+            )
+        };
+        Upsert { chunk: text(CHUNK), single: text(1) }
+    }
+
+    /// The statement for a number of rows: a full chunk or one row.
+    pub(crate) fn text(&'static self, n_rows: usize) -> &'static str {
+        if n_rows == CHUNK { &self.chunk } else { &self.single }
+    }
+}
+
+/// Adds to totals.
+pub(crate) static TOTAL: LazyLock<Upsert> =
+    LazyLock::new(|| Upsert::new("total", &["series"], Width::Full));
+/// Adds to quarter-hours.
+pub(crate) static QUARTER: LazyLock<Upsert> =
+    LazyLock::new(|| Upsert::new("quarter", &["at", "series"], Width::Full));
+/// Adds to minutes.
+pub(crate) static MINUTE: LazyLock<Upsert> =
+    LazyLock::new(|| Upsert::new("minute", &["at", "series"], Width::Short));
+
+/// `n`, `duration_us`, .. with a prefix, for a SELECT.
+pub(crate) fn selected(prefix: &str, width: Width) -> String {
+    let names: Vec<String> = columns(width).iter().map(|name| format!("{prefix}{name}")).collect();
+    names.join(", ")
+}
+
+/// `sum(q.n) AS n`, .. for a SELECT.
+pub(crate) fn summed(prefix: &str) -> String {
+    let names: Vec<String> =
+        columns(Width::Full).iter().map(|n| format!("sum({prefix}{n}) AS {n}")).collect();
+    names.join(", ")
+}
+
+/// Binds the columns of a measure.
+pub(crate) fn bind<'q>(mut query: Bound<'q>, measures: &Measures, width: Width) -> Bound<'q> {
+    for (idx, n) in measures.to_array().into_iter().enumerate() {
+        if width == Width::Full || is_short(idx) {
+            query = query.bind(n);
+        }
+    }
+    query
+}
+
+/// Reads the columns of a measure that begin at `first`.
+pub(crate) fn measures(row: &SqliteRow, first: usize, width: Width) -> Result<Measures> {
+    let mut sums = [0; N_MEASURES];
+    let mut at = first;
+    for (idx, sum) in sums.iter_mut().enumerate() {
+        if width == Width::Full || is_short(idx) {
+            *sum = get(row, at)?;
+            at += 1;
+        }
+    }
+    Ok(Measures::from_array(&sums))
+}
+
+/// Columns of the labels of a full row, without its id.
+pub(crate) const FULL: &str = "namespace, upstream, model, method, endpoint, status, outcome, \
+                               service_tier, source, is_final, limited_by";
+/// How many they are.
+pub(crate) const N_FULL: usize = 11;
+/// Columns of the labels of a minute row, without its id.
+pub(crate) const SHORT: &str = "namespace, upstream, outcome, source, is_final";
+/// How many they are.
+pub(crate) const N_SHORT: usize = 5;
+
+/// Reads labels that begin at column `first`.
+pub(crate) fn full_labels(row: &SqliteRow, first: usize) -> Result<FullLabels> {
+    let at = |offset: usize| first + offset;
+    Ok(FullLabels {
+        namespace: text(row, at(0))?,
+        upstream: text(row, at(1))?,
+        model: text(row, at(2))?,
+        method: code(row, at(3), "method", Method::from_code)?,
+        endpoint: text(row, at(4))?,
+        status: number(row, at(5), "status")?,
+        outcome: code(row, at(6), "outcome", Outcome::from_code)?,
+        service_tier: code(row, at(7), "service tier", ServiceTier::from_code)?,
+        source: code(row, at(8), "source", UsageSource::from_code)?,
+        is_final: get::<i64>(row, at(9))? != 0,
+        limited_by: get::<Option<String>>(row, at(10))?.map(String::into_boxed_str),
+    })
+}
+
+/// Reads labels that begin at column `first`.
+pub(crate) fn short_labels(row: &SqliteRow, first: usize) -> Result<ShortLabels> {
+    Ok(ShortLabels {
+        namespace: text(row, first)?,
+        upstream: text(row, first + 1)?,
+        outcome: code(row, first + 2, "outcome", Outcome::from_code)?,
+        source: code(row, first + 3, "source", UsageSource::from_code)?,
+        is_final: get::<i64>(row, first + 4)? != 0,
+    })
+}
+
+/// Columns of a partition's progress.
+pub(crate) const PROGRESS: &str = "next, floor, floor_clock_us, clock_us, last_print, events, \
+     counted, duplicate, late, future, poison, misrouted, conflicts, lost_frames, letter_hour, \
+     letter_rows";
+
+/// Binds the columns of a partition's progress.
+pub(crate) fn bind_progress<'q>(query: Bound<'q>, progress: &Progress) -> Result<Bound<'q>> {
+    let account = &progress.account;
+    Ok(query
+        .bind(signed(progress.next)?)
+        .bind(signed(progress.floor)?)
+        .bind(progress.floor_clock_us)
+        .bind(progress.clock_us)
+        .bind(progress.last_print.map(u64::cast_signed))
+        .bind(account.events)
+        .bind(account.counted)
+        .bind(account.duplicate)
+        .bind(account.late)
+        .bind(account.future)
+        .bind(account.poison)
+        .bind(account.misrouted)
+        .bind(account.conflicts)
+        .bind(account.lost_frames)
+        .bind(progress.letter_hour)
+        .bind(progress.letter_rows))
+}
+
+/// Reads a partition's progress that begins at column `first`.
+pub(crate) fn progress(row: &SqliteRow, first: usize) -> Result<Progress> {
+    let at = |offset: usize| first + offset;
+    Ok(Progress {
+        next: number(row, at(0), "next offset")?,
+        floor: number(row, at(1), "floor")?,
+        floor_clock_us: get(row, at(2))?,
+        clock_us: get(row, at(3))?,
+        last_print: get::<Option<i64>>(row, at(4))?.map(i64::cast_unsigned),
+        account: Account {
+            events: get(row, at(5))?,
+            counted: get(row, at(6))?,
+            duplicate: get(row, at(7))?,
+            late: get(row, at(8))?,
+            future: get(row, at(9))?,
+            poison: get(row, at(10))?,
+            misrouted: get(row, at(11))?,
+            conflicts: get(row, at(12))?,
+            lost_frames: get(row, at(13))?,
+        },
+        letter_hour: get(row, at(14))?,
+        letter_rows: get(row, at(15))?,
+    })
+}
+
+/// Reads a column.
+pub(crate) fn get<'r, T>(row: &'r SqliteRow, at: usize) -> Result<T>
+where
+    T: sqlx::Decode<'r, Sqlite> + Type<Sqlite>,
+{
+    row.try_get_unchecked(at).map_err(StoreError::sql("read a row"))
+}
+
+/// Reads a whole number of another type than i64.
+pub(crate) fn number<T: TryFrom<i64>>(row: &SqliteRow, at: usize, what: &'static str) -> Result<T> {
+    T::try_from(get::<i64>(row, at)?)
+        .map_err(|_| StoreError::Fatal { reason: format!("a row has a {what} out of range") })
+}
+
+/// An offset as SQL holds it.
+pub(crate) fn signed(offset: u64) -> Result<i64> {
+    i64::try_from(offset)
+        .map_err(|_| StoreError::Fatal { reason: format!("offset {offset} does not fit") })
+}
+
+/// Reads 16 or 32 bytes.
+pub(crate) fn bytes<const N: usize>(row: &SqliteRow, at: usize) -> Result<[u8; N]> {
+    let found: Vec<u8> = get(row, at)?;
+    found.try_into().map_err(|_| StoreError::Fatal { reason: "a row has a short id".to_owned() })
+}
+
+fn text(row: &SqliteRow, at: usize) -> Result<Box<str>> {
+    Ok(get::<String>(row, at)?.into_boxed_str())
+}
+
+fn code<T>(
+    row: &SqliteRow,
+    at: usize,
+    what: &'static str,
+    from: impl Fn(u8) -> Option<T>,
+) -> Result<T> {
+    from(number::<u8>(row, at, what)?)
+        .ok_or_else(|| StoreError::Fatal { reason: format!("a row has an unknown {what}") })
+}

@@ -1,0 +1,152 @@
+//! The file of the ledger: how it is opened and brought to the newest format.
+//!
+//! Formats are steps in `migrations/sqlite`; each is applied whole or not at all. A file of a newer
+//! program is refused.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, Executor};
+
+use crate::error::{Result, StoreError};
+
+/// Name of the database file in the data directory.
+pub(crate) const FILE: &str = "ledger.db";
+/// The steps; the number of the newest is the format of this program.
+const MIGRATIONS: [&str; 1] = [include_str!("../migrations/sqlite/0001_ledger.sql")];
+/// Connections for reading: the API's answers side by side.
+const READERS_MAX: u32 = 4;
+/// How long a connection waits for a lock that a stranger holds.
+const BUSY: Duration = Duration::from_secs(5);
+/// Memory for pages of the writer, in KiB (negative: SQLite's way to say so).
+const WRITER_CACHE_KIB: &str = "-65536";
+/// Pages in the write-ahead log that start a checkpoint.
+const WAL_PAGES: &str = "4000";
+/// Oldest SQLite without the write-ahead log bug that can corrupt a file.
+const SQLITE_OLDEST: (u32, u32, u32) = (3, 51, 3);
+const SQLITE_OLDEST_TEXT: &str = "3.51.3";
+
+/// Refuses a SQLite older than 3.51.3, by the text of `sqlite_version()`.
+pub(crate) fn check_version(found: &str) -> Result<()> {
+    let mut parts = found.split('.').map(|part| part.parse::<u32>().ok());
+    let mut next = || parts.next().flatten();
+    match (next(), next(), next()) {
+        (Some(major), Some(minor), Some(patch)) if (major, minor, patch) >= SQLITE_OLDEST => Ok(()),
+        _ => Err(StoreError::SqliteTooOld { found: found.to_owned(), needed: SQLITE_OLDEST_TEXT }),
+    }
+}
+
+/// Opens the file for writing and brings it to the newest format; makes it if it is missing.
+pub(crate) async fn open_writer(dir: &Path) -> Result<SqliteConnection> {
+    let path = dir.join(FILE);
+    let mut conn = SqliteConnectOptions::new()
+        .filename(&path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .pragma("cache_size", WRITER_CACHE_KIB)
+        .pragma("wal_autocheckpoint", WAL_PAGES)
+        .statement_cache_capacity(200)
+        .busy_timeout(BUSY)
+        .disable_statement_logging()
+        .connect()
+        .await
+        .map_err(StoreError::sql("open"))?;
+    let found: String = sqlx::query_scalar("SELECT sqlite_version()")
+        .fetch_one(&mut conn)
+        .await
+        .map_err(StoreError::sql("ask for the version of SQLite"))?;
+    check_version(&found)?;
+    let journal: String = sqlx::query_scalar("PRAGMA journal_mode")
+        .fetch_one(&mut conn)
+        .await
+        .map_err(StoreError::sql("ask for the journal mode"))?;
+    if journal != "wal" {
+        let reason = format!("its journal mode is {journal}, not wal: commits would not be safe");
+        return Err(StoreError::Format { path, reason });
+    }
+    migrate(&mut conn, &path).await?;
+    Ok(conn)
+}
+
+/// Connections that cannot write and never hold up the writer.
+pub(crate) async fn open_readers(dir: &Path) -> Result<SqlitePool> {
+    let path = dir.join(FILE);
+    match tokio::fs::try_exists(&path).await {
+        Ok(true) => {}
+        Ok(false) | Err(_) => return Err(StoreError::Missing(path)),
+    }
+    let options = SqliteConnectOptions::new()
+        .filename(&path)
+        .read_only(true)
+        .busy_timeout(BUSY)
+        .disable_statement_logging();
+    let pool = SqlitePoolOptions::new()
+        .max_connections(READERS_MAX)
+        .acquire_timeout(BUSY)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .connect_with(options)
+        .await
+        .map_err(StoreError::sql("open for reading"))?;
+    let mut conn = pool.acquire().await.map_err(StoreError::sql("open for reading"))?;
+    check_format(&mut conn, &path).await?;
+    Ok(pool)
+}
+
+/// Format of the file, 0 for a new one.
+async fn format(conn: &mut SqliteConnection) -> Result<i64> {
+    let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = 'meta'")
+        .fetch_one(&mut *conn)
+        .await
+        .map_err(StoreError::sql("read its schema"))?;
+    if tables == 0 {
+        return Ok(0);
+    }
+    sqlx::query_scalar("SELECT format FROM meta")
+        .fetch_one(conn)
+        .await
+        .map_err(StoreError::sql("read its format"))
+}
+
+/// Refuses a file of another format than this program's.
+async fn check_format(conn: &mut SqliteConnection, path: &Path) -> Result<()> {
+    let found = format(conn).await?;
+    if found == MIGRATIONS.len() as i64 {
+        return Ok(());
+    }
+    let reason = format!("it has format {found}, this program knows {}", MIGRATIONS.len());
+    Err(StoreError::Format { path: path.to_path_buf(), reason })
+}
+
+/// Applies the steps that the file does not have.
+async fn migrate(conn: &mut SqliteConnection, path: &Path) -> Result<()> {
+    let found = format(conn).await?;
+    let missing = usize::try_from(found).ok().and_then(|found| MIGRATIONS.get(found..));
+    for step in missing.unwrap_or_default() {
+        conn.execute("BEGIN IMMEDIATE").await.map_err(StoreError::sql("begin"))?;
+        conn.execute(*step).await.map_err(StoreError::sql("apply a migration"))?;
+        conn.execute("COMMIT").await.map_err(StoreError::sql("commit a migration"))?;
+    }
+    check_format(conn, path).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_sqlite_is_refused() {
+        for (found, is_new_enough) in
+            [("3.51.3", true), ("3.52.0", true), ("4.0.0", true), ("3.51.2", false), ("x", false)]
+        {
+            assert_eq!(check_version(found).is_ok(), is_new_enough, "{found}");
+        }
+    }
+}
