@@ -1,0 +1,67 @@
+//! What ingest measures of itself: per process, may reset, never per event.
+
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
+use service::Error;
+use service::metrics::ProcessMetrics;
+
+/// Upper bounds of the time to durable, seconds.
+const DURABLE_SECONDS: [f64; 12] =
+    [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 10.0];
+
+/// The metrics of ingest.
+#[derive(Clone, Debug)]
+pub struct IngestMetrics {
+    /// Answers by status code.
+    pub requests: IntCounterVec,
+    /// Events that were accepted.
+    pub accepted: IntCounter,
+    /// Events that were not accepted, by reason.
+    pub rejected: IntCounterVec,
+    /// Bytes of bodies.
+    pub bytes: IntCounter,
+    /// Frames appended to the log.
+    pub frames: IntCounter,
+    /// Events that wait to be durable.
+    pub waiting: IntGauge,
+    /// Time from the parsed body to durable.
+    pub durable: Histogram,
+}
+
+impl IngestMetrics {
+    /// Registers the metrics.
+    ///
+    /// # Errors
+    /// If a name is taken in the registry.
+    pub fn new(metrics: &ProcessMetrics) -> Result<IngestMetrics, Error> {
+        let rejected = metrics.counter_vec(
+            "gatemeter_rejected_total",
+            "Events that ingest did not accept, by reason.",
+            &["reason"],
+        )?;
+        for reason in event::reject::REASONS {
+            rejected.with_label_values(&[reason]).inc_by(0);
+        }
+        Ok(IngestMetrics {
+            requests: metrics.counter_vec(
+                "gatemeter_ingest_requests_total",
+                "Bodies that were answered, by status code.",
+                &["status_code"],
+            )?,
+            accepted: metrics.counter(
+                "gatemeter_ingest_events_total",
+                "Events that were accepted, each delivery counted.",
+            )?,
+            rejected,
+            bytes: metrics.counter("gatemeter_ingest_bytes_total", "Bytes of bodies.")?,
+            frames: metrics
+                .counter("gatemeter_ingest_frames_total", "Frames appended to the log.")?,
+            waiting: metrics
+                .gauge("gatemeter_ingest_waiting_events", "Events that wait to be durable.")?,
+            durable: metrics.histogram(
+                "gatemeter_ingest_durable_seconds",
+                "Time from a parsed body to its events being durable.",
+                &DURABLE_SECONDS,
+            )?,
+        })
+    }
+}

@@ -1,0 +1,154 @@
+//! Turns a parsed body into columns: settled labels, keys, fingerprints.
+//!
+//! Everything that depends on configuration is decided here and written down, so that a recount of
+//! the log needs nothing else. A namespace is never merged into another: one that is not
+//! registered rejects its event, any other label becomes `other`.
+
+use event::frame::FrameBuilder;
+use event::labels::settle_model;
+use event::name::{OTHER, is_label};
+use event::{Connections, Event, Facts, Key, Labels, Reject};
+use store::{ConnectionsRow, Generation, LabelKind};
+
+use crate::label::Known;
+
+/// The source that every event belongs to until keys have sources of their own.
+pub const SOURCE: &str = "default";
+
+/// A body, ready for the log.
+#[derive(Debug, Default)]
+pub struct Stamped {
+    /// Number of events that go into the log.
+    pub n_events: usize,
+    /// The events, by partition.
+    pub builders: Vec<(u32, FrameBuilder)>,
+    /// Reports of connections, which do not enter the log.
+    pub connections: Vec<ConnectionsRow>,
+    /// What was not accepted, by index.
+    pub rejects: Vec<Reject>,
+    /// Indexes of accepted events that will not be counted because they are too old.
+    pub late: Vec<usize>,
+    /// Indexes of accepted events that will not be counted because they are too far ahead.
+    pub future: Vec<usize>,
+}
+
+/// Stamps the events of a body. At most as many as fit one frame: bodies are bounded below that.
+pub fn stamp(
+    events: &[(usize, Event<'_>)],
+    known: &Known,
+    generation: &Generation,
+    now_us: i64,
+) -> Stamped {
+    let mut stamped = Stamped::default();
+    let window = &generation.window;
+    for (index, event) in events {
+        let Some(labels) = settle(event, known) else {
+            stamped.rejects.push(not_registered(*index, Some(&event.id)));
+            continue;
+        };
+        let key = Key::of(&generation.secret, SOURCE, &event.id);
+        let facts = Facts {
+            key,
+            time_us: event.time_us,
+            duration_us: event.duration_us,
+            ttft_us: event.ttft_us,
+            usage: event.usage,
+            cost_nano: None,
+            attempt: event.attempt,
+            fingerprint: event.fingerprint(),
+        };
+        let partition = key.partition(generation.partitions);
+        builder(&mut stamped.builders, partition)
+            .push(&labels, &facts)
+            .expect("a body has fewer events than a frame");
+        stamped.n_events += 1;
+        if event.time_us < now_us - window.past_us {
+            stamped.late.push(*index);
+        } else if event.time_us > now_us + window.ahead_us {
+            stamped.future.push(*index);
+        }
+    }
+    stamped
+}
+
+/// The builder of a partition, made when it is first needed.
+fn builder(builders: &mut Vec<(u32, FrameBuilder)>, partition: u32) -> &mut FrameBuilder {
+    let at = builders.iter().position(|(other, _)| *other == partition);
+    let at = at.unwrap_or_else(|| {
+        builders.push((partition, FrameBuilder::default()));
+        builders.len() - 1
+    });
+    &mut builders[at].1
+}
+
+/// The labels of an event, or nothing if its namespace is not registered.
+fn settle<'e>(event: &'e Event<'_>, known: &Known) -> Option<Labels<'e>> {
+    let namespace = event.namespace.as_ref();
+    if !known.has(LabelKind::Namespace, "", namespace) {
+        return None;
+    }
+    let settled = |kind: LabelKind, name: &'e str| {
+        if known.has(kind, "", name) { name } else { OTHER }
+    };
+    let model = match event.model.as_deref() {
+        Some(name) => settled(LabelKind::Model, name),
+        None => settle_model(None),
+    };
+    let consumer = event
+        .consumer
+        .as_deref()
+        .map(|name| if known.has(LabelKind::Consumer, namespace, name) { name } else { OTHER });
+    Some(Labels {
+        status: event.status,
+        method: event.method,
+        outcome: event.outcome(),
+        service_tier: event.service_tier,
+        source: event.usage_source(),
+        is_final: event.is_final,
+        namespace,
+        upstream: settled(LabelKind::Upstream, &event.upstream),
+        model,
+        endpoint: settled(LabelKind::Endpoint, &event.endpoint),
+        limited_by: event.limited_by.as_deref().map(|name| settled(LabelKind::Policy, name)),
+        stream: event.stream,
+        // Part of no row: it needs no budget, only letters that are allowed.
+        requested_model: event
+            .requested_model
+            .as_deref()
+            .map(|name| if is_label(name) { name } else { OTHER }),
+        consumer,
+    })
+}
+
+/// Keeps the reports of connections of registered namespaces. A report from the future counts as
+/// one of now, or it would be shown until then.
+pub fn stamp_connections(
+    reports: Vec<(usize, Connections<'_>)>,
+    known: &Known,
+    now_us: i64,
+    stamped: &mut Stamped,
+) {
+    for (index, report) in reports {
+        if !known.has(LabelKind::Namespace, "", &report.namespace) {
+            stamped.rejects.push(not_registered(index, None));
+            continue;
+        }
+        stamped.connections.push(ConnectionsRow {
+            gateway: report.gateway.into_owned(),
+            namespace: report.namespace.into_owned(),
+            active: i64::try_from(report.active).unwrap_or(i64::MAX),
+            seen_us: report.time_us.min(now_us),
+        });
+    }
+}
+
+/// The reject of an item whose namespace is not registered.
+fn not_registered(index: usize, id: Option<&str>) -> Reject {
+    Reject {
+        index,
+        id: id.map(str::to_owned),
+        field: "namespace",
+        kind: "namespace_not_registered",
+        reason: "namespace_not_registered: no more namespaces are registered by themselves".into(),
+    }
+}
