@@ -1,21 +1,47 @@
 //! The program `gatemeter`: reads the command line and hands over to the part that was asked for.
+//!
+//! It says on standard error, in one line with all causes, why something did not work, and ends
+//! with a code other than 0. What a subcommand reports goes to standard output.
 
+mod settings;
+mod all;
 mod replay;
+mod recount;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
-/// Exactly-once metrics for AI gateways.
-#[derive(Parser)]
-#[command(name = "gatemeter", version)]
+/// Exactly-once metrics for AI gateways: requests and tokens per namespace, upstream and model.
+#[derive(Debug, Parser)]
+#[command(name = "gatemeter", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
 enum Command {
+    /// Run ingest, aggregator and api in one process on embedded storage
+    All(all::AllArgs),
+    /// Send traces, recorded events or synthetic streams, and say what must be counted
     Replay(replay::ReplayArgs),
+    /// Count the log again and compare it with the ledger, /metrics and the API
+    Recount(recount::RecountArgs),
+    /// Show or check settings
+    Config(settings::ConfigArgs),
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    match Command::parse() {
+async fn main() -> ExitCode {
+    let ended = match Arguments::parse().command {
+        Command::All(args) => all::run(args).await,
         Command::Replay(args) => replay::run(args).await,
-    }
+        Command::Recount(args) => recount::run(args).await,
+        Command::Config(args) => settings::run(&args),
+    };
+    ended.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
 }

@@ -1,0 +1,297 @@
+//! `gatemeter all`: ingest, aggregator and api in one process on embedded storage.
+//!
+//! Everything is opened and bound before anything is served. On shutdown ingest and api stop
+//! first, so that nothing new comes in, then the aggregator commits what it has read. A storage
+//! failure ends the process: it is never papered over.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use queue::{DirectoryLock, EmbeddedOptions, Queue};
+use service::answer::with_fallbacks;
+use service::auth::{Access, DevMode, KeyHash, Verifier, check_listen};
+use service::config::{Settings, Sources, load};
+use service::health::routes;
+use service::key_file::ensure_key;
+use service::metrics::ProcessMetrics;
+use service::server::Server;
+use service::shutdown::{Shutdown, Trigger, channel, on_signals};
+use store::{Generation, Store};
+use tracing::{error, info, warn};
+
+/// Options of `gatemeter all`.
+#[derive(Debug, clap::Args)]
+pub struct AllArgs {
+    /// Settings file [default: gatemeter.toml in the working directory, if there is one]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Folder of log, ledger and keys [default: ./gatemeter-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Ask for no key; listens on loopback only
+    #[arg(long)]
+    dev: bool,
+    /// Let --dev listen on any address: for containers whose ports are published on loopback
+    #[arg(long, requires = "dev")]
+    dev_any_address: bool,
+    /// Address of the API and the page [default: 127.0.0.1:8001]
+    #[arg(long, value_name = "ADDRESS")]
+    api_listen: Option<SocketAddr>,
+    /// Address of the metrics [default: 127.0.0.1:8002]
+    #[arg(long, value_name = "ADDRESS")]
+    aggregator_listen: Option<SocketAddr>,
+    /// Address that takes events in [default: 127.0.0.1:8003]
+    #[arg(long, value_name = "ADDRESS")]
+    ingest_listen: Option<SocketAddr>,
+    /// Accept the wall clock as it is, although it jumped
+    #[arg(long)]
+    accept_clock: bool,
+}
+
+impl AllArgs {
+    /// The settings of the process: file, environment, then these flags.
+    fn settings(&self) -> anyhow::Result<Settings> {
+        let mut flags = Vec::new();
+        let mut flag = |path: &str, value: Option<String>| {
+            flags.extend(value.map(|value| (path.to_owned(), value)));
+        };
+        flag("data.dir", self.data.as_ref().map(|dir| dir.display().to_string()));
+        flag("api.listen", self.api_listen.map(|address| address.to_string()));
+        flag("aggregator.listen", self.aggregator_listen.map(|address| address.to_string()));
+        flag("ingest.listen", self.ingest_listen.map(|address| address.to_string()));
+        Ok(load(&Sources::of_process(self.config.clone(), flags))?)
+    }
+
+    fn dev_mode(&self) -> DevMode {
+        match (self.dev, self.dev_any_address) {
+            (false, _) => DevMode::Off,
+            (true, false) => DevMode::Loopback,
+            (true, true) => DevMode::AnyAddress,
+        }
+    }
+}
+
+/// Runs until a signal or a storage failure.
+///
+/// # Errors
+/// Whatever keeps it from starting, or makes it stop, named with its place.
+pub async fn run(args: AllArgs) -> anyhow::Result<ExitCode> {
+    let settings = args.settings()?;
+    service::telemetry::init(&settings.log)?;
+    let dev = args.dev_mode();
+    check_listen("api", settings.api.listen, dev)?;
+    check_listen("aggregator", settings.aggregator.listen, dev)?;
+    check_listen("ingest", settings.ingest.listen, dev)?;
+    let dir = settings.data.dir.clone();
+    let _lock = DirectoryLock::acquire(&dir)?;
+    let storage = Storage::open(&settings, &args).await?;
+    let keys = Keys::of(&dir, dev, &storage.store).await?;
+    let servers = Servers::bind(&settings).await?;
+    let (trigger, shutdown) = channel();
+    let signals = on_signals(trigger.clone())?;
+    let ended = serve(&settings, &storage, keys, servers, &trigger, shutdown).await;
+    signals.abort();
+    storage.queue.close().await;
+    storage.store.close().await;
+    ended?;
+    info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Log and ledger.
+struct Storage {
+    queue: Arc<Queue>,
+    store: Arc<Store>,
+    generation: Generation,
+}
+
+impl Storage {
+    /// Opens both, or makes them. The caller holds the lock of the directory.
+    async fn open(settings: &Settings, args: &AllArgs) -> anyhow::Result<Storage> {
+        let dir = &settings.data.dir;
+        let defaults = EmbeddedOptions::default();
+        let options = EmbeddedOptions {
+            retention_us: i64::from(settings.queue.retention_days) * 24 * 3_600 * 1_000_000,
+            bytes_max: settings.queue.bytes_max,
+            accept_clock: args.accept_clock,
+            ..defaults
+        };
+        let queue = Queue::open_embedded(dir, options)
+            .await
+            .with_context(|| format!("the log in {} cannot be opened", dir.display()))?;
+        let store = Store::open(dir)
+            .await
+            .with_context(|| format!("the ledger in {} cannot be opened", dir.display()))?;
+        let generation = store.generation(queue.generation(), queue.partitions()).await?;
+        Ok(Storage { queue: Arc::new(queue), store: Arc::new(store), generation })
+    }
+
+    /// Returns when log or ledger can no longer be written.
+    async fn failed(&self) -> &'static str {
+        let (mut queue, mut store) = (self.queue.fatal(), self.store.fatal());
+        tokio::select! {
+            Ok(_) = queue.wait_for(|is_fatal| *is_fatal) => "the log",
+            Ok(_) = store.wait_for(|is_fatal| *is_fatal) => "the ledger",
+            else => std::future::pending().await,
+        }
+    }
+}
+
+/// How the two guarded listeners are guarded.
+struct Keys {
+    ingest: Access,
+    admin: Access,
+}
+
+impl Keys {
+    /// Makes the key files at the first start and keeps the hashes of their keys.
+    async fn of(dir: &Path, dev: DevMode, store: &Store) -> anyhow::Result<Keys> {
+        if dev != DevMode::Off {
+            info!("development mode: no key is asked for");
+            return Ok(Keys { ingest: Access::Dev, admin: Access::Dev });
+        }
+        let mut hashes: Vec<KeyHash> = Vec::new();
+        for (role, source) in [("ingest", SOURCE), ("admin", "admin")] {
+            // A stored hash decides, so that a lost file never makes a second key.
+            let stored = store.keys(role).await?.first().map(|key| key.sha256);
+            let hash = match stored {
+                Some(hash) => hash,
+                None => {
+                    let path = dir.join(format!("{role}.key"));
+                    let key = ensure_key(&path)?;
+                    info!(role, file = %path.display(), "key for those who need it is in the file");
+                    store.put_key(role, source, key.sha256).await?;
+                    key.sha256
+                }
+            };
+            hashes.push(hash);
+        }
+        let access = |hash: KeyHash| Access::Key(Verifier::new(hash));
+        Ok(Keys { ingest: access(hashes[0]), admin: access(hashes[1]) })
+    }
+}
+
+/// The source that every event belongs to until keys have sources of their own.
+const SOURCE: &str = "default";
+
+/// How long the last appends may take once all listeners are closed: an append takes milliseconds.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// The three listeners, bound before anything is served.
+struct Servers {
+    ingest: Server,
+    aggregator: Server,
+    api: Server,
+}
+
+impl Servers {
+    async fn bind(settings: &Settings) -> Result<Servers, service::Error> {
+        Ok(Servers {
+            ingest: Server::bind("ingest", settings.ingest.listen).await?,
+            aggregator: Server::bind("aggregator", settings.aggregator.listen).await?,
+            api: Server::bind("api", settings.api.listen).await?,
+        })
+    }
+}
+
+/// Serves until shutdown or a storage failure, then drains in order.
+async fn serve(
+    settings: &Settings,
+    storage: &Storage,
+    keys: Keys,
+    servers: Servers,
+    trigger: &Trigger,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    let version = env!("CARGO_PKG_VERSION");
+    let pressure = Arc::new(AtomicBool::new(false));
+    // The aggregator goes on until nothing more can come in.
+    let (aggregator_trigger, aggregator_shutdown) = channel();
+    let aggregator_metrics = Arc::new(ProcessMetrics::new("aggregator", version)?);
+    let parts = aggregator::Parts {
+        queue: Arc::clone(&storage.queue),
+        store: Arc::clone(&storage.store),
+        generation: storage.generation.clone(),
+        pressure: Arc::clone(&pressure),
+    };
+    let mut aggregator =
+        aggregator::start(settings, parts, aggregator_metrics, aggregator_shutdown).await?;
+    let ingest_metrics = Arc::new(ProcessMetrics::new("ingest", version)?);
+    let parts = ingest::Parts {
+        queue: Arc::clone(&storage.queue),
+        store: Arc::clone(&storage.store),
+        generation: storage.generation.clone(),
+        access: keys.ingest,
+        pressure,
+        settings: settings.ingest.clone(),
+    };
+    let ingest = ingest::start(parts, ingest_metrics).await?;
+    let api_metrics = Arc::new(ProcessMetrics::new("api", version)?);
+    let api_parts = api_parts(settings, storage, keys.admin, &aggregator);
+    let api_router = api::router(api_parts, &api_metrics)?;
+    let aggregator_router =
+        with_fallbacks(aggregator.router().merge(routes(aggregator.readiness())));
+    let ingest_router = ingest.router();
+    let limits = &settings.server;
+    let serving = async move {
+        tokio::join!(
+            servers.ingest.serve(ingest_router, limits, shutdown.clone()),
+            servers.aggregator.serve(aggregator_router, limits, shutdown.clone()),
+            servers.api.serve(api_router, limits, shutdown.clone()),
+        )
+    };
+    tokio::pin!(serving);
+    let failed = tokio::select! {
+        _ = &mut serving => None,
+        what = storage.failed() => Some(anyhow::anyhow!("{what} failed and cannot be trusted")),
+        ended = aggregator.ended() => {
+            let ended = ended.err().map(anyhow::Error::from);
+            Some(ended.unwrap_or_else(|| anyhow::anyhow!("the aggregator ended by itself")))
+        }
+    };
+    if let Some(error) = failed {
+        error!(error = &*error as &dyn std::error::Error, "storage failed, the process ends");
+        trigger.stop_now();
+        serving.await;
+        aggregator_trigger.drain();
+        return Err(error);
+    }
+    if tokio::time::timeout(DRAIN, ingest.drained()).await.is_err() {
+        warn!("requests that were cut off are not waited for any longer");
+    }
+    aggregator_trigger.drain();
+    aggregator.ended().await?;
+    Ok(())
+}
+
+/// What the API works on, with a view of the aggregator's lag.
+fn api_parts(
+    settings: &Settings,
+    storage: &Storage,
+    access: Access,
+    aggregator: &aggregator::Aggregator,
+) -> api::Parts {
+    let lag = aggregator.lag();
+    let lag = move || {
+        lag()
+            .into_iter()
+            .map(|(partition, lag)| api::Lag {
+                partition,
+                frames: lag.frames,
+                commit_age_us: lag.commit_age_us,
+                halted: lag.halted,
+            })
+            .collect()
+    };
+    api::Parts {
+        store: Arc::clone(&storage.store),
+        access,
+        lag: Arc::new(lag),
+        timezone: settings.api.timezone.clone(),
+    }
+}
