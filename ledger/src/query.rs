@@ -1,1 +1,112 @@
 //! Questions to the ledger, answered from its rows.
+//!
+//! A caller reads rows of one version and hands them in, in any order; `sums` adds up what they
+//! measure, `distribution` how requests ended, and a `Series` keeps sums per bucket of time. Sums
+//! are kept in 128 bits and checked when they are shown, so that no order of rows overflows on the
+//! way to a sum that fits. Nothing here knows calendars: buckets are numbers with edges.
+
+pub mod sums;
+pub mod distribution;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+
+use sums::{Row, Sums};
+
+/// Why a question has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QueryError {
+    /// A sum is beyond 64 bits.
+    #[error("a sum is too large to be shown")]
+    TooLarge,
+    /// The rows of the buckets hold more than the totals, which hold everything.
+    #[error("the rows of the buckets add up to more than the totals")]
+    AboveTotals,
+}
+
+/// Neighbouring buckets: the edges of the first and the last, and those between them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Buckets {
+    edges: Vec<i64>,
+}
+
+impl Buckets {
+    /// Buckets between these edges; nothing unless there are two or more and they rise.
+    #[must_use]
+    pub fn new(edges: Vec<i64>) -> Option<Buckets> {
+        let is_rising = edges.windows(2).all(|pair| pair[0] < pair[1]);
+        (edges.len() >= 2 && is_rising).then_some(Buckets { edges })
+    }
+
+    /// How many there are, at least one.
+    #[must_use]
+    pub fn n(&self) -> usize {
+        self.edges.len() - 1
+    }
+
+    /// Start and end of each; the end belongs to the next.
+    pub fn ranges(&self) -> impl Iterator<Item = Range<i64>> {
+        self.edges.windows(2).map(|pair| pair[0]..pair[1])
+    }
+
+    /// Start of the first and end of the last.
+    #[must_use]
+    pub fn whole(&self) -> Range<i64> {
+        self.edges[0]..self.edges[self.n()]
+    }
+
+    /// The bucket that a moment lies in.
+    #[must_use]
+    pub fn idx(&self, at: i64) -> Option<usize> {
+        let n_begun = self.edges.partition_point(|edge| *edge <= at);
+        n_begun.checked_sub(1).filter(|idx| *idx < self.n())
+    }
+}
+
+/// Sums per bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Series {
+    buckets: Buckets,
+    sums: Vec<Sums>,
+}
+
+impl Series {
+    /// Nothing yet in any bucket.
+    #[must_use]
+    pub fn new(buckets: Buckets) -> Series {
+        let sums = vec![Sums::default(); buckets.n()];
+        Series { buckets, sums }
+    }
+
+    /// Adds a row to the bucket of its moment; one that lies in none adds nothing.
+    pub fn add(&mut self, at: i64, row: &Row<'_>) {
+        if let Some(idx) = self.buckets.idx(at) {
+            self.sums[idx].add(row);
+        }
+    }
+
+    /// The sums of each bucket, in order of time.
+    #[must_use]
+    pub fn sums(&self) -> &[Sums] {
+        &self.sums
+    }
+
+    /// The sums of all buckets together.
+    #[must_use]
+    pub fn total(&self) -> Sums {
+        let mut total = Sums::default();
+        for sums in &self.sums {
+            total.merge(sums);
+        }
+        total
+    }
+
+    /// What the totals have beyond the buckets: rows that retention deleted.
+    ///
+    /// # Errors
+    /// `AboveTotals` if the buckets have more, which breaks I7.
+    pub fn earlier(&self, totals: &Sums) -> Result<Sums, QueryError> {
+        totals.minus(&self.total()).ok_or(QueryError::AboveTotals)
+    }
+}
