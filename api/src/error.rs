@@ -1,0 +1,66 @@
+//! What can keep a question from being answered, one enum for the crate, and the answer it becomes.
+//!
+//! The fault of a client is told to the client in full. A fault of ours is logged here, once, and
+//! the client learns only whether to try again.
+
+use std::num::NonZeroU32;
+
+use http::StatusCode;
+use ledger::query::QueryError;
+use service::answer::ApiError;
+use store::StoreError;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The request cannot be understood; the text names parameter, value and rule.
+    #[error("{0}")]
+    Request(String),
+    /// There is no such namespace.
+    #[error("there is no namespace {0}")]
+    NoNamespace(String),
+    /// The ledger could not be read or written.
+    #[error("ledger failed")]
+    Store(#[from] StoreError),
+    /// The rows have no answer that can be shown.
+    #[error("rows of the ledger could not be added up")]
+    Query(#[from] QueryError),
+}
+
+/// Seconds after which an answer is worth another try: the next commit is one second away.
+const RETRY_SECONDS: NonZeroU32 = NonZeroU32::new(1).expect("one is not zero");
+/// Characters of a client's value that a message repeats.
+const QUOTED_CHARS_MAX: usize = 64;
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> ApiError {
+        match error {
+            Error::Request(message) => ApiError::bad_request(message),
+            Error::NoNamespace(_) => ApiError::not_found(error.to_string()),
+            Error::Store(StoreError::Exists(_)) => {
+                let message = service::chain(&error).replace("ledger failed: ", "");
+                ApiError::new(StatusCode::CONFLICT, message)
+            }
+            Error::Store(StoreError::DiskFull) => {
+                tracing::warn!(error = %service::chain(&error), "change was not stored");
+                ApiError::unavailable("the disk is full, nothing was changed")
+                    .retry_after(RETRY_SECONDS)
+            }
+            Error::Store(StoreError::Sql { .. }) => {
+                tracing::warn!(error = %service::chain(&error), "ledger is not available");
+                ApiError::unavailable("the ledger is not available now").retry_after(RETRY_SECONDS)
+            }
+            Error::Store(_) | Error::Query(_) => {
+                tracing::error!(error = %service::chain(&error), "question has no answer");
+                ApiError::internal()
+            }
+        }
+    }
+}
+
+/// A value of a client as a message shows it: in quotes, escaped, cut.
+pub(crate) fn quoted(value: &str) -> String {
+    let head: String = value.chars().take(QUOTED_CHARS_MAX).collect();
+    let tail = if head.len() < value.len() { ".." } else { "" };
+    format!("{head:?}{tail}")
+}

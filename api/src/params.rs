@@ -1,0 +1,85 @@
+//! Parameters of a question: the query string, decoded and checked for names.
+//!
+//! A name that a call does not know is refused and not ignored, for a range misspelt would give
+//! numbers of another range. Values are checked by whoever uses them.
+
+use axum::extract::Query;
+use http::Uri;
+
+use crate::error::{Error, quoted};
+
+/// Decoded parameters, each name once.
+#[derive(Clone, Debug)]
+pub(crate) struct Params(Vec<(String, String)>);
+
+impl Params {
+    /// The parameters of a request to a call that takes these names.
+    pub fn of(uri: &Uri, names: &[&str]) -> Result<Params, Error> {
+        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
+            .map_err(|_| Error::Request("the query string cannot be read".to_owned()))?;
+        for (idx, (name, _)) in pairs.iter().enumerate() {
+            if !names.contains(&name.as_str()) {
+                let known = match names {
+                    [] => "takes none".to_owned(),
+                    names => format!("takes {}", names.join(", ")),
+                };
+                let name = quoted(name);
+                return Err(Error::Request(format!("unknown parameter {name}: {known}")));
+            }
+            if pairs[..idx].iter().any(|(earlier, _)| earlier == name) {
+                return Err(Error::Request(format!("parameter {name} is given twice")));
+            }
+        }
+        Ok(Params(pairs))
+    }
+
+    /// The value of a parameter that was given and is not empty.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let found = self.0.iter().find(|(given, value)| given == name && !value.is_empty());
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// A whole number within bounds, or the default.
+    pub fn number(&self, name: &str, default: i64, max: i64) -> Result<i64, Error> {
+        let Some(text) = self.get(name) else { return Ok(default) };
+        text.parse().ok().filter(|number| (1..=max).contains(number)).ok_or_else(|| {
+            let text = quoted(text);
+            Error::Request(format!("{name} must be a whole number from 1 to {max}, not {text}"))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(query: &str) -> Result<Params, String> {
+        let uri: Uri = format!("/x?{query}").parse().expect("a uri");
+        Params::of(&uri, &["page", "keyword"]).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn parameters_are_decoded_and_empty_ones_are_not_given() {
+        let params = check("page=7&keyword=%E5%BE%AE+a").expect("good");
+        assert_eq!((params.get("keyword"), params.get("size")), (Some("微 a"), None));
+        assert_eq!(params.number("page", 1, 10).expect("good"), 7);
+        let params = check("page=&").expect("good");
+        assert_eq!(params.number("page", 1, 10).expect("good"), 1);
+    }
+
+    #[test]
+    fn unknown_repeated_and_bad_ones_are_refused_by_name() {
+        for (query, expected) in [
+            ("Page=1", "unknown parameter \"Page\": takes page, keyword"),
+            ("page=1&page=2", "parameter page is given twice"),
+            ("=1", "unknown parameter \"\": takes page, keyword"),
+        ] {
+            assert_eq!(check(query).expect_err("must be refused"), expected);
+        }
+        for bad in ["0", "-1", "11", "1.5", "x", "99999999999999999999"] {
+            let error = check(&format!("page={bad}")).expect("names are right");
+            let error = error.number("page", 1, 10).expect_err("must be refused").to_string();
+            assert!(error.starts_with("page must be a whole number from 1 to 10, not"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! Time ranges: from the words of a question to the buckets of its answer.
+//!
+//! `Ask` is what the parameters say. `Ask::window` lays it over the clock, the calendar of a time
+//! zone and what the ledger still keeps, and gives the edges of the buckets, each aligned to the
+//! rows that the answer is read from. Local days are exact in any zone; clocks are handed in.
+
+mod calendar;
+mod step;
+#[cfg(test)]
+mod tests;
+
+use jiff::Timestamp;
+use jiff::tz::{Offset, TimeZone};
+use ledger::query::Buckets;
+use ledger::window::QUARTER_MINUTES;
+use serde::Serialize;
+
+use crate::error::{Error, quoted};
+use crate::params::Params;
+
+pub(crate) use step::{Rows, Step};
+
+/// Names of the parameters that say a range.
+pub(crate) const RANGE_PARAMS: [&str; 4] = ["timeRange", "from", "to", "tz"];
+
+/// Most buckets of one answer: more than a screen has columns, few enough to be read quickly.
+const BUCKETS_MAX: usize = 2_000;
+/// How far behind the clock minute rows are counted on for `from` and `to`, microseconds: 48 hours.
+const MINUTES_KEPT_US: i64 = 48 * 3_600 * SECOND_US;
+const SECOND_US: i64 = 1_000_000;
+
+/// A range by its word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Name {
+    Minutes15,
+    Hours1,
+    Hours6,
+    Hours24,
+    Today,
+    Yesterday,
+    Week,
+    Month,
+    All,
+}
+
+/// The words of the ranges.
+const NAMES: [(&str, Name); 9] = [
+    ("15m", Name::Minutes15),
+    ("1h", Name::Hours1),
+    ("6h", Name::Hours6),
+    ("24h", Name::Hours24),
+    ("today", Name::Today),
+    ("yesterday", Name::Yesterday),
+    ("week", Name::Week),
+    ("month", Name::Month),
+    ("all", Name::All),
+];
+
+/// What is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Span {
+    Named(Name),
+    Between { from_us: i64, to_us: i64 },
+}
+
+/// A range as a question says it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Ask {
+    span: Span,
+    zone: TimeZone,
+}
+
+/// What the ledger still has, in minutes and quarter-hours since the epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// The oldest minute that has a row.
+    pub oldest_minute: Option<i64>,
+    /// The oldest quarter-hour that has a row.
+    pub oldest_quarter: Option<i64>,
+}
+
+/// A range that can be read.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Window {
+    /// The rows that it is read from.
+    pub rows: Rows,
+    /// The step of its buckets; the first and the last may be shorter.
+    pub step: Step,
+    /// Edges of the buckets in microseconds, rising and aligned to the rows; at least two.
+    edges_us: Vec<i64>,
+    zone: TimeZone,
+}
+
+/// The range of an answer, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Cover {
+    /// RFC 3339; nothing if the range has no beginning.
+    pub from: Option<String>,
+    /// The first moment that is not part of it; nothing if it has no end.
+    pub to: Option<String>,
+    /// IANA name.
+    pub timezone: String,
+    /// Both ends are multiples of this, in seconds of the UTC epoch.
+    pub aligned_to_seconds: i64,
+}
+
+impl Ask {
+    /// Reads the parameters; without any, `default` in the zone of the settings.
+    pub fn of(params: &Params, default: Name, zone: &TimeZone) -> Result<Ask, Error> {
+        let zone = params.get("tz").map_or_else(|| Ok(zone.clone()), named_zone)?;
+        let span = match (params.get("timeRange"), params.get("from"), params.get("to")) {
+            (None, None, None) => Span::Named(default),
+            (Some(word), None, None) => Span::Named(Name::of(word)?),
+            (None, Some(from), Some(to)) => {
+                let (from_us, to_us) = (moment("from", from)?, moment("to", to)?);
+                if from_us >= to_us {
+                    return Err(Error::Request("from must be before to".to_owned()));
+                }
+                Span::Between { from_us, to_us }
+            }
+            (None, _, _) => {
+                return Err(Error::Request("from and to must be given together".to_owned()));
+            }
+            (Some(_), _, _) => {
+                let message = "give either timeRange or from and to, not both";
+                return Err(Error::Request(message.to_owned()));
+            }
+        };
+        Ok(Ask { span, zone })
+    }
+
+    /// The buckets at this moment.
+    pub fn window(&self, now_us: i64, kept: Kept) -> Result<Window, Error> {
+        let zone = &self.zone;
+        let (rows, step, edges_us) = match self.span {
+            Span::Named(Name::Minutes15) => (Rows::Minutes, Step::Minute, recent(now_us, 15, 60)),
+            Span::Named(Name::Hours1) => (Rows::Minutes, Step::Minute, recent(now_us, 60, 60)),
+            Span::Named(Name::Hours6) => (Rows::Minutes, Step::Minutes5, recent(now_us, 72, 300)),
+            Span::Named(Name::Hours24) => (Rows::Quarters, Step::Quarter, recent(now_us, 96, 900)),
+            Span::Named(Name::Today) => {
+                (Rows::Quarters, Step::Hour, calendar::today(zone, now_us)?)
+            }
+            Span::Named(Name::Yesterday) => {
+                (Rows::Quarters, Step::Hour, calendar::yesterday(zone, now_us)?)
+            }
+            Span::Named(Name::Week) => (Rows::Quarters, Step::Day, calendar::week(zone, now_us)?),
+            Span::Named(Name::Month) => (Rows::Quarters, Step::Day, calendar::month(zone, now_us)?),
+            Span::Named(Name::All) => (Rows::Totals, Step::Month, all(zone, now_us, kept)?),
+            Span::Between { from_us, to_us } => between(zone, from_us, to_us, now_us, kept)?,
+        };
+        Window::new(rows, step, edges_us, zone.clone())
+    }
+}
+
+impl Name {
+    fn of(word: &str) -> Result<Name, Error> {
+        let found = NAMES.iter().find(|(known, _)| *known == word);
+        found.map(|(_, name)| *name).ok_or_else(|| {
+            let words: Vec<&str> = NAMES.iter().map(|(word, _)| *word).collect();
+            let (words, word) = (words.join(", "), quoted(word));
+            Error::Request(format!("timeRange must be one of {words}, not {word}"))
+        })
+    }
+}
+
+impl Window {
+    /// Aligns the edges downward to the rows; those between the first and the last are aligned
+    /// already in every zone that has been in use since the epoch but a few of its first years.
+    fn new(
+        rows: Rows,
+        step: Step,
+        mut edges_us: Vec<i64>,
+        zone: TimeZone,
+    ) -> Result<Window, Error> {
+        for edge in &mut edges_us {
+            *edge -= edge.rem_euclid(rows.unit_us());
+        }
+        edges_us.dedup();
+        if edges_us.len() > BUCKETS_MAX + 1 {
+            return Err(too_long());
+        }
+        for edge in &edges_us {
+            Timestamp::from_microsecond(*edge).map_err(|_| calendar::beyond())?;
+        }
+        Ok(Window { rows, step, edges_us, zone })
+    }
+
+    /// The buckets in numbers of the rows: minutes or quarter-hours since the epoch. The last one
+    /// of a range without an end holds whatever comes after.
+    pub fn buckets(&self) -> Buckets {
+        let mut edges: Vec<i64> =
+            self.edges_us.iter().map(|edge| edge.div_euclid(self.rows.unit_us())).collect();
+        if self.rows == Rows::Totals {
+            *edges.last_mut().expect("there are two edges") = i64::MAX;
+        }
+        Buckets::new(edges).expect("aligned edges rise by a unit at least")
+    }
+
+    /// Starts of the buckets, RFC 3339 with the offset that the zone has then.
+    pub fn labels(&self) -> Vec<String> {
+        let starts = &self.edges_us[..self.edges_us.len() - 1];
+        starts.iter().map(|edge| self.shown(*edge)).collect()
+    }
+
+    /// IANA name of the zone.
+    pub fn timezone(&self) -> String {
+        self.zone.iana_name().unwrap_or("UTC").to_owned()
+    }
+
+    /// The range that the answer covers.
+    pub fn cover(&self) -> Cover {
+        let end = *self.edges_us.last().expect("there are two edges");
+        let is_bounded = self.rows != Rows::Totals;
+        Cover {
+            from: is_bounded.then(|| self.shown(self.edges_us[0])),
+            to: is_bounded.then(|| self.shown(end)),
+            timezone: self.timezone(),
+            aligned_to_seconds: self.rows.unit_us() / SECOND_US,
+        }
+    }
+
+    fn shown(&self, us: i64) -> String {
+        show(us, &self.zone)
+    }
+}
+
+/// A moment as RFC 3339 in UTC, with `Z`.
+pub(crate) fn show_utc(us: i64) -> String {
+    let moment = Timestamp::from_microsecond(us).unwrap_or(Timestamp::MAX);
+    moment.to_string()
+}
+
+fn show(us: i64, zone: &TimeZone) -> String {
+    let moment = Timestamp::from_microsecond(us).unwrap_or(Timestamp::MAX);
+    let offset: Offset = zone.to_offset(moment);
+    moment.display_with_offset(offset).to_string()
+}
+
+/// A zone by its IANA name.
+fn named_zone(name: &str) -> Result<TimeZone, Error> {
+    let found = TimeZone::get(name).ok().filter(|zone| !zone.is_unknown());
+    found.ok_or_else(|| {
+        let name = quoted(name);
+        Error::Request(format!("tz must be an IANA time zone such as Asia/Shanghai, not {name}"))
+    })
+}
+
+/// A moment by RFC 3339 or an epoch number.
+fn moment(name: &str, text: &str) -> Result<i64, Error> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let found = match (text.parse::<u64>(), text.parse::<f64>()) {
+        (Ok(whole), _) => event::time::from_whole(whole),
+        (Err(_), Ok(number)) if is_number => event::time::from_float(number),
+        // A plus sign of an offset that was not escaped in the URL comes as a space.
+        _ => event::time::from_text(text).or_else(|error| match text.rsplit_once(' ') {
+            Some((local, offset)) => event::time::from_text(&format!("{local}+{offset}")),
+            None => Err(error),
+        }),
+    };
+    found.map_err(|error| Error::Request(format!("{name} {error}, not {}", quoted(text))))
+}
+
+/// `n` buckets of a fixed step, the last of which is the current one.
+fn recent(now_us: i64, n: i64, step_seconds: i64) -> Vec<i64> {
+    let step_us = step_seconds * SECOND_US;
+    let end = (now_us.div_euclid(step_us) + 1) * step_us;
+    (0..=n).map(|idx| end - (n - idx) * step_us).collect()
+}
+
+/// Months from the oldest row to the newest that can be: that of an event ahead of the clock.
+fn all(zone: &TimeZone, now_us: i64, kept: Kept) -> Result<Vec<i64>, Error> {
+    let newest_us = now_us.saturating_add(ledger::window::Window::default().ahead_us);
+    let oldest = kept.oldest_quarter.map(|quarter| quarter.saturating_mul(Rows::Totals.unit_us()));
+    let oldest_us = oldest.unwrap_or(newest_us).min(newest_us);
+    calendar::months(zone, oldest_us, newest_us)
+}
+
+/// Buckets of a range by its ends: aligned outward to the rows, in the shortest step that fits.
+fn between(
+    zone: &TimeZone,
+    from_us: i64,
+    to_us: i64,
+    now_us: i64,
+    kept: Kept,
+) -> Result<(Rows, Step, Vec<i64>), Error> {
+    let minute = Rows::Minutes;
+    let has_minutes = from_us >= now_us - MINUTES_KEPT_US
+        && minute.floor(from_us) / minute.unit_us() >= kept.minutes_whole_from();
+    let rows = if has_minutes { minute } else { Rows::Quarters };
+    let (from_us, to_us) = (rows.floor(from_us), rows.floor(to_us + rows.unit_us() - 1));
+    let step = Step::fitting(rows, to_us - from_us);
+    // The walk itself must be bounded, whatever the calendar makes of it.
+    if (to_us - from_us) / step.longest_us() > BUCKETS_MAX as i64 {
+        return Err(too_long());
+    }
+    Ok((rows, step, calendar::walk(zone, step, from_us, to_us)?))
+}
+
+/// A range of months beyond number; no shorter step is taken for so long a range.
+fn too_long() -> Error {
+    Error::Request(format!(
+        "from and to are more than {BUCKETS_MAX} months apart, which is the most that is answered"
+    ))
+}
+
+impl Kept {
+    /// The first minute from which on no minute row is missing. Rows are deleted from the oldest
+    /// on, so that the oldest one may be deleted in part; if it lies in the oldest quarter-hour,
+    /// none was deleted yet.
+    fn minutes_whole_from(self) -> i64 {
+        match (self.oldest_minute, self.oldest_quarter) {
+            (_, None) => i64::MIN,
+            (None, Some(_)) => i64::MAX,
+            (Some(minute), Some(quarter)) if minute.div_euclid(QUARTER_MINUTES) <= quarter => {
+                i64::MIN
+            }
+            (Some(minute), Some(_)) => minute + 1,
+        }
+    }
+}

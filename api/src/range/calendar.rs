@@ -1,0 +1,105 @@
+//! Edges of buckets in the calendar of a time zone.
+//!
+//! A local day begins at its midnight, or where the clock goes on if a zone skips that midnight; if
+//! it comes twice, at the first. Hours within a day walk absolute time, so that a day has 23, 24 or
+//! 25 of them, or half an hour more or less. Everything is microseconds of the UTC epoch.
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+
+use crate::error::Error;
+use crate::range::step::Step;
+
+/// The hours of the local day.
+pub(super) fn today(zone: &TimeZone, now_us: i64) -> Result<Vec<i64>, Error> {
+    let date = local_date(zone, now_us)?;
+    let end = midnight(zone, date.tomorrow().map_err(|_| beyond())?)?;
+    walk(zone, Step::Hour, midnight(zone, date)?, end)
+}
+
+/// The hours of the local day before. That is the day of the moment before midnight, which is not
+/// always the date before: Apia had no 30 December 2011.
+pub(super) fn yesterday(zone: &TimeZone, now_us: i64) -> Result<Vec<i64>, Error> {
+    let end = midnight(zone, local_date(zone, now_us)?)?;
+    walk(zone, Step::Hour, midnight(zone, local_date(zone, end - 1)?)?, end)
+}
+
+/// The days of the local week, from Monday.
+pub(super) fn week(zone: &TimeZone, now_us: i64) -> Result<Vec<i64>, Error> {
+    let date = local_date(zone, now_us)?;
+    let since_monday = i64::from(date.weekday().to_monday_zero_offset());
+    let monday = date.checked_sub(since_monday.days()).map_err(|_| beyond())?;
+    let next = monday.checked_add(7.days()).map_err(|_| beyond())?;
+    walk(zone, Step::Day, midnight(zone, monday)?, midnight(zone, next)?)
+}
+
+/// The days of the local month.
+pub(super) fn month(zone: &TimeZone, now_us: i64) -> Result<Vec<i64>, Error> {
+    let first = local_date(zone, now_us)?.first_of_month();
+    walk(zone, Step::Day, midnight(zone, first)?, midnight(zone, next_month(first)?)?)
+}
+
+/// The local months from that of one moment to that of another.
+pub(super) fn months(zone: &TimeZone, first_us: i64, last_us: i64) -> Result<Vec<i64>, Error> {
+    let first = local_date(zone, first_us)?.first_of_month();
+    let last = local_date(zone, last_us)?.first_of_month();
+    walk(zone, Step::Month, midnight(zone, first)?, midnight(zone, next_month(last)?)?)
+}
+
+/// Edges from one moment to another: the two, and every step in between, counted from the first or
+/// found in the calendar.
+pub(super) fn walk(
+    zone: &TimeZone,
+    step: Step,
+    from_us: i64,
+    to_us: i64,
+) -> Result<Vec<i64>, Error> {
+    let mut edges = vec![from_us];
+    let mut date = match step {
+        Step::Month => local_date(zone, from_us)?.first_of_month(),
+        _ => local_date(zone, from_us)?,
+    };
+    let mut edge = from_us;
+    loop {
+        edge = match step {
+            Step::Day => {
+                date = date.tomorrow().map_err(|_| beyond())?;
+                midnight(zone, date)?
+            }
+            Step::Month => {
+                date = next_month(date)?;
+                midnight(zone, date)?
+            }
+            _ => edge + step.longest_us(),
+        };
+        if edge >= to_us {
+            break;
+        }
+        // A day that a zone skips begins where the next one begins.
+        if edges.last().is_some_and(|last| *last < edge) {
+            edges.push(edge);
+        }
+    }
+    edges.push(to_us);
+    Ok(edges)
+}
+
+/// A range that cannot be laid out: no calendar goes so far.
+pub(super) fn beyond() -> Error {
+    Error::Request("the range reaches beyond the years that can be shown".to_owned())
+}
+
+fn local_date(zone: &TimeZone, us: i64) -> Result<Date, Error> {
+    let moment = Timestamp::from_microsecond(us).map_err(|_| beyond())?;
+    Ok(zone.to_datetime(moment).date())
+}
+
+fn midnight(zone: &TimeZone, date: Date) -> Result<i64, Error> {
+    let moment = zone.to_timestamp(date.at(0, 0, 0, 0)).map_err(|_| beyond())?;
+    Ok(moment.as_microsecond())
+}
+
+fn next_month(first: Date) -> Result<Date, Error> {
+    first.checked_add(1.month()).map_err(|_| beyond())
+}

@@ -1,0 +1,87 @@
+//! Starting, stopping, keys and what must be refused.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
+use crate::gatemeter::{Place, get, post};
+use crate::totals::event;
+
+#[test]
+fn keys_are_made_at_the_first_start_and_asked_for() {
+    let place = Place::new();
+    let mut running = place.start_with(&[]);
+    place.wait_ready(&mut running);
+    let key = |role: &str| {
+        let path = place.data().join(format!("{role}.key"));
+        let mode = std::fs::metadata(&path).expect("a key file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{role}");
+        std::fs::read_to_string(path).expect("a key").trim().to_owned()
+    };
+    let (ingest, admin) = (key("ingest"), key("admin"));
+    let body = event("k", "wechat").to_string();
+    let send = |headers: &[&str]| {
+        post(place.ingest, "/v1/events", headers, body.as_bytes()).expect("an answer").status
+    };
+    assert_eq!(send(&[]), 401);
+    assert_eq!(send(&[&format!("authorization: Bearer {admin}")]), 401);
+    assert_eq!(send(&[&format!("authorization: Bearer {ingest}")]), 200);
+    let ask = |headers: &[&str]| {
+        get(place.api, "/api/metrics/system", headers).expect("an answer").status
+    };
+    assert_eq!(ask(&[]), 401);
+    assert_eq!(ask(&[&format!("authorization: Bearer {ingest}")]), 401);
+    assert_eq!(ask(&[&format!("authorization: Bearer {admin}")]), 200);
+    for port in [place.api, place.aggregator, place.ingest] {
+        assert_eq!(get(port, "/healthz", &[]).expect("an answer").status, 200);
+        assert_eq!(get(port, "/metrics", &[]).expect("an answer").status, 200);
+    }
+    let log = place.log();
+    assert!(!log.contains(&ingest) && !log.contains(&admin), "a key is in the log");
+}
+
+#[test]
+fn sigterm_commits_and_ends_with_zero_within_ten_seconds() {
+    let place = Place::new();
+    let mut running = place.start();
+    let body = event("t", "wechat").to_string();
+    assert_eq!(post(place.ingest, "/v1/events", &[], body.as_bytes()).expect("ok").status, 200);
+    let (status, took) = running.terminate();
+    assert!(status.success(), "{status}\n{}", place.log());
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    let _running = place.start();
+    place.wait_events("counted", 1);
+    place.recount();
+}
+
+#[test]
+fn a_second_process_on_the_same_folder_is_refused() {
+    let place = Place::new();
+    let _running = place.start();
+    let other = Place::new();
+    let data = place.data();
+    let output = other.run(&["all", "--dev", "--data", data.to_str().expect("UTF-8")]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    assert!(said.contains(data.to_str().expect("UTF-8")), "{said}");
+}
+
+#[test]
+fn development_mode_does_not_leave_loopback() {
+    let place = Place::new();
+    let output = place.run(&["all", "--dev", "--api-listen", "0.0.0.0:0"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("loopback"), "{said}");
+}
+
+#[test]
+fn settings_that_do_not_exist_are_refused_by_name() {
+    let place = Place::new();
+    let file = place.file("bad.toml");
+    std::fs::write(&file, "[ingest]\nlisten_adress = \"127.0.0.1:0\"\n").expect("written");
+    let output = place.run(&["config", "check", "--config", file.to_str().expect("UTF-8")]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("ingest.listen_adress"), "{said}");
+    let output = place.run(&["config", "default"]);
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && told.contains("[aggregator]"), "{told}");
+}

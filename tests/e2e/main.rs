@@ -1,0 +1,11 @@
+//! End to end: the real program, real files, real signals.
+//!
+//! Each test has a folder and ports of its own and can run beside the others.
+
+mod gatemeter;
+mod referee;
+
+mod crash;
+mod first_run;
+mod page;
+mod totals;
