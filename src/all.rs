@@ -233,7 +233,7 @@ async fn serve(
     let ingest = ingest::start(parts, ingest_metrics).await?;
     let api_metrics = Arc::new(ProcessMetrics::new("api", version)?);
     let api_parts = api_parts(settings, storage, keys.admin, &aggregator);
-    let api_router = api::router(api_parts, &api_metrics)?;
+    let api_router = api::router(api_parts, api_metrics)?;
     let aggregator_router =
         with_fallbacks(aggregator.router().merge(routes(aggregator.readiness())));
     let ingest_router = ingest.router();
@@ -288,10 +288,21 @@ fn api_parts(
             })
             .collect()
     };
+    let (log, ledger) = (storage.queue.fatal(), storage.store.fatal());
+    let dependencies = move || {
+        [("log", &log), ("ledger", &ledger)]
+            .map(|(name, fatal)| api::Dependency {
+                name,
+                fault: fatal.borrow().then_some("cannot be written any more"),
+            })
+            .to_vec()
+    };
     api::Parts {
         store: Arc::clone(&storage.store),
         access,
         lag: Arc::new(lag),
+        dependencies: Arc::new(dependencies),
         timezone: settings.api.timezone.clone(),
+        version: env!("CARGO_PKG_VERSION"),
     }
 }

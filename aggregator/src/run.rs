@@ -135,13 +135,11 @@ pub async fn start(
 
 impl Aggregator {
     /// The routes that the aggregator's port serves, besides health.
-    #[must_use]
     pub fn router(&self) -> Router {
         self.router.clone()
     }
 
     /// Whether pages are served and every partition is counted; for `/readyz`.
-    #[must_use]
     pub fn readiness(&self) -> impl Fn() -> Readiness + Send + Sync + Clone + use<> {
         let (publisher, gauges) = (Arc::clone(&self.publisher), Arc::clone(&self.gauges));
         let queue = Arc::clone(&self.queue);
@@ -156,7 +154,6 @@ impl Aggregator {
     }
 
     /// What is behind, per partition; for the API's view of the system.
-    #[must_use]
     pub fn lag(&self) -> impl Fn() -> BTreeMap<u32, Lag> + Send + Sync + Clone + use<> {
         let (gauges, queue) = (Arc::clone(&self.gauges), Arc::clone(&self.queue));
         move || gauges.lag(&queue)

@@ -1,43 +1,23 @@
 //! Configuration and metric queries over HTTP, and the built-in page.
+//!
+//! A question is read into a range and a scope, answered from rows of one committed version of the
+//! ledger, and shown in the envelope that every answer has. Nothing is counted here, and nothing
+//! is kept between two questions: the ledger is the only source of numbers.
 
 mod error;
 mod params;
 mod range;
+mod context;
+mod view;
+mod scope;
+mod rows;
+mod metrics;
+mod system;
+mod namespaces;
+mod page;
+mod routes;
+#[cfg(test)]
+mod tests;
 
-use std::sync::Arc;
-
-/// Lag of a partition.
-#[derive(Clone, Debug)]
-pub struct Lag {
-    /// Partition.
-    pub partition: u32,
-    /// Frames behind.
-    pub frames: u64,
-    /// Age.
-    pub commit_age_us: u64,
-    /// Why halted.
-    pub halted: Option<String>,
-}
-
-/// Parts.
-pub struct Parts {
-    /// Store.
-    pub store: Arc<store::Store>,
-    /// Access.
-    pub access: service::auth::Access,
-    /// Lag.
-    pub lag: Arc<dyn Fn() -> Vec<Lag> + Send + Sync>,
-    /// Zone.
-    pub timezone: jiff::tz::TimeZone,
-}
-
-/// Router.
-///
-/// # Errors
-/// None.
-pub fn router(
-    _parts: Parts,
-    _metrics: &service::metrics::ProcessMetrics,
-) -> Result<axum::Router, service::Error> {
-    Ok(service::health::routes(|| service::health::Readiness::Ready))
-}
+pub use context::{Dependency, Lag, Parts};
+pub use routes::router;

@@ -224,12 +224,6 @@ impl Window {
     }
 }
 
-/// A moment as RFC 3339 in UTC, with `Z`.
-pub(crate) fn show_utc(us: i64) -> String {
-    let moment = Timestamp::from_microsecond(us).unwrap_or(Timestamp::MAX);
-    moment.to_string()
-}
-
 fn show(us: i64, zone: &TimeZone) -> String {
     let moment = Timestamp::from_microsecond(us).unwrap_or(Timestamp::MAX);
     let offset: Offset = zone.to_offset(moment);

@@ -133,29 +133,25 @@ impl Reader {
             .collect()
     }
 
-    /// Quarter-hours of a range since the epoch, of one namespace or all, summed to the labels of
-    /// minute rows, by time.
+    /// Minutes summed over a range of minutes since the epoch, of one namespace or all.
     ///
     /// # Errors
     /// As every read.
-    pub async fn quarter_rows(
+    pub async fn minute_sums(
         &mut self,
-        quarters: Range<i64>,
+        minutes: Range<i64>,
         namespace: Option<&str>,
-    ) -> Result<Vec<(i64, ShortLabels, Measures)>> {
+    ) -> Result<Vec<(ShortLabels, Measures)>> {
         let sql = format!(
-            "SELECT q.at, {SHORT}, {} FROM quarter q JOIN series s ON s.id = q.series \
-             WHERE q.at >= ?1 AND q.at < ?2 AND (?3 IS NULL OR s.namespace = ?3) \
-             GROUP BY q.at, {SHORT} ORDER BY q.at",
-            summed("q.")
+            "SELECT {SHORT}, {} FROM minute m JOIN series_short s ON s.id = m.series \
+             WHERE m.at >= ?1 AND m.at < ?2 AND (?3 IS NULL OR s.namespace = ?3) \
+             GROUP BY m.series",
+            summed("m.", Width::Short)
         );
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(quarters.start).bind(quarters.end);
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(minutes.start).bind(minutes.end);
         let rows = self.rows(query.bind(namespace)).await?;
         rows.iter()
-            .map(|row| {
-                let sums = measures(row, 1 + N_SHORT, Width::Full)?;
-                Ok((get(row, 0)?, short_labels(row, 1)?, sums))
-            })
+            .map(|row| Ok((short_labels(row, 0)?, measures(row, N_SHORT, Width::Short)?)))
             .collect()
     }
 
@@ -172,7 +168,7 @@ impl Reader {
             "SELECT {SHORT}, {} FROM quarter q JOIN series s ON s.id = q.series \
              WHERE q.at >= ?1 AND q.at < ?2 AND (?3 IS NULL OR s.namespace = ?3) \
              GROUP BY {SHORT}",
-            summed("q.")
+            summed("q.", Width::Full)
         );
         let query = sqlx::query(AssertSqlSafe(sql)).bind(quarters.start).bind(quarters.end);
         let rows = self.rows(query.bind(namespace)).await?;

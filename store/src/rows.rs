@@ -100,9 +100,9 @@ pub(crate) fn selected(prefix: &str, width: Width) -> String {
 }
 
 /// `sum(q.n) AS n`, .. for a SELECT.
-pub(crate) fn summed(prefix: &str) -> String {
+pub(crate) fn summed(prefix: &str, width: Width) -> String {
     let names: Vec<String> =
-        columns(Width::Full).iter().map(|n| format!("sum({prefix}{n}) AS {n}")).collect();
+        columns(width).iter().map(|n| format!("sum({prefix}{n}) AS {n}")).collect();
     names.join(", ")
 }
 

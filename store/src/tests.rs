@@ -103,10 +103,12 @@ async fn a_commit_takes_effect_once_and_every_table_has_its_sums() {
         both.add(&sums(2)).expect("small");
         both
     }));
-    let quarters = reader.quarter_rows(0..10, Some("team-7")).await.expect("quarters");
-    assert_eq!((quarters.len(), quarters[0].0, quarters[0].2.n), (1, 4, 5));
+    let quarters = reader.quarter_sums(0..10, Some("team-7")).await.expect("quarters");
+    assert_eq!((quarters.len(), quarters[0].1.n), (1, 5));
     let minutes = reader.short_rows(61..62, None).await.expect("minutes");
     assert_eq!((minutes.len(), minutes[0].2.ttft_us, minutes[0].2.n_ttft()), (40, 5, 0));
+    let summed = reader.minute_sums(0..62, Some("team-7")).await.expect("minutes");
+    assert_eq!((summed.len(), summed[0].1.ttft_us, summed[0].1.n_ttft()), (1, 5, 0));
     assert_eq!(reader.short_rows(62..99, None).await.expect("minutes").len(), 0);
     let journal = reader.journal().await.expect("a journal");
     assert_eq!(journal.iter().map(|row| row.journal.counted).collect::<Vec<_>>(), [120, 80]);

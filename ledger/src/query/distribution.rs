@@ -12,13 +12,26 @@ use crate::query::sums::{Row, shown};
 /// Number of outcomes.
 pub const N_OUTCOMES: usize = Outcome::EACH.len();
 
+/// The outcomes in the order in which they are shown: success, then errors of clients, then ours.
+pub const SHOWN: [Outcome; N_OUTCOMES] = [
+    Outcome::Success,
+    Outcome::ClientError,
+    Outcome::RateLimited,
+    Outcome::ClientClosed,
+    Outcome::ContentFilter,
+    Outcome::Policy,
+    Outcome::Timeout,
+    Outcome::UpstreamUnreachable,
+    Outcome::ServerError,
+];
+
 /// Requests by namespace and outcome.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Distribution {
     namespaces: BTreeMap<Box<str>, [i128; N_OUTCOMES]>,
 }
 
-/// One namespace: its code, and its requests per outcome in the order of `Outcome::EACH`.
+/// One namespace: its code, and its requests per outcome in the order of `SHOWN`.
 pub type NamespaceCounts = (Box<str>, [i64; N_OUTCOMES]);
 
 impl Distribution {
@@ -34,7 +47,7 @@ impl Distribution {
         if !row.is_final {
             return;
         }
-        let idx = Outcome::EACH.iter().position(|outcome| *outcome == row.outcome);
+        let idx = SHOWN.iter().position(|outcome| *outcome == row.outcome);
         let idx = idx.expect("every outcome is on the list of outcomes");
         if !self.namespaces.contains_key(row.namespace) {
             self.namespaces.insert(row.namespace.into(), [0; N_OUTCOMES]);

@@ -162,3 +162,10 @@ fn edges_must_rise_and_a_moment_lies_in_one_bucket_at_most() {
     assert_eq!((buckets.n(), buckets.whole()), (2, 0..15));
     assert_eq!(buckets.ranges().collect::<Vec<_>>(), [0..10, 10..15]);
 }
+
+#[test]
+fn every_outcome_is_shown_once() {
+    let mut shown = distribution::SHOWN.to_vec();
+    shown.sort_unstable_by_key(|outcome| outcome.code());
+    assert_eq!(shown, Outcome::EACH);
+}

@@ -1,0 +1,163 @@
+// The built-in page: asks the API every two seconds and shows what it says. One round of questions
+// is under way at a time, so that a slow server is never asked more often than it answers.
+
+import { drawBars } from "/assets/chart.js";
+
+const REFRESH_MS = 2000;
+const TIMEOUT_MS = 10000;
+const KEY = "gatemeter.key";
+
+const TEXTS = {
+  en: {
+    range: "Range", today: "Today", yesterday: "Yesterday", week: "This week", month: "This month",
+    all: "All", namespace: "Namespace", open: "Open", requests: "Requests", success: "Success",
+    key: "Admin key (in the file admin.key of the data folder)", input: "Input tokens",
+    output: "Output tokens", qps: "Requests/s, last minute", latency: "Mean latency",
+    connections: "Open connections", trend: "Requests over time", byNamespace: "Namespaces",
+    empty: "No events yet. Send one to ingest and it is here two seconds later.",
+    unreachable: "The server cannot be reached; the numbers are those of before.",
+    wrongKey: "This key is not the right one.", total: "Total",
+    accounting: "Events", version: "ledger version",
+  },
+  zh: {
+    range: "时间范围", today: "今天", yesterday: "昨天", week: "本周", month: "本月", all: "全部",
+    namespace: "命名空间", open: "打开", requests: "请求数", success: "成功率",
+    key: "管理密钥（位于数据目录的 admin.key 文件中）", input: "输入 token", output: "输出 token",
+    qps: "每秒请求数（最近一分钟）", latency: "平均延迟", connections: "活跃连接", trend: "请求趋势",
+    byNamespace: "各命名空间", empty: "还没有事件。向 ingest 发送一个，两秒后即可在此看到。",
+    unreachable: "无法连接服务器，当前显示的是之前的数据。", wrongKey: "密钥不正确。", total: "合计",
+    accounting: "事件", version: "账本版本",
+  },
+};
+
+const byId = (id) => document.getElementById(id);
+let language = navigator.language.startsWith("zh") ? "zh" : "en";
+let timer = 0;
+let round = 0;
+
+const text = (name) => TEXTS[language][name];
+const whole = (number) => new Intl.NumberFormat(language).format(number);
+const percent = (share) => `${(share * 100).toFixed(2)} %`;
+const time = (ms) => (ms === null ? "–" : ms < 1000 ? `${ms.toFixed(0)} ms` : `${(ms / 1000).toFixed(2)} s`);
+
+class Refused extends Error {}
+
+async function ask(path, params) {
+  const url = `${path}?${new URLSearchParams(params)}`;
+  const key = sessionStorage.getItem(KEY);
+  const headers = key ? { authorization: `Bearer ${key}` } : {};
+  const answer = await fetch(url, { headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
+  if (answer.status === 401) throw new Refused();
+  const body = await answer.json();
+  if (!answer.ok) throw new Error(body.message);
+  return body.data;
+}
+
+function notice(message) {
+  byId("notice").hidden = !message;
+  byId("notice").textContent = message || "";
+}
+
+function showTotals(system, tokens) {
+  byId("requests").textContent = whole(system.totalRequests);
+  byId("success").textContent = system.totalRequests ? percent(1 - system.errorRate) : "–";
+  byId("input").textContent = whole(tokens.totals.input);
+  byId("output").textContent = whole(tokens.totals.output);
+  byId("qps").textContent = system.qps.toFixed(1);
+  byId("latency").textContent = time(system.avgResponseTime);
+  byId("p95").textContent = time(system.quantiles.p95);
+  byId("connections").textContent = whole(system.activeConnections);
+  byId("empty").hidden = system.totalRequests > 0;
+  const parts = Object.entries(system.events).map(([name, n]) => `${name} ${whole(n)}`);
+  byId("accounting").textContent = `${text("accounting")}: ${parts.join(" · ")}`;
+  const asOf = system.as_of;
+  byId("as-of").textContent = `${text("version")} ${whole(asOf.version)}${asOf.time ? ` · ${asOf.time}` : ""}`;
+}
+
+function showTrend(trend) {
+  byId("trend-total").textContent = whole(trend.total);
+  drawBars(byId("trend"), trend.labels, trend.datasets[0].data, trend.step, whole);
+}
+
+function row(cells, tag) {
+  const line = document.createElement("tr");
+  cells.forEach((content, idx) => {
+    const cell = document.createElement(idx === 0 ? "th" : tag);
+    cell.textContent = content;
+    line.append(cell);
+  });
+  return line;
+}
+
+function showNamespaces(distribution) {
+  const head = [text("namespace"), text("total"), ...distribution.labels];
+  const rows = distribution.datasets
+    .map(({ label, data }) => ({ label, data, total: data.reduce((sum, n) => sum + n, 0) }))
+    .sort((a, b) => b.total - a.total || a.label.localeCompare(b.label));
+  byId("namespaces").tHead.replaceChildren(row(head, "th"));
+  byId("namespaces").tBodies[0].replaceChildren(
+    ...rows.map(({ label, data, total }) => row([label, whole(total), ...data.map(whole)], "td")),
+  );
+  const select = byId("namespace");
+  const known = new Set([...select.options].map((option) => option.value));
+  for (const { label } of distribution.datasets) {
+    if (!known.has(label)) select.append(new Option(label, label));
+  }
+}
+
+async function refresh() {
+  const mine = ++round;
+  clearTimeout(timer);
+  const timeRange = byId("range").value;
+  const tz = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+  const namespace = byId("namespace").value;
+  try {
+    const [system, tokens, trend, distribution] = await Promise.all([
+      ask("/api/metrics/system", {}),
+      ask("/api/metrics/namespaces/all/tokens", { timeRange: "all" }),
+      ask("/api/metrics/namespaces/request-trend", { namespace, timeRange, tz }),
+      ask("/api/metrics/namespaces/status-distribution", { timeRange, tz }),
+    ]);
+    if (mine !== round) return;
+    showTotals(system, tokens);
+    showTrend(trend);
+    showNamespaces(distribution);
+    notice("");
+    byId("login").hidden = true;
+  } catch (error) {
+    if (mine !== round) return;
+    if (error instanceof Refused) {
+      if (sessionStorage.getItem(KEY)) notice(text("wrongKey"));
+      byId("login").hidden = false;
+      return;
+    }
+    notice(error instanceof TypeError || error.name === "TimeoutError" ? text("unreachable") : error.message);
+  }
+  timer = setTimeout(refresh, REFRESH_MS);
+}
+
+function speak() {
+  document.documentElement.lang = language;
+  for (const element of document.querySelectorAll("[data-text]")) {
+    element.textContent = text(element.dataset.text);
+  }
+  byId("language").textContent = language === "en" ? "中文" : "English";
+  byId("language").lang = language === "en" ? "zh" : "en";
+}
+
+byId("language").addEventListener("click", () => {
+  language = language === "en" ? "zh" : "en";
+  speak();
+  refresh();
+});
+byId("login").addEventListener("submit", (event) => {
+  event.preventDefault();
+  sessionStorage.setItem(KEY, byId("key").value.trim());
+  byId("key").value = "";
+  refresh();
+});
+byId("controls").addEventListener("submit", (event) => event.preventDefault());
+byId("range").addEventListener("change", refresh);
+byId("namespace").addEventListener("change", refresh);
+speak();
+refresh();

@@ -1,0 +1,205 @@
+//! `status-distribution`, `request-trend` and `tokens`: how requests ended, when they came and
+//! what they used.
+//!
+//! Requests are counted by their final attempts, tokens by every attempt, as on `/metrics`.
+
+use std::collections::BTreeMap;
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use http::Uri;
+use ledger::query::distribution::{Distribution, SHOWN};
+use ledger::query::sums::{Row, Sums};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use service::answer::ApiError;
+
+use crate::context::{Parts, now_us};
+use crate::error::Error;
+use crate::params::Params;
+use crate::range::{Ask, Cover, Name, RANGE_PARAMS, Window};
+use crate::rows::{buckets, each, whole, window};
+use crate::scope::{Scope, answered};
+use crate::view::{AsOfView, dollars};
+
+/// Named numbers of a chart, one per label.
+#[derive(Debug, Serialize)]
+struct Dataset {
+    label: String,
+    data: Vec<i64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Namespaces {
+    enabled: i64,
+    disabled: i64,
+}
+
+#[derive(Debug, Serialize)]
+struct DistributionView {
+    labels: Vec<&'static str>,
+    datasets: Vec<Dataset>,
+    totals: BTreeMap<&'static str, i64>,
+    requests: i64,
+    namespaces: Namespaces,
+    range: Cover,
+    as_of: AsOfView,
+}
+
+/// Requests by outcome, per namespace.
+pub(crate) async fn status_distribution(
+    State(parts): State<Parts>,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    Ok(answered(&Scope::All, distribution(&parts, &uri).await?))
+}
+
+async fn distribution(parts: &Parts, uri: &Uri) -> Result<DistributionView, Error> {
+    let params = Params::of(uri, &RANGE_PARAMS)?;
+    let ask = Ask::of(&params, Name::Today, &parts.timezone)?;
+    let mut reader = parts.store.read().await?;
+    let window = window(&mut reader, &ask, now_us()).await?;
+    let namespaces = reader.namespaces_after(0).await?;
+    let (enabled, disabled) = reader.namespace_counts().await?;
+    let mut distribution = Distribution::of(namespaces.iter().map(|row| row.code.as_str()));
+    for (labels, measures) in whole(&mut reader, &window, None).await? {
+        distribution.add(&Row::short(&labels, &measures));
+    }
+    let labels: Vec<&str> = SHOWN.iter().map(|outcome| outcome.word()).collect();
+    let totals = distribution.totals()?;
+    let datasets = distribution.namespaces()?.into_iter();
+    Ok(DistributionView {
+        datasets: datasets
+            .map(|(code, data)| Dataset { label: code.into(), data: data.to_vec() })
+            .collect(),
+        totals: labels.iter().copied().zip(totals).collect(),
+        requests: totals.iter().sum(),
+        namespaces: Namespaces { enabled, disabled },
+        range: window.cover(),
+        as_of: AsOfView::of(reader.as_of()),
+        labels,
+    })
+}
+
+/// What every answer with buckets says about them.
+#[derive(Debug, Serialize)]
+struct Frame {
+    labels: Vec<String>,
+    datasets: Vec<Dataset>,
+    step: &'static str,
+    /// The usual length of a bucket; nothing for months.
+    step_seconds: Option<i64>,
+    timezone: String,
+    range: Cover,
+    as_of: AsOfView,
+}
+
+impl Frame {
+    fn new(
+        window: &Window,
+        as_of: AsOfView,
+        labels: Vec<String>,
+        datasets: Vec<(&str, Vec<i64>)>,
+    ) -> Frame {
+        let datasets = datasets.into_iter();
+        Frame {
+            labels,
+            datasets: datasets
+                .map(|(label, data)| Dataset { label: label.to_owned(), data })
+                .collect(),
+            step: window.step.word(),
+            step_seconds: window.step.seconds(),
+            timezone: window.timezone(),
+            range: window.cover(),
+            as_of,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct TrendView {
+    #[serde(flatten)]
+    frame: Frame,
+    total: i64,
+}
+
+/// Requests per bucket of time.
+pub(crate) async fn request_trend(
+    State(parts): State<Parts>,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let (scope, view) = trend(&parts, &uri).await?;
+    Ok(answered(&scope, view))
+}
+
+async fn trend(parts: &Parts, uri: &Uri) -> Result<(Scope, TrendView), Error> {
+    let [range, from, to, tz] = RANGE_PARAMS;
+    let params = Params::of(uri, &["namespace", range, from, to, tz])?;
+    let ask = Ask::of(&params, Name::Today, &parts.timezone)?;
+    let mut reader = parts.store.read().await?;
+    let scope = Scope::of(&mut reader, params.get("namespace").unwrap_or("all")).await?;
+    let window = window(&mut reader, &ask, now_us()).await?;
+    let found = buckets(&mut reader, &window, scope.code()).await?;
+    let data = each(&found.sums, Sums::requests)?;
+    let as_of = AsOfView::of(reader.as_of());
+    let frame = Frame::new(&window, as_of, found.labels, vec![(scope.label(), data)]);
+    Ok((scope, TrendView { frame, total: found.total.requests().map_err(Error::from)? }))
+}
+
+#[derive(Debug, Serialize)]
+struct TokenTotals {
+    input: i64,
+    output: i64,
+    cache_read: i64,
+    cache_write: i64,
+    reasoning: i64,
+    estimated: i64,
+    cost_usd: Box<RawValue>,
+}
+
+#[derive(Debug, Serialize)]
+struct TokensView {
+    namespace: String,
+    #[serde(flatten)]
+    frame: Frame,
+    totals: TokenTotals,
+}
+
+/// Tokens of a namespace, or of all, per bucket of time.
+pub(crate) async fn tokens(
+    State(parts): State<Parts>,
+    Path(scope): Path<String>,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let (scope, view) = tokens_of(&parts, &scope, &uri).await?;
+    Ok(answered(&scope, view))
+}
+
+async fn tokens_of(parts: &Parts, scope: &str, uri: &Uri) -> Result<(Scope, TokensView), Error> {
+    let params = Params::of(uri, &RANGE_PARAMS)?;
+    let ask = Ask::of(&params, Name::Today, &parts.timezone)?;
+    let mut reader = parts.store.read().await?;
+    let scope = Scope::of(&mut reader, scope).await?;
+    let window = window(&mut reader, &ask, now_us()).await?;
+    let found = buckets(&mut reader, &window, scope.code()).await?;
+    let tokens = each(&found.sums, Sums::tokens)?;
+    let datasets = vec![
+        ("input", tokens.iter().map(|sums| sums.input).collect()),
+        ("output", tokens.iter().map(|sums| sums.output).collect()),
+    ];
+    let total = found.total.tokens()?;
+    let view = TokensView {
+        namespace: scope.label().to_owned(),
+        frame: Frame::new(&window, AsOfView::of(reader.as_of()), found.labels, datasets),
+        totals: TokenTotals {
+            input: total.input,
+            output: total.output,
+            cache_read: total.cache_read,
+            cache_write: total.cache_write,
+            reasoning: total.reasoning,
+            estimated: total.estimated,
+            cost_usd: dollars(total.cost_nano),
+        },
+    };
+    Ok((scope, view))
+}

@@ -1,0 +1,188 @@
+//! `/api/namespaces`: list, create, look at, enable and disable.
+//!
+//! Disabling a namespace is a sign for people and gateways; its events are counted all the same,
+//! for they were accepted. A namespace is never renamed: its code is a label of counters.
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{Path, State};
+use event::name::check_namespace;
+use http::{HeaderMap, StatusCode, Uri, header};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use service::answer::{Answer, AnswerResult, ApiError};
+use store::{NamespaceFilter, NamespaceRow, NamespaceStatus};
+
+use crate::context::Parts;
+use crate::error::{Error, quoted};
+use crate::params::Params;
+use crate::view::moment;
+
+/// Largest body of a change, bytes.
+const BODY_BYTES_MAX: usize = 16 * 1024;
+/// Longest name, characters.
+const NAME_CHARS_MAX: usize = 128;
+/// Rows of a page if none are asked for, and the most that are given.
+const PAGE_SIZE: (i64, i64) = (20, 1_000);
+/// Last page that can be asked for: beyond every list that can be.
+const PAGE_MAX: i64 = 1_000_000;
+/// Longest keyword, characters.
+const KEYWORD_CHARS_MAX: usize = 128;
+
+#[derive(Debug, Serialize)]
+pub(crate) struct NamespaceView {
+    id: i64,
+    code: String,
+    name: String,
+    status: &'static str,
+    created_at: String,
+    updated_at: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct PageView {
+    items: Vec<NamespaceView>,
+    total: i64,
+    page: i64,
+    size: i64,
+    pages: i64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewNamespace {
+    code: String,
+    #[serde(default)]
+    name: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewStatus {
+    status: String,
+}
+
+impl NamespaceView {
+    fn of(row: NamespaceRow) -> NamespaceView {
+        NamespaceView {
+            id: row.id,
+            code: row.code,
+            name: row.name,
+            status: row.status.word(),
+            created_at: moment(row.created_us),
+            updated_at: moment(row.updated_us),
+        }
+    }
+}
+
+/// One page of the list.
+pub(crate) async fn list(State(parts): State<Parts>, uri: Uri) -> AnswerResult<PageView> {
+    let filter = filter(&uri)?;
+    let mut reader = parts.store.read().await.map_err(Error::from)?;
+    let found = reader.namespaces(&filter).await.map_err(Error::from)?;
+    Ok(Answer::ok(PageView {
+        items: found.items.into_iter().map(NamespaceView::of).collect(),
+        total: found.total,
+        page: filter.page,
+        size: filter.size,
+        pages: (found.total + filter.size - 1) / filter.size,
+    }))
+}
+
+fn filter(uri: &Uri) -> Result<NamespaceFilter, Error> {
+    let params = Params::of(uri, &["page", "size", "keyword", "status"])?;
+    let keyword = params.get("keyword").map(str::to_owned);
+    if keyword.as_ref().is_some_and(|text| text.chars().count() > KEYWORD_CHARS_MAX) {
+        let message = format!("keyword must be at most {KEYWORD_CHARS_MAX} characters");
+        return Err(Error::Request(message));
+    }
+    let (size, size_max) = PAGE_SIZE;
+    Ok(NamespaceFilter {
+        page: params.number("page", 1, PAGE_MAX)?,
+        size: params.number("size", size, size_max)?,
+        keyword,
+        status: params.get("status").map(status).transpose()?,
+    })
+}
+
+/// Makes one; 409 if there is one of this code.
+pub(crate) async fn create(
+    State(parts): State<Parts>,
+    headers: HeaderMap,
+    body: Body,
+) -> AnswerResult<NamespaceView> {
+    let new: NewNamespace = read_json(&headers, body).await?;
+    check_namespace(&new.code)
+        .map_err(|rule| Error::Request(format!("code {} {rule}", quoted(&new.code))))?;
+    let name = new.name.unwrap_or_else(|| new.code.clone());
+    check_name(&name)?;
+    let row = parts.store.create_namespace(&new.code, &name).await.map_err(Error::from)?;
+    tracing::info!(namespace = %row.code, "namespace was made");
+    Ok(Answer::created(NamespaceView::of(row)))
+}
+
+fn check_name(name: &str) -> Result<(), Error> {
+    let n_chars = name.chars().count();
+    if n_chars == 0 || n_chars > NAME_CHARS_MAX || name.chars().any(char::is_control) {
+        let rule = format!("must be 1 to {NAME_CHARS_MAX} characters, none of them a control");
+        return Err(Error::Request(format!("name {rule}")));
+    }
+    Ok(())
+}
+
+/// One namespace, by its number.
+pub(crate) async fn show(
+    State(parts): State<Parts>,
+    Path(id): Path<String>,
+) -> AnswerResult<NamespaceView> {
+    let mut reader = parts.store.read().await.map_err(Error::from)?;
+    let found = reader.namespace_by_id(number(&id)?).await.map_err(Error::from)?;
+    found.map(|row| Answer::ok(NamespaceView::of(row))).ok_or_else(|| missing(&id))
+}
+
+/// Enables or disables one.
+pub(crate) async fn set_status(
+    State(parts): State<Parts>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> AnswerResult<NamespaceView> {
+    let id_number = number(&id)?;
+    let new: NewStatus = read_json(&headers, body).await?;
+    let status = status(&new.status)?;
+    let row = parts.store.set_namespace_status(id_number, status).await.map_err(Error::from)?;
+    let row = row.ok_or_else(|| missing(&id))?;
+    tracing::info!(namespace = %row.code, status = status.word(), "namespace was switched");
+    Ok(Answer::ok(NamespaceView::of(row)))
+}
+
+/// The number of a namespace in a path; what is no number names no namespace.
+fn number(id: &str) -> Result<i64, ApiError> {
+    id.parse().map_err(|_| missing(id))
+}
+
+fn missing(id: &str) -> ApiError {
+    Error::NoNamespace(quoted(id)).into()
+}
+
+fn status(text: &str) -> Result<NamespaceStatus, Error> {
+    let each = [NamespaceStatus::Enabled, NamespaceStatus::Disabled];
+    each.into_iter().find(|status| status.word() == text).ok_or_else(|| {
+        Error::Request(format!("status must be enabled or disabled, not {}", quoted(text)))
+    })
+}
+
+/// Reads the body of a change. It must say that it is JSON: that keeps forms of foreign web pages
+/// out, which a browser sends without asking, also to a development server.
+async fn read_json<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, ApiError> {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default();
+    if !essence.trim().eq_ignore_ascii_case("application/json") {
+        let message = "the Content-Type must be application/json";
+        return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
+    }
+    let bytes = to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| {
+        let message = format!("the body could not be read or is above {BODY_BYTES_MAX} bytes");
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    })?;
+    serde_json::from_slice(&bytes).map_err(|error| ApiError::bad_request(format!("body: {error}")))
+}

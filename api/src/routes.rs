@@ -1,0 +1,53 @@
+//! The routes of the API's port, and how they are guarded and counted.
+//!
+//! Everything under `/api` wants the key. Health, `/metrics` and the shell of the page are open:
+//! the shell has no numbers in it.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, put};
+use http::header::CONTENT_TYPE;
+use service::answer::with_fallbacks;
+use service::auth::require_key;
+use service::health::{Readiness, routes};
+use service::http_metrics::HttpMetrics;
+use service::metrics::ProcessMetrics;
+
+use crate::context::Parts;
+use crate::{metrics, namespaces, page, system};
+
+/// All routes.
+///
+/// # Errors
+/// A name of the process metrics is taken.
+pub fn router(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Router, service::Error> {
+    let http_metrics = HttpMetrics::new(&process)?;
+    let access = parts.access.clone();
+    let dependencies = Arc::clone(&parts.dependencies);
+    let guarded = Router::new()
+        .route("/api/metrics/namespaces/status-distribution", get(metrics::status_distribution))
+        .route("/api/metrics/namespaces/request-trend", get(metrics::request_trend))
+        .route("/api/metrics/namespaces/{namespace}/tokens", get(metrics::tokens))
+        .route("/api/metrics/system", get(system::system))
+        .route("/api/namespaces", get(namespaces::list).post(namespaces::create))
+        .route("/api/namespaces/{id}", get(namespaces::show))
+        .route("/api/namespaces/{id}/status", put(namespaces::set_status))
+        .route_layer(from_fn_with_state(access, require_key))
+        .with_state(parts);
+    let readiness = move || {
+        let faults = dependencies().into_iter();
+        let reasons = faults.filter_map(|each| Some(format!("{}: {}", each.name, each.fault?)));
+        Readiness::from_reasons(reasons.collect())
+    };
+    let own_metrics = move || {
+        let text = process.render();
+        async move { ([(CONTENT_TYPE, service::metrics::CONTENT_TYPE)], text) }
+    };
+    let open = Router::new()
+        .route("/metrics", get(own_metrics))
+        .merge(routes(readiness))
+        .merge(page::routes());
+    Ok(http_metrics.count(with_fallbacks(guarded.merge(open))))
+}

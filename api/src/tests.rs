@@ -1,0 +1,6 @@
+//! The routes on a real ledger: what is committed is what is answered.
+
+mod fixture;
+mod metrics;
+mod namespaces;
+mod open;

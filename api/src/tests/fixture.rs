@@ -1,0 +1,185 @@
+//! A ledger in a folder of its own, filled by commits, and the routes above it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use event::{Method, Outcome, ServiceTier, UsageSource};
+use http::{HeaderMap, Request, StatusCode};
+use jiff::tz::TimeZone;
+use ledger::commit::{Commit, CommitId, Journal, Outcome as Ended, Owner, Progress};
+use ledger::histogram::duration_bucket;
+use ledger::measures::Measures;
+use ledger::series::FullLabels;
+use ledger::window::{MINUTE_US, QUARTER_US};
+use serde_json::{Value, json};
+use service::auth::Access;
+use service::metrics::ProcessMetrics;
+use store::Store;
+use tower::ServiceExt as _;
+
+use crate::context::{Dependency, Lag, Parts};
+
+/// Attempts that are alike.
+#[derive(Clone, Debug)]
+pub struct Fact {
+    pub at_us: i64,
+    pub namespace: &'static str,
+    pub status: u16,
+    pub is_final: bool,
+    pub n: i64,
+    pub input: i64,
+    pub output: i64,
+    pub duration_us: i64,
+}
+
+impl Fact {
+    /// Successful requests of 100 input and 20 output tokens that took 800 ms each.
+    pub fn new(at_us: i64, namespace: &'static str, n: i64) -> Fact {
+        let (input, output, duration_us) = (100 * n, 20 * n, 800_000);
+        Fact { at_us, namespace, status: 200, is_final: true, n, input, output, duration_us }
+    }
+
+    fn labels(&self) -> FullLabels {
+        FullLabels {
+            namespace: self.namespace.into(),
+            upstream: "openai".into(),
+            model: "gpt-4o".into(),
+            method: Method::Post,
+            endpoint: "/v1/chat/completions".into(),
+            status: self.status,
+            outcome: Outcome::of(self.status, None),
+            service_tier: ServiceTier::Standard,
+            source: UsageSource::Reported,
+            is_final: self.is_final,
+            limited_by: None,
+        }
+    }
+
+    fn measures(&self) -> Measures {
+        let mut sums = Measures { n: self.n, ..Measures::default() };
+        sums.duration_us = self.n * self.duration_us;
+        sums.duration[duration_bucket(self.duration_us.cast_unsigned())] = self.n;
+        sums.tokens = [self.input, 0, 0, self.output, 0];
+        sums
+    }
+}
+
+pub struct Place {
+    pub store: Arc<Store>,
+    pub router: Router,
+    owner: Owner,
+    progress: Progress,
+    _folder: tempfile::TempDir,
+}
+
+impl Place {
+    pub async fn open() -> Place {
+        Place::guarded(Access::Dev, None).await
+    }
+
+    pub async fn guarded(access: Access, fault: Option<&'static str>) -> Place {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Arc::new(Store::open(folder.path()).await.expect("a store"));
+        let claim = store.claim(1, 0, [7; 16]).await.expect("a claim");
+        let lag = Lag { partition: 0, frames: 3, commit_age_us: 1_500_000, halted: None };
+        let parts = Parts {
+            store: Arc::clone(&store),
+            access,
+            lag: Arc::new(move || vec![lag.clone()]),
+            dependencies: Arc::new(move || vec![Dependency { name: "ledger", fault }]),
+            timezone: TimeZone::UTC,
+            version: "1.2.3",
+        };
+        let metrics = ProcessMetrics::new("api", "1.2.3").expect("a new registry");
+        let router = crate::router(parts, Arc::new(metrics)).expect("names are free");
+        let (owner, progress) = (claim.owner, claim.progress);
+        Place { store, router, owner, progress, _folder: folder }
+    }
+
+    /// Commits facts as the aggregator would, and their namespaces with them.
+    pub async fn commit(&mut self, facts: &[Fact]) {
+        for fact in facts {
+            let made = self.store.create_namespace(fact.namespace, fact.namespace).await;
+            assert!(matches!(made, Ok(_) | Err(store::StoreError::Exists(_))), "{made:?}");
+        }
+        let mut totals: BTreeMap<_, (FullLabels, Measures)> = BTreeMap::new();
+        let (mut quarters, mut minutes) = (BTreeMap::new(), BTreeMap::new());
+        let mut shorts = BTreeMap::new();
+        for fact in facts {
+            let (labels, sums) = (fact.labels(), fact.measures());
+            let short = labels.short();
+            let (id, short_id) = (labels.id(), short.id());
+            shorts.insert(short_id, short);
+            let total = totals.entry(id).or_insert((labels, Measures::default()));
+            total.1.add(&sums).expect("small");
+            let quarter = (fact.at_us.div_euclid(QUARTER_US), id);
+            quarters.entry(quarter).or_insert_with(Measures::default).add(&sums).expect("small");
+            let minute = (fact.at_us.div_euclid(MINUTE_US), short_id);
+            minutes.entry(minute).or_insert_with(Measures::default).add(&sums).expect("small");
+        }
+        let base = self.progress.next;
+        let counted: i64 = facts.iter().map(|fact| fact.n).sum();
+        self.progress.next += 1;
+        self.progress.clock_us = Some(1);
+        self.progress.account.events += counted;
+        self.progress.account.counted += counted;
+        let mut id = self.owner.nonce;
+        id[8..].copy_from_slice(&self.progress.next.to_le_bytes());
+        let commit = Commit {
+            id: CommitId(id),
+            owner: self.owner,
+            base,
+            progress: self.progress,
+            totals: totals.into_iter().map(|(id, (labels, sums))| (id, labels, sums)).collect(),
+            quarters: quarters.into_iter().map(|((at, id), sums)| (at, id, sums)).collect(),
+            shorts: shorts.into_iter().collect(),
+            minutes: minutes.into_iter().map(|((at, id), sums)| (at, id, sums)).collect(),
+            letters: Vec::new(),
+            journal: Journal { events: counted, counted, ..Journal::default() },
+        };
+        let (ended, error) = self.store.commit(Arc::new(commit)).await;
+        assert!(matches!(ended, Ended::Committed { .. }), "{ended:?}: {error:?}");
+    }
+
+    /// Status, headers and envelope of an answer.
+    pub async fn ask(&self, request: Request<Body>) -> (StatusCode, HeaderMap, Value) {
+        let response = self.router.clone().oneshot(request).await.expect("routers do not fail");
+        let (parts, body) = response.into_parts();
+        let bytes = to_bytes(body, 16 << 20).await.expect("a body");
+        let value = serde_json::from_slice(&bytes)
+            .unwrap_or_else(|_| json!({"text": String::from_utf8_lossy(&bytes)}));
+        (parts.status, parts.headers, value)
+    }
+
+    /// `data` of a good answer.
+    pub async fn get(&self, path: &str) -> Value {
+        let (status, _, mut value) = self.ask(get(path)).await;
+        assert_eq!(status, StatusCode::OK, "{path}: {value}");
+        value["data"].take()
+    }
+
+    /// Status and message of a bad answer.
+    pub async fn refused(&self, path: &str) -> (u16, String) {
+        let (status, _, value) = self.ask(get(path)).await;
+        assert_eq!(value["data"], Value::Null, "{path}");
+        (status.as_u16(), value["message"].as_str().expect("a message").to_owned())
+    }
+}
+
+pub fn get(path: &str) -> Request<Body> {
+    Request::get(path).body(Body::empty()).expect("a request")
+}
+
+pub fn change(method: &str, path: &str, body: &Value) -> Request<Body> {
+    let request = Request::builder().method(method).uri(path);
+    let request = request.header("content-type", "application/json");
+    request.body(Body::from(body.to_string())).expect("a request")
+}
+
+/// Sum of the numbers of a dataset.
+pub fn sum(dataset: &Value) -> i64 {
+    let data = dataset["data"].as_array().expect("numbers");
+    data.iter().map(|n| n.as_i64().expect("a whole number")).sum()
+}

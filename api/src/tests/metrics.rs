@@ -1,0 +1,186 @@
+//! Status distribution, trend, tokens and system.
+
+use serde_json::json;
+use store::Keep;
+
+use super::fixture::{Fact, Place, sum};
+use crate::context::now_us;
+
+const MINUTE: i64 = 60_000_000;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+
+/// A day of two tenants: one request failed, one was tried twice.
+async fn filled() -> Place {
+    let mut place = Place::open().await;
+    let now = now_us();
+    place.store.create_namespace("idle", "nobody asks").await.expect("made");
+    place
+        .commit(&[
+            Fact::new(now - MINUTE, "wechat", 6),
+            Fact::new(now - 30 * MINUTE, "wechat", 3),
+            Fact { status: 429, input: 0, output: 0, ..Fact::new(now - MINUTE, "wechat", 2) },
+            Fact { status: 502, is_final: false, ..Fact::new(now - MINUTE, "alipay", 1) },
+        ])
+        .await;
+    place
+        .commit(&[Fact { duration_us: 3_000_000, ..Fact::new(now - 5 * HOUR, "alipay", 1) }])
+        .await;
+    place
+}
+
+#[tokio::test]
+async fn distribution_has_every_namespace_and_every_outcome() {
+    let place = filled().await;
+    let data = place.get("/api/metrics/namespaces/status-distribution?timeRange=all").await;
+    let labels: Vec<&str> =
+        data["labels"].as_array().expect("labels").iter().filter_map(|l| l.as_str()).collect();
+    assert_eq!(labels[..3], ["success", "client_error", "rate_limited"]);
+    let of = |namespace: &str| {
+        let datasets = data["datasets"].as_array().expect("datasets");
+        let found = datasets.iter().find(|set| set["label"] == namespace).expect(namespace);
+        sum(found)
+    };
+    assert_eq!((of("wechat"), of("alipay"), of("idle")), (11, 1, 0));
+    assert_eq!(data["totals"]["success"], 10);
+    assert_eq!(data["totals"]["rate_limited"], 2);
+    assert_eq!(data["totals"]["upstream_unreachable"], 0, "an attempt before the last is none");
+    assert_eq!(data["requests"], 12);
+    assert_eq!(data["namespaces"], json!({"enabled": 3, "disabled": 0}));
+    assert_eq!(data["as_of"]["version"], 2);
+    assert!(data["as_of"]["time"].as_str().expect("a time").ends_with('Z'));
+}
+
+#[tokio::test]
+async fn trend_has_whole_numbers_and_its_buckets_add_up_in_every_range() {
+    let place = filled().await;
+    for (range, n_buckets, requests) in
+        [("15m", 15, 8), ("1h", 60, 11), ("6h", 72, 12), ("24h", 96, 12)]
+    {
+        let path = format!("/api/metrics/namespaces/request-trend?timeRange={range}");
+        let data = place.get(&path).await;
+        assert_eq!(data["datasets"][0]["label"], "all", "{range}");
+        assert_eq!(data["labels"].as_array().expect("labels").len(), n_buckets, "{range}");
+        assert_eq!(sum(&data["datasets"][0]), requests, "{range}");
+        assert_eq!(data["total"], requests, "{range}");
+    }
+    let path =
+        "/api/metrics/namespaces/request-trend?namespace=wechat&timeRange=1h&tz=Asia/Shanghai";
+    let data = place.get(path).await;
+    assert_eq!(
+        (data["datasets"][0]["label"].as_str(), sum(&data["datasets"][0])),
+        (Some("wechat"), 11)
+    );
+    assert_eq!(
+        (data["step_seconds"].as_i64(), data["timezone"].as_str()),
+        (Some(60), Some("Asia/Shanghai"))
+    );
+    let label = data["labels"][0].as_str().expect("a label");
+    assert!(label.ends_with("+08:00"), "{label}");
+    assert_eq!(data["range"]["aligned_to_seconds"], 60);
+    let minute = (now_us() / MINUTE - 1) * 60;
+    let (from, to) = (minute - 3_600, minute + 120);
+    let path =
+        format!("/api/metrics/namespaces/request-trend?from={from}&to={to}&namespace=wechat");
+    assert_eq!(sum(&place.get(&path).await["datasets"][0]), 11);
+}
+
+#[tokio::test]
+async fn tokens_are_those_of_all_attempts_and_a_namespace_goes_by_code_or_number() {
+    let place = filled().await;
+    let all = place.get("/api/metrics/namespaces/all/tokens?timeRange=all").await;
+    let totals = json!({
+        "input": 1_100, "output": 220, "cache_read": 0, "cache_write": 0, "reasoning": 0,
+        "estimated": 0, "cost_usd": 0,
+    });
+    assert_eq!(all["totals"], totals);
+    assert_eq!((sum(&all["datasets"][0]), sum(&all["datasets"][1])), (1_100, 220));
+    assert_eq!(all["datasets"][0]["label"], "input");
+    let by_code = place.get("/api/metrics/namespaces/alipay/tokens?timeRange=24h").await;
+    assert_eq!(
+        (&by_code["namespace"], &by_code["totals"]["input"]),
+        (&json!("alipay"), &json!(200))
+    );
+    let mut reader = place.store.read().await.expect("a reader");
+    let row = reader.namespace_by_code("alipay").await.expect("a row").expect("it exists");
+    let by_id =
+        place.get(&format!("/api/metrics/namespaces/{}/tokens?timeRange=24h", row.id)).await;
+    assert_eq!(by_id, by_code);
+}
+
+#[tokio::test]
+async fn what_retention_deleted_is_in_the_first_bucket_of_all() {
+    let mut place = Place::open().await;
+    let now = now_us();
+    let facts = [Fact::new(now - 40 * DAY, "wechat", 5), Fact::new(now, "wechat", 2)];
+    place.commit(&facts).await;
+    let path = "/api/metrics/namespaces/request-trend?timeRange=all";
+    let before = place.get(path).await;
+    assert_ne!(before["labels"][0], "earlier");
+    let year = 365 * DAY;
+    let keep = Keep { minute_us: year, quarter_us: 10 * DAY, journal_us: year, letter_us: year };
+    place.store.retain(now, &keep).await.expect("old rows go");
+    let after = place.get(path).await;
+    assert_eq!(
+        (&after["labels"][0], &after["datasets"][0]["data"][0]),
+        (&json!("earlier"), &json!(5))
+    );
+    assert_eq!((sum(&after["datasets"][0]), &after["total"]), (7, &json!(7)));
+    let tokens = place.get("/api/metrics/namespaces/wechat/tokens?timeRange=all").await;
+    assert_eq!((sum(&tokens["datasets"][0]), &tokens["totals"]["input"]), (700, &json!(700)));
+}
+
+#[tokio::test]
+async fn system_shows_totals_latency_accounting_lag_and_dependencies() {
+    let place = filled().await;
+    let data = place.get("/api/metrics/system").await;
+    assert_eq!(data["totalRequests"], 12);
+    assert_eq!(data["errorRate"], 2.0 / 12.0);
+    // 11 requests of 800 ms and one of 3 s.
+    assert_eq!(data["avgResponseTime"], 983.333);
+    assert_eq!(data["quantiles"]["p50"].as_f64().map(f64::floor), Some(989.0));
+    assert_eq!(data["events"]["counted"], 13);
+    assert_eq!(data["events"]["total"], 13);
+    assert_eq!(data["lag"]["frames"], 3);
+    assert_eq!(data["lag"]["commit_age_ms"], 1_500);
+    assert_eq!(data["dependencies"], json!([{"name": "ledger", "status": "up", "reason": null}]));
+    assert_eq!((&data["version"], &data["as_of"]["version"]), (&json!("1.2.3"), &json!(2)));
+    assert!(data["qps"].as_f64().expect("a number") >= 0.0);
+}
+
+#[tokio::test]
+async fn an_empty_ledger_has_answers_too() {
+    let place = Place::open().await;
+    let system = place.get("/api/metrics/system").await;
+    assert_eq!((&system["totalRequests"], &system["avgResponseTime"]), (&json!(0), &json!(null)));
+    assert_eq!(system["quantiles"]["p95"], json!(null));
+    assert_eq!(system["as_of"], json!({"version": 0, "time": null}));
+    for range in ["15m", "today", "yesterday", "week", "month", "all"] {
+        let path = format!("/api/metrics/namespaces/request-trend?timeRange={range}");
+        let trend = place.get(&path).await;
+        assert_eq!(sum(&trend["datasets"][0]), 0, "{range}");
+    }
+    let data = place.get("/api/metrics/namespaces/status-distribution").await;
+    assert_eq!(data["datasets"], json!([]));
+}
+
+#[tokio::test]
+async fn questions_that_cannot_be_answered_say_why() {
+    let place = filled().await;
+    let metrics = "/api/metrics/namespaces";
+    for (path, status, message) in [
+        (format!("{metrics}/nobody/tokens"), 404, "there is no namespace \"nobody\""),
+        (format!("{metrics}/99/tokens"), 404, "there is no namespace \"99\""),
+        (format!("{metrics}/request-trend?namespace=x"), 404, "there is no namespace \"x\""),
+        (format!("{metrics}/request-trend?timeRange=2h"), 400, "timeRange must be one of"),
+        (format!("{metrics}/request-trend?tz=Mars"), 400, "tz must be an IANA time zone"),
+        (format!("{metrics}/all/tokens?from=5&to=1"), 400, "from must be before to"),
+        (format!("{metrics}/all/tokens?timerange=1h"), 400, "unknown parameter \"timerange\""),
+        (format!("{metrics}/status-distribution?tz=a&tz=b"), 400, "parameter tz is given twice"),
+        ("/api/metrics/system?namespace=x".to_owned(), 400, "unknown parameter \"namespace\""),
+        ("/api/metrics/nothing".to_owned(), 404, "nothing is at /api/metrics/nothing"),
+    ] {
+        let (found, text) = place.refused(&path).await;
+        assert!(found == status && text.starts_with(message), "{path}: {found} {text}");
+    }
+}

@@ -1,0 +1,81 @@
+//! What is open, what is guarded, and what the port counts about itself.
+
+use axum::body::Body;
+use http::{Request, StatusCode};
+use service::auth::{Access, Verifier, hash_key};
+
+use super::fixture::{Fact, Place, get};
+use crate::context::now_us;
+
+#[tokio::test]
+async fn numbers_want_the_key_and_the_shell_does_not() {
+    let place = Place::guarded(Access::Key(Verifier::new(hash_key("secret"))), None).await;
+    for path in [
+        "/api/metrics/namespaces/status-distribution",
+        "/api/metrics/namespaces/request-trend",
+        "/api/metrics/namespaces/all/tokens",
+        "/api/metrics/system",
+        "/api/namespaces",
+        "/api/namespaces/1",
+    ] {
+        let (status, _, value) = place.ask(get(path)).await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "{path}");
+        assert_eq!(value["code"], 401, "{path}");
+        let keyed = Request::get(path).header("authorization", "Bearer secret");
+        let (status, _, _) = place.ask(keyed.body(Body::empty()).expect("a request")).await;
+        assert_ne!(status, StatusCode::UNAUTHORIZED, "{path}");
+    }
+    for path in ["/", "/assets/app.js", "/metrics", "/healthz", "/readyz"] {
+        assert_eq!(place.ask(get(path)).await.0, StatusCode::OK, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_page_loads_nothing_from_elsewhere_and_is_not_sent_twice() {
+    let place = Place::open().await;
+    let (status, headers, page) = place.ask(get("/")).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(headers["content-type"], "text/html; charset=utf-8");
+    assert!(headers["content-security-policy"].to_str().expect("text").contains("'self'"));
+    assert_eq!(headers["x-content-type-options"], "nosniff");
+    let html = page["text"].as_str().expect("a page");
+    assert!(!html.contains("http://") && !html.contains("https://"));
+    for part in html.split("=\"/").skip(1) {
+        let path = part.split('"').next().expect("a path");
+        assert_eq!(place.ask(get(&format!("/{path}"))).await.0, StatusCode::OK, "/{path}");
+    }
+    let tag = headers["etag"].to_str().expect("a tag");
+    let again = Request::get("/").header("if-none-match", tag).body(Body::empty());
+    assert_eq!(place.ask(again.expect("a request")).await.0, StatusCode::NOT_MODIFIED);
+}
+
+#[tokio::test]
+async fn own_requests_are_counted_by_route_and_by_namespaces_that_exist() {
+    let mut place = Place::open().await;
+    place.commit(&[Fact::new(now_us(), "wechat", 1)]).await;
+    for path in ["wechat", "nobody", "all"] {
+        place.ask(get(&format!("/api/metrics/namespaces/{path}/tokens"))).await;
+    }
+    let (_, headers, page) = place.ask(get("/metrics")).await;
+    assert_eq!(headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    let page = page["text"].as_str().expect("a page");
+    let line = |status: u16, namespace: &str| {
+        format!(
+            "http_requests_total{{endpoint=\"/api/metrics/namespaces/{{namespace}}/tokens\",\
+             method=\"GET\",namespace=\"{namespace}\",status_code=\"{status}\",upstream=\"none\"}} 1\n"
+        )
+    };
+    for (status, namespace) in [(200, "wechat"), (404, "none"), (200, "none")] {
+        assert!(page.contains(&line(status, namespace)), "{status} {namespace}:\n{page}");
+    }
+}
+
+#[tokio::test]
+async fn readyz_names_what_is_broken() {
+    let place = Place::guarded(Access::Dev, Some("cannot be written any more")).await;
+    let (status, text) = place.refused("/readyz").await;
+    assert_eq!((status, text.as_str()), (503, "not ready: ledger: cannot be written any more"));
+    let system = place.get("/api/metrics/system").await;
+    assert_eq!(system["dependencies"][0]["status"], "down");
+    assert_eq!(place.ask(get("/healthz")).await.0, StatusCode::OK);
+}

@@ -1,0 +1,68 @@
+//! Parts that several answers share, as JSON shows them.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use store::AsOf;
+
+/// Nano-dollars in a dollar.
+const NANO: u64 = 1_000_000_000;
+
+/// The committed version that the numbers of an answer come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct AsOfView {
+    /// Ledger version.
+    version: i64,
+    /// When it was committed, RFC 3339; nothing before the first commit.
+    time: Option<String>,
+}
+
+impl AsOfView {
+    pub fn of(as_of: AsOf) -> AsOfView {
+        let time = (as_of.committed_us > 0).then(|| moment(as_of.committed_us));
+        AsOfView { version: as_of.version, time }
+    }
+}
+
+/// A moment as RFC 3339 in UTC.
+pub(crate) fn moment(us: i64) -> String {
+    Timestamp::from_microsecond(us).unwrap_or(Timestamp::MAX).to_string()
+}
+
+/// Nano-dollars as a JSON number of dollars with every digit: no float is involved.
+pub(crate) fn dollars(nano: i64) -> Box<RawValue> {
+    let sign = if nano < 0 { "-" } else { "" };
+    let (whole, rest) = (nano.unsigned_abs() / NANO, nano.unsigned_abs() % NANO);
+    let fraction = format!(".{rest:09}");
+    let fraction = fraction.trim_end_matches('0').trim_end_matches('.');
+    RawValue::from_string(format!("{sign}{whole}{fraction}")).expect("digits are a JSON number")
+}
+
+/// Microseconds as milliseconds with every digit; a duration is shown and never added up.
+pub(crate) fn milliseconds(us: u64) -> Box<RawValue> {
+    let fraction = format!(".{:03}", us % 1_000);
+    let fraction = fraction.trim_end_matches('0').trim_end_matches('.');
+    RawValue::from_string(format!("{}{fraction}", us / 1_000)).expect("digits are a JSON number")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dollars_and_milliseconds_keep_every_digit() {
+        for (nano, shown) in [
+            (0, "0"),
+            (1, "0.000000001"),
+            (1_500_000_000, "1.5"),
+            (-20_000_000_001, "-20.000000001"),
+            (i64::MAX, "9223372036.854775807"),
+            (i64::MIN, "-9223372036.854775808"),
+        ] {
+            assert_eq!(dollars(nano).get(), shown);
+        }
+        for (us, shown) in [(0, "0"), (812_500, "812.5"), (1_001, "1.001"), (2_000, "2")] {
+            assert_eq!(milliseconds(us).get(), shown);
+        }
+    }
+}
