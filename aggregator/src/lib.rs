@@ -10,9 +10,12 @@ mod metrics;
 mod page;
 mod publisher;
 mod retention;
+mod labels;
 mod worker;
 mod http;
 mod run;
+#[cfg(test)]
+mod tests;
 
 pub use metrics::Lag;
 pub use run::{Aggregator, AggregatorError, Parts, start};

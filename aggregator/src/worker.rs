@@ -18,6 +18,7 @@ use service::shutdown::{Phase, Shutdown};
 use store::{Generation, Store, StoreError};
 use tracing::{error, info, warn};
 
+use crate::labels::LabelKeeper;
 use crate::metrics::Gauges;
 use crate::publisher::Publisher;
 
@@ -62,6 +63,7 @@ pub struct Worker {
     parts: WorkerParts,
     partition: u32,
     core: Core,
+    labels: LabelKeeper,
     shutdown: Shutdown,
     effects: VecDeque<Effect>,
     nonce: Option<[u8; 16]>,
@@ -84,6 +86,7 @@ impl Worker {
             parts,
             partition,
             core,
+            labels: LabelKeeper::default(),
             shutdown,
             effects: VecDeque::new(),
             nonce: None,
@@ -148,6 +151,9 @@ impl Worker {
             Err(error) => return self.handle(error).await,
         };
         let next = claim.progress.next;
+        if let Err(error) = self.labels.load(&self.parts.store).await {
+            return self.handle(error).await;
+        }
         match self.look(next).await {
             Ok(log) => {
                 self.nonce = Some(nonce);
@@ -250,6 +256,9 @@ impl Worker {
 
     /// Hands a commit to the store and its outcome to the core.
     async fn commit(&mut self, commit: Arc<Commit>) -> Result<(), StoreError> {
+        if let Err(error) = self.labels.register(&self.parts.store, &commit).await {
+            warn!(partition = self.partition, %error, "labels could not be registered");
+        }
         let (outcome, error) = self.parts.store.commit(commit).await;
         if let Some(error) = error {
             self.handle(error).await?;

@@ -1,0 +1,144 @@
+//! When a page is shown, and what it must never show.
+
+use std::collections::BTreeMap;
+
+use event::{Method, Outcome, ServiceTier, UsageSource};
+use ledger::account::{Account, Class};
+use ledger::commit::{Commit, CommitId, Journal, Owner, Progress};
+use ledger::histogram::duration_bucket;
+use ledger::measures::Measures;
+use ledger::series::FullLabels;
+
+use crate::publisher::{Publisher, Reader, Start};
+
+fn row(namespace: &str, n: i64) -> (FullLabels, Measures) {
+    let labels = FullLabels {
+        namespace: namespace.into(),
+        upstream: "openai".into(),
+        model: "gpt-4o".into(),
+        method: Method::Post,
+        endpoint: "/v1/chat/completions".into(),
+        status: 504,
+        outcome: Outcome::of(504, None),
+        service_tier: ServiceTier::Standard,
+        source: UsageSource::Reported,
+        is_final: true,
+        limited_by: Some("token_limit".into()),
+    };
+    let mut sums = Measures { n, duration_us: n * 50_000, ..Measures::default() };
+    sums.duration[duration_bucket(50_000)] = n;
+    sums.tokens = [n, n, 0, n, 2 * n];
+    (labels, sums)
+}
+
+fn commit(next: u64, namespace: &str, n: i64) -> Commit {
+    let (labels, sums) = row(namespace, n);
+    let mut progress = Progress { next, ..Progress::default() };
+    progress.account.add(Class::Counted, n);
+    Commit {
+        id: CommitId([0; 16]),
+        owner: Owner { generation: 1, partition: 0, epoch: 1, nonce: [0; 16] },
+        base: 0,
+        progress,
+        totals: vec![(labels.id(), labels, sums)],
+        quarters: Vec::new(),
+        shorts: Vec::new(),
+        minutes: Vec::new(),
+        letters: Vec::new(),
+        journal: Journal::default(),
+    }
+}
+
+fn start(version: i64, goal: u64, rows: &[(&str, i64)]) -> Start {
+    let mut account = Account::default();
+    account.add(Class::Counted, rows.iter().map(|(_, n)| n).sum());
+    Start {
+        version,
+        totals: rows.iter().map(|(namespace, n)| row(namespace, *n)).collect(),
+        accounts: BTreeMap::from([(0, account)]),
+        namespaces: vec!["configured".to_owned()],
+        goals: BTreeMap::from([(0, goal)]),
+    }
+}
+
+fn page(publisher: &Publisher, reader: Reader) -> Result<String, String> {
+    let page = publisher.page(reader)?;
+    Ok(String::from_utf8(page.text.to_vec()).expect("pages are text"))
+}
+
+fn value(page: &str, series: &str) -> Option<i64> {
+    let line =
+        page.lines().find(|line| line.strip_prefix(series).is_some_and(|r| r.starts_with(' ')));
+    line?.rsplit(' ').next()?.parse().ok()
+}
+
+const BORN: &str = "namespace_requests_total{namespace=\"born\",status=\"error\"}";
+
+#[test]
+fn no_page_before_the_log_end_of_the_take_over_is_committed() {
+    let publisher = Publisher::new();
+    assert!(page(&publisher, Reader::Other).expect_err("nothing taken over").contains("ledger"));
+    publisher.take_over(start(3, 7, &[("a", 5)]));
+    let closed = page(&publisher, Reader::Other).expect_err("not caught up");
+    assert!(closed.contains("partition 0 to be counted up to offset 7"), "{closed}");
+    publisher.committed(&commit(6, "a", 1), 4);
+    assert!(page(&publisher, Reader::Other).is_err() && publisher.ready().is_err());
+    publisher.committed(&commit(7, "a", 1), 5);
+    let shown = page(&publisher, Reader::Other).expect("caught up");
+    let requests = "namespace_requests_total{namespace=\"a\",status=\"error\"}";
+    assert_eq!(value(&shown, requests), Some(7));
+    assert_eq!(value(&shown, "gatemeter_ledger_version"), Some(5));
+}
+
+#[test]
+fn a_ledger_that_went_back_closes_the_page_until_it_is_caught_up() {
+    let publisher = Publisher::new();
+    publisher.take_over(start(9, 0, &[("a", 5)]));
+    publisher.progress(0, 0);
+    assert!(page(&publisher, Reader::Other).is_ok());
+    assert!(!publisher.is_restored(9) && publisher.is_restored(8));
+    publisher.take_over(start(8, 3, &[("a", 4)]));
+    assert!(page(&publisher, Reader::Other).is_err());
+    publisher.committed(&commit(3, "a", 1), 9);
+    let shown = page(&publisher, Reader::Other).expect("caught up");
+    assert_eq!(value(&shown, "gatemeter_events_total{class=\"counted\"}"), Some(1));
+}
+
+#[test]
+fn a_series_born_under_a_scraper_is_zero_first_and_the_account_is_true() {
+    let publisher = Publisher::new();
+    publisher.take_over(start(1, 0, &[("a", 5)]));
+    publisher.progress(0, 0);
+    page(&publisher, Reader::Scrape).expect("a page");
+    page(&publisher, Reader::Scrape).expect("a page");
+    publisher.committed(&commit(1, "born", 4), 2);
+    let shown = page(&publisher, Reader::Other).expect("a page");
+    assert_eq!(value(&shown, BORN), Some(0));
+    assert!(value(&shown, "gatemeter_series_held").expect("a gauge") > 0);
+    assert_eq!(value(&shown, "gatemeter_events_total{class=\"counted\"}"), Some(4));
+    let series = "namespace_requests_total{namespace=\"configured\",status=\"success\"}";
+    assert_eq!(value(&shown, series), Some(0));
+}
+
+#[test]
+fn buckets_are_cumulative_and_end_with_the_count() {
+    let publisher = Publisher::new();
+    publisher.take_over(start(1, 0, &[("a", 5)]));
+    publisher.progress(0, 0);
+    let shown = page(&publisher, Reader::Other).expect("a page");
+    let labels =
+        "method=\"POST\",endpoint=\"/v1/chat/completions\",namespace=\"a\",upstream=\"openai\"";
+    let name = "http_request_duration_seconds";
+    let bucket = |le: &str| value(&shown, &format!("{name}_bucket{{{labels},le=\"{le}\"}}"));
+    assert_eq!([bucket("0.04"), bucket("0.08"), bucket("+Inf")], [Some(0), Some(5), Some(5)]);
+    assert_eq!(value(&shown, &format!("{name}_count{{{labels}}}")), Some(5));
+    assert!(shown.contains(&format!("{name}_sum{{{labels}}} 0.25\n")), "{shown}");
+    for (series, n) in [
+        ("errors_total{error_type=\"timeout\",namespace=\"a\",upstream=\"openai\"}", 5),
+        ("gatemeter_policy_refusals_total{namespace=\"a\",policy=\"token_limit\"}", 5),
+        ("namespace_tokens_total{namespace=\"a\",token_type=\"input\"}", 10),
+        ("namespace_tokens_total{namespace=\"a\",token_type=\"output\"}", 15),
+    ] {
+        assert_eq!(value(&shown, series), Some(n), "{series}");
+    }
+}
