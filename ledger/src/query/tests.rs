@@ -165,7 +165,7 @@ fn edges_must_rise_and_a_moment_lies_in_one_bucket_at_most() {
 
 #[test]
 fn every_outcome_is_shown_once() {
-    let mut shown = distribution::SHOWN.to_vec();
+    let mut shown = crate::query::distribution::SHOWN.to_vec();
     shown.sort_unstable_by_key(|outcome| outcome.code());
     assert_eq!(shown, Outcome::EACH);
 }
