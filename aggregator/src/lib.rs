@@ -18,4 +18,6 @@ mod run;
 mod tests;
 
 pub use metrics::Lag;
+pub use page::Page;
+pub use publisher::{Publisher, Reader, Start};
 pub use run::{Aggregator, AggregatorError, Parts, start};

@@ -1,0 +1,46 @@
+//! What an event costs on its way: CPU time per event, and ratios to a baseline of the same run.
+//!
+//! `scripts/bench.sh` runs it. Every figure is CPU time of the process that does the work, user
+//! and system, so that it does not depend on how busy the machine is otherwise; the baseline of
+//! each part does the least that any program would have to do with the same bytes. Figures drift
+//! from machine to machine, ratios do not.
+
+mod cpu;
+mod events;
+mod ingest;
+mod counting;
+mod page;
+
+/// Runs the parts that are named on the command line, or all of them.
+fn main() {
+    let mut args: Vec<String> = std::env::args().skip(1).collect();
+    args.retain(|arg| arg != "--bench");
+    if let [flag, folder] = args.as_slice()
+        && flag == ingest::SERVE
+    {
+        return ingest::serve(folder);
+    }
+    let is_wanted = |part: &str| args.is_empty() || args.iter().any(|arg| arg == part);
+    println!("| what | CPU per event or page | per second and core | ratio |");
+    println!("|---|---|---|---|");
+    if is_wanted("ingest") {
+        ingest::run();
+    }
+    if is_wanted("counting") {
+        counting::run();
+    }
+    if is_wanted("page") {
+        page::run();
+    }
+}
+
+/// One line of the table.
+fn row(what: &str, cost: &str, rate: &str, ratio: &str) {
+    println!("| {what} | {cost} | {rate} | {ratio} |");
+}
+
+/// Nanoseconds per event, and events per second and core.
+fn per_event(nanos: u128, n_events: u64) -> (f64, f64) {
+    let each = nanos as f64 / n_events as f64;
+    (each, 1e9 / each)
+}

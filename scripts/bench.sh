@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Measures what an event costs on its way, and prints a table for docs/performance.md.
+#
+# usage: scripts/bench.sh [ingest|counting|page].. [--help]
+#
+# Every line is CPU time beside a baseline of the same run: compare the ratios, not the figures of
+# two machines. Takes a minute or two; let nothing else run meanwhile.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/lib.sh
+
+for part in "$@"; do
+  case "$part" in
+    ingest | counting | page) ;;
+    -h | --help)
+      sed -n '2,7s/^# \{0,1\}//p' "$0"
+      exit 0
+      ;;
+    *) fail "unknown part '$part': see scripts/bench.sh --help" ;;
+  esac
+done
+
+need_rust
+say "building"
+cargo build --locked --release --bench pipeline 2>&1 | tail -n 1
+say "$(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2 | sed 's/^ //'), $(nproc) cores, $(rustc --version)"
+cargo bench --locked --quiet --bench pipeline -- "$@"
