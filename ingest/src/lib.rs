@@ -11,5 +11,7 @@ mod stamp;
 mod gather;
 mod answer;
 mod http;
+#[cfg(test)]
+mod tests;
 
 pub use http::{Ingest, IngestError, Parts, start};

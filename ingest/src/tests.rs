@@ -1,0 +1,4 @@
+//! The whole role on a real log and a real ledger, asked through its router.
+
+mod fixture;
+mod bad_input;
