@@ -1,8 +1,216 @@
-//! Stub.
-/// Stub.
+//! `gatemeter recount`: counts the log anew, through code of its own, and compares.
+//!
+//! Log and ledger are read beside a running process, without their lock. Every frame that one
+//! ledger version holds is decoded and judged again; rows, journal, page and API must then agree
+//! to the token. Nothing is ever repaired here, and nothing of the counting code is used.
+
+mod labels;
+mod frame;
+mod sums;
+mod verdict;
+mod tally;
+mod found;
+mod log;
+mod text;
+mod differ;
+mod figures;
+mod client;
+mod answers;
+mod views;
+mod against_ledger;
+mod against_page;
+mod against_api;
+mod report;
+mod sent;
+#[cfg(test)]
+mod text_tests;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use queue::Queue;
+use serde::de::DeserializeOwned;
+use store::Store;
+
+use crate::recount::client::{Client, check_url};
+use crate::recount::differ::Differences;
+use crate::recount::log::Expected;
+use crate::recount::report::{Column, Report};
+use crate::recount::sent::Sent;
+use crate::recount::views::{Sources, Views};
+
+/// All agrees.
+const AGREE: u8 = 0;
+/// There is a difference.
+const DIFFER: u8 = 1;
+/// Nothing could be said.
+const CANNOT_COMPARE: u8 = 2;
+
+/// Arguments of `gatemeter recount`
 #[derive(Debug, clap::Args)]
-pub struct RecountArgs {}
-/// Stub.
-pub async fn run(_args: RecountArgs) -> anyhow::Result<std::process::ExitCode> {
-    anyhow::bail!("later")
+pub struct RecountArgs {
+    /// Directory with the log and the ledger
+    #[arg(long, value_name = "DIR", default_value = "./gatemeter-data")]
+    data: PathBuf,
+    /// Compare with this page too, such as http://127.0.0.1:8002/metrics
+    #[arg(long, value_name = "URL", value_parser = check_url)]
+    metrics: Option<String>,
+    /// Compare with this API too, such as http://127.0.0.1:8001
+    #[arg(long, value_name = "URL", value_parser = check_url)]
+    api: Option<String>,
+    /// File with the admin key that the API asks for
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// Compare what a replay says it sent (its --json) with the growth of the log; waits until
+    /// everything in the log is counted
+    #[arg(long, value_name = "FILE")]
+    sent: Option<PathBuf>,
+    /// Growth since this earlier recount (its --json), instead of since the beginning
+    #[arg(long, value_name = "FILE", requires = "sent")]
+    before: Option<PathBuf>,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs `gatemeter recount`. The exit code is 0 if all agrees, 1 for any difference, and 2 if
+/// nothing could be compared.
+///
+/// # Errors
+/// Only that the report cannot be printed.
+pub async fn run(args: RecountArgs) -> anyhow::Result<ExitCode> {
+    let recount = match Recount::make(&args).await {
+        Ok(recount) => recount,
+        Err(error) => {
+            eprintln!("error: cannot compare: {error:#}");
+            return Ok(ExitCode::from(CANNOT_COMPARE));
+        }
+    };
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&recount.report)?)?;
+    } else {
+        write!(out, "{}", recount.text())?;
+    }
+    Ok(ExitCode::from(if recount.report.agree { AGREE } else { DIFFER }))
+}
+
+/// A recount that came to its end.
+struct Recount {
+    report: Report,
+    before: Option<Report>,
+    columns: Vec<(&'static str, Column)>,
+    beginning: String,
+}
+
+impl Recount {
+    async fn make(args: &RecountArgs) -> anyhow::Result<Recount> {
+        let key = args.key_file.as_deref().map(read_key).transpose()?;
+        let client = Client::new(key.as_deref())?;
+        let sent: Option<Sent> = args.sent.as_deref().map(read_json).transpose()?;
+        let before: Option<Report> = args.before.as_deref().map(read_json).transpose()?;
+        sent.as_ref().map_or(Ok(()), Sent::check)?;
+        let log = Queue::open_embedded_read_only(&args.data).await?;
+        let store = Store::open_read_only(&args.data).await?;
+        let generation = store.generation(log.generation(), log.partitions()).await?;
+        let goals = match sent {
+            Some(_) => views::log_ends(&log).await?,
+            None => BTreeMap::new(),
+        };
+        let sources = Sources {
+            store: &store,
+            generation: generation.generation,
+            client: &client,
+            metrics: args.metrics.as_deref(),
+            api: args.api.as_deref(),
+            goals,
+        };
+        let views = sources.settle().await?;
+        store.close().await;
+        let mut ends = BTreeMap::new();
+        for partition in 0..log.partitions() {
+            ends.insert(partition, log.watermarks(partition).await?);
+        }
+        let beginning = log::beginning(&views.ledger, &ends)?;
+        let begins = beginning.words();
+        let expected = log::walk(&log, &views.ledger, &generation.window, beginning).await?;
+        log.close().await;
+        Ok(Recount::conclude(&expected, &views, sent.as_ref(), before, begins))
+    }
+
+    /// Compares everything with what the log says.
+    fn conclude(
+        expected: &Expected,
+        views: &Views,
+        sent: Option<&Sent>,
+        before: Option<Report>,
+        beginning: String,
+    ) -> Recount {
+        let (totals, account) = (&expected.rows.totals, expected.account());
+        let namespaces = &views.ledger.namespaces;
+        let mut report = Report::of(totals, &account, expected.frames);
+        let mut differences: Differences = against_ledger::compare(expected, &views.ledger);
+        report.versions.insert("ledger".to_owned(), views.ledger.version);
+        let ledger = &views.ledger;
+        let mut columns = vec![
+            ("log", report::account_column(totals, &account)),
+            ("ledger", report::account_column(&ledger.rows.totals, &ledger.account())),
+        ];
+        if let Some(page) = &views.page {
+            differences.append(against_page::compare(totals, &account, namespaces, page));
+            report.versions.insert("metrics".to_owned(), ledger.version);
+            columns.push(("/metrics", report::page_column(page)));
+        }
+        if let Some(answers) = &views.answers {
+            differences.append(against_api::compare(totals, &account, namespaces, answers));
+            report.versions.insert("api".to_owned(), answers.version);
+            columns.push(("API", report::api_column(answers)));
+        }
+        if let Some(sent) = sent {
+            let nothing = Report::default();
+            let before = before.as_ref().unwrap_or(&nothing);
+            differences.append(sent.compare(before, &report));
+            columns.iter_mut().for_each(|(_, column)| report::subtract(column, before));
+            columns.insert(0, ("sent", sent.column()));
+        }
+        report.conclude(differences);
+        Recount { report, before, columns, beginning }
+    }
+
+    /// The report for people.
+    fn text(&self) -> String {
+        let report = &self.report;
+        let since = match self.before {
+            Some(_) => ", growth since the earlier recount",
+            None => "",
+        };
+        let mut text = format!(
+            "ledger version {}, {} frames counted anew from {}{since}\n\n{}\n",
+            report.versions.get("ledger").copied().unwrap_or(0),
+            report.frames,
+            self.beginning,
+            report::table(&self.columns),
+        );
+        if report.agree {
+            text.push_str("all agree\n");
+        } else {
+            text.push_str(&report.lines());
+            text.push_str(&format!("{} differences\n", report.n_differences));
+        }
+        text
+    }
+}
+
+fn read_key(path: &Path) -> anyhow::Result<String> {
+    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    Ok(text.trim().to_owned())
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
+    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    serde_json::from_str(&text).with_context(|| format!("{} is no report", path.display()))
 }

@@ -1,0 +1,224 @@
+//! The log against the ledger: I1 and I2, row by row and number by number.
+//!
+//! Both sides are plain rows. Quarter-hours and minutes that retention has pruned may be missing;
+//! rows that reach back before the starting point must hold at least what was recounted of them.
+//! Everything else is equal or a difference.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use ledger::commit::Progress;
+
+use crate::recount::differ::Differences;
+use crate::recount::found::{Ledger, account};
+use crate::recount::log::{Expected, Part};
+use crate::recount::sums::Sums;
+use crate::recount::tally::{Account, MINUTE_US, QUARTER_MINUTES, Range};
+use crate::recount::verdict::Class;
+
+/// Minutes are kept for this long at least, whatever the configuration says.
+const MINUTES_KEPT_US: i64 = 7 * 60 * MINUTE_US;
+/// Quarter-hours are kept for this long at least, whatever the configuration says.
+const QUARTERS_KEPT_US: i64 = 32 * 24 * 60 * MINUTE_US;
+
+/// Compares everything that the ledger holds with what the log says.
+pub fn compare(expected: &Expected, ledger: &Ledger) -> Differences {
+    let mut differences = Differences::default();
+    for (partition, part) in &expected.partitions {
+        if let Some(progress) = ledger.partitions.get(partition) {
+            compare_partition(&mut differences, *partition, part, progress);
+            compare_journal(&mut differences, *partition, part, ledger);
+        }
+    }
+    let totals = (&expected.rows.totals, &ledger.rows.totals);
+    differences.compare_maps(
+        "ledger total",
+        totals.0,
+        totals.1,
+        |differences, row, sums, found| {
+            compare_sums(differences, "ledger total", row, sums, found);
+        },
+    );
+    compare_quarters(&mut differences, expected, ledger);
+    compare_minutes(&mut differences, expected, ledger);
+    differences
+}
+
+/// The partition's row.
+fn compare_partition(
+    differences: &mut Differences,
+    partition: u32,
+    part: &Part,
+    progress: &Progress,
+) {
+    const PLACE: &str = "ledger partition";
+    let name = |what: &str| format!("partition {partition} {what}");
+    compare_account(differences, PLACE, &part.account, &account(&progress.account));
+    differences.compare_some(PLACE, &name("clock_us"), part.clock_us, progress.clock_us);
+    let floor = part.floor.map(|floor| floor.offset);
+    differences.compare_some(PLACE, &name("floor"), floor.or(Some(0)), Some(progress.floor));
+    let clock = part.floor.map(|floor| floor.clock_us);
+    differences.compare_some(PLACE, &name("floor_clock_us"), clock, progress.floor_clock_us);
+    let print = part.last.as_deref().map(xxhash_rust::xxh3::xxh3_64);
+    if print.is_some() {
+        differences.compare_some(PLACE, &name("last_print"), print, progress.last_print);
+    }
+}
+
+/// Accounting by class: I2.
+pub fn compare_account(
+    differences: &mut Differences,
+    place: &'static str,
+    expected: &Account,
+    found: &Account,
+) {
+    differences.compare(place, "events", expected.events, found.events);
+    for class in Class::EACH {
+        differences.compare(place, class.word(), expected.of(class), found.of(class));
+    }
+    differences.compare(place, "conflicts", expected.conflicts, found.conflicts);
+    differences.compare(place, "lost_frames", expected.lost_frames, found.lost_frames);
+}
+
+/// Every line of the journal from the starting point on, and that they follow each other.
+fn compare_journal(differences: &mut Differences, partition: u32, part: &Part, ledger: &Ledger) {
+    const PLACE: &str = "ledger journal";
+    let lines = ledger.journal.iter().filter(|line| line.partition == partition);
+    let mut end = None;
+    for line in lines {
+        let name =
+            |what: &str| format!("partition {partition} [{}, {}) {what}", line.base, line.next);
+        if let Some(end) = end {
+            differences.compare(PLACE, &name("base"), end, line.base);
+        }
+        end = Some(line.next);
+        if line.base < part.count_from {
+            continue;
+        }
+        let nothing = Range::default();
+        let range = part.ranges.get(&line.base).unwrap_or(&nothing);
+        let found = &line.journal;
+        let numbers = [
+            ("events", range.events, found.events),
+            ("counted", range.counted, found.counted),
+            ("input_tokens", range.input, found.input_tokens),
+            ("output_tokens", range.output, found.output_tokens),
+            ("digest", i128::from(range.digest), found.digest),
+        ];
+        for (what, expected, found) in numbers {
+            differences.compare(PLACE, &name(what), expected, i128::from(found));
+        }
+        let first = (range.first_clock_us, found.first_clock_us);
+        differences.compare_some(PLACE, &name("first_clock_us"), first.0, first.1);
+        let last = (range.last_clock_us, found.last_clock_us);
+        differences.compare_some(PLACE, &name("last_clock_us"), last.0, last.1);
+    }
+    let next = ledger.partitions.get(&partition).map(|progress| progress.next);
+    if let (Some(end), Some(next)) = (end, next) {
+        differences.compare(PLACE, &format!("partition {partition} end"), next, end);
+    }
+}
+
+fn compare_quarters(differences: &mut Differences, expected: &Expected, ledger: &Ledger) {
+    let found = named(&ledger.rows.quarters, "quarter");
+    let table = Table {
+        place: "ledger quarter",
+        width_us: QUARTER_MINUTES * MINUTE_US,
+        oldest: ledger.rows.quarters.keys().next().map(|(at, _)| *at),
+        kept_from_us: ledger.committed_us.saturating_sub(QUARTERS_KEPT_US),
+        whole_from_us: expected.whole_from_us,
+    };
+    table.compare(differences, &named(&expected.rows.quarters, "quarter"), &found);
+}
+
+fn compare_minutes(differences: &mut Differences, expected: &Expected, ledger: &Ledger) {
+    let rows = expected.rows.minutes.iter();
+    // Minutes do not keep the buckets of the time to first token.
+    let rows = rows.map(|(key, sums)| (key.clone(), sums.without_ttft_buckets())).collect();
+    let table = Table {
+        place: "ledger minute",
+        width_us: MINUTE_US,
+        oldest: ledger.rows.minutes.keys().next().map(|(at, _)| *at),
+        kept_from_us: ledger.committed_us.saturating_sub(MINUTES_KEPT_US),
+        whole_from_us: expected.whole_from_us,
+    };
+    table.compare(differences, &named(&rows, "minute"), &named(&ledger.rows.minutes, "minute"));
+}
+
+/// Rows by time, then by what they are called.
+type Named = BTreeMap<(i64, String), Sums>;
+
+fn named<L: Display>(rows: &BTreeMap<(i64, L), Sums>, unit: &str) -> Named {
+    let name = |at: i64, labels: &L| (at, format!("{unit} {at} {labels}"));
+    rows.iter().map(|((at, labels), sums)| (name(*at, labels), sums.clone())).collect()
+}
+
+/// How a table of rows by time is compared.
+struct Table {
+    place: &'static str,
+    width_us: i64,
+    /// The oldest row that is there.
+    oldest: Option<i64>,
+    /// Rows that end later than this are never pruned.
+    kept_from_us: i64,
+    /// Rows that begin before this may hold what was not recounted.
+    whole_from_us: i64,
+}
+
+impl Table {
+    fn compare(&self, differences: &mut Differences, expected: &Named, found: &Named) {
+        for ((at, name), sums) in expected {
+            match found.get(&(*at, name.clone())) {
+                Some(other) if self.is_whole(*at) => {
+                    compare_sums(differences, self.place, name, sums, other);
+                }
+                Some(other) => self.compare_part(differences, name, sums, other),
+                None if self.is_pruned(*at) => {}
+                None => differences.add(self.place, name, "it to be there", "nothing"),
+            }
+        }
+        for (at, name) in found.keys().filter(|key| !expected.contains_key(key)) {
+            if self.is_whole(*at) {
+                differences.add(self.place, name, "nothing", "it is there");
+            }
+        }
+    }
+
+    /// A row with events from before the starting point has at least what was recounted.
+    fn compare_part(&self, differences: &mut Differences, name: &str, part: &Sums, found: &Sums) {
+        for (what, (least, found)) in Sums::names().iter().zip(part.0.iter().zip(found.0)) {
+            if found < *least {
+                let (what, least) = (format!("{name} {what}"), format!("at least {least}"));
+                differences.add(self.place, &what, &least, &found.to_string());
+            }
+        }
+    }
+
+    fn is_whole(&self, at: i64) -> bool {
+        at.saturating_mul(self.width_us) > self.whole_from_us
+    }
+
+    /// Retention deletes the oldest rows first, a part of the oldest time perhaps.
+    fn is_pruned(&self, at: i64) -> bool {
+        let end_us = (at + 1).saturating_mul(self.width_us);
+        end_us <= self.kept_from_us && self.oldest.is_none_or(|oldest| at <= oldest)
+    }
+}
+
+fn compare_sums(
+    differences: &mut Differences,
+    place: &'static str,
+    labels: &impl Display,
+    expected: &Sums,
+    found: &Sums,
+) {
+    if expected == found {
+        return;
+    }
+    for (name, (expected, found)) in Sums::names().iter().zip(expected.0.iter().zip(found.0)) {
+        if *expected != found {
+            let what = format!("{labels} {name}");
+            differences.add(place, &what, &expected.to_string(), &found.to_string());
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! GET over plain HTTP, for pages and answers.
+//!
+//! One request at a time, with a bound on time and size. A connection that fails is an error for
+//! the caller to show or to try again; nothing is retried here.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, HeaderValue};
+use http::{Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_util::client::legacy::Client as Pool;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+
+/// Longest wait for one answer.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(20);
+/// Largest answer in bytes: a page of half a million series.
+const ANSWER_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Letters of a refusal that are shown.
+const REFUSAL_CHARS_MAX: usize = 300;
+
+/// Asks over kept connections.
+#[derive(Debug)]
+pub struct Client {
+    pool: Pool<HttpConnector, Empty<Bytes>>,
+    key: Option<HeaderValue>,
+}
+
+impl Client {
+    /// A client that shows this key.
+    ///
+    /// # Errors
+    /// The key is no header value.
+    pub fn new(key: Option<&str>) -> anyhow::Result<Client> {
+        let key = match key {
+            None => None,
+            Some(key) => {
+                let value = HeaderValue::from_str(&format!("Bearer {key}"));
+                let mut value = value.context("the key holds letters that no header may hold")?;
+                value.set_sensitive(true);
+                Some(value)
+            }
+        };
+        Ok(Client { pool: Pool::builder(TokioExecutor::new()).build(HttpConnector::new()), key })
+    }
+
+    /// The text at an address.
+    ///
+    /// # Errors
+    /// No answer in time, one that is too large or no text, or another status than 200.
+    pub async fn get(&self, url: &str) -> anyhow::Result<String> {
+        let exchange = tokio::time::timeout(ANSWER_TIME_MAX, self.exchange(url)).await;
+        let (status, text) = exchange
+            .map_err(|_| anyhow::anyhow!("no answer within {ANSWER_TIME_MAX:?}"))
+            .and_then(|answer| answer)
+            .with_context(|| url.to_owned())?;
+        if status != StatusCode::OK {
+            let text: String = text.chars().take(REFUSAL_CHARS_MAX).collect();
+            bail!("{url} answered {status}: {}", text.trim().escape_debug());
+        }
+        Ok(text)
+    }
+
+    async fn exchange(&self, url: &str) -> anyhow::Result<(StatusCode, String)> {
+        let mut request = Request::new(Empty::new());
+        *request.uri_mut() = url.parse::<Uri>()?;
+        if let Some(key) = &self.key {
+            request.headers_mut().insert(AUTHORIZATION, key.clone());
+        }
+        let (head, body) = self.pool.request(request).await?.into_parts();
+        let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+        let body = body.map_err(|error| anyhow::anyhow!("{error}"))?.to_bytes();
+        Ok((head.status, String::from_utf8(body.to_vec())?))
+    }
+}
+
+/// Checks that an address is one of plain HTTP.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn check_url(url: &str) -> Result<String, String> {
+    let uri: Uri = url.parse().map_err(|error| format!("{error}"))?;
+    if uri.scheme_str() != Some("http") || uri.authority().is_none() {
+        return Err("must begin with http:// and name a host".to_owned());
+    }
+    Ok(url.to_owned())
+}

@@ -1,0 +1,168 @@
+//! What the ledger holds, as plain rows: one committed version of it, read once.
+//!
+//! Rows of the store go in and come out in the recount's own words and numbers, so that what is
+//! compared later shares nothing with the code that counted.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, bail};
+use ledger::account::{Account as Stored, Class as StoredClass};
+use ledger::commit::Progress;
+use ledger::measures::Measures;
+use ledger::series::{FullLabels, SeriesId, ShortLabels};
+use store::{Baseline, JournalRow, Reader};
+
+use crate::recount::labels::{Row, Short};
+use crate::recount::sums::Sums;
+use crate::recount::tally::{Account, Rows};
+use crate::recount::verdict::Class;
+
+/// One committed version of the ledger.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ledger {
+    /// Ledger version.
+    pub version: i64,
+    /// When it was committed, microseconds since the epoch.
+    pub committed_us: i64,
+    /// Codes of the configured namespaces.
+    pub namespaces: Vec<String>,
+    /// Where each partition stands.
+    pub partitions: BTreeMap<u32, Progress>,
+    /// Rows; minutes have no buckets of the time to first token.
+    pub rows: Rows,
+    /// The commit journal of the generation.
+    pub journal: Vec<JournalRow>,
+    /// Starting points, oldest first.
+    pub baselines: Vec<Start>,
+}
+
+/// Totals and partitions as they once stood.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Start {
+    /// Ledger version.
+    pub version: i64,
+    /// Where each partition stood.
+    pub partitions: BTreeMap<u32, Progress>,
+    /// Totals.
+    pub totals: BTreeMap<Row, Sums>,
+}
+
+impl Ledger {
+    /// Reads all that is compared, of one version.
+    ///
+    /// # Errors
+    /// What the store says, or that there are several generations.
+    pub async fn read(reader: &mut Reader, generation: u32) -> anyhow::Result<Ledger> {
+        let as_of = reader.as_of();
+        let mut partitions = BTreeMap::new();
+        for row in reader.partitions().await? {
+            if row.generation != generation {
+                bail!(
+                    "the ledger holds generation {} of the log as well: a recount covers one only",
+                    row.generation
+                );
+            }
+            partitions.insert(row.partition, row.progress);
+        }
+        let mut rows = Rows::default();
+        let mut ids = BTreeMap::new();
+        for (labels, sums) in reader.total_rows(None).await? {
+            let row = row(&labels);
+            ids.insert(labels.id(), row.clone());
+            rows.totals.insert(row, plain(&sums));
+        }
+        for (at, labels, sums) in reader.full_quarters(i64::MIN..i64::MAX).await? {
+            rows.quarters.insert((at, row(&labels)), plain(&sums));
+        }
+        for (at, labels, sums) in reader.short_rows(i64::MIN..i64::MAX, None).await? {
+            rows.minutes.insert((at, short(&labels)), plain(&sums));
+        }
+        let namespaces = reader.namespaces_after(0).await?;
+        let baselines = reader.baselines().await?;
+        Ok(Ledger {
+            version: as_of.version,
+            committed_us: as_of.committed_us,
+            namespaces: namespaces.into_iter().map(|row| row.code).collect(),
+            partitions,
+            rows,
+            journal: reader.journal().await?,
+            baselines: baselines
+                .iter()
+                .map(|baseline| start(baseline, generation, &ids))
+                .collect::<anyhow::Result<_>>()?,
+        })
+    }
+
+    /// Accounting of all partitions together.
+    pub fn account(&self) -> Account {
+        let mut sum = Account::default();
+        for progress in self.partitions.values() {
+            sum.merge(&account(&progress.account));
+        }
+        sum
+    }
+}
+
+/// Accounting of a partition.
+pub fn account(stored: &Stored) -> Account {
+    let of = |class: StoredClass| i128::from(stored.of(class));
+    Account {
+        events: i128::from(stored.events),
+        classes: BTreeMap::from([
+            (Class::Counted, of(StoredClass::Counted)),
+            (Class::Duplicate, of(StoredClass::Duplicate)),
+            (Class::Late, of(StoredClass::Late)),
+            (Class::Future, of(StoredClass::Future)),
+            (Class::Poison, of(StoredClass::Poison)),
+            (Class::Misrouted, of(StoredClass::Misrouted)),
+        ]),
+        conflicts: i128::from(stored.conflicts),
+        lost_frames: i128::from(stored.lost_frames),
+    }
+}
+
+fn start(
+    baseline: &Baseline,
+    generation: u32,
+    ids: &BTreeMap<SeriesId, Row>,
+) -> anyhow::Result<Start> {
+    let mut start = Start { version: baseline.version, ..Start::default() };
+    for (_, partition, progress) in baseline.partitions.iter().filter(|row| row.0 == generation) {
+        start.partitions.insert(*partition, *progress);
+    }
+    for (id, sums) in &baseline.totals {
+        let row = ids.get(id).context("a baseline has a row that the totals do not have")?;
+        start.totals.insert(row.clone(), plain(sums));
+    }
+    Ok(start)
+}
+
+fn plain(measures: &Measures) -> Sums {
+    Sums(measures.to_array().map(i128::from))
+}
+
+fn row(labels: &FullLabels) -> Row {
+    Row {
+        namespace: labels.namespace.to_string(),
+        upstream: labels.upstream.to_string(),
+        model: labels.model.to_string(),
+        method: labels.method.word(),
+        endpoint: labels.endpoint.to_string(),
+        status: labels.status,
+        outcome: labels.outcome.word(),
+        tier: labels.service_tier.word(),
+        source: labels.source.word(),
+        is_final: labels.is_final,
+        limited_by: labels.limited_by.as_ref().map(ToString::to_string),
+    }
+}
+
+fn short(labels: &ShortLabels) -> Short {
+    Short {
+        namespace: labels.namespace.to_string(),
+        upstream: labels.upstream.to_string(),
+        outcome: labels.outcome.word(),
+        source: labels.source.word(),
+        is_final: labels.is_final,
+    }
+}

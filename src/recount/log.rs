@@ -1,0 +1,192 @@
+//! Walks the log: from a starting point that is still whole up to what one ledger version counted.
+//!
+//! The log is read without its lock, beside a running process. A frame beyond the ledger's next
+//! offset is never looked at, so that the count is of exactly the frames that the version holds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use ledger::commit::Progress;
+use ledger::window::Window;
+use queue::{QueueReader, Watermarks};
+
+use crate::recount::found::{Ledger, Start, account};
+use crate::recount::frame::Sound;
+use crate::recount::tally::{Account, Range, Rows, Tally};
+use crate::recount::verdict::{Floor, Rules};
+
+/// Payload bytes of one read.
+const READ_BYTES: usize = 8 * 1024 * 1024;
+/// Time between two lines of progress.
+const TELL_EVERY: Duration = Duration::from_secs(5);
+
+/// What the log says that the ledger must hold.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Expected {
+    /// Frames that were counted anew.
+    pub frames: u64,
+    /// By partition.
+    pub partitions: BTreeMap<u32, Part>,
+    /// Totals since the first event; quarters and minutes since the starting point.
+    pub rows: Rows,
+    /// Rows that begin at this time or later hold nothing from before the starting point.
+    pub whole_from_us: i64,
+}
+
+/// One partition.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Part {
+    /// Offset at which counting began.
+    pub count_from: u64,
+    /// Accounting since the first event.
+    pub account: Account,
+    /// Commit ranges by their first offset.
+    pub ranges: BTreeMap<u64, Range>,
+    /// M behind the last frame.
+    pub clock_us: Option<i64>,
+    /// Where marks would be rebuilt from.
+    pub floor: Option<Floor>,
+    /// The last record.
+    pub last: Option<Vec<u8>>,
+}
+
+/// Where a recount begins.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Beginning(pub Option<Start>);
+
+impl Beginning {
+    /// In words.
+    pub fn words(&self) -> String {
+        match &self.0 {
+            None => "the first".to_owned(),
+            Some(start) => format!("the baseline of version {}", start.version),
+        }
+    }
+}
+
+impl Expected {
+    /// Events and classes of all partitions.
+    pub fn account(&self) -> Account {
+        let mut sum = Account::default();
+        for part in self.partitions.values() {
+            sum.merge(&part.account);
+        }
+        sum
+    }
+}
+
+/// Chooses the starting point: the first frame while the log is whole, else the oldest baseline
+/// whose log is still there from its floor on.
+///
+/// # Errors
+/// That there is none, with what is there.
+pub fn beginning(ledger: &Ledger, ends: &BTreeMap<u32, Watermarks>) -> anyhow::Result<Beginning> {
+    let low = |partition: &u32| ends.get(partition).map_or(0, |ends| ends.low);
+    if ends.values().all(|ends| ends.low == 0) {
+        return Ok(Beginning(None));
+    }
+    let reaches = |start: &Start| {
+        let floor = |partition| start.partitions.get(partition).map_or(0, |p: &Progress| p.floor);
+        ends.keys().all(|partition| floor(partition) >= low(partition))
+    };
+    // Rows of a baseline are deleted in steps: one whose totals are not whole is no start.
+    let is_whole = |start: &Start| {
+        let counted: i64 = start.partitions.values().map(|p| p.account.counted).sum();
+        start.totals.values().map(|sums| sums.n()).sum::<i128>() == i128::from(counted)
+    };
+    match ledger.baselines.iter().find(|start| reaches(start) && is_whole(start)) {
+        Some(start) => Ok(Beginning(Some(start.clone()))),
+        None => bail!(
+            "the log begins at offset {} and none of the {} baselines reaches back that far: \
+             nothing before can be recounted",
+            ends.values().map(|ends| ends.low).max().unwrap_or(0),
+            ledger.baselines.len()
+        ),
+    }
+}
+
+/// Counts every frame below the ledger's next offsets anew.
+///
+/// # Errors
+/// What the log says.
+pub async fn walk(
+    log: &QueueReader,
+    ledger: &Ledger,
+    window: &Window,
+    beginning: Beginning,
+) -> anyhow::Result<Expected> {
+    let start = beginning.0.unwrap_or_default();
+    let mut expected = Expected { whole_from_us: i64::MIN, ..Expected::default() };
+    expected.rows.totals = start.totals;
+    for (partition, progress) in &ledger.partitions {
+        let rules = Rules {
+            past_us: window.past_us,
+            ahead_us: window.ahead_us,
+            keep_us: window.keep_us,
+            partition: *partition,
+            n_partitions: log.partitions(),
+        };
+        let from = start.partitions.get(partition).copied().unwrap_or_default();
+        let journal = ledger.journal.iter().filter(|row| row.partition == *partition);
+        let bases: BTreeSet<u64> = journal.map(|row| row.base).collect();
+        let tally = Tally::new(rules, from.floor_clock_us, from.next, bases);
+        let (tally, last) = read(log, *partition, from.floor..progress.next, tally).await?;
+        let mut sum = account(&from.account);
+        sum.merge(&tally.account);
+        if let Some(clock_us) = from.clock_us {
+            // What was counted before the start is no later than its clock and F.
+            let whole_from_us = clock_us.saturating_add(window.ahead_us);
+            expected.whole_from_us = expected.whole_from_us.max(whole_from_us);
+        }
+        expected.frames += tally.frames;
+        let part = Part {
+            count_from: from.next,
+            account: sum,
+            ranges: tally.ranges.clone(),
+            clock_us: tally.judge().clock_us(),
+            floor: tally.judge().floor(),
+            last,
+        };
+        expected.partitions.insert(*partition, part);
+        expected.rows.merge(tally.rows);
+    }
+    Ok(expected)
+}
+
+/// Reads a range of a partition into a tally; gives the last record as well.
+async fn read(
+    log: &QueueReader,
+    partition: u32,
+    offsets: std::ops::Range<u64>,
+    mut tally: Tally,
+) -> anyhow::Result<(Tally, Option<Vec<u8>>)> {
+    let mut next = offsets.start;
+    let mut last = None;
+    let mut told = Instant::now();
+    while next < offsets.end {
+        let records = log
+            .read(partition, next, READ_BYTES)
+            .await
+            .with_context(|| format!("partition {partition} cannot be read at offset {next}"))?;
+        if records.is_empty() {
+            bail!(
+                "partition {partition} ends at offset {next}, but the ledger counted up to {}",
+                offsets.end
+            );
+        }
+        for record in records.iter().take_while(|record| record.offset < offsets.end) {
+            let sound = if record.intact { Sound::Yes } else { Sound::No };
+            tally.record(record.offset, record.append_time_us, &record.bytes, sound);
+            next = record.offset + 1;
+            if next == offsets.end {
+                last = Some(record.bytes.to_vec());
+            }
+        }
+        if told.elapsed() >= TELL_EVERY {
+            told = Instant::now();
+            eprintln!("partition {partition}: counted {next} of {} frames", offsets.end);
+        }
+    }
+    Ok((tally, last))
+}

@@ -1,0 +1,211 @@
+//! What a recount says: a table and a list of differences for people, JSON for scripts.
+//!
+//! The names of the JSON are a promise: `--before` reads them again, and fields may be added, none
+//! renamed. Nothing is compared here.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+use crate::recount::answers::{ALL, Answers};
+use crate::recount::differ::{Difference, Differences};
+use crate::recount::figures::Figures;
+use crate::recount::labels::Row;
+use crate::recount::sums::Sums;
+use crate::recount::tally::Account;
+use crate::recount::text::{MILLION, Page};
+use crate::recount::verdict::Class;
+
+/// What `--json` prints, and what `--before` reads.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Report {
+    /// Whether everything agrees.
+    pub agree: bool,
+    /// Frames that were counted anew.
+    pub frames: u64,
+    /// Events in the log since its beginning.
+    pub events: i128,
+    /// Events by class.
+    pub classes: BTreeMap<String, i128>,
+    /// Duplicates whose facts contradict the copy before.
+    pub conflicts: i128,
+    /// Frames that left the log before they were counted.
+    pub lost_frames: i128,
+    /// Requests and tokens.
+    pub totals: Figures,
+    /// Requests and tokens by namespace.
+    pub namespaces: BTreeMap<String, Figures>,
+    /// Requests by HTTP status.
+    pub status: BTreeMap<u16, i128>,
+    /// Ledger version of each view that was compared.
+    pub versions: BTreeMap<String, i64>,
+    /// How many differences there are.
+    pub n_differences: u64,
+    /// The first thousand.
+    #[serde(skip_deserializing)]
+    pub differences: Vec<Difference>,
+}
+
+impl Report {
+    /// What the log says.
+    pub fn of(totals: &BTreeMap<Row, Sums>, account: &Account, frames: u64) -> Report {
+        let classes = Class::EACH.map(|class| (class.word().to_owned(), account.of(class)));
+        Report {
+            frames,
+            events: account.events,
+            classes: classes.into(),
+            conflicts: account.conflicts,
+            lost_frames: account.lost_frames,
+            totals: Figures::of(totals),
+            namespaces: Figures::by_namespace(totals),
+            status: Figures::by_status(totals),
+            ..Report::default()
+        }
+    }
+
+    /// Adds the verdict.
+    pub fn conclude(&mut self, differences: Differences) {
+        self.agree = differences.n == 0;
+        self.n_differences = differences.n;
+        self.differences = differences.kept;
+    }
+
+    /// The differences, one per line, and how many are not shown.
+    pub fn lines(&self) -> String {
+        let mut text = String::new();
+        for difference in &self.differences {
+            let _ = writeln!(text, "{difference}");
+        }
+        let more = self.n_differences - self.differences.len() as u64;
+        if more > 0 {
+            let _ = writeln!(text, "and {more} more");
+        }
+        text
+    }
+}
+
+/// One column of the table: what a view says, by the names of the lines.
+pub type Column = BTreeMap<&'static str, i128>;
+
+/// The lines of the table, in their order.
+const LINES: [&str; 12] = [
+    "requests",
+    "success",
+    "error",
+    "input tokens",
+    "output tokens",
+    "counted",
+    "duplicate",
+    "late",
+    "future",
+    "poison",
+    "misrouted",
+    "conflicts",
+];
+
+/// Column of a report.
+pub fn column(figures: &Figures, account: impl Fn(&str) -> Option<i128>) -> Column {
+    let mut column = Column::from([
+        ("requests", figures.requests),
+        ("success", figures.success),
+        ("error", figures.error),
+        ("input tokens", figures.input),
+        ("output tokens", figures.output),
+    ]);
+    column.extend(LINES[5..].iter().filter_map(|line| Some((*line, account(line)?))));
+    column
+}
+
+/// Column of log or ledger.
+pub fn account_column(totals: &BTreeMap<Row, Sums>, account: &Account) -> Column {
+    let of = |name: &str| {
+        let class = Class::EACH.into_iter().find(|class| class.word() == name);
+        Some(class.map_or(account.conflicts, |class| account.of(class)))
+    };
+    column(&Figures::of(totals), of)
+}
+
+/// Column of a page.
+pub fn page_column(page: &Page) -> Column {
+    let sum = |name: &str, label: &str, value: &str| -> i128 {
+        let is_meant = |labels: &BTreeMap<String, String>| {
+            label.is_empty() || labels.get(label).is_some_and(|other| other == value)
+        };
+        let samples = page.samples.iter();
+        let meant = samples.filter(|(series, _)| series.name == name && is_meant(&series.labels));
+        meant.map(|(_, millionths)| millionths / MILLION).sum()
+    };
+    let requests = |status: &str| sum("namespace_requests_total", "status", status);
+    let tokens = |kind: &str| sum("namespace_tokens_total", "token_type", kind);
+    let figures = Figures {
+        requests: requests("success") + requests("error"),
+        success: requests("success"),
+        error: requests("error"),
+        input: tokens("input"),
+        output: tokens("output"),
+        ..Figures::default()
+    };
+    column(&figures, |name| match name {
+        "conflicts" => Some(sum("gatemeter_conflicts_total", "", "")),
+        class => Some(sum("gatemeter_events_total", "class", class)),
+    })
+}
+
+/// Column of the API's answers.
+pub fn api_column(answers: &Answers) -> Column {
+    let requests = i128::from(answers.distribution.requests);
+    let success = answers.distribution.totals.get("success").copied().unwrap_or(0);
+    let tokens = answers.tokens.get(ALL).map(|tokens| &tokens.totals);
+    let figures = Figures {
+        requests,
+        success: i128::from(success),
+        error: requests - i128::from(success),
+        input: tokens.map_or(0, |totals| i128::from(totals.input)),
+        output: tokens.map_or(0, |totals| i128::from(totals.output)),
+        ..Figures::default()
+    };
+    column(&figures, |name| answers.system.events.get(name).map(|n| i128::from(*n)))
+}
+
+/// Leaves what was added since an earlier recount.
+pub fn subtract(column: &mut Column, before: &Report) {
+    let earlier = self::column(&before.totals, |name| match name {
+        "conflicts" => Some(before.conflicts),
+        class => before.classes.get(class).copied(),
+    });
+    for (line, n) in column {
+        *n -= earlier.get(line).copied().unwrap_or(0);
+    }
+}
+
+/// The columns side by side.
+pub fn table(columns: &[(&str, Column)]) -> String {
+    let mut text = format!("{:<14}", "");
+    for (name, _) in columns {
+        let _ = write!(text, " {name:>16}");
+    }
+    text.push('\n');
+    for line in LINES {
+        let _ = write!(text, "{line:<14}");
+        for (_, column) in columns {
+            let n = column.get(line).map_or_else(|| "-".to_owned(), |n| grouped(*n));
+            let _ = write!(text, " {n:>16}");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// 40421844 as `40,421,844`.
+fn grouped(number: i128) -> String {
+    let digits = number.unsigned_abs().to_string();
+    let mut text = if number < 0 { "-".to_owned() } else { String::new() };
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

@@ -1,0 +1,222 @@
+//! Counts one partition: records in their order go in, everything the ledger must hold comes out.
+//!
+//! Before `count_from` a record only restores marks and clock. From there on every event is put
+//! into its class and the counted ones into totals, quarter-hours, minutes and the commit range
+//! that their frame lies in.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
+
+use crate::recount::frame::{Event, Record, Sound, read};
+use crate::recount::labels::{Row, Short};
+use crate::recount::sums::Sums;
+use crate::recount::verdict::{Class, Facts, Judge, Rules};
+
+/// Width of a minute in microseconds.
+pub const MINUTE_US: i64 = 60_000_000;
+/// Minutes in a quarter-hour.
+pub const QUARTER_MINUTES: i64 = 15;
+
+/// Events by class, and what else is accounted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Events of all classes.
+    pub events: i128,
+    /// Events by class; a class without events may be missing.
+    pub classes: BTreeMap<Class, i128>,
+    /// Duplicates whose facts contradict the copy before.
+    pub conflicts: i128,
+    /// Frames that left the log before they were counted.
+    pub lost_frames: i128,
+}
+
+impl Account {
+    /// Events of a class.
+    pub fn of(&self, class: Class) -> i128 {
+        self.classes.get(&class).copied().unwrap_or(0)
+    }
+
+    fn add(&mut self, class: Class, n: i128) {
+        self.events += n;
+        *self.classes.entry(class).or_default() += n;
+    }
+
+    /// Adds another partition's.
+    pub fn merge(&mut self, other: &Account) {
+        self.events += other.events;
+        for (class, n) in &other.classes {
+            *self.classes.entry(*class).or_default() += n;
+        }
+        self.conflicts += other.conflicts;
+        self.lost_frames += other.lost_frames;
+    }
+}
+
+/// What a commit's range adds: a line of the journal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Range {
+    /// Events in the range.
+    pub events: i128,
+    /// Counted ones.
+    pub counted: i128,
+    /// Their input tokens.
+    pub input: i128,
+    /// Their output tokens.
+    pub output: i128,
+    /// Wrapping sum of the last eight bytes of the counted keys.
+    pub digest: i64,
+    /// M behind the first frame.
+    pub first_clock_us: Option<i64>,
+    /// M behind the last frame.
+    pub last_clock_us: Option<i64>,
+}
+
+/// Rows of labels with their sums.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rows {
+    /// Totals.
+    pub totals: BTreeMap<Row, Sums>,
+    /// Quarter-hours since the epoch.
+    pub quarters: BTreeMap<(i64, Row), Sums>,
+    /// Minutes since the epoch, with the buckets of the time to first token left in.
+    pub minutes: BTreeMap<(i64, Short), Sums>,
+}
+
+/// The count of one partition.
+#[derive(Debug)]
+pub struct Tally {
+    judge: Judge,
+    count_from: u64,
+    /// First offsets of the commits, so that each range is summed by itself.
+    bases: BTreeSet<u64>,
+    base: u64,
+    /// Frames counted.
+    pub frames: u64,
+    /// Accounting.
+    pub account: Account,
+    /// Ranges by their first offset.
+    pub ranges: BTreeMap<u64, Range>,
+    /// Rows.
+    pub rows: Rows,
+}
+
+impl Tally {
+    /// Nothing counted yet. `clock_us` is the log's clock where reading begins.
+    pub fn new(
+        rules: Rules,
+        clock_us: Option<i64>,
+        count_from: u64,
+        bases: BTreeSet<u64>,
+    ) -> Tally {
+        Tally {
+            judge: Judge::new(rules, clock_us),
+            count_from,
+            bases,
+            base: count_from,
+            frames: 0,
+            account: Account::default(),
+            ranges: BTreeMap::new(),
+            rows: Rows::default(),
+        }
+    }
+
+    /// Clock and marks, as they stand.
+    pub fn judge(&self) -> &Judge {
+        &self.judge
+    }
+
+    /// Takes the record at `offset`; `sound` says whether the log's own checksum of it holds.
+    pub fn record(&mut self, offset: u64, append_us: i64, bytes: &[u8], sound: Sound) {
+        let record = read(bytes, sound);
+        if let Record::Frame { stamp_us, .. } | Record::Spoiled { stamp_us, .. } = record {
+            self.judge.observe(offset, append_us, stamp_us);
+        }
+        if offset < self.count_from {
+            if let Record::Frame { events, .. } = record {
+                for event in events.iter().flatten() {
+                    self.judge.judge(event);
+                }
+            }
+            return;
+        }
+        self.frames += 1;
+        if self.bases.contains(&offset) {
+            self.base = offset;
+        }
+        let first = self.judge.clock_us();
+        let range = self
+            .ranges
+            .entry(self.base)
+            .or_insert_with(|| Range { first_clock_us: first, ..Range::default() });
+        range.last_clock_us = self.judge.clock_us();
+        match record {
+            Record::Frame { events, .. } => self.count(&events),
+            Record::Spoiled { n_events, .. } | Record::Garbled { n_events } => {
+                self.poison(i128::from(n_events));
+            }
+            Record::Unknown => self.poison(1),
+        }
+    }
+
+    fn poison(&mut self, n: i128) {
+        self.account.add(Class::Poison, n);
+        self.ranges.entry(self.base).or_default().events += n;
+    }
+
+    /// Gives every event of a frame its class, and adds up those that count.
+    fn count(&mut self, events: &[Option<Event>]) {
+        let mut counted: HashMap<(Rc<Row>, i64), Sums> = HashMap::new();
+        for event in events {
+            let Some(event) = event else {
+                self.poison(1);
+                continue;
+            };
+            let (class, facts) = self.judge.judge(event);
+            self.account.add(class, 1);
+            self.account.conflicts += i128::from(facts == Facts::Contradict);
+            let range = self.ranges.entry(self.base).or_default();
+            range.events += 1;
+            if class == Class::Counted {
+                range.count(event);
+                let minute = event.time_us.div_euclid(MINUTE_US);
+                counted.entry((Rc::clone(&event.row), minute)).or_default().add_event(event);
+            }
+        }
+        for ((row, minute), sums) in counted {
+            self.rows.add(&row, minute, &sums);
+        }
+    }
+}
+
+impl Range {
+    fn count(&mut self, event: &Event) {
+        self.counted += 1;
+        self.input += event.tokens[..3].iter().map(|n| i128::from(*n)).sum::<i128>();
+        self.output += event.tokens[3..].iter().map(|n| i128::from(*n)).sum::<i128>();
+        let mut low = [0; 8];
+        low.copy_from_slice(&event.key[8..]);
+        self.digest = self.digest.wrapping_add(i64::from_le_bytes(low));
+    }
+}
+
+impl Rows {
+    fn add(&mut self, row: &Row, minute: i64, sums: &Sums) {
+        let quarter = minute.div_euclid(QUARTER_MINUTES);
+        self.totals.entry(row.clone()).or_default().add(sums);
+        self.quarters.entry((quarter, row.clone())).or_default().add(sums);
+        self.minutes.entry((minute, row.short())).or_default().add(sums);
+    }
+
+    /// Adds another partition's.
+    pub fn merge(&mut self, other: Rows) {
+        for (key, sums) in other.totals {
+            self.totals.entry(key).or_default().add(&sums);
+        }
+        for (key, sums) in other.quarters {
+            self.quarters.entry(key).or_default().add(&sums);
+        }
+        for (key, sums) in other.minutes {
+            self.minutes.entry(key).or_default().add(&sums);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Page, answers and ledger of one version, fetched beside a running process.
+//!
+//! The version moves on while events come in, so that all are asked again until they show the same
+//! one and no series is held back; after half a minute it is said what stood in the way.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use queue::QueueReader;
+use store::Store;
+use tokio::time::Instant;
+
+use crate::recount::answers::Answers;
+use crate::recount::client::Client;
+use crate::recount::found::Ledger;
+use crate::recount::text::{MILLION, Page, Series};
+
+/// How long views may take to agree on a version: more than two scrape intervals of 10 s, for
+/// which new series are shown at zero.
+const SETTLE_MAX: Duration = Duration::from_secs(30);
+/// Time between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Where to look.
+#[derive(Debug)]
+pub struct Sources<'a> {
+    pub store: &'a Store,
+    pub generation: u32,
+    pub client: &'a Client,
+    /// Address of `/metrics`.
+    pub metrics: Option<&'a str>,
+    /// Address of the API, without a path.
+    pub api: Option<&'a str>,
+    /// The ledger must have counted up to here: offsets by partition.
+    pub goals: BTreeMap<u32, u64>,
+}
+
+/// All views of one version.
+#[derive(Debug)]
+pub struct Views {
+    pub ledger: Ledger,
+    pub page: Option<Page>,
+    pub answers: Option<Answers>,
+}
+
+/// The ends of every partition, as offsets that the ledger must reach.
+///
+/// # Errors
+/// What the log says.
+pub async fn log_ends(log: &QueueReader) -> anyhow::Result<BTreeMap<u32, u64>> {
+    let mut ends = BTreeMap::new();
+    for partition in 0..log.partitions() {
+        ends.insert(partition, log.watermarks(partition).await?.high);
+    }
+    Ok(ends)
+}
+
+impl Sources<'_> {
+    /// Waits until all views show one version.
+    ///
+    /// # Errors
+    /// What stood in the way to the end.
+    pub async fn settle(&self) -> anyhow::Result<Views> {
+        let end = Instant::now() + SETTLE_MAX;
+        loop {
+            match self.look().await {
+                Ok(views) => return Ok(views),
+                Err(error) if Instant::now() >= end => {
+                    return Err(error.context(format!(
+                        "page, API and ledger did not come to one version within {} s",
+                        SETTLE_MAX.as_secs()
+                    )));
+                }
+                Err(_) => tokio::time::sleep(LOOK_EVERY).await,
+            }
+        }
+    }
+
+    /// Looks once.
+    async fn look(&self) -> anyhow::Result<Views> {
+        let version = self.caught_up().await?;
+        let page = match self.metrics {
+            Some(url) => Some(self.page(url, version).await?),
+            None => None,
+        };
+        let answers = match self.api {
+            Some(url) => {
+                let namespaces = self.store.namespaces_after(0).await?;
+                let codes: Vec<String> = namespaces.into_iter().map(|row| row.code).collect();
+                let answers = Answers::ask(self.client, url, &codes).await?;
+                check_version("the API", answers.version, version)?;
+                Some(answers)
+            }
+            None => None,
+        };
+        let mut reader = self.store.read().await?;
+        check_version("the ledger", reader.as_of().version, version)?;
+        let ledger = Ledger::read(&mut reader, self.generation).await?;
+        Ok(Views { ledger, page, answers })
+    }
+
+    /// The version of a ledger that has counted far enough.
+    async fn caught_up(&self) -> anyhow::Result<i64> {
+        let mut reader = self.store.read().await?;
+        let rows = reader.partitions().await?;
+        for (partition, goal) in &self.goals {
+            let row = rows
+                .iter()
+                .find(|row| (row.generation, row.partition) == (self.generation, *partition));
+            let next = row.map_or(0, |row| row.progress.next);
+            if next < *goal {
+                bail!("partition {partition} is counted up to offset {next} of {goal}");
+            }
+        }
+        Ok(reader.as_of().version)
+    }
+
+    /// The page of a version, if nothing on it is held back.
+    async fn page(&self, url: &str, version: i64) -> anyhow::Result<Page> {
+        let separator = if url.contains('?') { '&' } else { '?' };
+        let text = self.client.get(&format!("{url}{separator}section=business")).await?;
+        let page = Page::parse(&text).map_err(|error| anyhow::anyhow!("/metrics: {error}"))?;
+        let gauge = |name: &str| {
+            let value = page.samples.get(&Series::new(name, &[]));
+            value.copied().with_context(|| format!("/metrics has no {name}"))
+        };
+        let held = gauge("gatemeter_series_held")? / MILLION;
+        if held != 0 {
+            bail!("/metrics still shows {held} new series at zero");
+        }
+        let shown = i64::try_from(gauge("gatemeter_ledger_version")? / MILLION)?;
+        check_version("/metrics", shown, version)?;
+        Ok(page)
+    }
+}
+
+fn check_version(who: &str, found: i64, version: i64) -> anyhow::Result<()> {
+    if found == version {
+        return Ok(());
+    }
+    bail!("{who} shows version {found} while the ledger stood at {version}")
+}
