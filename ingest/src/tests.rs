@@ -2,3 +2,4 @@
 
 mod fixture;
 mod bad_input;
+mod durable;

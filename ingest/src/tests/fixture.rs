@@ -1,6 +1,6 @@
 //! An ingest on a real log and a real ledger in a folder of its own, and what its log holds.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use event::limits::BODY_BYTES_MAX;
 use event::{Facts, Key};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, Request, StatusCode};
-use queue::{EmbeddedOptions, Queue};
+use queue::{EmbeddedOptions, Queue, QueueReader, Record};
 use serde_json::{Map, Value, json};
 use service::auth::Access;
 use service::config::{IngestSettings, Settings};
@@ -49,6 +49,7 @@ pub struct Running {
     pub store: Arc<Store>,
     pub pressure: Arc<AtomicBool>,
     pub generation: Generation,
+    folder: PathBuf,
     ingest: Ingest,
 }
 
@@ -70,7 +71,8 @@ impl Running {
         };
         let metrics = Arc::new(ProcessMetrics::new("ingest", "0.1.0").expect("new"));
         let ingest = start(parts, metrics).await.expect("it starts");
-        Running { queue, store, pressure, generation, ingest }
+        let folder = folder.to_owned();
+        Running { queue, store, pressure, generation, folder, ingest }
     }
 
     /// One with the default settings, in a new folder.
@@ -125,9 +127,13 @@ impl Running {
         Key::of(&self.generation.secret, SOURCE, id)
     }
 
-    /// Every event of the log.
+    /// Every event of the log's file.
     pub async fn logged(&self) -> Vec<Logged> {
-        logged(&self.queue).await
+        let reader = Queue::open_embedded_read_only(self.folder.as_path()).await;
+        let reader = reader.expect("a log");
+        let events = logged_by(&reader).await;
+        reader.close().await;
+        events
     }
 
     /// Ends it: what was handed over is appended.
@@ -278,33 +284,38 @@ pub struct Logged {
     pub consumer: Option<String>,
 }
 
-/// Every event of partition 0, in order.
-pub async fn logged(queue: &Queue) -> Vec<Logged> {
+/// Every event of partition 0 in order, through a reader beside the writer.
+pub async fn logged_by(reader: &QueueReader) -> Vec<Logged> {
     let mut events = Vec::new();
-    let mut reader = FrameReader::default();
     let mut from = 0;
     loop {
-        let records = queue.read(0, from, 1 << 20).await.expect("readable");
+        let records = reader.read(0, from, 1 << 20).await.expect("readable");
         let Some(last) = records.last() else { return events };
         from = last.offset + 1;
-        for record in &records {
-            assert!(record.intact);
-            let frame = reader.read(&record.bytes).expect("a frame");
-            for idx in 0..frame.len() {
-                let (labels, _) = frame.labels(frame.tuple(idx)).expect("labels");
-                let text = |text: Option<&str>| text.map(str::to_owned);
-                events.push(Logged {
-                    offset: record.offset,
-                    facts: frame.facts(idx, labels.source).expect("in range"),
-                    namespace: labels.namespace.to_owned(),
-                    upstream: labels.upstream.to_owned(),
-                    model: labels.model.to_owned(),
-                    endpoint: labels.endpoint.to_owned(),
-                    limited_by: text(labels.limited_by),
-                    requested_model: text(labels.requested_model),
-                    consumer: text(labels.consumer),
-                });
-            }
+        decode(&records, &mut events);
+    }
+}
+
+/// The events of frames.
+fn decode(records: &[Record], events: &mut Vec<Logged>) {
+    let mut reader = FrameReader::default();
+    let text = |text: Option<&str>| text.map(str::to_owned);
+    for record in records {
+        assert!(record.intact);
+        let frame = reader.read(&record.bytes).expect("a frame");
+        for idx in 0..frame.len() {
+            let (labels, _) = frame.labels(frame.tuple(idx)).expect("labels");
+            events.push(Logged {
+                offset: record.offset,
+                facts: frame.facts(idx, labels.source).expect("in range"),
+                namespace: labels.namespace.to_owned(),
+                upstream: labels.upstream.to_owned(),
+                model: labels.model.to_owned(),
+                endpoint: labels.endpoint.to_owned(),
+                limited_by: text(labels.limited_by),
+                requested_model: text(labels.requested_model),
+                consumer: text(labels.consumer),
+            });
         }
     }
 }
