@@ -10,6 +10,7 @@ use std::time::Duration;
 use event::frame::{FrameBuilder, Stamp};
 use event::limits::FRAME_EVENTS_MAX;
 use ledger::window::Window;
+use prometheus::IntGauge;
 use queue::{Append, Position, Queue, QueueError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
@@ -41,8 +42,29 @@ pub enum GatherError {
 struct Job {
     builder: FrameBuilder,
     answer: oneshot::Sender<Result<Position, GatherError>>,
-    /// Held until the events are durable: bounds what waits.
+    place: Place,
+}
+
+/// A place among the events that wait; held until they are durable, which bounds what waits.
+struct Place {
     _permit: OwnedSemaphorePermit,
+    waiting: IntGauge,
+    n: i64,
+}
+
+impl Place {
+    /// Takes a place for so many events, if there is room.
+    fn take(room: &Arc<Semaphore>, n: u32, waiting: &IntGauge) -> Option<Place> {
+        let permit = Arc::clone(room).try_acquire_many_owned(n).ok()?;
+        waiting.add(n.into());
+        Some(Place { _permit: permit, waiting: waiting.clone(), n: n.into() })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.waiting.sub(self.n);
+    }
 }
 
 /// Hands events to the gatherers.
@@ -50,8 +72,7 @@ struct Job {
 pub struct Gatherers {
     jobs: Vec<mpsc::UnboundedSender<Job>>,
     room: Arc<Semaphore>,
-    metrics: IngestMetrics,
-    n_max: usize,
+    waiting: IntGauge,
 }
 
 /// How events are gathered.
@@ -88,9 +109,8 @@ impl Gatherers {
             jobs.push(sender);
             tasks.push(tokio::spawn(gatherer.run(receiver)));
         }
-        let n_max = options.events_max;
-        let room = Arc::new(Semaphore::new(n_max.min(Semaphore::MAX_PERMITS)));
-        (Gatherers { jobs, room, metrics: metrics.clone(), n_max }, tasks)
+        let room = Arc::new(Semaphore::new(options.events_max.min(Semaphore::MAX_PERMITS)));
+        (Gatherers { jobs, room, waiting: metrics.waiting.clone() }, tasks)
     }
 
     /// Hands events over and waits until all are durable; gives the last position per partition.
@@ -104,27 +124,18 @@ impl Gatherers {
         let mut waiting = Vec::with_capacity(builders.len());
         for (partition, builder) in builders {
             let n = u32::try_from(builder.len()).expect("at most 4,096 events");
-            let permit =
-                Arc::clone(&self.room).try_acquire_many_owned(n).map_err(|_| GatherError::Busy)?;
+            let place = Place::take(&self.room, n, &self.waiting).ok_or(GatherError::Busy)?;
             let (answer, answered) = oneshot::channel();
-            let job = Job { builder, answer, _permit: permit };
+            let job = Job { builder, answer, place };
             let sender = usize::try_from(partition).ok().and_then(|at| self.jobs.get(at));
             sender.ok_or(GatherError::Closed)?.send(job).map_err(|_| GatherError::Closed)?;
             waiting.push(answered);
         }
-        self.show();
         let mut positions = Vec::with_capacity(waiting.len());
         for answered in waiting {
             positions.push(answered.await.map_err(|_| GatherError::Closed)??);
         }
-        self.show();
         Ok(positions)
-    }
-
-    /// Shows how many events wait.
-    fn show(&self) {
-        let n = self.n_max.saturating_sub(self.room.available_permits());
-        self.metrics.waiting.set(i64::try_from(n).unwrap_or(i64::MAX));
     }
 }
 
@@ -185,10 +196,10 @@ impl Gatherer {
         let mut group = group.into_iter();
         let Some(first) = group.next() else { return };
         let mut frame = first.builder;
-        let mut answers = vec![(first.answer, first._permit)];
+        let mut answers = vec![(first.answer, first.place)];
         for job in group {
             frame.merge(&job.builder).expect("jobs were gathered to fit one frame");
-            answers.push((job.answer, job._permit));
+            answers.push((job.answer, job.place));
         }
         let bytes = frame.encode(Stamp { ingest_us, ..Stamp::default() });
         let record = Append { partition: self.partition, bytes: bytes.into() };
@@ -204,7 +215,9 @@ impl Gatherer {
             if answer.is_ok() {
                 metrics.frames.inc();
             }
-            for (waiting, _permit) in answers {
+            for (waiting, place) in answers {
+                // Before the answer: whoever has it finds the room again.
+                drop(place);
                 // A client that is gone has no answer; its events are in the log all the same.
                 let _ = waiting.send(answer.clone());
             }

@@ -1,12 +1,12 @@
 //! The registered labels, and what becomes of a name that is not registered yet.
 //!
-//! Names that a body brings for the first time are registered through the store in one call;
-//! after that they are known for as long as the process lives, also while the store is down. A
-//! budget that is used up is remembered for a while, so that a flood of new names does not become
-//! a flood of writes.
+//! Names that a body brings for the first time are registered through the store, its namespaces
+//! first: what an event of an unregistered namespace says never takes a place. After that they are
+//! known for as long as the process lives, also while the store is down. A budget that is used up
+//! is remembered for a while, so that a flood of new names does not become a flood of writes.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use event::name::{is_consumer, is_label};
@@ -27,6 +27,8 @@ pub struct Known {
     names: [Names; 5],
     consumers: HashMap<Box<str>, Names>,
     full: HashMap<(LabelKind, Box<str>), Instant>,
+    /// Highest number of a namespace that was learnt from the store.
+    newest_namespace: i64,
 }
 
 impl Known {
@@ -96,32 +98,66 @@ impl LabelCache {
         events: &[(usize, Event<'_>)],
         connections: &[(usize, Connections<'_>)],
     ) -> Result<(), StoreError> {
-        let missing = self.missing(events, connections);
-        if missing.is_empty() {
-            return Ok(());
+        let namespaces = self.missing_namespaces(events, connections);
+        if !namespaces.is_empty() {
+            if self.known().is_full(LabelKind::Namespace, "", Instant::now()) {
+                self.learn_namespaces(store).await?;
+            } else {
+                self.ask(store, namespaces).await?;
+            }
         }
+        let labels = self.missing_labels(events);
+        if labels.is_empty() { Ok(()) } else { self.ask(store, labels).await }
+    }
+
+    /// Registers names and remembers what became of them.
+    async fn ask(&self, store: &Store, missing: Vec<LabelRequest>) -> Result<(), StoreError> {
         let verdicts = store.register_many(missing.clone()).await?;
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        let until = Instant::now() + FULL_FOR;
-        known.full.retain(|_, until| Instant::now() < *until);
+        let now = Instant::now();
+        let mut known = self.known_mut();
+        known.full.retain(|_, until| now < *until);
         for (request, verdict) in missing.into_iter().zip(verdicts) {
             match verdict {
                 Registration::Known | Registration::Added => known.insert(request.label),
                 Registration::OverBudget => {
                     let key = (request.label.kind, request.label.scope.into_boxed_str());
-                    known.full.insert(key, until);
+                    known.full.insert(key, now + FULL_FOR);
                 }
             }
         }
         Ok(())
     }
 
-    /// The well-formed names of a body that are not known, each once.
-    fn missing(
+    /// Learns the namespaces that were made by hand: they pass whatever the budget, and at once,
+    /// because a reject is final. Costs a read, never a write.
+    async fn learn_namespaces(&self, store: &Store) -> Result<(), StoreError> {
+        let newest = self.known().newest_namespace;
+        let rows = store.namespaces_after(newest).await?;
+        let mut known = self.known_mut();
+        for row in rows {
+            known.newest_namespace = known.newest_namespace.max(row.id);
+            known.insert(namespace(&row.code));
+        }
+        Ok(())
+    }
+
+    /// The namespaces of a body that are not known, each once.
+    fn missing_namespaces(
         &self,
         events: &[(usize, Event<'_>)],
         connections: &[(usize, Connections<'_>)],
     ) -> Vec<LabelRequest> {
+        let known = self.known();
+        let names = events.iter().map(|(_, event)| event.namespace.as_ref());
+        let names = names.chain(connections.iter().map(|(_, report)| report.namespace.as_ref()));
+        let missing: BTreeSet<&str> =
+            names.filter(|name| !known.has(LabelKind::Namespace, "", name)).collect();
+        let max = Some(self.budget(LabelKind::Namespace));
+        missing.into_iter().map(|name| LabelRequest { label: namespace(name), max }).collect()
+    }
+
+    /// The other well-formed names that are not known, each once, in events whose namespace is.
+    fn missing_labels(&self, events: &[(usize, Event<'_>)]) -> Vec<LabelRequest> {
         let known = self.known();
         let now = Instant::now();
         let mut missing = BTreeMap::new();
@@ -129,16 +165,14 @@ impl LabelCache {
             if known.has(kind, scope, name) || known.is_full(kind, scope, now) {
                 return;
             }
-            let max = self.budget(kind);
             let label = LabelName { kind, scope: scope.to_owned(), name: name.to_owned() };
-            missing.insert(label, max);
+            missing.insert(label, self.budget(kind));
         };
-        for (_, report) in connections {
-            look(LabelKind::Namespace, "", &report.namespace);
-        }
         for (_, event) in events {
             let namespace = event.namespace.as_ref();
-            look(LabelKind::Namespace, "", namespace);
+            if !known.has(LabelKind::Namespace, "", namespace) {
+                continue;
+            }
             for (kind, name) in [
                 (LabelKind::Upstream, Some(&event.upstream)),
                 (LabelKind::Model, event.model.as_ref()),
@@ -156,6 +190,10 @@ impl LabelCache {
         missing.into_iter().map(|(label, max)| LabelRequest { label, max: Some(max) }).collect()
     }
 
+    fn known_mut(&self) -> RwLockWriteGuard<'_, Known> {
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How many names of a kind there may be.
     fn budget(&self, kind: LabelKind) -> i64 {
         let settings = &self.settings;
@@ -169,4 +207,9 @@ impl LabelCache {
             LabelKind::Consumer => settings.consumers_per_namespace_max,
         })
     }
+}
+
+/// The name of a namespace.
+fn namespace(code: &str) -> LabelName {
+    LabelName { kind: LabelKind::Namespace, scope: String::new(), name: code.to_owned() }
 }

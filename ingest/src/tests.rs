@@ -3,3 +3,4 @@
 mod fixture;
 mod bad_input;
 mod durable;
+mod budgets;
