@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ledger::commit::Commit;
 use ledger::core::Core;
-use prometheus::{IntGauge, IntGaugeVec};
+use prometheus::{GaugeVec, IntGauge, IntGaugeVec};
 use queue::Queue;
 use service::metrics::ProcessMetrics;
 
@@ -40,7 +40,7 @@ struct Place {
 pub struct Gauges {
     places: Mutex<BTreeMap<u32, Place>>,
     lag_frames: IntGaugeVec,
-    commit_age_ms: IntGaugeVec,
+    commit_age_seconds: GaugeVec,
     halted: IntGaugeVec,
     dedup_events: IntGaugeVec,
     dedup_bytes: IntGaugeVec,
@@ -62,9 +62,10 @@ impl Gauges {
                 "gatemeter_lag_frames",
                 "Frames in the log that are not committed.",
             )?,
-            commit_age_ms: per_partition(
-                "gatemeter_commit_age_milliseconds",
-                "Milliseconds since something waits to be committed, 0 if nothing does.",
+            commit_age_seconds: metrics.gauge_float_vec(
+                "gatemeter_commit_age_seconds",
+                "Seconds since something waits to be committed, 0 if nothing does.",
+                &["partition"],
             )?,
             halted: per_partition(
                 "gatemeter_partition_halted",
@@ -142,7 +143,8 @@ impl Gauges {
             let label = partition.to_string();
             let next = self.lock().get(&partition).map_or(0, |place| place.next);
             self.lag_frames.with_label_values(&[&label]).set(whole(lag.frames));
-            self.commit_age_ms.with_label_values(&[&label]).set(whole(lag.commit_age_us / 1_000));
+            let age = Duration::from_micros(lag.commit_age_us);
+            self.commit_age_seconds.with_label_values(&[&label]).set(age.as_secs_f64());
             self.halted.with_label_values(&[&label]).set(i64::from(lag.halted.is_some()));
             self.committed_offset.with_label_values(&[&label]).set(whole(next));
         }

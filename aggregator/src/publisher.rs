@@ -59,10 +59,9 @@ pub enum Reader {
     Other,
 }
 
-impl Publisher {
+impl Default for Publisher {
     /// A publisher that has taken over nothing yet and shows nothing.
-    #[must_use]
-    pub fn new() -> Publisher {
+    fn default() -> Publisher {
         let births = Births::new(Safeguards::default());
         Publisher {
             started: Instant::now(),
@@ -77,7 +76,9 @@ impl Publisher {
             }),
         }
     }
+}
 
+impl Publisher {
     /// Starts from a snapshot. Series in it are shown at their value from the first page on.
     pub fn take_over(&self, start: Start) {
         let mut exposition = Exposition::new(Births::new(Safeguards::default()));

@@ -84,7 +84,7 @@ pub async fn start(
     metrics: Arc<ProcessMetrics>,
     shutdown: Shutdown,
 ) -> Result<Aggregator, AggregatorError> {
-    let publisher = Arc::new(Publisher::new());
+    let publisher = Arc::new(Publisher::default());
     take_over(&parts, &publisher).await?;
     let gauges = Gauges::new(&metrics)?;
     let options = &settings.aggregator;

@@ -16,7 +16,7 @@ use crate::row;
 /// Measures and prints.
 pub fn run() {
     for goal in [1_000, 10_000, 100_000] {
-        let publisher = Publisher::new();
+        let publisher = Publisher::default();
         let mut n_rows = goal / 20;
         loop {
             publisher.take_over(start(n_rows));

@@ -6,7 +6,7 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
@@ -68,12 +68,18 @@ impl ProcessMetrics {
         self.made(name, IntGauge::new(name, help))
     }
 
-    /// A measure in seconds or another unit with a fraction; for shown ages, never for sums.
+    /// Measures in seconds or another unit with a fraction, by label; for shown ages, never for
+    /// sums. The values of each label must be bounded.
     ///
     /// # Errors
     /// As for [`ProcessMetrics::counter`].
-    pub fn gauge_float(&self, name: &str, help: &str) -> Result<Gauge, Error> {
-        self.made(name, Gauge::new(name, help))
+    pub fn gauge_float_vec(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<GaugeVec, Error> {
+        self.made(name, GaugeVec::new(Opts::new(name, help), labels))
     }
 
     /// Whole numbers that go up and down, by label; the values of each label must be bounded.

@@ -76,7 +76,7 @@ const BORN: &str = "namespace_requests_total{namespace=\"born\",status=\"error\"
 
 #[test]
 fn no_page_before_the_log_end_of_the_take_over_is_committed() {
-    let publisher = Publisher::new();
+    let publisher = Publisher::default();
     assert!(page(&publisher, Reader::Other).expect_err("nothing taken over").contains("ledger"));
     publisher.take_over(start(3, 7, &[("a", 5)]));
     let closed = page(&publisher, Reader::Other).expect_err("not caught up");
@@ -92,7 +92,7 @@ fn no_page_before_the_log_end_of_the_take_over_is_committed() {
 
 #[test]
 fn a_ledger_that_went_back_closes_the_page_until_it_is_caught_up() {
-    let publisher = Publisher::new();
+    let publisher = Publisher::default();
     publisher.take_over(start(9, 0, &[("a", 5)]));
     publisher.progress(0, 0);
     assert!(page(&publisher, Reader::Other).is_ok());
@@ -106,7 +106,7 @@ fn a_ledger_that_went_back_closes_the_page_until_it_is_caught_up() {
 
 #[test]
 fn a_series_born_under_a_scraper_is_zero_first_and_the_account_is_true() {
-    let publisher = Publisher::new();
+    let publisher = Publisher::default();
     publisher.take_over(start(1, 0, &[("a", 5)]));
     publisher.progress(0, 0);
     page(&publisher, Reader::Scrape).expect("a page");
@@ -122,7 +122,7 @@ fn a_series_born_under_a_scraper_is_zero_first_and_the_account_is_true() {
 
 #[test]
 fn buckets_are_cumulative_and_end_with_the_count() {
-    let publisher = Publisher::new();
+    let publisher = Publisher::default();
     publisher.take_over(start(1, 0, &[("a", 5)]));
     publisher.progress(0, 0);
     let shown = page(&publisher, Reader::Other).expect("a page");
