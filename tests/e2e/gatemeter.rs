@@ -241,13 +241,7 @@ pub fn post(port: u16, path: &str, headers: &[&str], body: &[u8]) -> Option<Answ
 }
 
 /// One request on a connection of its own.
-pub fn ask(
-    port: u16,
-    method: &str,
-    path: &str,
-    headers: &[&str],
-    body: &[u8],
-) -> Option<Answer> {
+pub fn ask(port: u16, method: &str, path: &str, headers: &[&str], body: &[u8]) -> Option<Answer> {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let mut stream = TcpStream::connect_timeout(&address, DEADLINE).ok()?;
     stream.set_read_timeout(Some(DEADLINE)).ok()?;

@@ -93,9 +93,8 @@ fn a_new_series_is_zero_for_two_scrape_intervals_and_the_api_never_waits() {
 fn sections_are_selected_and_unknown_ones_refused() {
     let place = Place::new();
     let _running = place.start();
-    let ask = |query: &str| {
-        get(place.aggregator, &format!("/metrics{query}"), &[]).expect("an answer")
-    };
+    let ask =
+        |query: &str| get(place.aggregator, &format!("/metrics{query}"), &[]).expect("an answer");
     let both = ask("").body;
     assert!(both.contains("gatemeter_events_total") && both.contains("gatemeter_lag_frames"));
     let business = ask("?section=business").body;

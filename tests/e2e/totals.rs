@@ -12,10 +12,8 @@ fn azure_trace_is_counted_to_the_token() {
         let path = repository("data/azure-llm-trace").join(format!("{name}.csv.gz"));
         format!("azure:{}", path.display())
     };
-    let sent = place.replay(&[
-        &trace("AzureLLMInferenceTrace_code"),
-        &trace("AzureLLMInferenceTrace_conv"),
-    ]);
+    let sent = place
+        .replay(&[&trace("AzureLLMInferenceTrace_code"), &trace("AzureLLMInferenceTrace_conv")]);
     assert_eq!(sent["requests"], 28_185);
     place.wait_events("counted", 28_185);
     place.recount();
@@ -44,8 +42,19 @@ fn every_class_of_a_mixed_stream_is_exact() {
     let place = Place::new();
     let _running = place.start();
     let sent = place.replay(&[
-        "synthetic", "--count", "100000", "--seed", "7", "--duplicates", "5%", "--late", "1%",
-        "--future", "0.1%", "--malformed", "0.1%",
+        "synthetic",
+        "--count",
+        "100000",
+        "--seed",
+        "7",
+        "--duplicates",
+        "5%",
+        "--late",
+        "1%",
+        "--future",
+        "0.1%",
+        "--malformed",
+        "0.1%",
     ]);
     let events = &sent["events"];
     for class in ["duplicate", "late", "future", "rejected"] {
