@@ -4,3 +4,6 @@ mod fixture;
 mod bad_input;
 mod durable;
 mod budgets;
+mod pressure;
+mod secrets;
+mod gauges;

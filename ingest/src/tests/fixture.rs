@@ -33,13 +33,21 @@ pub struct Options {
     pub settings: IngestSettings,
     pub access: Access,
     pub log: EmbeddedOptions,
+    pub ledger: Ledger,
+}
+
+/// What the ledger of a test does.
+pub enum Ledger {
+    Works,
+    /// Refuses every write, as one that is down does.
+    ReadOnly,
 }
 
 impl Default for Options {
     fn default() -> Options {
         let settings = IngestSettings { gather_ms: 0, ..Settings::default().ingest };
         let log = EmbeddedOptions { disk_reserve_bytes: 0, ..EmbeddedOptions::default() };
-        Options { settings, access: Access::Dev, log }
+        Options { settings, access: Access::Dev, log, ledger: Ledger::Works }
     }
 }
 
@@ -57,7 +65,11 @@ impl Running {
     pub async fn start(folder: &Path, options: Options) -> Running {
         let queue = Queue::open_embedded(folder, options.log).await.expect("a log");
         let queue = Arc::new(queue);
-        let store = Arc::new(Store::open(folder).await.expect("a ledger"));
+        let store = match options.ledger {
+            Ledger::Works => Store::open(folder).await,
+            Ledger::ReadOnly => Store::open_read_only(folder).await,
+        };
+        let store = Arc::new(store.expect("a ledger"));
         let generation = store.generation(queue.generation(), queue.partitions()).await;
         let generation = generation.expect("a generation");
         let pressure = Arc::new(AtomicBool::new(false));
