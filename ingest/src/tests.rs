@@ -7,3 +7,4 @@ mod budgets;
 mod pressure;
 mod secrets;
 mod gauges;
+mod random;

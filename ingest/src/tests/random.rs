@@ -1,0 +1,227 @@
+//! Random bodies: whatever comes, the answer is one of the allowed ones, accounts for every item of
+//! the body, and the log grows by exactly what was accepted.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use super::fixture::{Answer, Running, event};
+use crate::gather::now_us;
+
+/// Names of fields, in `usage` too.
+const FIELDS: &[&str] = &[
+    "kind",
+    "id",
+    "time",
+    "namespace",
+    "upstream",
+    "model",
+    "method",
+    "endpoint",
+    "status",
+    "duration_ms",
+    "ttft_ms",
+    "stream",
+    "usage",
+    "text",
+    "attempt",
+    "final",
+    "consumer",
+    "service_tier",
+    "seq",
+    "limited_by",
+    "gateway",
+    "active",
+    "input_tokens",
+    "cache_read_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "x",
+];
+
+/// One ingest for all bodies of a test.
+struct Target {
+    runtime: Runtime,
+    running: Running,
+    _folder: TempDir,
+}
+
+impl Target {
+    fn new() -> Target {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let (folder, running) = runtime.block_on(Running::fresh());
+        Target { runtime, running, _folder: folder }
+    }
+
+    /// Sends a body and checks the answer.
+    fn check(&self, body: &[u8]) -> Answer {
+        let answer = self.runtime.block_on(self.running.send(body.to_vec()));
+        match answer.status.as_u16() {
+            200 | 422 => {
+                let n_items = items(body);
+                let n_items = n_items.unwrap_or_else(|| panic!("not a body: {}", answer.text));
+                let n_accepted = answer.accepted(n_items);
+                assert!(answer.offsets().len() <= n_accepted.min(1), "{}", answer.text);
+            }
+            400 | 413 => assert!(!answer.message().is_empty()),
+            status => panic!("{status} is not allowed: {}", answer.text),
+        }
+        answer
+    }
+
+    /// Checks that the log holds as many events as ingest says that it accepted.
+    fn finish(self) {
+        self.runtime.block_on(async {
+            let n_logged = i64::try_from(self.running.logged().await.len()).expect("fits");
+            let n_accepted = self.running.metric("gatemeter_ingest_events_total").await;
+            assert_eq!(n_accepted, Some(n_logged));
+            self.running.stop().await;
+        });
+    }
+}
+
+/// How many items a body has, counted another way than ingest does; nothing if it is none.
+fn items(body: &[u8]) -> Option<usize> {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        return serde_json::from_slice::<Vec<&RawValue>>(body).ok().map(|list| list.len());
+    }
+    if serde_json::from_slice::<&RawValue>(body).is_ok() {
+        return Some(1);
+    }
+    let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    Some(lines.count()).filter(|n| *n > 1)
+}
+
+/// Any JSON, with names and values that events have.
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        (0..700u64).prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "\\PC{0,12}".prop_map(Value::from),
+        select(&["wechat", "all", "POST", "connections", "2026-01-31T12:34:56Z", "", "batch"][..])
+            .prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 40, 6, |inner| {
+        let name = prop_oneof![select(FIELDS).prop_map(str::to_owned), "\\PC{0,4}"];
+        prop_oneof![
+            vec(inner.clone(), 0..6).prop_map(Value::Array),
+            vec((name, inner), 0..6)
+                .prop_map(|fields| Value::Object(fields.into_iter().collect::<Map<_, _>>())),
+        ]
+    })
+}
+
+/// A valid event or report with some fields replaced or added, in `usage` too, or left out.
+fn mutated() -> impl Strategy<Value = Value> {
+    let report = json!({"kind": "connections", "namespace": "wechat", "gateway": "gw",
+        "active": 3, "time": now_us()});
+    let changes = vec((select(FIELDS), any_json(), 0..4u8), 0..4);
+    (prop_oneof![4 => Just(event("e")), 1 => Just(report)], changes).prop_map(
+        |(mut item, changes)| {
+            for (name, value, how) in changes {
+                let usage = item.get_mut("usage").and_then(Value::as_object_mut);
+                match (how, usage) {
+                    (0, _) => _ = item.as_object_mut().expect("an object").remove(name),
+                    (1, Some(usage)) => _ = usage.insert(name.to_owned(), value),
+                    _ => item[name] = value,
+                }
+            }
+            item
+        },
+    )
+}
+
+/// A body of items in one of the forms.
+fn body_of(items: &[Value], form: u8) -> Vec<u8> {
+    let lines: Vec<String> = items.iter().map(Value::to_string).collect();
+    match form {
+        0 => lines.join("\n").into_bytes(),
+        1 => lines.join("\r\n\r\n").into_bytes(),
+        2 => serde_json::to_vec_pretty(items).expect("JSON"),
+        _ => serde_json::to_vec(items).expect("JSON"),
+    }
+}
+
+/// Changes bytes, cuts or repeats a part.
+fn damage(body: &mut Vec<u8>, faults: &[(Index, u8, u8)]) {
+    for (at, byte, how) in faults {
+        if body.is_empty() {
+            return;
+        }
+        let at = at.index(body.len());
+        match how {
+            0 => body[at] = *byte,
+            1 => body.insert(at, *byte),
+            2 => _ = body.remove(at),
+            3 => body.truncate(at),
+            _ => body.extend_from_within(at..),
+        }
+    }
+}
+
+/// Runs a check over bodies of a strategy.
+fn check_all<S: Strategy>(cases: u32, strategy: &S, body: impl Fn(S::Value) -> Vec<u8>) {
+    let target = Target::new();
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) };
+    let mut runner = proptest::test_runner::TestRunner::new(config);
+    let checked = runner.run(strategy, |value| {
+        target.check(&body(value));
+        Ok(())
+    });
+    if let Err(error) = checked {
+        panic!("{error}");
+    }
+    target.finish();
+}
+
+#[test]
+fn random_bytes_get_an_allowed_answer() {
+    let byte = prop_oneof![any::<u8>(), select(&b"[]{}\",:\\\n 01eE-.u\xed\xa0"[..])];
+    check_all(1_500, &vec(byte, 0..200), |body| body);
+}
+
+#[test]
+fn random_json_gets_an_answer_that_accounts_for_every_item() {
+    let strategy = (vec(any_json(), 0..5), 0..4u8);
+    check_all(1_000, &strategy, |(items, form)| body_of(&items, form));
+}
+
+#[test]
+fn mutated_events_get_an_answer_that_accounts_for_every_item() {
+    let strategy = (vec(mutated(), 1..5), 0..4u8);
+    check_all(1_000, &strategy, |(items, form)| body_of(&items, form));
+}
+
+#[test]
+fn damaged_bodies_of_events_get_an_allowed_answer() {
+    let fault = (any::<Index>(), any::<u8>(), 0..5u8);
+    let strategy = (vec(mutated(), 1..4), 0..4u8, vec(fault, 1..4));
+    check_all(1_000, &strategy, |(items, form, faults)| {
+        let mut body = body_of(&items, form);
+        damage(&mut body, &faults);
+        body
+    });
+}
+
+#[test]
+fn oracle_of_these_tests_counts_items() {
+    for (body, expected) in [
+        ("[]", Some(0)),
+        (" [1,{},\"a\"] ", Some(3)),
+        ("[1,", None),
+        ("{\n}", Some(1)),
+        ("{}\n\n{}\r\n", Some(2)),
+        ("{broken", None),
+    ] {
+        assert_eq!(items(body.as_bytes()), expected, "{body}");
+    }
+}
