@@ -23,5 +23,6 @@ done
 need_rust
 say "building"
 cargo build --locked --release --bench pipeline 2>&1 | tail -n 1
-say "$(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2 | sed 's/^ //'), $(nproc) cores, $(rustc --version)"
+processor=$(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2 | sed 's/^ //')
+say "$processor, $(nproc) cores, $(rustc --version)"
 cargo bench --locked --quiet --bench pipeline -- "$@"

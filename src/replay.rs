@@ -40,8 +40,6 @@ mod drive;
 mod report;
 
 #[cfg(test)]
-mod fake;
-#[cfg(test)]
 mod tests;
 
 pub use args::ReplayArgs;

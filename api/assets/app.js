@@ -38,7 +38,10 @@ let round = 0;
 const text = (name) => TEXTS[language][name];
 const whole = (number) => new Intl.NumberFormat(language).format(number);
 const percent = (share) => `${(share * 100).toFixed(2)} %`;
-const time = (ms) => (ms === null ? "–" : ms < 1000 ? `${ms.toFixed(0)} ms` : `${(ms / 1000).toFixed(2)} s`);
+const time = (ms) => {
+  if (ms === null) return "–";
+  return ms < 1000 ? `${ms.toFixed(0)} ms` : `${(ms / 1000).toFixed(2)} s`;
+};
 
 class Refused extends Error {}
 
@@ -71,7 +74,8 @@ function showTotals(system, tokens) {
   const parts = Object.entries(system.events).map(([name, n]) => `${name} ${whole(n)}`);
   byId("accounting").textContent = `${text("accounting")}: ${parts.join(" · ")}`;
   const asOf = system.as_of;
-  byId("as-of").textContent = `${text("version")} ${whole(asOf.version)}${asOf.time ? ` · ${asOf.time}` : ""}`;
+  const at = asOf.time ? ` · ${asOf.time}` : "";
+  byId("as-of").textContent = `${text("version")} ${whole(asOf.version)}${at}`;
 }
 
 function showTrend(trend) {
@@ -131,7 +135,8 @@ async function refresh() {
       byId("login").hidden = false;
       return;
     }
-    notice(error instanceof TypeError || error.name === "TimeoutError" ? text("unreachable") : error.message);
+    const isUnreachable = error instanceof TypeError || error.name === "TimeoutError";
+    notice(isUnreachable ? text("unreachable") : error.message);
   }
   timer = setTimeout(refresh, REFRESH_MS);
 }

@@ -34,7 +34,8 @@ export function drawBars(target, labels, data, step, format) {
   const y = (value) => PAD.top + height * (1 - value / top);
   for (const value of [0, top / 2, top]) {
     const at = y(value);
-    svg.append(make("line", { x1: PAD.left, x2: WIDTH - PAD.right, y1: at, y2: at, class: "grid" }));
+    const ends = { x1: PAD.left, x2: WIDTH - PAD.right, y1: at, y2: at };
+    svg.append(make("line", { ...ends, class: "grid" }));
     if (Number.isInteger(value)) {
       svg.append(make("text", { x: PAD.left - 6, y: at + 4, class: "y" }, format(value)));
     }
@@ -44,12 +45,16 @@ export function drawBars(target, labels, data, step, format) {
   data.forEach((value, idx) => {
     const x = PAD.left + idx * slot;
     const bar = make("rect", {
-      x: x + slot * 0.1, y: y(value), width: Math.max(slot * 0.8, 0.5), height: height + PAD.top - y(value),
+      x: x + slot * 0.1,
+      y: y(value),
+      width: Math.max(slot * 0.8, 0.5),
+      height: height + PAD.top - y(value),
     });
     bar.append(make("title", {}, `${labels[idx]}: ${format(value)}`));
     svg.append(bar);
     if (idx % every === 0) {
-      svg.append(make("text", { x: x + slot / 2, y: HEIGHT - 6, class: "x" }, short(labels[idx], step)));
+      const place = { x: x + slot / 2, y: HEIGHT - 6, class: "x" };
+      svg.append(make("text", place, short(labels[idx], step)));
     }
   });
   target.replaceChildren(svg);

@@ -34,14 +34,14 @@ pub fn spread(n: u64) -> u64 {
 /// One of `len` things by 8 bits of a random number: the first ones far more often than the last.
 fn skewed(random: u64, shift: u32, len: usize) -> usize {
     let byte = (random >> shift) as usize & 0xff;
-    byte * byte * byte * len >> 24
+    (byte * byte * byte * len) >> 24
 }
 
 /// Tenant, upstream, model and status of event `n`. An upstream has models of its own.
 fn kind(n: u64) -> (usize, &'static str, &'static str, u16) {
     let random = spread(n);
     let model = skewed(random, 12, MODELS.len());
-    let status = match random >> 40 & 0xff {
+    let status = match (random >> 40) & 0xff {
         0..=3 => STATUSES[1],
         4..=5 => STATUSES[2],
         _ => STATUSES[0],

@@ -77,8 +77,8 @@ pub struct ReplayArgs {
     /// Everything that is drawn hangs on it: same seed and options, same events
     #[arg(long, value_name = "N", default_value = "1", conflicts_with = "resume")]
     pub seed: u64,
-    /// Goes in front of every event id; letters, digits, `-_.`, at most 40; never twice the same for
-    /// one receiver, or all is duplicate [default: random]
+    /// Goes in front of every event id; letters, digits, `-_.`, at most 40; never twice the same
+    /// for one receiver, or all is duplicate [default: random]
     #[arg(long, value_name = "ID", value_parser = parse_run_id, conflicts_with = "resume")]
     pub run_id: Option<String>,
     /// Event times: now; fit[:45m], the trace scaled into the minutes before the start; keep, as

@@ -1,5 +1,7 @@
 //! Whole runs against the receiver of `fake`.
 
+mod fake;
+
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -8,7 +10,6 @@ use serde_json::Value;
 
 use crate::replay::args::ReplayArgs;
 use crate::replay::broken::FAULTS;
-use crate::replay::fake::{Act, Fake, Tally};
 use crate::replay::item::{Attempt, Batch, Class, MINUTE_US};
 use crate::replay::past::Past;
 use crate::replay::plan::Plan;
@@ -17,6 +18,7 @@ use crate::replay::source::Source;
 use crate::replay::tape::Tape;
 use crate::replay::timing::now_us;
 use crate::replay::{Session, play};
+use fake::{Act, Fake, Tally};
 
 const MIXED: &str = "synthetic --count 3000 --batch 100 --duplicates 5% --late 2% --future 1% \
     --malformed 2% --seed 7";

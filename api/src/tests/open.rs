@@ -62,7 +62,8 @@ async fn own_requests_are_counted_by_route_and_by_namespaces_that_exist() {
     let line = |status: u16, namespace: &str| {
         format!(
             "http_requests_total{{endpoint=\"/api/metrics/namespaces/{{namespace}}/tokens\",\
-             method=\"GET\",namespace=\"{namespace}\",status_code=\"{status}\",upstream=\"none\"}} 1\n"
+             method=\"GET\",namespace=\"{namespace}\",status_code=\"{status}\",\
+             upstream=\"none\"}} 1\n"
         )
     };
     for (status, namespace) in [(200, "wechat"), (404, "none"), (200, "none")] {
