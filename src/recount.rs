@@ -24,6 +24,12 @@ mod report;
 mod sent;
 #[cfg(test)]
 mod text_tests;
+#[cfg(test)]
+mod made;
+#[cfg(test)]
+mod proof_tests;
+#[cfg(test)]
+mod planted_tests;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -30,9 +30,26 @@ const PLACE: &str = "/metrics";
 
 /// What the page must show.
 #[derive(Debug, Default)]
-pub struct Shown {
+struct Shown {
     /// Values in millionths.
     samples: BTreeMap<Series, i128>,
+}
+
+/// Every series that a page of these totals must show, in millionths.
+pub fn shown(
+    totals: &BTreeMap<Row, Sums>,
+    account: &Account,
+    namespaces: &[String],
+) -> BTreeMap<Series, i128> {
+    let mut shown = Shown::default();
+    for (row, sums) in totals {
+        shown.row(row, sums);
+    }
+    shown.account(account);
+    for namespace in namespaces {
+        shown.namespace(namespace);
+    }
+    shown.samples
 }
 
 /// Compares a page with what the log says.
@@ -42,19 +59,12 @@ pub fn compare(
     namespaces: &[String],
     page: &Page,
 ) -> Differences {
-    let mut shown = Shown::default();
-    for (row, sums) in totals {
-        shown.row(row, sums);
-    }
-    shown.account(account);
-    for namespace in namespaces {
-        shown.namespace(namespace);
-    }
+    let expected = shown(totals, account, namespaces);
     let mut differences = Differences::default();
     let is_compared = |series: &Series| !LEFT_OUT.contains(&series.name.as_str());
     let found = page.samples.iter().filter(|(series, _)| is_compared(series));
     let found = found.map(|(series, value)| (series.clone(), *value)).collect();
-    differences.compare_maps(PLACE, &shown.samples, &found, |differences, series, value, other| {
+    differences.compare_maps(PLACE, &expected, &found, |differences, series, value, other| {
         differences.compare(PLACE, &series.to_string(), decimal(*value), decimal(*other));
     });
     differences

@@ -3,7 +3,7 @@
 //! Rows of the store go in and come out in the recount's own words and numbers, so that what is
 //! compared later shares nothing with the code that counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, bail};
 use ledger::account::{Account as Stored, Class as StoredClass};
@@ -93,6 +93,12 @@ impl Ledger {
         })
     }
 
+    /// First offsets of the commits of a partition.
+    pub fn bases(&self, partition: u32) -> BTreeSet<u64> {
+        let lines = self.journal.iter().filter(|line| line.partition == partition);
+        lines.map(|line| line.base).collect()
+    }
+
     /// Accounting of all partitions together.
     pub fn account(&self) -> Account {
         let mut sum = Account::default();
@@ -137,11 +143,13 @@ fn start(
     Ok(start)
 }
 
-fn plain(measures: &Measures) -> Sums {
+/// Sums of a row of the ledger.
+pub fn plain(measures: &Measures) -> Sums {
     Sums(measures.to_array().map(i128::from))
 }
 
-fn row(labels: &FullLabels) -> Row {
+/// Labels of totals and quarter-hours.
+pub fn row(labels: &FullLabels) -> Row {
     Row {
         namespace: labels.namespace.to_string(),
         upstream: labels.upstream.to_string(),
@@ -157,7 +165,8 @@ fn row(labels: &FullLabels) -> Row {
     }
 }
 
-fn short(labels: &ShortLabels) -> Short {
+/// Labels of minutes.
+pub fn short(labels: &ShortLabels) -> Short {
     Short {
         namespace: labels.namespace.to_string(),
         upstream: labels.upstream.to_string(),

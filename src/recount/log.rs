@@ -3,7 +3,7 @@
 //! The log is read without its lock, beside a running process. A frame beyond the ledger's next
 //! offset is never looked at, so that the count is of exactly the frames that the version holds.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -66,6 +66,41 @@ impl Beginning {
 }
 
 impl Expected {
+    /// Nothing counted since a starting point.
+    pub fn since(start: &Start) -> Expected {
+        let mut expected = Expected { whole_from_us: i64::MIN, ..Expected::default() };
+        expected.rows.totals = start.totals.clone();
+        expected
+    }
+
+    /// Adds what was counted of a partition since `from`; `ahead_us` is F, `last` the last record.
+    pub fn add(
+        &mut self,
+        partition: u32,
+        from: &Progress,
+        ahead_us: i64,
+        tally: Tally,
+        last: Option<Vec<u8>>,
+    ) {
+        let mut sum = account(&from.account);
+        sum.merge(&tally.account);
+        if let Some(clock_us) = from.clock_us {
+            // What was counted before the start is no later than its clock and F.
+            self.whole_from_us = self.whole_from_us.max(clock_us.saturating_add(ahead_us));
+        }
+        self.frames += tally.frames;
+        let part = Part {
+            count_from: from.next,
+            account: sum,
+            clock_us: tally.judge().clock_us(),
+            floor: tally.judge().floor(),
+            last,
+            ranges: tally.ranges,
+        };
+        self.partitions.insert(partition, part);
+        self.rows.merge(tally.rows);
+    }
+
     /// Events and classes of all partitions.
     pub fn account(&self) -> Account {
         let mut sum = Account::default();
@@ -117,9 +152,9 @@ pub async fn walk(
     beginning: Beginning,
 ) -> anyhow::Result<Expected> {
     let start = beginning.0.unwrap_or_default();
-    let mut expected = Expected { whole_from_us: i64::MIN, ..Expected::default() };
-    expected.rows.totals = start.totals;
+    let mut expected = Expected::since(&start);
     for (partition, progress) in &ledger.partitions {
+        let from = start.partitions.get(partition).copied().unwrap_or_default();
         let rules = Rules {
             past_us: window.past_us,
             ahead_us: window.ahead_us,
@@ -127,29 +162,9 @@ pub async fn walk(
             partition: *partition,
             n_partitions: log.partitions(),
         };
-        let from = start.partitions.get(partition).copied().unwrap_or_default();
-        let journal = ledger.journal.iter().filter(|row| row.partition == *partition);
-        let bases: BTreeSet<u64> = journal.map(|row| row.base).collect();
-        let tally = Tally::new(rules, from.floor_clock_us, from.next, bases);
+        let tally = Tally::new(rules, from.floor_clock_us, from.next, ledger.bases(*partition));
         let (tally, last) = read(log, *partition, from.floor..progress.next, tally).await?;
-        let mut sum = account(&from.account);
-        sum.merge(&tally.account);
-        if let Some(clock_us) = from.clock_us {
-            // What was counted before the start is no later than its clock and F.
-            let whole_from_us = clock_us.saturating_add(window.ahead_us);
-            expected.whole_from_us = expected.whole_from_us.max(whole_from_us);
-        }
-        expected.frames += tally.frames;
-        let part = Part {
-            count_from: from.next,
-            account: sum,
-            ranges: tally.ranges.clone(),
-            clock_us: tally.judge().clock_us(),
-            floor: tally.judge().floor(),
-            last,
-        };
-        expected.partitions.insert(*partition, part);
-        expected.rows.merge(tally.rows);
+        expected.add(*partition, &from, window.ahead_us, tally, last);
     }
     Ok(expected)
 }

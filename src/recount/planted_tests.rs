@@ -1,0 +1,256 @@
+//! A difference that is planted in any place is found, and nothing else is.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
+use serde_json::{Value, json};
+
+use super::answers::Answers;
+use super::differ::Differences;
+use super::found::{Ledger, Start};
+use super::labels::{OUTCOMES, Row};
+use super::log::{Beginning, Expected, beginning};
+use super::made::{counted, made_log, recounted};
+use super::report::Report;
+use super::sent::Sent;
+use super::sums::Sums;
+use super::text::{MILLION, Page, Series};
+use super::verdict::Class;
+use super::{against_api, against_ledger, against_page};
+
+/// A log with every kind of row, counted both ways.
+fn both() -> (Expected, Ledger) {
+    let mut runner = TestRunner::deterministic();
+    loop {
+        let log = made_log().new_tree(&mut runner).expect("a log").current();
+        let ledger = counted(&log, &[(true, false), (false, false)]).ledger;
+        if ledger.rows.minutes.len() > 20 && ledger.journal.len() > 5 {
+            return (recounted(&log, &ledger, &Start::default()), ledger);
+        }
+    }
+}
+
+/// Places of the differences.
+fn places(differences: &Differences) -> Vec<&'static str> {
+    let mut places: Vec<_> = differences.kept.iter().map(|each| each.place).collect();
+    places.dedup();
+    places
+}
+
+#[test]
+fn a_difference_in_any_table_of_the_ledger_is_found() {
+    type Plant = fn(&mut Ledger);
+    let plants: [(&str, Plant); 15] = [
+        ("ledger partition", |l| l.partitions.get_mut(&0).unwrap().account.late += 1),
+        ("ledger partition", |l| l.partitions.get_mut(&0).unwrap().account.conflicts -= 1),
+        ("ledger partition", |l| l.partitions.get_mut(&0).unwrap().account.lost_frames = 1),
+        ("ledger partition", |l| l.partitions.get_mut(&0).unwrap().clock_us = None),
+        ("ledger partition", |l| l.partitions.get_mut(&0).unwrap().floor += 1),
+        ("ledger partition", |l| l.partitions.get_mut(&0).unwrap().last_print = Some(3)),
+        ("ledger total", |l| l.rows.totals.values_mut().next().unwrap().0[38] += 1),
+        ("ledger total", |l| drop(l.rows.totals.pop_first())),
+        ("ledger quarter", |l| l.rows.quarters.values_mut().last().unwrap().0[0] += 1),
+        ("ledger quarter", |l| drop(l.rows.quarters.pop_last())),
+        ("ledger minute", |l| l.rows.minutes.values_mut().last().unwrap().0[3] -= 1),
+        ("ledger minute", |l| drop(l.rows.minutes.pop_first())),
+        ("ledger journal", |l| l.journal[2].journal.digest ^= 1),
+        ("ledger journal", |l| l.journal[2].journal.counted += 1),
+        ("ledger journal", |l| l.journal.truncate(3)),
+    ];
+    let (expected, ledger) = both();
+    assert_eq!(against_ledger::compare(&expected, &ledger), Differences::default());
+    for (idx, (place, plant)) in plants.iter().enumerate() {
+        let mut ledger = ledger.clone();
+        plant(&mut ledger);
+        assert_eq!(places(&against_ledger::compare(&expected, &ledger)), [*place], "{idx}");
+    }
+}
+
+#[test]
+fn a_row_that_nobody_counted_is_found() {
+    let (expected, mut ledger) = both();
+    let row = Row { namespace: "ghost".to_owned(), ..a_row() };
+    ledger.rows.totals.insert(row.clone(), Sums::default());
+    ledger.rows.quarters.insert((1, row.clone()), Sums::default());
+    ledger.rows.minutes.insert((1, row.short()), Sums::default());
+    let places = places(&against_ledger::compare(&expected, &ledger));
+    assert_eq!(places, ["ledger total", "ledger quarter", "ledger minute"]);
+}
+
+#[test]
+fn rows_that_retention_pruned_may_be_missing_but_not_younger_ones() {
+    let (expected, mut ledger) = both();
+    let first = ledger.rows.minutes.keys().next().unwrap().0;
+    ledger.rows.minutes.retain(|(at, _), _| *at > first);
+    assert_eq!(places(&against_ledger::compare(&expected, &ledger)), ["ledger minute"]);
+    ledger.committed_us = (first + 1) * 60_000_000 + 7 * 3_600_000_000;
+    assert_eq!(places(&against_ledger::compare(&expected, &ledger)), Vec::<&str>::new());
+}
+
+fn a_row() -> Row {
+    Row {
+        namespace: "wechat".to_owned(),
+        upstream: "openai".to_owned(),
+        model: "gpt-4o".to_owned(),
+        method: "POST",
+        endpoint: "/v1/chat/completions".to_owned(),
+        status: 200,
+        outcome: "success",
+        tier: "standard",
+        source: "reported",
+        is_final: true,
+        limited_by: None,
+    }
+}
+
+#[test]
+fn a_series_that_is_missing_extra_or_different_is_found() {
+    let (expected, _) = both();
+    let (totals, account) = (&expected.rows.totals, expected.account());
+    let namespaces = ["wechat".to_owned()];
+    let samples = against_page::shown(totals, &account, &namespaces);
+    let compare = |samples: BTreeMap<Series, i128>| {
+        let page = Page { samples, ..Page::default() };
+        against_page::compare(totals, &account, &namespaces, &page).kept
+    };
+    assert_eq!(compare(samples.clone()), vec![]);
+    for series in samples.keys() {
+        let mut missing = samples.clone();
+        missing.remove(series);
+        let mut other = samples.clone();
+        *other.get_mut(series).unwrap() += 1;
+        for found in [compare(missing), compare(other)] {
+            assert_eq!(found.len(), 1, "{series}");
+            assert_eq!(found[0].what, series.to_string());
+        }
+    }
+    let mut extra = samples.clone();
+    extra.insert(Series::new("errors_total", &[("namespace", "ghost")]), 0);
+    assert_eq!(compare(extra)[0].found, "it is there");
+    let mut gauge = samples.clone();
+    gauge.insert(Series::new("active_connections", &[("namespace", "wechat")]), MILLION);
+    assert_eq!(compare(gauge), vec![]);
+}
+
+/// Answers to all questions about `a_row` with 3 requests, as the API gives them.
+fn answers() -> Value {
+    let as_of = json!({"version": 7, "time": null});
+    let data: Vec<i64> =
+        OUTCOMES.iter().map(|outcome| 3 * i64::from(*outcome == "success")).collect();
+    let totals: BTreeMap<_, _> = OUTCOMES.iter().zip(&data).collect();
+    let trend = json!({"labels": ["a", "b"], "as_of": as_of,
+        "datasets": [{"label": "all", "data": [1, 2]}]});
+    let tokens = json!({"labels": ["a", "b"], "as_of": as_of,
+        "datasets": [{"label": "input", "data": [30, 0]}, {"label": "output", "data": [4, 5]}],
+        "totals": {"input": 30, "output": 9, "cache_read": 6, "cache_write": 0, "reasoning": 2,
+            "estimated": 0, "cost_usd": 0}});
+    json!({
+        "distribution": {"labels": OUTCOMES, "datasets": [{"label": "wechat", "data": data}],
+            "totals": totals, "requests": 3, "as_of": as_of},
+        "system": {"totalRequests": 3, "as_of": as_of, "events": {"counted": 3, "duplicate": 1,
+            "late": 0, "future": 0, "poison": 0, "misrouted": 0, "conflicts": 0, "lost_frames": 0}},
+        "trends": {"all": trend, "wechat": trend},
+        "tokens": {"all": tokens, "wechat": tokens},
+    })
+}
+
+#[test]
+fn a_number_of_the_api_that_differs_is_found() {
+    let mut sums = Sums::default();
+    sums.0[0] = 3;
+    sums.0[38..43].copy_from_slice(&[24, 6, 0, 7, 2]);
+    let totals = BTreeMap::from([(a_row(), sums)]);
+    let mut account = super::tally::Account::default();
+    account.classes.extend([(Class::Counted, 3), (Class::Duplicate, 1)]);
+    let compare = |value: &Value| {
+        let part = |name: &str| value[name].to_string();
+        let answers = Answers {
+            version: 7,
+            distribution: serde_json::from_str(&part("distribution")).unwrap(),
+            system: serde_json::from_str(&part("system")).unwrap(),
+            trends: serde_json::from_str(&part("trends")).unwrap(),
+            tokens: serde_json::from_str(&part("tokens")).unwrap(),
+        };
+        against_api::compare(&totals, &account, &["wechat".to_owned()], &answers)
+    };
+    assert_eq!(compare(&answers()).kept, vec![]);
+    for (path, place) in [
+        ("/distribution/datasets/0/data/3", "API status-distribution"),
+        ("/distribution/totals/success", "API status-distribution"),
+        ("/distribution/requests", "API status-distribution"),
+        ("/system/totalRequests", "API system"),
+        ("/system/events/duplicate", "API system"),
+        ("/trends/wechat/datasets/0/data/1", "API request-trend"),
+        ("/tokens/all/totals/cache_read", "API tokens"),
+        ("/tokens/wechat/totals/cost_usd", "API tokens"),
+        ("/tokens/wechat/datasets/1/data/0", "API tokens"),
+    ] {
+        let mut value = answers();
+        *value.pointer_mut(path).unwrap() = json!(77);
+        let differences = compare(&value);
+        assert_eq!((differences.n, differences.kept[0].place), (1, place), "{path}");
+    }
+}
+
+#[test]
+fn what_was_sent_is_compared_with_the_growth() {
+    let sent = |counted: i64, copies: i64, extra: i64| -> Sent {
+        let namespace = json!({"requests": 3, "success": 3, "error": 0, "input": 30, "output": 9});
+        let events = |counted, duplicate| {
+            json!({
+                "counted": counted,
+                "duplicate": duplicate,
+                "late": 0,
+                "future": 0,
+            })
+        };
+        let report = json!({
+            "exact": true,
+            "complete": true,
+            "requests": 3,
+            "events": events(counted, copies),
+            "extra_at_most": events(0, extra),
+            "status": {"200": 3},
+            "tokens": {"input": 30, "output": 9, "cache_read": 6, "cache_write": 0, "reasoning": 2},
+            "namespaces": {"wechat": namespace},
+        });
+        serde_json::from_str(&report.to_string()).unwrap()
+    };
+    let report = |n: i128| -> Report {
+        let mut sums = Sums::default();
+        sums.0[0] = 3 * n;
+        sums.0[38..43].copy_from_slice(&[24 * n, 6 * n, 0, 7 * n, 2 * n]);
+        let mut account = super::tally::Account::default();
+        account.classes.extend([(Class::Counted, 3 * n), (Class::Duplicate, n)]);
+        let made = Report::of(&BTreeMap::from([(a_row(), sums)]), &account, 1);
+        serde_json::from_str(&serde_json::to_string(&made).unwrap()).unwrap()
+    };
+    let compare = |sent: &Sent, before, now| sent.compare(&report(before), &report(now));
+    assert_eq!(compare(&sent(3, 1, 0), 0, 1).kept, vec![]);
+    assert_eq!(compare(&sent(3, 1, 0), 4, 5).kept, vec![]);
+    assert_eq!(compare(&sent(3, 0, 1), 4, 5).kept, vec![]);
+    assert_eq!(compare(&sent(3, 0, 0), 4, 5).kept[0].what, "duplicate");
+    assert_eq!(compare(&sent(4, 1, 0), 4, 5).kept[0].what, "counted");
+    let whats: Vec<_> = compare(&sent(3, 1, 0), 4, 6).kept.into_iter().map(|d| d.what).collect();
+    for what in ["counted", "requests", "input_tokens", "namespace=wechat success", "status=200"] {
+        assert!(whats.iter().any(|other| other == what), "{what}: {whats:?}");
+    }
+}
+
+#[test]
+fn a_shortened_log_is_recounted_from_the_oldest_baseline_that_reaches() {
+    let (_, ledger) = both();
+    let ends = |low| BTreeMap::from([(0, queue::Watermarks { low, high: 99 })]);
+    assert_eq!(beginning(&ledger, &ends(0)).unwrap(), Beginning(None));
+    let low = ledger.baselines.last().unwrap().partitions[&0].floor;
+    let Beginning(Some(start)) = beginning(&ledger, &ends(low)).unwrap() else { panic!("none") };
+    assert!(start.partitions[&0].floor >= low);
+    assert!(beginning(&ledger, &ends(98)).is_err());
+    let mut broken = ledger.clone();
+    for start in &mut broken.baselines {
+        start.totals.clear();
+    }
+    assert!(beginning(&broken, &ends(low.max(1))).is_err());
+}
