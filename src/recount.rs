@@ -37,7 +37,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use queue::Queue;
 use serde::de::DeserializeOwned;
 use store::Store;
@@ -128,8 +128,9 @@ impl Recount {
             None => BTreeMap::new(),
         };
         let sources = Sources {
+            log: &log,
             store: &store,
-            generation: generation.generation,
+            generation: &generation,
             client: &client,
             metrics: args.metrics.as_deref(),
             api: args.api.as_deref(),
@@ -137,11 +138,10 @@ impl Recount {
         };
         let views = sources.settle().await?;
         store.close().await;
-        let mut ends = BTreeMap::new();
-        for partition in 0..log.partitions() {
-            ends.insert(partition, log.watermarks(partition).await?);
-        }
-        let beginning = log::beginning(&views.ledger, &ends)?;
+        let beginning = match &views.beginning {
+            Ok(beginning) => beginning,
+            Err(error) => bail!("{error:#}"),
+        };
         let begins = beginning.words();
         let expected = log::walk(&log, &views.ledger, &generation.window, beginning).await?;
         log.close().await;

@@ -124,7 +124,7 @@ fn compare_quarters(differences: &mut Differences, expected: &Expected, ledger: 
     let table = Table {
         place: "ledger quarter",
         width_us: QUARTER_MINUTES * MINUTE_US,
-        oldest: ledger.rows.quarters.keys().next().map(|(at, _)| *at),
+        oldest: ledger.oldest_quarter,
         kept_from_us: ledger.committed_us.saturating_sub(QUARTERS_KEPT_US),
         whole_from_us: expected.whole_from_us,
     };
@@ -138,7 +138,7 @@ fn compare_minutes(differences: &mut Differences, expected: &Expected, ledger: &
     let table = Table {
         place: "ledger minute",
         width_us: MINUTE_US,
-        oldest: ledger.rows.minutes.keys().next().map(|(at, _)| *at),
+        oldest: ledger.oldest_minute,
         kept_from_us: ledger.committed_us.saturating_sub(MINUTES_KEPT_US),
         whole_from_us: expected.whole_from_us,
     };

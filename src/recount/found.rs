@@ -14,7 +14,7 @@ use store::{Baseline, JournalRow, Reader};
 
 use crate::recount::labels::{Row, Short};
 use crate::recount::sums::Sums;
-use crate::recount::tally::{Account, Rows};
+use crate::recount::tally::{Account, MINUTE_US, QUARTER_MINUTES, Rows};
 use crate::recount::verdict::Class;
 
 /// One committed version of the ledger.
@@ -30,6 +30,10 @@ pub struct Ledger {
     pub partitions: BTreeMap<u32, Progress>,
     /// Rows; minutes have no buckets of the time to first token.
     pub rows: Rows,
+    /// The oldest quarter-hour that is kept, since the epoch.
+    pub oldest_quarter: Option<i64>,
+    /// The oldest minute that is kept, since the epoch.
+    pub oldest_minute: Option<i64>,
     /// The commit journal of the generation.
     pub journal: Vec<JournalRow>,
     /// Starting points, oldest first.
@@ -48,7 +52,8 @@ pub struct Start {
 }
 
 impl Ledger {
-    /// Reads all that is compared, of one version.
+    /// Reads all of one version but the rows of quarter-hours and minutes, which there may be
+    /// far more of than are compared.
     ///
     /// # Errors
     /// What the store says, or that there are several generations.
@@ -71,12 +76,6 @@ impl Ledger {
             ids.insert(labels.id(), row.clone());
             rows.totals.insert(row, plain(&sums));
         }
-        for (at, labels, sums) in reader.full_quarters(i64::MIN..i64::MAX).await? {
-            rows.quarters.insert((at, row(&labels)), plain(&sums));
-        }
-        for (at, labels, sums) in reader.short_rows(i64::MIN..i64::MAX, None).await? {
-            rows.minutes.insert((at, short(&labels)), plain(&sums));
-        }
         let namespaces = reader.namespaces_after(0).await?;
         let baselines = reader.baselines().await?;
         Ok(Ledger {
@@ -85,12 +84,30 @@ impl Ledger {
             namespaces: namespaces.into_iter().map(|row| row.code).collect(),
             partitions,
             rows,
+            oldest_quarter: reader.oldest_quarter().await?,
+            oldest_minute: reader.oldest_minute().await?,
             journal: reader.journal().await?,
             baselines: baselines
                 .iter()
                 .map(|baseline| start(baseline, generation, &ids))
                 .collect::<anyhow::Result<_>>()?,
         })
+    }
+
+    /// Reads quarter-hours and minutes from the rows on that hold this time, microseconds.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn read_rows(&mut self, reader: &mut Reader, from_us: i64) -> anyhow::Result<()> {
+        let minute = from_us.div_euclid(MINUTE_US);
+        let quarter = minute.div_euclid(QUARTER_MINUTES);
+        for (at, labels, sums) in reader.full_quarters(quarter..i64::MAX).await? {
+            self.rows.quarters.insert((at, row(&labels)), plain(&sums));
+        }
+        for (at, labels, sums) in reader.short_rows(minute..i64::MAX, None).await? {
+            self.rows.minutes.insert((at, short(&labels)), plain(&sums));
+        }
+        Ok(())
     }
 
     /// First offsets of the commits of a partition.

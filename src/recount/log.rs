@@ -63,6 +63,16 @@ impl Beginning {
             Some(start) => format!("the baseline of version {}", start.version),
         }
     }
+
+    /// No event counted from here on is older than this, microseconds: M less A.
+    pub fn oldest_us(&self, window: &Window) -> i64 {
+        let starts = self.0.iter().flat_map(|start| start.partitions.values());
+        let oldest = starts.map(|progress| match progress.clock_us {
+            Some(clock_us) => clock_us.saturating_sub(window.past_us),
+            None => i64::MIN,
+        });
+        oldest.min().unwrap_or(i64::MIN)
+    }
 }
 
 impl Expected {
@@ -149,10 +159,11 @@ pub async fn walk(
     log: &QueueReader,
     ledger: &Ledger,
     window: &Window,
-    beginning: Beginning,
+    beginning: &Beginning,
 ) -> anyhow::Result<Expected> {
-    let start = beginning.0.unwrap_or_default();
-    let mut expected = Expected::since(&start);
+    let nothing = Start::default();
+    let start = beginning.0.as_ref().unwrap_or(&nothing);
+    let mut expected = Expected::since(start);
     for (partition, progress) in &ledger.partitions {
         let from = start.partitions.get(partition).copied().unwrap_or_default();
         let rules = Rules {

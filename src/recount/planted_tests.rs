@@ -84,6 +84,7 @@ fn rows_that_retention_pruned_may_be_missing_but_not_younger_ones() {
     let (expected, mut ledger) = both();
     let first = ledger.rows.minutes.keys().next().unwrap().0;
     ledger.rows.minutes.retain(|(at, _), _| *at > first);
+    ledger.oldest_minute = Some(first + 1);
     assert_eq!(places(&against_ledger::compare(&expected, &ledger)), ["ledger minute"]);
     ledger.committed_us = (first + 1) * 60_000_000 + 7 * 3_600_000_000;
     assert_eq!(places(&against_ledger::compare(&expected, &ledger)), Vec::<&str>::new());

@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use queue::QueueReader;
-use store::Store;
+use queue::{QueueReader, Watermarks};
+use store::{Generation, Store};
 use tokio::time::Instant;
 
 use crate::recount::answers::Answers;
 use crate::recount::client::Client;
 use crate::recount::found::Ledger;
+use crate::recount::log::{Beginning, beginning};
 use crate::recount::text::{MILLION, Page, Series};
 
 /// How long views may take to agree on a version: more than two scrape intervals of 10 s, for
@@ -25,33 +26,36 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Where to look.
 #[derive(Debug)]
 pub struct Sources<'a> {
+    pub log: &'a QueueReader,
     pub store: &'a Store,
-    pub generation: u32,
+    pub generation: &'a Generation,
     pub client: &'a Client,
     /// Address of `/metrics`.
     pub metrics: Option<&'a str>,
     /// Address of the API, without a path.
     pub api: Option<&'a str>,
-    /// The ledger must have counted up to here: offsets by partition.
-    pub goals: BTreeMap<u32, u64>,
+    /// Ends of the log that the ledger must have counted up to, by partition.
+    pub goals: BTreeMap<u32, Watermarks>,
 }
 
 /// All views of one version.
 #[derive(Debug)]
 pub struct Views {
     pub ledger: Ledger,
+    /// Where the recount begins, or why it cannot.
+    pub beginning: anyhow::Result<Beginning>,
     pub page: Option<Page>,
     pub answers: Option<Answers>,
 }
 
-/// The ends of every partition, as offsets that the ledger must reach.
+/// The ends of every partition.
 ///
 /// # Errors
 /// What the log says.
-pub async fn log_ends(log: &QueueReader) -> anyhow::Result<BTreeMap<u32, u64>> {
+pub async fn log_ends(log: &QueueReader) -> anyhow::Result<BTreeMap<u32, Watermarks>> {
     let mut ends = BTreeMap::new();
     for partition in 0..log.partitions() {
-        ends.insert(partition, log.watermarks(partition).await?.high);
+        ends.insert(partition, log.watermarks(partition).await?);
     }
     Ok(ends)
 }
@@ -96,8 +100,13 @@ impl Sources<'_> {
         };
         let mut reader = self.store.read().await?;
         check_version("the ledger", reader.as_of().version, version)?;
-        let ledger = Ledger::read(&mut reader, self.generation).await?;
-        Ok(Views { ledger, page, answers })
+        let mut ledger = Ledger::read(&mut reader, self.generation.generation).await?;
+        let beginning = beginning(&ledger, &log_ends(self.log).await?);
+        if let Ok(beginning) = &beginning {
+            let oldest_us = beginning.oldest_us(&self.generation.window);
+            ledger.read_rows(&mut reader, oldest_us).await?;
+        }
+        Ok(Views { ledger, beginning, page, answers })
     }
 
     /// The version of a ledger that has counted far enough.
@@ -105,12 +114,12 @@ impl Sources<'_> {
         let mut reader = self.store.read().await?;
         let rows = reader.partitions().await?;
         for (partition, goal) in &self.goals {
-            let row = rows
-                .iter()
-                .find(|row| (row.generation, row.partition) == (self.generation, *partition));
+            let row = rows.iter().find(|row| {
+                (row.generation, row.partition) == (self.generation.generation, *partition)
+            });
             let next = row.map_or(0, |row| row.progress.next);
-            if next < *goal {
-                bail!("partition {partition} is counted up to offset {next} of {goal}");
+            if next < goal.high {
+                bail!("partition {partition} is counted up to offset {next} of {}", goal.high);
             }
         }
         Ok(reader.as_of().version)
