@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use ledger::account::Account;
-use ledger::commit::Commit;
+use ledger::commit::{Commit, CommitId};
 use ledger::exposure::{Births, Gate, Scrapes};
 use ledger::measures::Measures;
 use ledger::safeguard::Safeguards;
@@ -23,6 +23,8 @@ use crate::page::Page;
 pub struct Start {
     /// Ledger version.
     pub version: i64,
+    /// The commit that made it; nothing before the first one.
+    pub commit: Option<CommitId>,
     /// Totals of every full row.
     pub totals: Vec<(FullLabels, Measures)>,
     /// Accounting of each partition.
@@ -47,6 +49,7 @@ struct State {
     scrapes: Scrapes,
     accounts: BTreeMap<u32, Account>,
     version: i64,
+    is_restored: bool,
     page: Option<Arc<Page>>,
 }
 
@@ -68,10 +71,11 @@ impl Default for Publisher {
             state: Mutex::new(State {
                 exposition: Exposition::new(births),
                 // A goal that is never reached: closed until the take-over.
-                gate: Gate::take_over(0, BTreeMap::from([(0, u64::MAX)]), Safeguards::default()),
+                gate: Gate::take_over(None, BTreeMap::from([(0, u64::MAX)]), Safeguards::default()),
                 scrapes: Scrapes::default(),
                 accounts: BTreeMap::new(),
                 version: 0,
+                is_restored: false,
                 page: None,
             }),
         }
@@ -91,7 +95,8 @@ impl Publisher {
         }
         let mut state = self.lock();
         state.exposition = exposition;
-        state.gate = Gate::take_over(start.version, start.goals, Safeguards::default());
+        let seen = start.commit.map(|commit| (start.version, commit));
+        state.gate = Gate::take_over(seen, start.goals, Safeguards::default());
         state.accounts = start.accounts;
         state.version = start.version;
         state.rebuild();
@@ -108,6 +113,7 @@ impl Publisher {
         let partition = commit.owner.partition;
         state.accounts.insert(partition, commit.progress.account);
         state.version = version;
+        state.gate.shown(version, commit.id);
         state.gate.progress(partition, commit.progress.next);
         state.exposition.release(interval, now_us);
         state.rebuild();
@@ -130,10 +136,22 @@ impl Publisher {
         state.rebuild();
     }
 
-    /// Whether the ledger was seen to go back; then the caller takes over anew.
+    /// The version that is shown; nothing before the first commit.
     #[must_use]
-    pub fn is_restored(&self, version: i64) -> bool {
-        self.lock().gate.is_restored(version)
+    pub fn version(&self) -> Option<i64> {
+        self.lock().gate.version()
+    }
+
+    /// Whether the ledger went back, by the commit that it has at a version that was shown. Then
+    /// nothing is shown any more: the process has to take over anew.
+    #[must_use]
+    pub fn is_restored(&self, version: i64, commit: Option<CommitId>) -> bool {
+        let mut state = self.lock();
+        if state.gate.is_restored(version, commit) {
+            state.is_restored = true;
+            state.rebuild();
+        }
+        state.is_restored
     }
 
     /// Follows what no commit brings: new namespaces, open connections, series whose zero has been
@@ -177,7 +195,7 @@ impl Publisher {
     /// As for `page`.
     pub fn ready(&self) -> Result<(), String> {
         let state = self.lock();
-        if state.gate.is_open() { Ok(()) } else { Err(state.closed()) }
+        if state.is_open() { Ok(()) } else { Err(state.closed()) }
     }
 
     fn now_us(&self) -> i64 {
@@ -192,7 +210,7 @@ impl Publisher {
 impl State {
     /// Builds the page anew, or takes it away while the gate is closed.
     fn rebuild(&mut self) {
-        if !self.gate.is_open() {
+        if !self.is_open() {
             self.page = None;
             return;
         }
@@ -207,7 +225,14 @@ impl State {
         self.page = Some(Arc::new(Page::new(text, self.exposition.n_series())));
     }
 
+    fn is_open(&self) -> bool {
+        self.gate.is_open() && !self.is_restored
+    }
+
     fn closed(&self) -> String {
+        if self.is_restored {
+            return "no page: the ledger went back to an earlier state".to_owned();
+        }
         let waits: Vec<String> = self
             .gate
             .waits_for()

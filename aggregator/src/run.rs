@@ -17,6 +17,7 @@ use service::metrics::ProcessMetrics;
 use service::shutdown::{Phase, Shutdown};
 use store::{Generation, Keep, Store, StoreError};
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{error, warn};
 
@@ -58,6 +59,9 @@ pub enum AggregatorError {
     /// A metric could not be registered.
     #[error("process metrics failed")]
     Metrics(#[from] service::Error),
+    /// The ledger was replaced by an earlier state of itself below a running process.
+    #[error("ledger went back to an earlier state, start again to count from there")]
+    Restored,
     /// A thread could not be started, or ended by a defect.
     #[error("worker of partition {0} ended unexpectedly")]
     Worker(u32),
@@ -72,6 +76,7 @@ pub struct Aggregator {
     router: Router,
     workers: Vec<(u32, JoinHandle<Result<(), StoreError>>)>,
     helpers: Vec<JoinHandle<()>>,
+    restored: watch::Receiver<bool>,
 }
 
 /// Takes over and begins to count. Serving the router is the caller's.
@@ -113,8 +118,16 @@ pub async fn start(
         journal_us: i64::from(options.journal_days) * DAY_US,
         letter_us: i64::from(options.dead_letter_days) * DAY_US,
     };
+    let (restored_sender, restored) = watch::channel(false);
+    let following = follow(parts.clone(), Arc::clone(&publisher), shutdown.clone());
     let helpers = vec![
-        tokio::spawn(follow(parts.clone(), Arc::clone(&publisher), shutdown.clone())),
+        tokio::spawn(async move {
+            if let Err(error) = following.await {
+                error!(%error, "nothing is shown any more");
+                // Whoever waits for the end of the workers hears of it; else it ends anyway.
+                let _ = restored_sender.send(true);
+            }
+        }),
         tokio::spawn(retention::run(
             Arc::clone(&parts.queue),
             Arc::clone(&parts.store),
@@ -130,7 +143,7 @@ pub async fn start(
         queue: Arc::clone(&parts.queue),
     };
     let queue = parts.queue;
-    Ok(Aggregator { publisher, gauges, queue, router: router(shared), workers, helpers })
+    Ok(Aggregator { publisher, gauges, queue, router: router(shared), workers, helpers, restored })
 }
 
 impl Aggregator {
@@ -166,7 +179,12 @@ impl Aggregator {
     pub async fn ended(&mut self) -> Result<(), AggregatorError> {
         while let Some((partition, worker)) = self.workers.last_mut() {
             let partition = *partition;
-            let ended = worker.await;
+            let ended = tokio::select! {
+                ended = worker => ended,
+                Ok(_) = self.restored.wait_for(|is_restored| *is_restored) => {
+                    return Err(AggregatorError::Restored);
+                }
+            };
             self.workers.pop();
             match ended {
                 Ok(Ok(())) => {}
@@ -196,6 +214,7 @@ async fn take_over(parts: &Parts, publisher: &Publisher) -> Result<(), Aggregato
     let generation = parts.generation.generation;
     publisher.take_over(Start {
         version: snapshot.version,
+        commit: snapshot.commit,
         totals: snapshot.totals,
         accounts: snapshot
             .partitions
@@ -210,19 +229,25 @@ async fn take_over(parts: &Parts, publisher: &Publisher) -> Result<(), Aggregato
 }
 
 /// Follows namespaces, connections and the ledger's version until shutdown.
-async fn follow(parts: Parts, publisher: Arc<Publisher>, shutdown: Shutdown) {
+async fn follow(
+    parts: Parts,
+    publisher: Arc<Publisher>,
+    shutdown: Shutdown,
+) -> Result<(), AggregatorError> {
     let mut last_id = 0;
     let mut last_connections = Vec::new();
     while shutdown.phase() == Phase::Running {
         tokio::select! {
             () = tokio::time::sleep(FOLLOW_EVERY) => {}
-            () = shutdown.requested() => return,
+            () = shutdown.requested() => return Ok(()),
         }
         match look(&parts, &publisher, &mut last_id, &mut last_connections).await {
             Ok(()) => {}
+            Err(error @ AggregatorError::Restored) => return Err(error),
             Err(error) => warn!(%error, "ledger did not answer, page stays as it is"),
         }
     }
+    Ok(())
 }
 
 /// One look.
@@ -232,9 +257,10 @@ async fn look(
     last_id: &mut i64,
     last_connections: &mut Vec<(String, i64)>,
 ) -> Result<(), AggregatorError> {
-    if publisher.is_restored(parts.store.version().await?) {
-        warn!("ledger went back to an earlier version, no page until it is caught up");
-        take_over(parts, publisher).await?;
+    if let Some(version) = publisher.version()
+        && publisher.is_restored(version, parts.store.commit_of(version).await?)
+    {
+        return Err(AggregatorError::Restored);
     }
     let rows = parts.store.namespaces_after(*last_id).await?;
     *last_id = rows.iter().map(|row| row.id).fold(*last_id, i64::max);

@@ -86,6 +86,7 @@ fn start(n_rows: usize) -> Start {
     });
     Start {
         version: 1,
+        commit: None,
         totals: rows.collect(),
         accounts: BTreeMap::new(),
         namespaces: Vec::new(),

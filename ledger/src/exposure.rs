@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::commit::CommitId;
 use crate::safeguard::{Safeguard, Safeguards};
 
 /// How far back scrapes are remembered to find their interval.
@@ -17,18 +18,27 @@ const SCRAPES_MAX: usize = 1_024;
 
 /// Opens when every partition that is not halted has reached the log end that was seen at
 /// take-over; closes again when the ledger is seen to go back.
+///
+/// A ledger that was restored may have grown past the version that was shown before anybody looks
+/// again, so not its version tells it, but the commit that made the version seen last: a restored
+/// ledger has another one there, or none.
 #[derive(Clone, Debug, Default)]
 pub struct Gate {
     goals: BTreeMap<u32, u64>,
-    version: i64,
+    seen: Option<(i64, CommitId)>,
     safeguards: Safeguards,
 }
 
 impl Gate {
-    /// Takes over at a ledger version. `goals` are the partitions with the log end seen now.
+    /// Takes over. `goals` are the partitions with the log end seen now; `seen` is the version
+    /// that is taken over with the commit that made it, or nothing before the first commit.
     #[must_use]
-    pub fn take_over(version: i64, goals: BTreeMap<u32, u64>, safeguards: Safeguards) -> Gate {
-        Gate { goals, version, safeguards }
+    pub fn take_over(
+        seen: Option<(i64, CommitId)>,
+        goals: BTreeMap<u32, u64>,
+        safeguards: Safeguards,
+    ) -> Gate {
+        Gate { goals, seen, safeguards }
     }
 
     /// A partition has committed everything before `next`.
@@ -43,12 +53,22 @@ impl Gate {
         self.goals.remove(&partition);
     }
 
-    /// The ledger shows a version. Gives whether it went back: then the caller takes over anew.
+    /// A version is shown that this commit made.
+    pub fn shown(&mut self, version: i64, commit: CommitId) {
+        self.seen = Some((version, commit));
+    }
+
+    /// The version that was shown last.
     #[must_use]
-    pub fn is_restored(&mut self, version: i64) -> bool {
-        let went_back = version < self.version;
-        self.version = self.version.max(version);
-        went_back
+    pub fn version(&self) -> Option<i64> {
+        self.seen.map(|(version, _)| version)
+    }
+
+    /// Whether the ledger went back, by the commit that it has at a version: another one than was
+    /// shown, or none. Says no if another version was shown meanwhile.
+    #[must_use]
+    pub fn is_restored(&self, version: i64, commit: Option<CommitId>) -> bool {
+        self.seen.is_some_and(|(shown, seen)| shown == version && commit != Some(seen))
     }
 
     /// Whether pages may be served.
@@ -187,7 +207,7 @@ mod tests {
     #[test]
     fn the_gate_opens_when_all_goals_are_reached_or_halted() {
         let goals = BTreeMap::from([(0, 5), (1, 7), (2, 9)]);
-        let mut gate = Gate::take_over(3, goals, Safeguards::default());
+        let mut gate = Gate::take_over(None, goals, Safeguards::default());
         gate.progress(0, 4);
         assert!(!gate.is_open());
         gate.progress(0, 5);
@@ -195,7 +215,17 @@ mod tests {
         assert_eq!(gate.waits_for().len(), 1);
         gate.halted(2);
         assert!(gate.is_open());
-        assert!(!gate.is_restored(3) && !gate.is_restored(4) && gate.is_restored(2));
+    }
+
+    #[test]
+    fn a_restored_ledger_is_known_by_the_commit_of_the_version_shown_last() {
+        let [one, two] = [CommitId([1; 16]), CommitId([2; 16])];
+        let mut gate = Gate::take_over(None, BTreeMap::new(), Safeguards::default());
+        assert!(gate.version().is_none() && !gate.is_restored(0, None));
+        gate.shown(7, one);
+        assert_eq!(gate.version(), Some(7));
+        assert!(!gate.is_restored(7, Some(one)) && !gate.is_restored(6, Some(two)));
+        assert!(gate.is_restored(7, None) && gate.is_restored(7, Some(two)));
     }
 
     #[test]

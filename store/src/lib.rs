@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use event::Secret;
-use ledger::commit::{Claim, Commit, Outcome, Resolution};
+use ledger::commit::{Claim, Commit, CommitId, Outcome, Resolution};
 use ledger::measures::Measures;
 use ledger::series::FullLabels;
 use ledger::window::Window;
@@ -58,6 +58,8 @@ pub struct Snapshot {
     pub version: i64,
     /// When it was committed, microseconds since the epoch.
     pub committed_us: i64,
+    /// The commit that made it; nothing before the first one.
+    pub commit: Option<CommitId>,
     /// Counter totals.
     pub totals: Vec<(FullLabels, Measures)>,
     /// Where the partitions stand.
@@ -198,18 +200,19 @@ impl Store {
         Ok(Snapshot {
             version,
             committed_us,
+            commit: reader.commit_of(version).await?,
             totals: reader.total_rows(None).await?,
             partitions: reader.partitions().await?,
             namespaces: reader.namespaces_after(0).await?,
         })
     }
 
-    /// The ledger's version.
+    /// The commit that made a version, while the journal has it: the newest one always.
     ///
     /// # Errors
     /// As every read.
-    pub async fn version(&self) -> Result<i64> {
-        Ok(self.read().await?.as_of().version)
+    pub async fn commit_of(&self, version: i64) -> Result<Option<CommitId>> {
+        self.read().await?.commit_of(version).await
     }
 
     /// Namespaces with a number above this, by number.

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use ledger::commit::{Journal, Progress};
+use ledger::commit::{CommitId, Journal, Progress};
 use ledger::measures::Measures;
 use ledger::series::{FullLabels, SeriesId, ShortLabels};
 use sqlx::sqlite::{Sqlite, SqliteRow};
@@ -288,6 +288,16 @@ impl Reader {
                 })
             })
             .collect()
+    }
+
+    /// The commit that made a version, if the journal has it.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn commit_of(&mut self, version: i64) -> Result<Option<CommitId>> {
+        let query = sqlx::query("SELECT commit_id FROM commit_journal WHERE version = ?");
+        let rows = self.rows(query.bind(version)).await?;
+        rows.first().map(|row| Ok(CommitId(bytes(row, 0)?))).transpose()
     }
 
     /// The baselines, oldest first.

@@ -54,7 +54,8 @@ pub(crate) async fn retain(
         ),
         (
             "DELETE FROM commit_journal WHERE version IN \
-             (SELECT version FROM commit_journal WHERE committed_us < ?1 LIMIT ?2)",
+             (SELECT version FROM commit_journal WHERE committed_us < ?1 \
+             AND version < (SELECT v FROM ledger_version) LIMIT ?2)",
             now_us - keep.journal_us,
         ),
         (

@@ -94,6 +94,8 @@ async fn a_commit_takes_effect_once_and_every_table_has_its_sums() {
     assert_eq!(store.commit(Arc::clone(&first)).await.0, Outcome::Refused);
     let second = Arc::new(commit(claim.owner, &first.progress, 2, &names));
     assert_eq!(store.commit(second).await.0, Outcome::Committed { version: 2 });
+    assert_eq!(store.commit_of(1).await.expect("read"), Some(first.id));
+    assert_eq!(store.commit_of(3).await.expect("read"), None);
     let mut reader = store.read().await.expect("a reader");
     assert_eq!(reader.as_of().version, 2);
     let totals = reader.total_rows(None).await.expect("totals");

@@ -1,1 +1,18 @@
 //! The seeded world in which the exactly-once claim is tried.
+//!
+//! A seed draws producers, clocks, crashes, zombies, unknown commits, restored ledgers and broken
+//! logs; the real `ledger::core` and `ledger::exposure` count and show what comes of it. A second,
+//! plain account of the same log says what must be counted. Every safeguard can be switched off:
+//! then some seed has to notice.
+
+pub mod mutation;
+pub mod producer;
+pub mod reference;
+pub mod log;
+pub mod sql;
+pub mod publisher;
+pub mod shell;
+pub mod world;
+pub mod faults;
+pub mod quiesce;
+pub mod run;

@@ -54,6 +54,7 @@ fn start(version: i64, goal: u64, rows: &[(&str, i64)]) -> Start {
     account.add(Class::Counted, rows.iter().map(|(_, n)| n).sum());
     Start {
         version,
+        commit: Some(CommitId([0; 16])),
         totals: rows.iter().map(|(namespace, n)| row(namespace, *n)).collect(),
         accounts: BTreeMap::from([(0, account)]),
         namespaces: vec!["configured".to_owned()],
@@ -91,12 +92,17 @@ fn no_page_before_the_log_end_of_the_take_over_is_committed() {
 }
 
 #[test]
-fn a_ledger_that_went_back_closes_the_page_until_it_is_caught_up() {
+fn a_ledger_that_went_back_closes_the_page_until_it_is_taken_over_and_caught_up() {
     let publisher = Publisher::default();
     publisher.take_over(start(9, 0, &[("a", 5)]));
     publisher.progress(0, 0);
     assert!(page(&publisher, Reader::Other).is_ok());
-    assert!(!publisher.is_restored(9) && publisher.is_restored(8));
+    assert_eq!(publisher.version(), Some(9));
+    let (known, other) = (Some(CommitId([0; 16])), Some(CommitId([1; 16])));
+    assert!(!publisher.is_restored(9, known) && !publisher.is_restored(8, other));
+    assert!(publisher.is_restored(9, other));
+    assert!(page(&publisher, Reader::Other).expect_err("closed").contains("went back"));
+    let publisher = Publisher::default();
     publisher.take_over(start(8, 3, &[("a", 4)]));
     assert!(page(&publisher, Reader::Other).is_err());
     publisher.committed(&commit(3, "a", 1), 9);

@@ -1,0 +1,193 @@
+//! What goes wrong: crashes, zombies, restored ledgers, clocks that jump, and logs that lose
+//! their beginning, their end or everything.
+//!
+//! A fault that makes the truth ambiguous is only done where docs/counting.md says what must be
+//! counted after it, as each of them explains.
+
+use rand::RngExt as _;
+
+use crate::producer::PARTITIONS;
+use crate::world::{Instance, MINUTE_US, SECOND_US, World};
+
+impl World {
+    /// Draws a fault.
+    pub(crate) fn fault(&mut self) {
+        match self.rng.random_range(0..100) {
+            0..16 => self.crash(),
+            16..30 => self.pause(),
+            30..36 => self.zombie = None,
+            36..48 => self.sql.back_up(),
+            48..56 => self.restore(),
+            56..66 => self.jump(),
+            66..82 => self.retain(),
+            82..96 => self.cut(),
+            96..98 => self.overtake(),
+            _ => self.break_log(),
+        }
+    }
+
+    /// The process dies and another one starts.
+    pub(crate) fn crash(&mut self) {
+        self.note(|| "the instance dies".to_owned());
+        self.current = Instance::new(self.mutation);
+        self.take_over();
+    }
+
+    /// The process stands still; another one starts, and the first goes on later.
+    fn pause(&mut self) {
+        self.note(|| "the instance becomes a zombie".to_owned());
+        let before = std::mem::replace(&mut self.current, Instance::new(self.mutation));
+        self.zombie = Some(before);
+        self.take_over();
+    }
+
+    /// An older ledger is put back, unless a log is broken: then what was shown is out of reach.
+    fn restore(&mut self) {
+        if self.logs.iter().any(|log| log.is_broken) {
+            return;
+        }
+        let lows: Vec<u64> = self.logs.iter().map(|log| log.low).collect();
+        if self.sql.restore(&lows, &mut self.rng) {
+            let version = self.sql.ledger.version;
+            self.note(|| format!("the ledger is restored to version {version}"));
+        }
+    }
+
+    /// The clock of the log or of ingest jumps, or is right again.
+    fn jump(&mut self) {
+        let jump_us = match self.rng.random_range(0..6) {
+            0 => self.rng.random_range(-90..90) * MINUTE_US,
+            1 => 24 * 60 * MINUTE_US,
+            2 => self.rng.random_range(-240..240) * SECOND_US,
+            _ => 0,
+        };
+        if self.rng.random_bool(0.5) {
+            self.log_clock_us = jump_us;
+            self.note(|| format!("the log's wall clock is off by {jump_us} us"));
+        } else {
+            self.ingest_clock_us = jump_us;
+            self.note(|| format!("ingest's clock is off by {jump_us} us"));
+        }
+    }
+
+    /// Retention deletes what lies before the floor.
+    fn retain(&mut self) {
+        for (log, row) in self.logs.iter_mut().zip(&self.sql.ledger.rows) {
+            let floor = row.progress.floor;
+            if !log.is_broken && floor > log.low {
+                log.retain(self.rng.random_range(log.low..=floor));
+            }
+        }
+    }
+
+    /// A partition whose ledger stands where it ever stood furthest, and whose log is whole.
+    fn settled_partition(&mut self) -> Option<usize> {
+        let partition = self.rng.random_range(0..PARTITIONS as usize);
+        let log = &self.logs[partition];
+        let is_settled = !log.is_broken
+            && log.lost.is_none()
+            && self.sql.ledger.rows[partition].progress.next == self.furthest[partition];
+        is_settled.then_some(partition)
+    }
+
+    /// The log loses a tail that nobody has committed, while somebody has read it. The partition
+    /// is claimed anew at once, as after the failover of a broker; whoever read the old tail must
+    /// not count it any more.
+    fn cut(&mut self) {
+        for _ in 0..4 {
+            self.produce();
+        }
+        let Some(partition) = self.settled_partition() else { return };
+        self.with(partition, true, |shell, place| {
+            while shell.is_waiting() {
+                shell.answer(place);
+            }
+            if !shell.has_claim() {
+                shell.claim(place);
+            }
+            shell.read(60, place);
+        });
+        self.sql.settle_locked(u32::try_from(partition).expect("few"), &mut self.rng);
+        self.fault_checked();
+        if self.rng.random_bool(0.5) {
+            self.pause();
+        } else {
+            let Self { current, logs, .. } = self;
+            current.shells[partition].fetch(&logs[partition]);
+        }
+        let next = self.sql.ledger.rows[partition].progress.next;
+        let high = self.rng.random_range(next..=self.logs[partition].high());
+        self.note(|| format!("log {partition} is cut to {high}, {next} is counted"));
+        self.logs[partition].cut(high);
+        self.furthest[partition] = next;
+        // A ledger from before would know the claim of who read the old tail, and let it back in.
+        self.sql.forget_backups();
+        for _ in 0..3 {
+            self.produce();
+        }
+        self.take_over();
+        self.with(partition, true, |shell, place| shell.claim(place));
+    }
+
+    /// Retention overtakes the counting, while nobody holds a part of what is deleted.
+    fn overtake(&mut self) {
+        for _ in 0..4 {
+            self.produce();
+        }
+        let Some(partition) = self.settled_partition() else { return };
+        self.all_stop();
+        let next = self.sql.ledger.rows[partition].progress.next;
+        let high = self.logs[partition].high();
+        if next >= high {
+            return;
+        }
+        let low = self.rng.random_range(next + 1..=high);
+        self.note(|| format!("log {partition} loses {next}..{low} before they are counted"));
+        self.logs[partition].overtake(next, low);
+        self.sql.forget_backups();
+    }
+
+    /// The log is cut below what was counted, or replaced by another one: the partition must be
+    /// halted, and never go on as if nothing had happened.
+    fn break_log(&mut self) {
+        let Some(partition) = self.settled_partition() else { return };
+        self.all_stop();
+        let progress = &self.sql.ledger.rows[partition].progress;
+        let is_shown_all = (self.sql.ledger.rows.iter())
+            .zip(&self.furthest)
+            .all(|(row, furthest)| row.progress.next == *furthest);
+        let log = &mut self.logs[partition];
+        let next = progress.next;
+        if !is_shown_all || progress.last_print.is_none() || next == 0 || log.low >= next {
+            return;
+        }
+        if self.rng.random_bool(0.5) {
+            log.cut(self.rng.random_range(log.low..next));
+            log.is_broken = true;
+        } else {
+            log.replace();
+        }
+        self.note(|| format!("log {partition} is broken below {next}"));
+        self.sql.forget_backups();
+        // A frame made anew in the same moment could be the very one that was cut off.
+        self.now_us += SECOND_US;
+        for _ in 0..self.rng.random_range(0..30) {
+            self.produce();
+        }
+    }
+
+    /// Nobody holds anything any more, and nothing is in the air.
+    fn all_stop(&mut self) {
+        self.zombie = None;
+        self.sql.arrive_all(&mut self.rng);
+        self.fault_checked();
+        self.crash();
+    }
+
+    /// Commits that took effect are checked before the log changes below them.
+    fn fault_checked(&mut self) {
+        if let Err(fault) = self.check() {
+            self.failed_early.get_or_insert(fault);
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! What is switched off in a run, to see that the run notices.
+
+use ledger::safeguard::{Safeguard, Safeguards};
+
+/// One safeguard switched off, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutation {
+    /// The product as it is.
+    None,
+    /// A safeguard of the core or of what it shows.
+    Core(Safeguard),
+    /// A commit takes effect whatever offset the row stands at.
+    BaseCheck,
+    /// A commit takes effect whoever owns the row.
+    OwnerCheck,
+}
+
+impl Mutation {
+    /// Every mutant.
+    pub const EACH: [Mutation; 16] = [
+        Mutation::Core(Safeguard::UnknownOutcome),
+        Mutation::Core(Safeguard::DropOnAbort),
+        Mutation::Core(Safeguard::RunningMaximum),
+        Mutation::Core(Safeguard::RenewMark),
+        Mutation::Core(Safeguard::RebuildFromFloor),
+        Mutation::Core(Safeguard::Contiguity),
+        Mutation::Core(Safeguard::Routing),
+        Mutation::Core(Safeguard::LogIdentity),
+        Mutation::Core(Safeguard::LostFrames),
+        Mutation::Core(Safeguard::CommittedOnly),
+        Mutation::Core(Safeguard::CatchUp),
+        Mutation::Core(Safeguard::BornAtZero),
+        Mutation::Core(Safeguard::KeepLongEnough),
+        Mutation::Core(Safeguard::ClaimTag),
+        Mutation::BaseCheck,
+        Mutation::OwnerCheck,
+    ];
+
+    /// The switches of the core.
+    #[must_use]
+    pub fn safeguards(self) -> Safeguards {
+        match self {
+            Mutation::Core(safeguard) => Safeguards::without(safeguard),
+            _ => Safeguards::default(),
+        }
+    }
+
+    /// Whether a safeguard of the core is on.
+    #[must_use]
+    pub fn is_on(self, safeguard: Safeguard) -> bool {
+        self.safeguards().on(safeguard)
+    }
+}

@@ -1,0 +1,275 @@
+//! The ledger's database: one transaction after the other, answers that get lost, transactions
+//! that are still in the air, and backups that are put back.
+//!
+//! A transaction that holds the row's lock makes everybody who asks for the row wait, so it ends
+//! before they are answered. One that was delayed on its way has no lock and is carried out
+//! whenever it arrives. What may take effect is decided by the row alone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ledger::commit::{Claim, Commit, CommitId, Outcome, Owner, Progress, Resolution};
+use ledger::measures::Measures;
+use ledger::series::SeriesId;
+use rand::RngExt as _;
+use rand_chacha::ChaCha8Rng;
+
+use crate::mutation::Mutation;
+use crate::producer::PARTITIONS;
+
+/// One partition's row.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Row {
+    /// How often it was claimed.
+    pub epoch: i64,
+    nonce: [u8; 16],
+    /// Where the counting stands.
+    pub progress: Progress,
+}
+
+/// Everything that is committed.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    /// Its version.
+    pub version: i64,
+    /// Rows by partition.
+    pub rows: [Row; PARTITIONS as usize],
+    /// Counter totals.
+    pub totals: BTreeMap<SeriesId, Measures>,
+    /// Quarter-hours.
+    pub quarters: BTreeMap<(i64, SeriesId), Measures>,
+    /// Minutes.
+    pub minutes: BTreeMap<(i64, SeriesId), Measures>,
+    /// Events among the dead letters.
+    pub letters: i64,
+    /// The commits by the versions that they made.
+    journal: BTreeMap<i64, CommitId>,
+}
+
+impl Ledger {
+    /// The version and the commit that made it; nothing before the first commit.
+    #[must_use]
+    pub fn newest(&self) -> Option<(i64, CommitId)> {
+        self.journal.last_key_value().map(|(version, id)| (*version, *id))
+    }
+
+    /// The commit that made a version.
+    #[must_use]
+    pub fn commit_of(&self, version: i64) -> Option<CommitId> {
+        self.journal.get(&version).copied()
+    }
+}
+
+/// A transaction whose answer got lost.
+#[derive(Clone, Debug)]
+struct Flying {
+    commit: Arc<Commit>,
+    has_lock: bool,
+}
+
+/// A commit that took effect although the row stood elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unfenced {
+    /// Partition.
+    pub partition: u32,
+    /// Where the commit began.
+    pub base: u64,
+    /// Where the row stood.
+    pub next: u64,
+}
+
+/// The database.
+#[derive(Debug)]
+pub struct Sql {
+    mutation: Mutation,
+    /// What is committed.
+    pub ledger: Ledger,
+    flying: Vec<Flying>,
+    backups: Vec<Ledger>,
+    /// Commits that took effect and that nobody has looked at yet.
+    pub landed: Vec<Arc<Commit>>,
+    /// I8: commits that took effect from another offset than the row's.
+    pub unfenced: Vec<Unfenced>,
+    /// The versions that pages may show: totals and rows of each.
+    pub versions: Vec<Ledger>,
+}
+
+/// Backups that are kept.
+const BACKUPS: usize = 4;
+/// Versions that a page may still show: it is never further behind.
+const VERSIONS: usize = 64;
+
+impl Sql {
+    /// An empty ledger.
+    #[must_use]
+    pub fn new(mutation: Mutation) -> Sql {
+        Sql {
+            mutation,
+            ledger: Ledger::default(),
+            flying: Vec::new(),
+            backups: Vec::new(),
+            landed: Vec::new(),
+            unfenced: Vec::new(),
+            versions: vec![Ledger::default()],
+        }
+    }
+
+    /// `SELECT .. FOR UPDATE`, epoch + 1, a fresh nonce.
+    pub fn claim(&mut self, partition: u32, nonce: [u8; 16], rng: &mut ChaCha8Rng) -> Claim {
+        self.settle_locked(partition, rng);
+        let row = &mut self.ledger.rows[partition as usize];
+        row.epoch += 1;
+        row.nonce = nonce;
+        let owner = Owner { generation: 1, partition, epoch: row.epoch, nonce };
+        Claim { owner, progress: row.progress }
+    }
+
+    /// A commit, and what its owner hears of it.
+    pub fn submit(&mut self, commit: &Arc<Commit>, rng: &mut ChaCha8Rng) -> Outcome {
+        self.settle_locked(commit.owner.partition, rng);
+        match rng.random_range(0..100) {
+            0..5 => Outcome::Aborted,
+            5..10 => {
+                self.carry_out(commit);
+                Outcome::Unknown
+            }
+            10..14 => Outcome::Unknown,
+            14..20 => {
+                if !self.is_accepted(commit) {
+                    return Outcome::Refused;
+                }
+                self.flying.push(Flying { commit: Arc::clone(commit), has_lock: true });
+                Outcome::Unknown
+            }
+            20..26 => {
+                self.flying.push(Flying { commit: Arc::clone(commit), has_lock: false });
+                Outcome::Unknown
+            }
+            _ => self.carry_out(commit),
+        }
+    }
+
+    /// `SELECT .. FOR UPDATE` on a new connection, after an unknown outcome.
+    pub fn resolve(&mut self, commit: &Commit, rng: &mut ChaCha8Rng) -> Resolution {
+        self.settle_locked(commit.owner.partition, rng);
+        let row = &self.ledger.rows[commit.owner.partition as usize];
+        let is_ours = row.epoch == commit.owner.epoch && row.nonce == commit.owner.nonce;
+        match row.progress.next {
+            next if is_ours && next == commit.progress.next => {
+                Resolution::Committed { version: self.ledger.version }
+            }
+            next if is_ours && next == commit.base => Resolution::Base,
+            _ => Resolution::Fenced,
+        }
+    }
+
+    /// Something that is in the air arrives, or never will.
+    pub fn arrive(&mut self, rng: &mut ChaCha8Rng) {
+        if !self.flying.is_empty() {
+            let idx = rng.random_range(0..self.flying.len());
+            self.settle(idx, rng);
+        }
+    }
+
+    /// Everything that is in the air arrives.
+    pub fn arrive_all(&mut self, rng: &mut ChaCha8Rng) {
+        while !self.flying.is_empty() {
+            self.settle(0, rng);
+        }
+    }
+
+    /// Takes a backup.
+    pub fn back_up(&mut self) {
+        if self.backups.len() == BACKUPS {
+            self.backups.remove(0);
+        }
+        self.backups.push(self.ledger.clone());
+    }
+
+    /// Puts a backup back, if there is one that the log still reaches back for. What is in the air
+    /// is gone with the database.
+    pub fn restore(&mut self, lows: &[u64], rng: &mut ChaCha8Rng) -> bool {
+        let is_usable = |backup: &Ledger| {
+            backup.rows.iter().zip(lows).all(|(row, low)| row.progress.floor >= *low)
+        };
+        self.backups.retain(is_usable);
+        if self.backups.is_empty() {
+            return false;
+        }
+        let idx = rng.random_range(0..self.backups.len());
+        self.ledger = self.backups[idx].clone();
+        self.flying.clear();
+        self.remember();
+        true
+    }
+
+    /// No backup reaches back behind what just happened to the log.
+    pub fn forget_backups(&mut self) {
+        self.backups.clear();
+    }
+
+    /// Whoever asks for the row waits until the transaction that has its lock has ended.
+    pub fn settle_locked(&mut self, partition: u32, rng: &mut ChaCha8Rng) {
+        let holds = |flying: &Flying| flying.has_lock && flying.commit.owner.partition == partition;
+        while let Some(idx) = self.flying.iter().position(holds) {
+            self.settle(idx, rng);
+        }
+    }
+
+    fn settle(&mut self, idx: usize, rng: &mut ChaCha8Rng) {
+        let flying = self.flying.remove(idx);
+        if rng.random_bool(0.7) {
+            self.carry_out(&flying.commit);
+        }
+    }
+
+    /// The condition of the first statement.
+    fn is_accepted(&self, commit: &Commit) -> bool {
+        let row = &self.ledger.rows[commit.owner.partition as usize];
+        let is_owner = row.epoch == commit.owner.epoch && row.nonce == commit.owner.nonce;
+        let is_base = row.progress.next == commit.base;
+        (is_owner || self.mutation == Mutation::OwnerCheck)
+            && (is_base || self.mutation == Mutation::BaseCheck)
+    }
+
+    /// The whole transaction.
+    fn carry_out(&mut self, commit: &Arc<Commit>) -> Outcome {
+        if !self.is_accepted(commit) {
+            return Outcome::Refused;
+        }
+        let ledger = &mut self.ledger;
+        let partition = commit.owner.partition;
+        let row = &mut ledger.rows[partition as usize];
+        if row.progress.next != commit.base {
+            let (base, next) = (commit.base, row.progress.next);
+            self.unfenced.push(Unfenced { partition, base, next });
+        }
+        row.progress = commit.progress;
+        for (id, _, sums) in &commit.totals {
+            ledger.totals.entry(*id).or_default().add(sums).expect("small numbers");
+        }
+        for (at, id, sums) in &commit.quarters {
+            ledger.quarters.entry((*at, *id)).or_default().add(sums).expect("small numbers");
+        }
+        for (at, id, sums) in &commit.minutes {
+            ledger.minutes.entry((*at, *id)).or_default().add(sums).expect("small numbers");
+        }
+        ledger.letters += commit.letters.iter().map(|letter| i64::from(letter.n)).sum::<i64>();
+        ledger.version += 1;
+        let version = ledger.version;
+        ledger.journal.insert(version, commit.id);
+        self.landed.push(Arc::clone(commit));
+        self.remember();
+        Outcome::Committed { version }
+    }
+
+    fn remember(&mut self) {
+        if self.versions.len() == VERSIONS {
+            self.versions.remove(0);
+        }
+        let Ledger { version, rows, totals, .. } = &self.ledger;
+        let shown =
+            Ledger { version: *version, rows: *rows, totals: totals.clone(), ..Ledger::default() };
+        self.versions.push(shown);
+    }
+}

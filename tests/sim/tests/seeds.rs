@@ -1,0 +1,40 @@
+//! The seeds that hold, and the mutants that must not.
+//!
+//! `SIM_SEEDS` (2,000 by default) and `SIM_FIRST` choose the seeds.
+
+use gatemeter_sim::mutation::Mutation;
+use gatemeter_sim::run::run_many;
+
+/// Seeds within which every mutant has to be noticed.
+const MUTANT_SEEDS: u64 = 4_000;
+
+fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+#[test]
+fn seeds_hold() {
+    let (first, n) = (number("SIM_FIRST", 0), number("SIM_SEEDS", 2_000));
+    match run_many(first..first + n, Mutation::None) {
+        Ok(done) => println!("{n} seeds hold: {done:?}"),
+        Err(failure) => panic!("{failure}"),
+    }
+}
+
+#[test]
+fn every_mutant_dies() {
+    // What a mutant breaks is often an assertion of the core; only survivors are worth a word.
+    std::panic::set_hook(Box::new(|_| {}));
+    let survivors: Vec<Mutation> = Mutation::EACH
+        .into_iter()
+        .filter(|mutation| match run_many(0..MUTANT_SEEDS, *mutation) {
+            Ok(_) => true,
+            Err(failure) => {
+                println!("{mutation:?} dies at seed {}: {}", failure.seed, failure.fault);
+                false
+            }
+        })
+        .collect();
+    let _ = std::panic::take_hook();
+    assert!(survivors.is_empty(), "these mutants survive: {survivors:?}");
+}
