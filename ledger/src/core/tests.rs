@@ -1,1 +1,312 @@
-//! Properties of the core.
+//! Properties of the core: how a log is cut into frames, reads and commits changes nothing.
+//!
+//! The simulation tries it against everything that may go wrong; here each law stands alone.
+
+use std::collections::BTreeMap;
+
+use event::frame::Stamp;
+use event::{Facts, Key, Labels, Method, Outcome as Ended, ServiceTier, Usage, UsageSource};
+use proptest::prelude::*;
+
+use super::*;
+use crate::measures::Measures;
+use crate::series::SeriesId;
+use crate::window::MINUTE_US;
+
+const NOW_US: i64 = 1_700_000_000_000_000;
+const NAMESPACES: [&str; 3] = ["a", "b", "c"];
+
+/// An event, as far as these laws go.
+#[derive(Clone, Copy, Debug)]
+struct Made {
+    id: u64,
+    /// Minutes before `NOW_US`.
+    age: i64,
+    tokens: u32,
+}
+
+fn made() -> impl Strategy<Value = Made> {
+    // Few ids, so that many events are copies; an id always stands for the same facts.
+    (0..40_u64).prop_map(|id| Made {
+        id,
+        age: (id * 7 % 70).cast_signed() - 7,
+        tokens: u32::try_from(id % 9 * 11).expect("small"),
+    })
+}
+
+/// A record of the log and the time of its append.
+#[derive(Clone, Debug)]
+struct Stored {
+    bytes: Vec<u8>,
+    append_us: i64,
+}
+
+fn frame(events: &[Made], at_us: i64) -> Stored {
+    let mut builder = event::frame::FrameBuilder::default();
+    for made in events {
+        let labels = Labels {
+            status: 200,
+            method: Method::Post,
+            outcome: Ended::Success,
+            service_tier: ServiceTier::Standard,
+            source: UsageSource::Reported,
+            is_final: true,
+            namespace: NAMESPACES[made.id as usize % 3],
+            upstream: "openai",
+            model: "gpt-4o",
+            endpoint: "/v1/chat/completions",
+            limited_by: None,
+            stream: false,
+            requested_model: None,
+            consumer: None,
+        };
+        let mut key = [0; 16];
+        key[8..].copy_from_slice(&made.id.to_le_bytes());
+        let facts = Facts {
+            key: Key(key),
+            time_us: NOW_US - made.age * MINUTE_US,
+            duration_us: made.id * 1_000,
+            ttft_us: None,
+            usage: Usage { input: Some(made.tokens), output: Some(1), ..Usage::default() },
+            cost_nano: None,
+            attempt: 0,
+            fingerprint: made.id,
+        };
+        builder.push(&labels, &facts).expect("few events");
+    }
+    let stamp = Stamp { ingest_us: at_us, tokenizer_version: 0, price_version: 0 };
+    Stored { bytes: builder.encode(stamp), append_us: at_us }
+}
+
+/// A log of frames that come a few minutes after each other.
+fn log() -> impl Strategy<Value = Vec<Stored>> {
+    let frames = prop::collection::vec((prop::collection::vec(made(), 1..6), 0..9_i64), 1..40);
+    frames.prop_map(|frames| {
+        let mut at_us = NOW_US;
+        frames
+            .iter()
+            .map(|(events, minutes)| {
+                at_us += minutes * MINUTE_US;
+                frame(events, at_us)
+            })
+            .collect()
+    })
+}
+
+fn core() -> Core {
+    Core::new(Options {
+        window: Window::default(),
+        n_partitions: 1,
+        letter_rows_per_hour: 2,
+        safeguards: Safeguards::default(),
+    })
+}
+
+fn view(log: &[Stored], next: u64) -> LogView {
+    let before = next.checked_sub(1).and_then(|offset| log.get(offset as usize));
+    let last_print = before.map(|stored| Core::print(&stored.bytes));
+    LogView { low: 0, high: log.len() as u64, last_print }
+}
+
+fn claim(core: &mut Core, progress: Progress, log: &[Stored], epoch: i64) -> Vec<Effect> {
+    let owner = Owner { generation: 1, partition: 0, epoch, nonce: [epoch as u8; 16] };
+    let log = view(log, progress.next);
+    core.on(Input::Claimed { claim: Claim { owner, progress }, log })
+}
+
+fn read_one(core: &mut Core, log: &[Stored], epoch: i64) {
+    let offset = core.position();
+    let stored = &log[offset as usize];
+    core.on(Input::Record(Record {
+        nonce: [epoch as u8; 16],
+        offset,
+        append_time_us: stored.append_us,
+        intact: true,
+        bytes: &stored.bytes,
+    }));
+}
+
+/// Commits what is pending; gives the commit, which takes effect.
+fn commit(core: &mut Core) -> Option<Arc<Commit>> {
+    let effects = core.on(Input::Due);
+    let Some(Effect::Commit(commit)) = effects.first().cloned() else { return None };
+    core.on(Input::Ended(Outcome::Committed { version: 1 }));
+    Some(commit)
+}
+
+/// What all commits together add, and where they lead.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Counted {
+    totals: BTreeMap<SeriesId, Measures>,
+    minutes: BTreeMap<(i64, SeriesId), Measures>,
+    account: Account,
+    digest: i64,
+    letters: i64,
+}
+
+impl Counted {
+    fn add(&mut self, commit: &Commit) {
+        for (id, _, sums) in &commit.totals {
+            self.totals.entry(*id).or_default().add(sums).expect("small");
+        }
+        for (at, id, sums) in &commit.minutes {
+            self.minutes.entry((*at, *id)).or_default().add(sums).expect("small");
+        }
+        self.account = commit.progress.account;
+        self.digest = self.digest.wrapping_add(commit.journal.digest);
+        self.letters += commit.letters.iter().map(|letter| i64::from(letter.n)).sum::<i64>();
+    }
+}
+
+/// Counts a log, with a commit after each frame that `ends` says yes to, and a new process after
+/// each that `restarts` says yes to.
+fn count(log: &[Stored], ends: &[bool], restarts: &[bool]) -> Counted {
+    let (mut owner, mut epoch, mut counted) = (core(), 1, Counted::default());
+    claim(&mut owner, Progress::default(), log, epoch);
+    for idx in 0..log.len() {
+        let flag = |flags: &[bool]| flags.get(idx % flags.len().max(1)).copied().unwrap_or(false);
+        while owner.position() <= idx as u64 {
+            read_one(&mut owner, log, epoch);
+        }
+        if flag(ends) || idx + 1 == log.len() {
+            counted.add(&commit(&mut owner).expect("there is something to commit"));
+        }
+        if flag(restarts) {
+            let progress = *owner.committed();
+            owner = core();
+            epoch += 1;
+            claim(&mut owner, progress, log, epoch);
+        }
+    }
+    while owner.position() < log.len() as u64 {
+        read_one(&mut owner, log, epoch);
+    }
+    if let Some(commit) = commit(&mut owner) {
+        counted.add(&commit);
+    }
+    counted
+}
+
+proptest! {
+    #[test]
+    fn commits_and_restarts_at_any_place_change_nothing(
+        log in log(),
+        ends in prop::collection::vec(any::<bool>(), 1..20),
+        restarts in prop::collection::vec(any::<bool>(), 1..20),
+    ) {
+        let whole = count(&log, &[false], &[false]);
+        prop_assert_eq!(&count(&log, &ends, &[false]), &whole);
+        prop_assert_eq!(&count(&log, &ends, &restarts), &whole);
+        prop_assert_eq!(&count(&log, &[true], &[true]), &whole);
+    }
+
+    #[test]
+    fn how_events_of_one_moment_are_split_and_ordered_changes_nothing(
+        events in prop::collection::vec(made(), 1..60),
+        size in 1..9_usize,
+        seed in any::<u64>(),
+    ) {
+        let whole = [frame(&events, NOW_US)];
+        let split: Vec<Stored> =
+            events.chunks(size).map(|events| frame(events, NOW_US)).collect();
+        let mut order = events.clone();
+        order.sort_by_key(|made| made.id.wrapping_mul(seed | 1).rotate_left(17));
+        let other = [frame(&order, NOW_US)];
+        let expected = count(&whole, &[false], &[false]);
+        prop_assert_eq!(&count(&split, &[false], &[false]), &expected);
+        prop_assert_eq!(&count(&other, &[false], &[false]), &expected);
+    }
+
+    #[test]
+    fn bytes_of_any_kind_are_accounted_and_the_next_frame_is_counted(
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+        flips in prop::collection::vec((0..200_usize, 1..=255_u8), 0..4),
+    ) {
+        let mut garbled = frame(&[Made { id: 1, age: 0, tokens: 5 }], NOW_US);
+        for (at, mask) in flips {
+            let at = at % garbled.bytes.len();
+            garbled.bytes[at] ^= mask;
+        }
+        let last = frame(&[Made { id: 2, age: 0, tokens: 5 }], NOW_US);
+        let log = [Stored { bytes, append_us: NOW_US }, garbled, last];
+        let counted = count(&log, &[true], &[true]);
+        prop_assert!(counted.account.counted >= 1, "{:?}", counted.account);
+        prop_assert!(counted.account.events >= 3, "{:?}", counted.account);
+        prop_assert!(crate::invariants::i2_conserved(&counted.account));
+    }
+}
+
+#[test]
+fn a_log_that_is_shorter_or_another_one_halts() {
+    let log: Vec<Stored> =
+        (0..5).map(|id| frame(&[Made { id, age: 0, tokens: 1 }], NOW_US)).collect();
+    let mut owner = core();
+    claim(&mut owner, Progress::default(), &log, 1);
+    for _ in 0..4 {
+        read_one(&mut owner, &log, 1);
+    }
+    let progress = commit(&mut owner).expect("four frames").progress;
+    let mut shorter = core();
+    claim(&mut shorter, progress, &log[..3], 2);
+    assert_eq!(shorter.halted(), Some(Halt::Truncated { high: 3, next: 4 }));
+    let mut replaced = log.clone();
+    replaced[3] = frame(&[Made { id: 9, age: 0, tokens: 1 }], NOW_US);
+    let mut other = core();
+    claim(&mut other, progress, &replaced, 2);
+    assert_eq!(other.halted(), Some(Halt::Replaced { offset: 3 }));
+    assert!(other.on(Input::Due).is_empty(), "nothing is counted any more");
+}
+
+#[test]
+fn frames_that_left_the_log_are_lost_and_counting_goes_on() {
+    let log: Vec<Stored> =
+        (0..9).map(|id| frame(&[Made { id, age: 0, tokens: 1 }], NOW_US)).collect();
+    let mut owner = core();
+    claim(&mut owner, Progress::default(), &log, 1);
+    read_one(&mut owner, &log, 1);
+    owner.on(Input::Gap { nonce: [1; 16], low: 6 });
+    while owner.position() < 9 {
+        read_one(&mut owner, &log, 1);
+    }
+    let account = commit(&mut owner).expect("a commit").progress.account;
+    assert_eq!((account.counted, account.lost_frames), (4, 5));
+}
+
+#[test]
+fn letters_keep_their_content_up_to_the_cap_and_their_number_beyond() {
+    let late: Vec<Made> = (0..7).map(|id| Made { id, age: 90, tokens: 1 }).collect();
+    let log = [frame(&late, NOW_US)];
+    let mut owner = core();
+    claim(&mut owner, Progress::default(), &log, 1);
+    read_one(&mut owner, &log, 1);
+    let letters = commit(&mut owner).expect("a commit").letters.clone();
+    let with_content = letters.iter().filter(|letter| letter.content.is_some()).count();
+    assert_eq!((with_content, letters.len()), (2, 3));
+    assert_eq!(letters.iter().map(|letter| letter.n).sum::<u32>(), 7);
+}
+
+#[test]
+fn an_unknown_outcome_stops_everything_until_it_is_looked_up() {
+    let log: Vec<Stored> =
+        (0..3).map(|id| frame(&[Made { id, age: 0, tokens: 1 }], NOW_US)).collect();
+    for resolution in [Resolution::Committed { version: 7 }, Resolution::Base, Resolution::Fenced] {
+        let mut owner = core();
+        claim(&mut owner, Progress::default(), &log, 1);
+        read_one(&mut owner, &log, 1);
+        owner.on(Input::Due);
+        let effects = owner.on(Input::Ended(Outcome::Unknown));
+        assert!(matches!(effects.as_slice(), [Effect::Resolve(_)]), "{effects:?}");
+        read_one(&mut owner, &log, 1);
+        assert_eq!(owner.position(), 1, "nothing is read meanwhile");
+        assert!(owner.on(Input::Due).is_empty());
+        let effects = owner.on(Input::Resolved(resolution));
+        let is_right = match resolution {
+            Resolution::Committed { version } => {
+                matches!(effects[0], Effect::Publish { version: shown, .. } if shown == version)
+            }
+            Resolution::Base => matches!(effects[0], Effect::Commit(_)),
+            Resolution::Fenced => effects == [Effect::Reclaim(Reclaim::Fenced)],
+        };
+        assert!(is_right, "{resolution:?}: {effects:?}");
+    }
+}
