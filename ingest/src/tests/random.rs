@@ -88,13 +88,14 @@ impl Target {
 /// How many items a body has, counted another way than ingest does; nothing if it is none.
 fn items(body: &[u8]) -> Option<usize> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    if body.trim_ascii_start().first() == Some(&b'[') {
+    let is_blank = |byte: &u8| b" \t\r\n".contains(byte);
+    if body.iter().find(|byte| !is_blank(byte)) == Some(&b'[') {
         return serde_json::from_slice::<Vec<&RawValue>>(body).ok().map(|list| list.len());
     }
     if serde_json::from_slice::<&RawValue>(body).is_ok() {
         return Some(1);
     }
-    let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.iter().all(is_blank));
     Some(lines.count()).filter(|n| *n > 1)
 }
 
@@ -221,6 +222,7 @@ fn oracle_of_these_tests_counts_items() {
         ("{\n}", Some(1)),
         ("{}\n\n{}\r\n", Some(2)),
         ("{broken", None),
+        ("{}\n\u{c}\n{}", Some(3)),
     ] {
         assert_eq!(items(body.as_bytes()), expected, "{body}");
     }
