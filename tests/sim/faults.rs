@@ -92,28 +92,38 @@ impl World {
 
     /// The log loses a tail that nobody has committed, while somebody has read it. The partition
     /// is claimed anew at once, as after the failover of a broker; whoever read the old tail must
-    /// not count it any more.
+    /// not count it any more. The ledger may be put back to before the claim of who read it, when
+    /// the next owner gets the same epoch.
     fn cut(&mut self) {
         for _ in 0..4 {
             self.produce();
         }
         let Some(partition) = self.settled_partition() else { return };
+        let number = u32::try_from(partition).expect("few");
         self.with(partition, true, |shell, place| {
             while shell.is_waiting() {
                 shell.answer(place);
             }
-            if !shell.has_claim() {
+        });
+        self.sql.settle_locked(number, &mut self.rng);
+        let before = self.rng.random_bool(0.3).then(|| self.sql.ledger.clone());
+        self.with(partition, true, |shell, place| {
+            if !shell.has_claim() || before.is_some() {
                 shell.claim(place);
             }
             shell.read(60, place);
         });
-        self.sql.settle_locked(u32::try_from(partition).expect("few"), &mut self.rng);
         self.fault_checked();
-        if self.rng.random_bool(0.5) {
+        if before.is_some() || self.rng.random_bool(0.5) {
             self.pause();
         } else {
             let Self { current, logs, .. } = self;
             current.shells[partition].fetch(&logs[partition]);
+        }
+        if let Some(before) = before {
+            // The next claim gets the epoch of the one that is forgotten; its nonce is another.
+            self.note(|| format!("the ledger is put back to before the claim of {partition}"));
+            self.sql.put_back(before);
         }
         let next = self.sql.ledger.rows[partition].progress.next;
         let high = self.rng.random_range(next..=self.logs[partition].high());

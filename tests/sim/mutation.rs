@@ -13,11 +13,15 @@ pub enum Mutation {
     BaseCheck,
     /// A commit takes effect whoever owns the row.
     OwnerCheck,
+    /// A commit takes effect if its epoch is the row's, whatever its nonce.
+    NonceCheck,
+    /// An unknown outcome is looked up without waiting for a transaction that has the row's lock.
+    ResolveWaits,
 }
 
 impl Mutation {
     /// Every mutant.
-    pub const EACH: [Mutation; 16] = [
+    pub const EACH: [Mutation; 18] = [
         Mutation::Core(Safeguard::UnknownOutcome),
         Mutation::Core(Safeguard::DropOnAbort),
         Mutation::Core(Safeguard::RunningMaximum),
@@ -34,6 +38,8 @@ impl Mutation {
         Mutation::Core(Safeguard::ClaimTag),
         Mutation::BaseCheck,
         Mutation::OwnerCheck,
+        Mutation::NonceCheck,
+        Mutation::ResolveWaits,
     ];
 
     /// The switches of the core.

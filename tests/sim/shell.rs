@@ -93,6 +93,12 @@ impl Shell {
         self.waiting.is_some()
     }
 
+    /// How its commit ended, before it hears of it.
+    #[must_use]
+    pub fn outcome(&self) -> Option<Outcome> {
+        if let Some(Waiting::Ended(outcome)) = self.waiting { Some(outcome) } else { None }
+    }
+
     /// Whether it holds a claim, as far as it knows.
     #[must_use]
     pub fn has_claim(&self) -> bool {

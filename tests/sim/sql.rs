@@ -151,7 +151,9 @@ impl Sql {
 
     /// `SELECT .. FOR UPDATE` on a new connection, after an unknown outcome.
     pub fn resolve(&mut self, commit: &Commit, rng: &mut ChaCha8Rng) -> Resolution {
-        self.settle_locked(commit.owner.partition, rng);
+        if self.mutation != Mutation::ResolveWaits {
+            self.settle_locked(commit.owner.partition, rng);
+        }
         let row = &self.ledger.rows[commit.owner.partition as usize];
         let is_ours = row.epoch == commit.owner.epoch && row.nonce == commit.owner.nonce;
         match row.progress.next {
@@ -197,10 +199,16 @@ impl Sql {
             return false;
         }
         let idx = rng.random_range(0..self.backups.len());
-        self.ledger = self.backups[idx].clone();
+        let backup = self.backups[idx].clone();
+        self.put_back(backup);
+        true
+    }
+
+    /// Puts an earlier ledger back.
+    pub fn put_back(&mut self, ledger: Ledger) {
+        self.ledger = ledger;
         self.flying.clear();
         self.remember();
-        true
     }
 
     /// No backup reaches back behind what just happened to the log.
@@ -226,7 +234,8 @@ impl Sql {
     /// The condition of the first statement.
     fn is_accepted(&self, commit: &Commit) -> bool {
         let row = &self.ledger.rows[commit.owner.partition as usize];
-        let is_owner = row.epoch == commit.owner.epoch && row.nonce == commit.owner.nonce;
+        let is_nonce = row.nonce == commit.owner.nonce || self.mutation == Mutation::NonceCheck;
+        let is_owner = row.epoch == commit.owner.epoch && is_nonce;
         let is_base = row.progress.next == commit.base;
         (is_owner || self.mutation == Mutation::OwnerCheck)
             && (is_base || self.mutation == Mutation::BaseCheck)

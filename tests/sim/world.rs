@@ -194,15 +194,30 @@ impl World {
     /// The current instance claims or reads.
     fn work(&mut self) {
         let (partition, n) = (self.any_partition(), self.rng.random_range(1..8));
-        self.with(partition, true, |shell, place| {
-            if shell.has_claim() { shell.read(n, place) } else { shell.claim(place) }
+        let stands = self.with(partition, true, |shell, place| {
+            let what = if shell.has_claim() { "reads" } else { "claims" };
+            if shell.has_claim() {
+                shell.read(n, place)
+            } else {
+                shell.claim(place)
+            }
+            (what, shell.core.position(), shell.core.committed().next)
         });
+        if let Some((what, position, next)) = stands {
+            self.note(|| format!("owner of {partition} {what}: at {position}, {next} committed"));
+        }
     }
 
     fn commit(&mut self) {
         let partition = self.any_partition();
-        self.with(partition, true, |shell, place| shell.due(place));
-        self.note(|| format!("commit of {partition}"));
+        let outcome = self.with(partition, true, |shell, place| {
+            let was_waiting = shell.is_waiting();
+            shell.due(place);
+            shell.outcome().filter(|_| !was_waiting)
+        });
+        if let Some(outcome) = outcome.flatten() {
+            self.note(|| format!("commit of {partition}: {outcome:?}"));
+        }
     }
 
     fn answer(&mut self) {
@@ -314,8 +329,17 @@ impl World {
             .iter()
             .map(|(id, _, sums)| (*id, [sums.n, sums.duration_us, sums.input(), sums.output()]))
             .collect();
-        if found != rows {
-            return Err(format!("I1: {}: {rows:?} expected, {found:?} committed", place()));
+        for (kind, id) in self.ids.iter().enumerate() {
+            let (expected, found) = (rows.get(id), found.get(id));
+            if found != expected {
+                let place = place();
+                return Err(format!(
+                    "I1: {place}: kind {kind}: {expected:?} expected, {found:?} committed"
+                ));
+            }
+        }
+        if found.len() != rows.len() {
+            return Err(format!("I1: {}: rows of labels that no event has", place()));
         }
         let n_letters: i64 = commit.letters.iter().map(|letter| i64::from(letter.n)).sum();
         if n_letters != classes.letters() {
