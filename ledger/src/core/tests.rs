@@ -34,6 +34,11 @@ fn made() -> impl Strategy<Value = Made> {
     })
 }
 
+/// Events of producers that use an id again for another time and other facts.
+fn reused() -> impl Strategy<Value = Made> {
+    (0..12_u64, -7..70_i64, 0..3_u32).prop_map(|(id, age, tokens)| Made { id, age, tokens })
+}
+
 /// A record of the log and the time of its append.
 #[derive(Clone, Debug)]
 struct Stored {
@@ -70,7 +75,7 @@ fn frame(events: &[Made], at_us: i64) -> Stored {
             usage: Usage { input: Some(made.tokens), output: Some(1), ..Usage::default() },
             cost_nano: None,
             attempt: 0,
-            fingerprint: made.id,
+            fingerprint: made.id << 32 | u64::from(made.tokens),
         };
         builder.push(&labels, &facts).expect("few events");
     }
@@ -79,8 +84,8 @@ fn frame(events: &[Made], at_us: i64) -> Stored {
 }
 
 /// A log of frames that come a few minutes after each other.
-fn log() -> impl Strategy<Value = Vec<Stored>> {
-    let frames = prop::collection::vec((prop::collection::vec(made(), 1..6), 0..9_i64), 1..40);
+fn log(made: impl Strategy<Value = Made>) -> impl Strategy<Value = Vec<Stored>> {
+    let frames = prop::collection::vec((prop::collection::vec(made, 1..6), 0..9_i64), 1..40);
     frames.prop_map(|frames| {
         let mut at_us = NOW_US;
         frames
@@ -115,7 +120,10 @@ fn claim(core: &mut Core, progress: Progress, log: &[Stored], epoch: i64) -> Vec
 }
 
 fn read_one(core: &mut Core, log: &[Stored], epoch: i64) {
-    let offset = core.position();
+    read_at(core, log, core.position(), epoch);
+}
+
+fn read_at(core: &mut Core, log: &[Stored], offset: u64, epoch: i64) {
     let stored = &log[offset as usize];
     core.on(Input::Record(Record {
         nonce: [epoch as u8; 16],
@@ -190,7 +198,7 @@ fn count(log: &[Stored], ends: &[bool], restarts: &[bool]) -> Counted {
 proptest! {
     #[test]
     fn commits_and_restarts_at_any_place_change_nothing(
-        log in log(),
+        log in log(made()),
         ends in prop::collection::vec(any::<bool>(), 1..20),
         restarts in prop::collection::vec(any::<bool>(), 1..20),
     ) {
@@ -198,6 +206,42 @@ proptest! {
         prop_assert_eq!(&count(&log, &ends, &[false]), &whole);
         prop_assert_eq!(&count(&log, &ends, &restarts), &whole);
         prop_assert_eq!(&count(&log, &[true], &[true]), &whole);
+    }
+
+    #[test]
+    fn a_window_that_is_read_again_gives_the_same_verdicts_on_ids_that_are_used_again(
+        log in log(reused()),
+        ends in prop::collection::vec(any::<bool>(), 1..20),
+        restarts in prop::collection::vec(any::<bool>(), 1..20),
+    ) {
+        let whole = count(&log, &[false], &[false]);
+        prop_assert_eq!(&count(&log, &ends, &restarts), &whole);
+        prop_assert_eq!(&count(&log, &[true], &[true]), &whole);
+    }
+
+    #[test]
+    fn only_the_record_that_comes_next_is_taken_and_only_for_the_claim_that_holds(
+        log in log(made()),
+        strays in prop::collection::vec((0..40_u64, any::<bool>()), 1..80),
+    ) {
+        let mut owner = core();
+        claim(&mut owner, Progress::default(), &log, 1);
+        claim(&mut owner, Progress::default(), &log, 2);
+        let mut strays = strays.iter().cycle();
+        while owner.position() < log.len() as u64 {
+            let (offset, is_stale) = *strays.next().expect("endless");
+            let position = owner.position();
+            if is_stale {
+                read_at(&mut owner, &log, position, 1);
+            } else if offset != position && offset < log.len() as u64 {
+                read_at(&mut owner, &log, offset, 2);
+            }
+            prop_assert_eq!(owner.position(), position);
+            read_at(&mut owner, &log, position, 2);
+        }
+        let mut counted = Counted::default();
+        counted.add(&commit(&mut owner).expect("something to commit"));
+        prop_assert_eq!(counted, count(&log, &[false], &[false]));
     }
 
     #[test]
