@@ -1,7 +1,9 @@
 //! The lock on the data directory: one process writes, all others only read.
 //! The kernel holds the lock for the open file and drops it when the process dies, however it
-//! dies; so there is no stale lock to clean up. The process id in the file only serves the
-//! error message and is never trusted for more.
+//! dies; so there is no stale lock to clean up. Dropping the lock gives it back by name, not by
+//! closing alone: a child that is between fork and exec has the open file too, and would go on
+//! holding it. The process id in the file only serves the error message and is never trusted for
+//! more.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, Write};
@@ -17,7 +19,14 @@ const LOCK_FILE: &str = "lock";
 /// Exclusive right to write in a data directory, held until it is dropped or the process ends.
 #[derive(Debug)]
 pub struct DirectoryLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        // Nothing is left to do about a failure: closing the file gives the lock back as well.
+        let _ = flock(&self.file, FlockOperation::Unlock);
+    }
 }
 
 impl DirectoryLock {
@@ -47,7 +56,7 @@ impl DirectoryLock {
             Err(e) => return Err(QueueError::io("lock", &path, e.into())),
         }
         write_pid(&mut file).map_err(|e| QueueError::io("write the lock file", &path, e))?;
-        Ok(DirectoryLock { _file: file })
+        Ok(DirectoryLock { file })
     }
 }
 
@@ -93,5 +102,16 @@ mod tests {
         assert!(message.contains(&format!("process {}", std::process::id())), "{message}");
         drop(first);
         DirectoryLock::acquire(&dir).unwrap();
+    }
+
+    #[test]
+    fn dropped_lock_is_free_although_a_copy_of_its_file_is_open() {
+        let temp = tempfile::tempdir().unwrap();
+        let first = DirectoryLock::acquire(temp.path()).unwrap();
+        // What a child has between fork and exec: another descriptor of the same open file.
+        let copy = first.file.try_clone().unwrap();
+        drop(first);
+        DirectoryLock::acquire(temp.path()).unwrap();
+        drop(copy);
     }
 }
