@@ -2,10 +2,12 @@
 //!
 //! A body that comes too slowly fails under the handler's hands, which answers as it does to any
 //! broken body; the connection then puts a 408 in place of that answer. The clock starts when the
-//! handler first wants bytes, so that our own waiting is not held against the client.
+//! handler first wants bytes, so that our own waiting is not held against the client. What a handler
+//! leaves unread is read and dropped before its answer goes out.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,7 +16,7 @@ use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::watch::RequestGuard;
+use super::watch::{Receiving, RequestGuard, Watch};
 use crate::config::ServerSettings;
 use crate::http_metrics::SlowBody;
 
@@ -45,13 +47,21 @@ impl BodyLimits {
     }
 }
 
-/// A request body that fails once it is too slow.
-pub(super) struct TimedBody<B> {
+/// Most bytes of a body that are read on behalf of nobody, so that its client hears the answer: a
+/// few times the largest body that anybody may send.
+const DISCARD_BYTES_MAX: u64 = 64 << 20;
+
+/// A request body that fails once it is too slow, or once its connection has to make room.
+struct TimedBody<B> {
     inner: B,
     limits: BodyLimits,
     n_bytes: u64,
     clock: Option<Clock>,
     slow_body: SlowBody,
+    watch: Arc<Watch>,
+    /// Held while bytes are wanted and do not come.
+    receiving: Option<Receiving>,
+    is_ended: bool,
 }
 
 struct Clock {
@@ -60,11 +70,6 @@ struct Clock {
 }
 
 impl<B> TimedBody<B> {
-    /// `slow_body` is set when it fails for its slowness.
-    pub(super) fn new(inner: B, limits: BodyLimits, slow_body: SlowBody) -> TimedBody<B> {
-        TimedBody { inner, limits, n_bytes: 0, clock: None, slow_body }
-    }
-
     fn poll_clock(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let allowed = self.limits.allowed(self.n_bytes);
         let clock = self.clock.get_or_insert_with(|| {
@@ -77,9 +82,111 @@ impl<B> TimedBody<B> {
         }
         clock.sleep.as_mut().poll(cx)
     }
+
+    /// Gives up on the client.
+    fn too_slow(&mut self) -> axum::BoxError {
+        self.is_ended = true;
+        self.receiving = None;
+        self.slow_body.set();
+        io::Error::new(io::ErrorKind::TimedOut, "the request body comes too slowly").into()
+    }
 }
 
-impl<B> HttpBody for TimedBody<B>
+impl<B> TimedBody<B>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: Into<axum::BoxError>,
+{
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::BoxError>>> {
+        if self.is_ended {
+            return Poll::Ready(None);
+        }
+        if self.watch.is_cut() {
+            return Poll::Ready(Some(Err(self.too_slow())));
+        }
+        if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) {
+            match &frame {
+                Some(Ok(frame)) => {
+                    self.n_bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                }
+                None | Some(Err(_)) => {
+                    self.is_ended = true;
+                    self.receiving = None;
+                }
+            }
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        if self.receiving.is_none() {
+            self.receiving = Some(self.watch.receiving());
+        }
+        ready!(self.poll_clock(cx));
+        Poll::Ready(Some(Err(self.too_slow())))
+    }
+}
+
+/// A request body as its handler has it. The connection keeps the [`Remainder`] of it.
+pub(super) struct HeldBody<B>(Arc<Mutex<TimedBody<B>>>);
+
+/// What a handler left of a body.
+pub(super) struct Remainder<B>(Arc<Mutex<TimedBody<B>>>);
+
+/// Puts the limits on a body. `slow_body` is set when it fails for its slowness.
+pub(super) fn hold<B>(
+    inner: B,
+    limits: BodyLimits,
+    slow_body: SlowBody,
+    watch: &Arc<Watch>,
+) -> (HeldBody<B>, Remainder<B>) {
+    let body = Arc::new(Mutex::new(TimedBody {
+        inner,
+        limits,
+        n_bytes: 0,
+        clock: None,
+        slow_body,
+        watch: Arc::clone(watch),
+        receiving: None,
+        is_ended: false,
+    }));
+    (HeldBody(Arc::clone(&body)), Remainder(body))
+}
+
+impl<B> Remainder<B>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: Into<axum::BoxError>,
+{
+    /// Reads and drops what the handler left, under the limits that it had itself. A socket that
+    /// is closed with unread bytes is reset, and the reset can overtake the answer: many clients
+    /// would never hear why they were refused. Says whether the end was reached, so that the
+    /// connection can carry another request.
+    pub(super) async fn discard(self) -> bool {
+        let mut n_bytes = 0;
+        loop {
+            match std::future::poll_fn(|cx| self.lock().poll(cx)).await {
+                None => return true,
+                Some(Err(_)) => return false,
+                Some(Ok(frame)) => {
+                    n_bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                }
+            }
+            if n_bytes > DISCARD_BYTES_MAX {
+                return false;
+            }
+        }
+    }
+
+    /// Whether the handler never asked for a byte.
+    pub(super) fn is_untouched(&self) -> bool {
+        let body = self.lock();
+        body.n_bytes == 0 && body.clock.is_none() && !body.is_ended
+    }
+
+    fn lock(&self) -> MutexGuard<'_, TimedBody<B>> {
+        self.0.lock().expect("nothing panics while a body is polled")
+    }
+}
+
+impl<B> HttpBody for HeldBody<B>
 where
     B: HttpBody<Data = Bytes> + Unpin,
     B::Error: Into<axum::BoxError>,
@@ -91,25 +198,16 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::BoxError>>> {
-        let this = self.get_mut();
-        if let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) {
-            if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
-                this.n_bytes += data.len() as u64;
-            }
-            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
-        }
-        ready!(this.poll_clock(cx));
-        this.slow_body.set();
-        let error = io::Error::new(io::ErrorKind::TimedOut, "the request body comes too slowly");
-        Poll::Ready(Some(Err(error.into())))
+        self.0.lock().expect("nothing panics while a body is polled").poll(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        let body = self.0.lock().expect("nothing panics while a body is polled");
+        body.is_ended || body.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.0.lock().expect("nothing panics while a body is polled").inner.size_hint()
     }
 }
 

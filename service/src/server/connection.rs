@@ -23,7 +23,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 use tower::ServiceExt as _;
 
-use super::body::{BodyLimits, TimedBody, TrackedBody};
+use super::body::{BodyLimits, TrackedBody, hold};
 use super::idle::IdleList;
 use super::watch::Watch;
 use crate::answer::ApiError;
@@ -111,26 +111,39 @@ async fn serve_request(
 ) -> Result<Response<TrackedBody>, Infallible> {
     let guard = watch.request();
     let slow_body = SlowBody::default();
+    let mut remainder = None;
     let mut request = request.map(|body| {
         if body.is_end_stream() {
             return Body::empty();
         }
         let limits = BodyLimits::new(&shared.settings);
-        Body::new(TimedBody::new(body, limits, slow_body.clone()))
+        let (held, rest) = hold(body, limits, slow_body.clone(), watch);
+        remainder = Some(rest);
+        Body::new(held)
     });
+    let asks_first = request.headers().contains_key(header::EXPECT);
     request.extensions_mut().insert(slow_body.clone());
     let Ok(mut response) = shared.router.clone().oneshot(request).await;
     if slow_body.is_set() {
         response = slow_body_answer();
+    } else if let Some(rest) = remainder {
+        // Who asked whether to send the body and was never told to will not send it.
+        if (asks_first && rest.is_untouched()) || !rest.discard().await {
+            close_after(&mut response);
+        }
     }
     Ok(response.map(|body| TrackedBody::new(body, guard)))
 }
 
 /// What is left of the body may still come, so the connection cannot carry another request.
-fn slow_body_answer() -> Response {
-    let message = "the request body came too slowly";
-    let mut response = ApiError::new(StatusCode::REQUEST_TIMEOUT, message).into_response();
+fn close_after<B>(response: &mut Response<B>) {
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+}
+
+fn slow_body_answer() -> Response {
+    let message = "the request body came too slowly: send it again";
+    let mut response = ApiError::new(StatusCode::REQUEST_TIMEOUT, message).into_response();
+    close_after(&mut response);
     response
 }
 

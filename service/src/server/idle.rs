@@ -1,13 +1,22 @@
-//! The connections without a request, in the order in which they became idle.
+//! The connections that can be made to go: those without a request, in the order in which they
+//! became idle, and those whose body has been coming for a while.
 //!
 //! A connection enters when it is accepted and after each answer, and leaves when a request begins;
-//! the accept loop takes the oldest out when it needs room. The list holds handles only: it closes
-//! nothing itself.
+//! it enters anew while its body is waited for. The accept loop takes the oldest out when it needs
+//! room, idle ones first. The list holds handles only: it closes nothing itself.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// How long a body may have been waited for before its connection has to make room for others.
+/// Every body that comes at a fair pace has arrived by then; who sends slowly on purpose shall not
+/// keep others out.
+const RECEIVING_GRACE: Duration = Duration::from_secs(3);
 
 /// See the file.
 #[derive(Debug, Default)]
@@ -20,19 +29,56 @@ pub(super) struct IdleList {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ticket(u64);
 
+/// How a connection hears that it is to go.
+#[derive(Debug, Default)]
+pub(super) struct Leave {
+    notify: Notify,
+    is_cut: AtomicBool,
+}
+
+impl Leave {
+    /// Returns when the connection is to go.
+    pub(super) async fn notified(&self) {
+        self.notify.notified().await;
+    }
+
+    /// Whether it is to go in the middle of a body.
+    pub(super) fn is_cut(&self) -> bool {
+        self.is_cut.load(Ordering::Acquire)
+    }
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     next: u64,
-    waiting: BTreeMap<u64, Arc<Notify>>,
+    waiting: BTreeMap<u64, Arc<Leave>>,
+    /// With the time from which on each may be made to go.
+    receiving: BTreeMap<u64, (Instant, Arc<Leave>)>,
+}
+
+impl Inner {
+    fn ticket(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
 }
 
 impl IdleList {
-    /// Adds a connection at the young end; `leave` is notified if it is to go.
-    pub(super) fn enter(&self, leave: Arc<Notify>) -> Ticket {
+    /// Adds an idle connection at the young end; `leave` is notified if it is to go.
+    pub(super) fn enter(&self, leave: Arc<Leave>) -> Ticket {
         let mut inner = self.lock();
-        let ticket = inner.next;
-        inner.next += 1;
+        let ticket = inner.ticket();
         inner.waiting.insert(ticket, leave);
+        drop(inner);
+        self.grown.notify_one();
+        Ticket(ticket)
+    }
+
+    /// Adds a connection whose body is waited for.
+    pub(super) fn receive(&self, leave: Arc<Leave>) -> Ticket {
+        let mut inner = self.lock();
+        let ticket = inner.ticket();
+        inner.receiving.insert(ticket, (Instant::now() + RECEIVING_GRACE, leave));
         drop(inner);
         self.grown.notify_one();
         Ticket(ticket)
@@ -40,21 +86,37 @@ impl IdleList {
 
     /// Takes a connection out; nothing happens if it was evicted before.
     pub(super) fn leave(&self, ticket: Ticket) {
-        self.lock().waiting.remove(&ticket.0);
+        let mut inner = self.lock();
+        inner.waiting.remove(&ticket.0);
+        inner.receiving.remove(&ticket.0);
     }
 
-    /// Asks the connection idle for longest to go. Whether there was one.
+    /// Asks the connection idle for longest to go, or else the one whose body has been coming for
+    /// longest, once that is long enough. Whether there was one.
     pub(super) fn evict_oldest(&self) -> bool {
-        let oldest = self.lock().waiting.pop_first();
-        if let Some((_, leave)) = &oldest {
-            leave.notify_one();
+        let mut inner = self.lock();
+        if let Some((_, leave)) = inner.waiting.pop_first() {
+            leave.notify.notify_one();
+            return true;
         }
-        oldest.is_some()
+        let now = Instant::now();
+        let Some(oldest) = inner.receiving.first_entry().filter(|entry| entry.get().0 <= now)
+        else {
+            return false;
+        };
+        let (_, leave) = oldest.remove();
+        leave.is_cut.store(true, Ordering::Release);
+        leave.notify.notify_one();
+        true
     }
 
-    /// Returns after a connection has entered since the last return. For one waiter.
+    /// Returns when `evict_oldest` may find one that it did not find before. For one waiter.
     pub(super) async fn grown(&self) {
-        self.grown.notified().await;
+        let due = self.lock().receiving.first_key_value().map(|(_, (due, _))| *due);
+        tokio::select! {
+            () = self.grown.notified() => {}
+            () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -206,10 +206,52 @@ async fn slow_body_is_answered_with_408_and_counted_as_such() {
     assert!(head.starts_with("HTTP/1.1 408"), "{head}");
     assert!(head.contains("connection: close"), "{head}");
     let body: Value = serde_json::from_str(&body).expect("the envelope");
-    assert_eq!(body["message"], "the request body came too slowly");
+    assert_eq!(body["message"], "the request body came too slowly: send it again");
     assert_eq!(client.closed().await, "");
     let page = metrics.render();
     assert!(page.contains("status_code=\"408\",upstream=\"none\"} 1\n"), "{page}");
+}
+
+#[tokio::test]
+async fn refusal_without_a_look_at_the_body_reaches_a_client_that_sends_all_of_it_first() {
+    let refuse = post(|| async { (http::StatusCode::PAYLOAD_TOO_LARGE, "too large") });
+    let running = Running::start(hello().route("/refuse", refuse), settings()).await;
+    let mut client = running.client().await;
+    for n_bytes in [100_usize, 20 << 20] {
+        let head = format!("POST /refuse HTTP/1.1\r\nHost: test\r\nContent-Length: {n_bytes}");
+        client.send(&format!("{head}\r\n\r\n")).await;
+        client.0.write_all(&vec![b'x'; n_bytes]).await.expect("the server reads all of it");
+        let (head, body) = client.answer().await;
+        assert!(head.starts_with("HTTP/1.1 413"), "{head}");
+        assert_eq!(body, "too large");
+    }
+    assert_eq!(client.get("/").await, "hello", "the connection carries more requests");
+    // Who asks first and is refused does not send the body, and is not waited for.
+    let asking = "POST /refuse HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\
+                  Expect: 100-continue\r\n\r\n";
+    client.send(asking).await;
+    let (head, _) = client.answer().await;
+    assert!(head.starts_with("HTTP/1.1 413") && head.contains("connection: close"), "{head}");
+    assert_eq!(client.closed().await, "");
+}
+
+#[tokio::test]
+async fn bodies_that_trickle_make_room_for_a_client_at_the_cap() {
+    let limits = ServerSettings { connections_max: 3, body_timeout_ms: 600_000, ..settings() };
+    let running = Running::start(hello(), limits).await;
+    let mut slow = Vec::new();
+    for _ in 0..3 {
+        let mut client = running.client().await;
+        client.send("POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 9999\r\n\r\n").await;
+        client.0.write_all(&[b'x'; 5_000]).await.expect("the server reads");
+        slow.push(client);
+    }
+    assert_eq!(running.client().await.get("/").await, "hello");
+    let (head, _) = slow[0].answer().await;
+    assert!(head.starts_with("HTTP/1.1 408"), "the oldest makes room: {head}");
+    let finish = [b'x'; 4_999];
+    slow[2].0.write_all(&finish).await.expect("the youngest goes on");
+    assert!(slow[2].answer().await.0.starts_with("HTTP/1.1 200"));
 }
 
 #[tokio::test]

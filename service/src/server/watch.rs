@@ -7,10 +7,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::idle::{IdleList, Ticket};
+use super::idle::{IdleList, Leave, Ticket};
 use crate::config::ServerSettings;
 
 /// Shared by the stream, the service and the task of one connection.
@@ -18,7 +17,7 @@ use crate::config::ServerSettings;
 pub(super) struct Watch {
     limits: Limits,
     idle: Arc<IdleList>,
-    leave: Arc<Notify>,
+    leave: Arc<Leave>,
     state: Mutex<State>,
 }
 
@@ -60,7 +59,7 @@ impl Watch {
     /// For a connection that was just accepted: it has the time of a header to send one.
     pub(super) fn new(settings: &ServerSettings, idle: Arc<IdleList>) -> Arc<Watch> {
         let limits = Limits { header: settings.header_timeout(), idle: settings.idle_timeout() };
-        let leave = Arc::new(Notify::new());
+        let leave = Arc::new(Leave::default());
         let ticket = Some(idle.enter(Arc::clone(&leave)));
         let phase = Phase::Rest(Instant::now() + limits.header);
         let state = Mutex::new(State { phase, n_requests: 0, ticket, stalled: None });
@@ -70,6 +69,17 @@ impl Watch {
     /// Returns when the accept loop wants this connection to go.
     pub(super) async fn evicted(&self) {
         self.leave.notified().await;
+    }
+
+    /// Whether the accept loop wants this connection to go although its body is still coming.
+    pub(super) fn is_cut(&self) -> bool {
+        self.leave.is_cut()
+    }
+
+    /// A body is waited for, until the guard is dropped; the connection can then be made to go.
+    pub(super) fn receiving(self: &Arc<Watch>) -> Receiving {
+        let ticket = self.idle.receive(Arc::clone(&self.leave));
+        Receiving { watch: Arc::clone(self), ticket }
     }
 
     /// Whether a request is being served, or the end of an answer has still to be sent.
@@ -158,6 +168,19 @@ impl Drop for Watch {
         if let Some(ticket) = ticket {
             self.idle.leave(ticket);
         }
+    }
+}
+
+/// A body that is waited for.
+#[derive(Debug)]
+pub(super) struct Receiving {
+    watch: Arc<Watch>,
+    ticket: Ticket,
+}
+
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        self.watch.idle.leave(self.ticket);
     }
 }
 
