@@ -83,6 +83,9 @@ impl AllArgs {
 pub async fn run(args: AllArgs) -> anyhow::Result<ExitCode> {
     let settings = args.settings()?;
     service::telemetry::init(&settings.log)?;
+    // Before anything else, so that a signal during the start ends it cleanly as well.
+    let (trigger, shutdown) = channel();
+    let signals = on_signals(trigger.clone())?;
     let dev = args.dev_mode();
     check_listen("api", settings.api.listen, dev)?;
     check_listen("aggregator", settings.aggregator.listen, dev)?;
@@ -92,8 +95,6 @@ pub async fn run(args: AllArgs) -> anyhow::Result<ExitCode> {
     let storage = Storage::open(&settings, &args).await?;
     let keys = Keys::of(&dir, dev, &storage.store).await?;
     let servers = Servers::bind(&settings).await?;
-    let (trigger, shutdown) = channel();
-    let signals = on_signals(trigger.clone())?;
     let ended = serve(&settings, &storage, keys, servers, &trigger, shutdown).await;
     signals.abort();
     storage.queue.close().await;

@@ -111,7 +111,7 @@ impl BodyError {
 }
 
 /// Reads a body. The first byte that is not blank decides: `[` is an array; anything else is one
-/// object, or NDJSON if it is not one JSON value and some line is a whole object by itself.
+/// object, or NDJSON if it is not one JSON value and its lines are objects by themselves.
 ///
 /// Bad events and bad lines of NDJSON are rejects. Takes time and memory in proportion to the
 /// body; the caller bounds its size.
@@ -162,16 +162,19 @@ fn elements(text: &str, reading: Reading) -> Result<Batch<'_>, BodyError> {
     }
 }
 
-/// Whether a body that is not one JSON value has several lines, and one of them, no further
-/// indented than the first, is a whole object: an object that was printed over several lines and
-/// is broken has no such line.
+/// Whether a body that is not one JSON value has several lines that are meant to be objects: all
+/// of them begin as one, or one that is no further indented than the first is whole. An object that
+/// was printed over several lines and is broken has neither.
 fn is_ndjson(body: &[u8]) -> bool {
-    let Some(first) = lines(body).next() else { return false };
-    let n_indent = first.iter().take_while(|byte| BLANK.contains(byte)).count();
-    let is_object = |line: &[u8]| {
-        line.get(n_indent) == Some(&b'{') && serde_json::from_slice::<IgnoredAny>(line).is_ok()
+    let indent = |line: &[u8]| line.iter().take_while(|byte| BLANK.contains(byte)).count();
+    let Some(n_first) = lines(body).next().map(indent) else { return false };
+    let begins = |line: &[u8]| line.get(indent(line)) == Some(&b'{');
+    let is_whole = |line: &[u8]| {
+        begins(line)
+            && indent(line) <= n_first
+            && serde_json::from_slice::<IgnoredAny>(line).is_ok()
     };
-    lines(body).nth(1).is_some() && lines(body).any(is_object)
+    lines(body).nth(1).is_some() && (lines(body).all(begins) || lines(body).any(is_whole))
 }
 
 /// A body of lines, each an object or a reject.

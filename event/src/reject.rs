@@ -34,4 +34,5 @@ pub const REASONS: &[&str] = &[
     "usage",
     "value",
     "namespace_not_registered",
+    "gateways",
 ];

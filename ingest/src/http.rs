@@ -25,12 +25,14 @@ use service::answer::{ApiError, with_fallbacks};
 use service::auth::{Access, require_key};
 use service::config::IngestSettings;
 use service::health::{Readiness, routes};
+use service::http_metrics::SlowBody;
 use service::metrics::ProcessMetrics;
 use store::{Generation, Store, StoreError};
 use tokio::task::JoinHandle;
 use tracing::{error, warn};
 
 use crate::answer::{Accepted, unavailable};
+use crate::gateways::Gateways;
 use crate::gather::{GatherOptions, Gatherers, now_us};
 use crate::label::LabelCache;
 use crate::metrics::IngestMetrics;
@@ -67,6 +69,7 @@ pub struct Ingest {
 struct Shared {
     parts: Parts,
     labels: Arc<LabelCache>,
+    gateways: Arc<Gateways>,
     gatherers: Arc<Gatherers>,
     metrics: IngestMetrics,
 }
@@ -98,7 +101,8 @@ pub async fn start(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Ingest,
     let queue = Arc::clone(&parts.queue);
     let pressure = Arc::clone(&parts.pressure);
     let access = parts.access.clone();
-    let shared = Shared { parts, labels, gatherers: Arc::new(gatherers), metrics };
+    let (gateways, gatherers) = (Arc::default(), Arc::new(gatherers));
+    let shared = Shared { parts, labels, gateways, gatherers, metrics };
     let events = Router::new()
         .route("/v1/events", post(events))
         .route_layer(from_fn_with_state(access, require_key))
@@ -108,6 +112,7 @@ pub async fn start(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Ingest,
         if *queue.fatal().borrow() {
             reasons.push("the log cannot be written".to_owned());
         }
+        reasons.extend(queue.refusing().map(str::to_owned));
         if pressure.load(Ordering::Relaxed) {
             reasons.push(PRESSURE.to_owned());
         }
@@ -144,11 +149,14 @@ const PRESSURE: &str = "the memory for recognising copies is full";
 
 async fn events(State(shared): State<Shared>, request: Request) -> Response {
     let metrics = shared.metrics.clone();
+    let slow_body = request.extensions().get::<SlowBody>().cloned();
     let response = match take(shared, request).await {
         Ok(accepted) => accepted.into_response(),
         Err(error) => error.into_response(),
     };
-    metrics.requests.with_label_values(&[response.status().as_str()]).inc();
+    let is_slow = slow_body.is_some_and(|body| body.is_set());
+    let status = if is_slow { StatusCode::REQUEST_TIMEOUT } else { response.status() };
+    metrics.requests.with_label_values(&[status.as_str()]).inc();
     response
 }
 
@@ -207,7 +215,7 @@ async fn prepare(shared: &Shared, bytes: &Bytes) -> Result<Stamped, ApiError> {
     let known = shared.labels.known();
     let now_us = now_us();
     let mut stamped = stamp(&batch.events, &known, &shared.parts.generation, now_us);
-    stamp_connections(batch.connections, &known, now_us, &mut stamped);
+    stamp_connections(batch.connections, &known, &shared.gateways, now_us, &mut stamped);
     drop(known);
     stamped.rejects.extend(batch.rejects);
     stamped.rejects.sort_by_key(|reject| reject.index);

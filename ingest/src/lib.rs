@@ -7,6 +7,7 @@
 
 mod metrics;
 mod label;
+mod gateways;
 mod stamp;
 mod gather;
 mod answer;

@@ -4,12 +4,15 @@
 //! the log needs nothing else. A namespace is never merged into another: one that is not
 //! registered rejects its event, any other label becomes `other`.
 
+use std::time::Instant;
+
 use event::frame::FrameBuilder;
 use event::labels::settle_model;
 use event::name::{OTHER, is_label};
 use event::{Connections, Event, Facts, Key, Labels, Reject};
 use store::{ConnectionsRow, Generation, LabelKind};
 
+use crate::gateways::{GATEWAYS_PER_NAMESPACE_MAX, Gateways};
 use crate::label::Known;
 
 /// The source that every event belongs to until keys have sources of their own.
@@ -120,17 +123,23 @@ fn settle<'e>(event: &'e Event<'_>, known: &Known) -> Option<Labels<'e>> {
     })
 }
 
-/// Keeps the reports of connections of registered namespaces. A report from the future counts as
-/// one of now, or it would be shown until then.
+/// Keeps the reports of connections of registered namespaces, of so many gateways each. A report
+/// from the future counts as one of now, or it would be shown until then.
 pub fn stamp_connections(
     reports: Vec<(usize, Connections<'_>)>,
     known: &Known,
+    gateways: &Gateways,
     now_us: i64,
     stamped: &mut Stamped,
 ) {
+    let now = Instant::now();
     for (index, report) in reports {
         if !known.has(LabelKind::Namespace, "", &report.namespace) {
             stamped.rejects.push(not_registered(index, None));
+            continue;
+        }
+        if !gateways.admit(&report.namespace, &report.gateway, now) {
+            stamped.rejects.push(too_many_gateways(index));
             continue;
         }
         stamped.connections.push(ConnectionsRow {
@@ -139,6 +148,19 @@ pub fn stamp_connections(
             active: i64::try_from(report.active).unwrap_or(i64::MAX),
             seen_us: report.time_us.min(now_us),
         });
+    }
+}
+
+/// The reject of a report of one gateway too many.
+fn too_many_gateways(index: usize) -> Reject {
+    let max = GATEWAYS_PER_NAMESPACE_MAX;
+    Reject {
+        index,
+        id: None,
+        field: "gateway",
+        kind: "gateways",
+        reason: format!("is one more than the {max} gateways that may report for a namespace")
+            .into(),
     }
 }
 

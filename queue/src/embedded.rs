@@ -22,7 +22,7 @@ use crate::reader::Reader;
 use crate::record::{Append, Position, RetainReport};
 use crate::retain::Retention;
 use crate::schema;
-use crate::writer::{Ended, Shown, Writer};
+use crate::writer::{CLOCK_JUMPED, Ended, Shown, Writer};
 
 /// Settings of an embedded log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +78,7 @@ pub struct Embedded {
     pub(crate) reader: Reader,
     high: watch::Receiver<u64>,
     fatal: watch::Receiver<bool>,
+    refusing: watch::Receiver<Option<&'static str>>,
     bytes: Arc<AtomicU64>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
@@ -105,6 +106,7 @@ impl Embedded {
         let bytes = Arc::new(AtomicU64::new(head.bytes));
         let (high_sender, high) = watch::channel(head.high);
         let (fatal_sender, fatal) = watch::channel(false);
+        let (refusing_sender, refusing) = watch::channel(guard.refusal().map(|_| CLOCK_JUMPED));
         let writer = Writer {
             path: dir.join(schema::FILE),
             conn,
@@ -119,6 +121,7 @@ impl Embedded {
                 high: high_sender,
                 fatal: fatal_sender.clone(),
                 bytes: Arc::clone(&bytes),
+                refusing: refusing_sender,
             },
             short_of_space: false,
         };
@@ -131,6 +134,7 @@ impl Embedded {
             reader,
             high,
             fatal,
+            refusing,
             bytes,
             writer: Mutex::new(Some(task)),
         })
@@ -194,6 +198,10 @@ impl Embedded {
 
     pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
         self.high.clone()
+    }
+
+    pub(crate) fn refusing(&self) -> Option<&'static str> {
+        *self.refusing.borrow()
     }
 
     pub(crate) fn fatal(&self) -> watch::Receiver<bool> {

@@ -187,6 +187,14 @@ impl Queue {
         }
     }
 
+    /// Why appends are refused at present although the log works: no space, or a wall clock that
+    /// cannot be trusted. Space that is back is noticed by the next append or retention.
+    pub fn refusing(&self) -> Option<&'static str> {
+        match self {
+            Queue::Embedded(embedded) => embedded.refusing(),
+        }
+    }
+
     /// Turns true when the writer has stopped after a failed write or sync. The process must
     /// exit then: reads go on, but nothing will ever be appended.
     pub fn fatal(&self) -> watch::Receiver<bool> {

@@ -37,7 +37,12 @@ pub(crate) struct Shown {
     pub fatal: watch::Sender<bool>,
     /// Log bytes held.
     pub bytes: Arc<AtomicU64>,
+    /// Why appends are refused at present, although the writer works.
+    pub refusing: watch::Sender<Option<&'static str>>,
 }
+
+/// What is shown while the wall clock is not trusted.
+pub(crate) const CLOCK_JUMPED: &str = "the wall clock jumped, appends are refused";
 
 /// Why a commit did not happen.
 enum CommitError {
@@ -194,8 +199,9 @@ impl Writer {
             Verdict::Refused(refusal) => {
                 let Refusal { wall_us, expected_us } = refusal;
                 if !was_refused {
-                    tracing::error!(wall_us, expected_us, "the wall clock jumped, appends stop");
+                    tracing::error!(wall_us, expected_us, "{CLOCK_JUMPED}");
                 }
+                self.shown.refusing.send_replace(Some(CLOCK_JUMPED));
                 Err(QueueError::Clock { wall_us, expected_us })
             }
         }
@@ -269,6 +275,11 @@ impl Writer {
             self.head.bytes = self.head.bytes.saturating_sub(plan.bytes);
             self.checkpointer.wrote(plan.bytes);
             self.show();
+        }
+        // Nobody may append while the process says that it cannot: so it is found out here.
+        let may_grow = self.head.bytes < self.retention.bytes_max;
+        if self.short_of_space && may_grow && self.disk.has_room(&mut self.conn, 0).await {
+            self.space_is_back();
         }
         Ok(RetainReport {
             deleted: plan.n_rows,
@@ -346,11 +357,13 @@ impl Writer {
             tracing::error!(bytes = self.head.bytes, "{why}");
         }
         self.short_of_space = true;
+        self.shown.refusing.send_replace(Some(why));
     }
 
     fn space_is_back(&mut self) {
         if self.short_of_space {
             tracing::info!(bytes = self.head.bytes, "appends are accepted again");
+            self.shown.refusing.send_replace(None);
         }
         self.short_of_space = false;
     }

@@ -21,7 +21,7 @@ pub use self::settings::{
     LogSettings, QueueSettings, ServerSettings, Settings,
 };
 
-use self::layer::{Entry, Origin};
+use self::layer::{Entry, Origin, Raw};
 use crate::error::Error;
 
 /// Every setting with unit, default and reason, as `gatemeter config default` prints it.
@@ -91,6 +91,10 @@ fn defaults() -> Result<BTreeMap<String, toml::Value>, Error> {
 
 fn merge(merged: &mut BTreeMap<String, toml::Value>, entries: Vec<Entry>) -> Result<(), Error> {
     for entry in entries {
+        // A section may have all its settings commented out.
+        if matches!(entry.raw, Raw::Empty) && rule::is_section(&entry.path) {
+            continue;
+        }
         let value = rule::check(&entry)?;
         merged.insert(entry.path, value);
     }

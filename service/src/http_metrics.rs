@@ -31,16 +31,18 @@ pub const DURATION_BUCKETS_SECONDS: [f64; 16] = [
 pub struct NamespaceLabel(pub String);
 
 /// Put into the extensions of a request by the server: true once its body came too slowly, which
-/// makes the answer a 408 whatever the handler says.
+/// makes the answer a 408 whatever the handler says. Whoever counts answers itself asks it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct SlowBody(Arc<AtomicBool>);
+pub struct SlowBody(Arc<AtomicBool>);
 
 impl SlowBody {
     pub(crate) fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn is_set(&self) -> bool {
+    /// Whether the answer becomes a 408.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }

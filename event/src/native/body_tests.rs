@@ -44,7 +44,7 @@ fn events_nested_too_deep_are_rejected_alone() {
 fn first_byte_and_lines_decide_the_form() {
     let good = event_with(&[]);
     let pretty = good.replace(',', ",\n  ").replace('{', "{\n  ");
-    let forms: [(String, Form, usize, &[usize]); 15] = [
+    let forms: [(String, Form, usize, &[usize]); 18] = [
         (good.clone(), Form::Object, 1, &[]),
         (format!("\u{feff} \r\n{good}\r\n"), Form::Object, 1, &[]),
         (pretty.clone(), Form::Object, 1, &[]),
@@ -63,6 +63,9 @@ fn first_byte_and_lines_decide_the_form() {
         (format!("{{\"id\":\n{good}\n"), Form::Ndjson, 1, &[0]),
         (format!("rubbish\n{good}\n{good}{good}\n[{good}]"), Form::Ndjson, 1, &[0, 2, 3]),
         (format!("{good}\n{{\"id\":\"\\ud800\"}}"), Form::Ndjson, 1, &[1]),
+        (format!("  {{bad\n{good}\n{good}"), Form::Ndjson, 2, &[0]),
+        (format!("{{bad\n {good}\n {good}"), Form::Ndjson, 2, &[0]),
+        ("{\"id\":\n{\"id\":\n".into(), Form::Ndjson, 0, &[0, 1]),
         (
             format!("[{good},{{\"id\":\"\\ud800\"}},{{\"seq\":1e999}},{good}]"),
             Form::Array,

@@ -64,7 +64,7 @@ impl<'a> Fields<'a> {
             upstream: self.label(Field::Upstream)?,
             model: self.some_text(Field::Model)?,
             requested_model: self.some_text(Field::RequestedModel)?,
-            method: Method::settle(&self.text(Field::Method)?),
+            method: Method::settle(&self.label(Field::Method)?),
             endpoint: self.label(Field::Endpoint)?,
             status: self.status()?,
             duration_us: required(Field::DurationMs, self.duration_us(Field::DurationMs)?)?,

@@ -56,6 +56,22 @@ async fn report_from_the_future_counts_as_one_of_now() {
 }
 
 #[tokio::test]
+async fn gateways_of_a_namespace_are_bounded_and_one_too_many_is_a_reject() {
+    let (_folder, running) = Running::fresh().await;
+    let now_us = now_us();
+    let body = |from: usize, to: usize| {
+        let reports: Vec<Value> =
+            (from..to).map(|n| report(&format!("gw-{n}"), "wechat", 1, now_us)).collect();
+        Value::Array(reports).to_string()
+    };
+    assert_eq!(running.send(body(0, 1_000)).await.accepted(1_000), 1_000);
+    let answer = running.send(body(999, 1_001)).await;
+    assert_eq!(answer.accepted(2), 1);
+    assert_eq!(connections(&running).await, [("wechat".to_owned(), 1_000)]);
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn ready_ingest_says_so_in_the_envelope() {
     let (_folder, running) = Running::fresh().await;
     for (path, status) in [("/healthz", "alive"), ("/readyz", "ready")] {

@@ -28,10 +28,13 @@ async fn retention_never_passes_the_floor() {
     let queue = open_with(temp.path(), tiny, Internals::default()).await.unwrap();
     let calls: Vec<Append> = (0..4).map(|n| record(payload(n, 10))).collect();
     queue.append(calls).await.unwrap();
+    assert_eq!(queue.refusing(), None);
     assert!(matches!(queue.append(vec![record("more")]).await, Err(QueueError::Full)));
+    assert!(queue.refusing().unwrap().contains("bytes_max"));
     assert_eq!(queue.retain(0, 0, i64::MAX).await.unwrap().deleted, 0);
     assert!(matches!(queue.append(vec![record("more")]).await, Err(QueueError::Full)));
     assert_eq!(queue.retain(0, 2, i64::MAX).await.unwrap().low, 2);
+    assert_eq!(queue.refusing(), None, "retention made room");
     assert_eq!(queue.append(vec![record("more")]).await.unwrap()[0].offset, 4);
     queue.close().await;
 }

@@ -33,6 +33,8 @@ pub(super) enum Raw {
     Boolean(bool),
     /// From the environment or a flag, where everything is text.
     Untyped(String),
+    /// A table without a setting.
+    Empty,
     /// Something no setting takes, by its name in TOML.
     Other(&'static str),
 }
@@ -84,7 +86,8 @@ pub(super) fn from_toml(text: &str, origin: &Origin) -> Result<Vec<Entry>, Error
     })?;
     let mut entries = Vec::new();
     for (section, value) in document.get_ref() {
-        let Some(table) = value.get_ref().as_table() else {
+        // An empty table is an entry as well, so that an unknown section never passes unseen.
+        let Some(table) = value.get_ref().as_table().filter(|table| !table.is_empty()) else {
             entries.push(Entry {
                 path: section.get_ref().to_string(),
                 raw: raw(value.get_ref()),
@@ -154,6 +157,7 @@ fn raw(value: &DeValue<'_>) -> Raw {
         DeValue::Float(_) => Raw::Other("a float"),
         DeValue::Datetime(_) => Raw::Other("a date or time"),
         DeValue::Array(_) => Raw::Other("an array"),
+        DeValue::Table(table) if table.is_empty() => Raw::Empty,
         DeValue::Table(_) => Raw::Other("a table"),
     }
 }

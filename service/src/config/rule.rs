@@ -67,9 +67,22 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("server.drain_timeout_ms", Rule::Integer(0, 9_000)),
 ];
 
+/// Whether there are settings in a section of this name.
+pub(super) fn is_section(name: &str) -> bool {
+    RULES.iter().any(|(path, _)| path.split_once('.').is_some_and(|(section, _)| section == name))
+}
+
 /// The value of an entry, once its setting exists and takes it.
 pub(super) fn check(entry: &Entry) -> Result<Value, Error> {
     let Some((_, rule)) = RULES.iter().find(|(path, _)| *path == entry.path) else {
+        if is_section(&entry.path) {
+            return Err(Error::ConfigType {
+                path: entry.path.clone(),
+                origin: entry.origin.to_string(),
+                expected: format!("a table: [{}]", entry.path),
+                found: shown(&entry.raw),
+            });
+        }
         return Err(Error::ConfigUnknown {
             path: entry.path.clone(),
             origin: entry.origin.to_string(),
@@ -109,7 +122,7 @@ impl Rule {
             (Rule::Switch, Raw::Untyped(text)) => text.parse().ok().map(Value::Boolean),
             (Rule::Integer(..) | Rule::Switch, _) => None,
             (_, Raw::String(text) | Raw::Untyped(text)) => Some(Value::String(text.clone())),
-            (_, Raw::Integer(_) | Raw::Boolean(_) | Raw::Other(_)) => None,
+            (_, Raw::Integer(_) | Raw::Boolean(_) | Raw::Empty | Raw::Other(_)) => None,
         }
     }
 
@@ -147,6 +160,7 @@ fn shown(raw: &Raw) -> String {
     match raw {
         Raw::Integer(number) => number.to_string(),
         Raw::Boolean(switch) => switch.to_string(),
+        Raw::Empty => "an empty table".to_owned(),
         Raw::Other(kind) => (*kind).to_owned(),
         Raw::String(text) | Raw::Untyped(text) => {
             let head: String = text.chars().take(SHOWN_CHARS_MAX).collect();

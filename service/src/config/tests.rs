@@ -45,6 +45,19 @@ fn defaults_are_those_of_the_contract() {
 }
 
 #[test]
+fn unknown_section_is_refused_even_if_it_is_empty_and_a_known_one_may_be_empty() {
+    let unknown = "unknown setting `bogus` (in gatemeter.toml line 2)";
+    refused("[ingest]\n[bogus]\n", &[], &[], unknown);
+    check("[ingest]\n# listen = \"127.0.0.1:1\"\n[api]\n", &[], &[]).expect("nothing is set");
+    refused(
+        "ingest = 1\n",
+        &[],
+        &[],
+        "setting `ingest` (in gatemeter.toml line 1) must be a table",
+    );
+}
+
+#[test]
 fn flag_beats_environment_beats_file_beats_default() {
     let file = "[ingest]\nmodels_max = 2\nupstreams_max = 2\nendpoints_max = 2\n";
     let env = [("GATEMETER_INGEST__MODELS_MAX", "3"), ("GATEMETER_INGEST__UPSTREAMS_MAX", "3")];
