@@ -1,8 +1,8 @@
 //! How many gateways may report open connections for a namespace.
 //!
-//! Every pair of gateway and namespace is a row and a part of a gauge, so that names made up without
-//! end must be refused. A gateway that falls silent gives its place back. Per process: the bound
-//! keeps a flood out, it is no quota.
+//! Every pair of gateway and namespace is a row and a part of a gauge, so that names made up
+//! without end must be refused. A gateway that falls silent gives its place back. Per process: the
+//! bound keeps a flood out, it is no quota.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

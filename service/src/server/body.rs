@@ -2,8 +2,8 @@
 //!
 //! A body that comes too slowly fails under the handler's hands, which answers as it does to any
 //! broken body; the connection then puts a 408 in place of that answer. The clock starts when the
-//! handler first wants bytes, so that our own waiting is not held against the client. What a handler
-//! leaves unread is read and dropped before its answer goes out.
+//! handler first wants bytes, so that our own waiting is not held against the client. What a
+//! handler leaves unread is read and dropped before its answer goes out.
 
 use std::io;
 use std::pin::Pin;
