@@ -21,7 +21,7 @@ const LAYERS: [(&str, u8); 9] = [
     ("gatemeter", 4),
 ];
 /// Outside crates that may be used in these crates only.
-const CONFINED: [(&str, &[&str]); 9] = [
+const CONFINED: [(&str, &[&str]); 11] = [
     ("sqlx", &["store", "queue"]),
     ("libsqlite3-sys", &["store", "queue"]),
     ("axum", &["service", "ingest", "aggregator", "api"]),
@@ -30,6 +30,8 @@ const CONFINED: [(&str, &[&str]); 9] = [
     ("anyhow", &["gatemeter"]),
     ("rdkafka", &["queue", "ingest"]),
     ("redis", &["store"]),
+    ("flate2", &["ingest", "aggregator", "gatemeter"]),
+    ("zstd", &["ingest", "gatemeter"]),
     ("serde_json", &["event", "service", "ingest", "api", "gatemeter"]),
 ];
 

@@ -32,6 +32,15 @@ pub const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const BATCH_EVENTS_MAX: usize = 2_000;
 /// Largest body in bytes as it is parsed.
 pub const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Largest body in bytes as it comes when it is compressed: events shrink to a tenth or less, so
+/// this holds the largest plain body, and what must be kept before it is unpacked stays small.
+pub const BODY_COMPRESSED_BYTES_MAX: usize = 1024 * 1024;
+/// How many plain bytes one compressed byte may become. Batches of events, alike as they are, stay
+/// below 50; a bomb, which wants much work for little, has hundreds in gzip and thousands in zstd.
+pub const BODY_RATIO_MAX: usize = 100;
+/// Largest zstd window as a power of two: 8 MiB, what RFC 8878 asks every decoder to support and
+/// no less than the largest body; a larger one only asks for memory.
+pub const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 /// Deepest nesting of a body: prompt text nests a few levels, an attack nests thousands.
 pub const JSON_DEPTH_MAX: usize = 16;
 /// Most fields of one object on the event level; more cannot be an event.

@@ -1,7 +1,7 @@
 //! `POST /v1/events` and the other routes of ingest's port.
 //!
-//! A request passes key, limits, parser, labels and stamp, and is answered when its events are
-//! durable. Whatever cannot be decided now is 503 for the whole body: the client sends it again
+//! A request passes key, limits, decoder, parser, labels and stamp, and is answered when its events
+//! are durable. Whatever cannot be decided now is 503 for the whole body: the client sends it again
 //! and what was written already is recognised as a copy.
 
 use std::sync::Arc;
@@ -15,10 +15,9 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
-use event::limits::BODY_BYTES_MAX;
 use event::native::{BodyError, parse};
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, StatusCode};
+use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::LengthLimitError;
 use queue::{Position, Queue};
 use service::answer::{ApiError, with_fallbacks};
@@ -28,17 +27,20 @@ use service::health::{Readiness, routes};
 use service::http_metrics::SlowBody;
 use service::metrics::ProcessMetrics;
 use store::{Generation, Store, StoreError};
-use tokio::task::JoinHandle;
+use tokio::sync::Mutex;
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tracing::{error, warn};
 
 use crate::answer::{Accepted, unavailable};
-use crate::gateways::Gateways;
+use crate::encoding::{Encoding, EncodingError, SCRATCH_BYTES, SUPPORTED};
 use crate::gather::{GatherOptions, Gatherers, now_us};
+use crate::gateways::Gateways;
 use crate::label::LabelCache;
 use crate::metrics::IngestMetrics;
 use crate::stamp::{Stamped, stamp, stamp_connections};
 
-/// Bodies above this many bytes are parsed away from the async threads: about half a millisecond.
+/// Bodies that are, or may become, larger than this many bytes are unpacked and parsed away from
+/// the async threads: about half a millisecond.
 const INLINE_BYTES_MAX: usize = 128 * 1024;
 
 /// What ingest works on.
@@ -72,6 +74,9 @@ struct Shared {
     gateways: Arc<Gateways>,
     gatherers: Arc<Gatherers>,
     metrics: IngestMetrics,
+    /// The one buffer in which compressed bodies are unpacked, one after the other: however many
+    /// bombs come at once, they cost its 8 MiB. Untouched pages of it cost nothing.
+    scratch: Arc<Mutex<Vec<u8>>>,
 }
 
 /// Why ingest could not start.
@@ -101,8 +106,14 @@ pub async fn start(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Ingest,
     let queue = Arc::clone(&parts.queue);
     let pressure = Arc::clone(&parts.pressure);
     let access = parts.access.clone();
-    let (gateways, gatherers) = (Arc::default(), Arc::new(gatherers));
-    let shared = Shared { parts, labels, gateways, gatherers, metrics };
+    let shared = Shared {
+        parts,
+        labels,
+        gateways: Arc::default(),
+        gatherers: Arc::new(gatherers),
+        metrics,
+        scratch: Arc::new(Mutex::new(vec![0; SCRATCH_BYTES])),
+    };
     let events = Router::new()
         .route("/v1/events", post(events))
         .route_layer(from_fn_with_state(access, require_key))
@@ -147,13 +158,23 @@ impl Ingest {
 /// The reason of a full dedup set.
 const PRESSURE: &str = "the memory for recognising copies is full";
 
+/// A body as it came.
+#[derive(Debug)]
+struct Packed {
+    encoding: Encoding,
+    bytes: Bytes,
+}
+
 async fn events(State(shared): State<Shared>, request: Request) -> Response {
     let metrics = shared.metrics.clone();
     let slow_body = request.extensions().get::<SlowBody>().cloned();
-    let response = match take(shared, request).await {
+    let mut response = match take(shared, request).await {
         Ok(accepted) => accepted.into_response(),
         Err(error) => error.into_response(),
     };
+    if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+        response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static(SUPPORTED));
+    }
     let is_slow = slow_body.is_some_and(|body| body.is_set());
     let status = if is_slow { StatusCode::REQUEST_TIMEOUT } else { response.status() };
     metrics.requests.with_label_values(&[status.as_str()]).inc();
@@ -163,8 +184,8 @@ async fn events(State(shared): State<Shared>, request: Request) -> Response {
 /// One body, from its head to its answer.
 async fn take(shared: Shared, request: Request) -> Result<Accepted, ApiError> {
     let (head, body) = request.into_parts();
-    check_encoding(&head.headers)?;
-    let bytes = read(&head.headers, body).await?;
+    let encoding = Encoding::of(&head.headers).map_err(|error| not_unpacked(&error))?;
+    let bytes = read(&head.headers, body, encoding).await?;
     if shared.parts.pressure.load(Ordering::Relaxed) {
         return Err(unavailable(PRESSURE));
     }
@@ -172,22 +193,22 @@ async fn take(shared: Shared, request: Request) -> Result<Accepted, ApiError> {
     let limit = Duration::from_millis(shared.parts.settings.durable_timeout_ms);
     let began = Instant::now();
     let metrics = shared.metrics.clone();
-    let accepted = tokio::time::timeout(limit, accept(shared, bytes)).await;
+    let packed = Packed { encoding, bytes };
+    let accepted = tokio::time::timeout(limit, accept(shared, packed)).await;
     metrics.durable.observe(began.elapsed().as_secs_f64());
     accepted.map_err(|_| unavailable("the events were not durable in time"))?
 }
 
-/// Parses, settles, stamps, appends.
-async fn accept(shared: Shared, bytes: Bytes) -> Result<Accepted, ApiError> {
-    let mut stamped = if bytes.len() <= INLINE_BYTES_MAX {
-        prepare(&shared, &bytes).await?
+/// Unpacks, parses, settles, stamps, appends.
+async fn accept(shared: Shared, packed: Packed) -> Result<Accepted, ApiError> {
+    let plain = unpack(&shared, packed).await?;
+    shared.metrics.plain_bytes.inc_by(plain.len() as u64);
+    let mut stamped = if plain.len() <= INLINE_BYTES_MAX {
+        prepare(&shared, &plain).await?
     } else {
         let (shared, runtime) = (shared.clone(), tokio::runtime::Handle::current());
-        let work = move || runtime.block_on(prepare(&shared, &bytes));
-        tokio::task::spawn_blocking(work).await.map_err(|error| {
-            error!(%error, "body could not be parsed for a defect");
-            ApiError::internal()
-        })??
+        let work = move || runtime.block_on(prepare(&shared, &plain));
+        spawn_blocking(work).await.map_err(|error| defect(&error))??
     };
     let n_connections = stamped.connections.len();
     if n_connections > 0 {
@@ -206,9 +227,26 @@ async fn accept(shared: Shared, bytes: Bytes) -> Result<Accepted, ApiError> {
     Ok(Accepted::new(n_accepted, stamped.rejects, marks, &positions))
 }
 
+/// The body as it is parsed. What leaves the shared buffer has exactly its size.
+async fn unpack(shared: &Shared, packed: Packed) -> Result<Bytes, ApiError> {
+    let Packed { encoding, bytes } = packed;
+    let plain_bytes_max = encoding.plain_bytes_max(bytes.len());
+    let unpacked = if encoding == Encoding::Identity {
+        return Ok(bytes);
+    } else if plain_bytes_max < INLINE_BYTES_MAX {
+        let mut scratch = vec![0; plain_bytes_max + 1];
+        encoding.unpack(&bytes, &mut scratch).map(Bytes::copy_from_slice)
+    } else {
+        let mut scratch = Arc::clone(&shared.scratch).lock_owned().await;
+        let work = move || encoding.unpack(&bytes, &mut scratch).map(Bytes::copy_from_slice);
+        spawn_blocking(work).await.map_err(|error| defect(&error))?
+    };
+    unpacked.map_err(|error| not_unpacked(&error))
+}
+
 /// Everything up to the log.
-async fn prepare(shared: &Shared, bytes: &Bytes) -> Result<Stamped, ApiError> {
-    let batch = parse(bytes).map_err(|error| unreadable(&error))?;
+async fn prepare(shared: &Shared, plain: &Bytes) -> Result<Stamped, ApiError> {
+    let batch = parse(plain).map_err(|error| unreadable(&error))?;
     let registered =
         shared.labels.register(&shared.parts.store, &batch.events, &batch.connections).await;
     registered.map_err(|error| store_down(&error))?;
@@ -236,30 +274,19 @@ async fn append(
     })
 }
 
-/// Only bodies as they are; other encodings are named in the refusal.
-fn check_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
-    for value in headers.get_all(CONTENT_ENCODING) {
-        let name = String::from_utf8_lossy(value.as_bytes());
-        if !name.trim().eq_ignore_ascii_case("identity") {
-            let shown: String = name.chars().filter(|c| !c.is_control()).take(40).collect();
-            let message = format!("Content-Encoding {shown:?} is not supported: send it plain");
-            return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
-        }
-    }
-    Ok(())
-}
-
 /// Reads the body up to its limit.
-async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
+async fn read(headers: &HeaderMap, body: Body, encoding: Encoding) -> Result<Bytes, ApiError> {
+    let bytes_max = encoding.bytes_max();
     let too_large = || {
-        let message = format!("the body is above the limit of {BODY_BYTES_MAX} bytes");
+        let what = if encoding == Encoding::Identity { "body" } else { "compressed body" };
+        let message = format!("the {what} is above the limit of {bytes_max} bytes");
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
     };
     let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    if length.is_some_and(|length: u64| length > BODY_BYTES_MAX as u64) {
+    if length.is_some_and(|length: u64| length > bytes_max as u64) {
         return Err(too_large());
     }
-    to_bytes(body, BODY_BYTES_MAX).await.map_err(|error| {
+    to_bytes(body, bytes_max).await.map_err(|error| {
         let mut source = std::error::Error::source(&error);
         while let Some(cause) = source {
             if cause.is::<LengthLimitError>() {
@@ -269,6 +296,18 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
         }
         ApiError::bad_request("the body ended early")
     })
+}
+
+/// The answer when work on a body panicked.
+fn defect(error: &JoinError) -> ApiError {
+    error!(%error, "body could not be read for a defect");
+    ApiError::internal()
+}
+
+/// The answer to a body that is not in the encoding it claims, or too large in it.
+fn not_unpacked(error: &EncodingError) -> ApiError {
+    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
+    ApiError::new(status, error.to_string())
 }
 
 /// The answer to a body that is no batch of events.

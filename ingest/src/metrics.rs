@@ -17,8 +17,10 @@ pub struct IngestMetrics {
     pub accepted: IntCounter,
     /// Events that were not accepted, by reason.
     pub rejected: IntCounterVec,
-    /// Bytes of bodies.
+    /// Bytes of bodies as they came.
     pub bytes: IntCounter,
+    /// Bytes of the same bodies as they were parsed.
+    pub plain_bytes: IntCounter,
     /// Frames appended to the log.
     pub frames: IntCounter,
     /// Events that wait to be durable.
@@ -52,7 +54,12 @@ impl IngestMetrics {
                 "Events that were accepted, each delivery counted.",
             )?,
             rejected,
-            bytes: metrics.counter("gatemeter_ingest_bytes_total", "Bytes of bodies.")?,
+            bytes: metrics
+                .counter("gatemeter_ingest_bytes_total", "Bytes of bodies as they came.")?,
+            plain_bytes: metrics.counter(
+                "gatemeter_ingest_plain_bytes_total",
+                "Bytes of bodies as they were parsed: the same, but for compressed ones.",
+            )?,
             frames: metrics
                 .counter("gatemeter_ingest_frames_total", "Frames appended to the log.")?,
             waiting: metrics

@@ -2,6 +2,7 @@
 
 mod fixture;
 mod bad_input;
+mod encoded;
 mod durable;
 mod budgets;
 mod pressure;

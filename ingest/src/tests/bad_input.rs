@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use event::limits::{BATCH_EVENTS_MAX, BODY_BYTES_MAX};
-use http::header::{ALLOW, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, WWW_AUTHENTICATE};
+use http::header::{ALLOW, AUTHORIZATION, CONTENT_LENGTH, WWW_AUTHENTICATE};
 use http::{Method, Request};
 use serde_json::{Value, json};
 use service::auth::{Access, Verifier, hash_key};
@@ -265,25 +265,6 @@ async fn too_many_events_or_bytes_are_413_and_the_limit_itself_is_taken() {
         assert!(answer.message().contains("8388608 bytes"), "{}", answer.message());
     }
     assert_eq!(running.logged().await.len(), BATCH_EVENTS_MAX);
-    running.stop().await;
-}
-
-#[tokio::test]
-async fn encoding_other_than_identity_is_415_and_named() {
-    let (_folder, running) = Running::fresh().await;
-    let encoded = |name: &str| {
-        let mut request = post(event("a").to_string());
-        request.headers_mut().insert(CONTENT_ENCODING, name.parse().expect("a header"));
-        request
-    };
-    for name in ["gzip", "zstd", "br", "x-unheard-of", "identity, gzip"] {
-        let answer = running.ask(encoded(name)).await;
-        assert_eq!(answer.status, 415, "{name}");
-        assert!(answer.message().contains(name), "{}", answer.message());
-    }
-    for name in ["identity", "Identity"] {
-        assert_eq!(running.ask(encoded(name)).await.accepted(1), 1);
-    }
     running.stop().await;
 }
 

@@ -1,5 +1,6 @@
 //! An ingest on a real log and a real ledger in a folder of its own, and what its log holds.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -10,7 +11,9 @@ use axum::body::{Body, to_bytes};
 use event::frame::FrameReader;
 use event::limits::BODY_BYTES_MAX;
 use event::{Facts, Key};
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, Request, StatusCode};
 use queue::{EmbeddedOptions, Queue, QueueReader, Record};
 use serde_json::{Map, Value, json};
@@ -237,6 +240,26 @@ pub fn indexes(list: &Value) -> Vec<u64> {
 
 pub fn post(body: impl Into<Body>) -> Request<Body> {
     Request::post("/v1/events").body(body.into()).expect("a request")
+}
+
+/// A request whose head names an encoding.
+pub fn post_as(encoding: &str, body: impl Into<Body>) -> Request<Body> {
+    let mut request = post(body);
+    request.headers_mut().insert(CONTENT_ENCODING, encoding.parse().expect("a header"));
+    request
+}
+
+pub fn gzip(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(plain).expect("memory takes it");
+    encoder.finish().expect("memory takes it")
+}
+
+/// One frame that declares its size and has a checksum.
+pub fn zstd(plain: &[u8]) -> Vec<u8> {
+    let mut compressor = zstd::bulk::Compressor::new(3).expect("a compressor");
+    compressor.include_checksum(true).expect("a parameter");
+    compressor.compress(plain).expect("it fits")
 }
 
 pub async fn ask(router: Router, request: Request<Body>) -> Answer {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::fixture::{Answer, Running, event};
+use super::fixture::{Answer, Running, event, gzip, post_as, zstd};
 use crate::gather::now_us;
 
 /// Names of fields, in `usage` too.
@@ -60,7 +60,12 @@ impl Target {
 
     /// Sends a body and checks the answer.
     fn check(&self, body: &[u8]) -> Answer {
-        let answer = self.runtime.block_on(self.running.send(body.to_vec()));
+        self.check_as("identity", body.to_vec(), body)
+    }
+
+    /// The same for a body that came as `packed`.
+    fn check_as(&self, encoding: &str, packed: Vec<u8>, body: &[u8]) -> Answer {
+        let answer = self.runtime.block_on(self.running.ask(post_as(encoding, packed)));
         match answer.status.as_u16() {
             200 | 422 => {
                 let n_items = items(body);
@@ -211,6 +216,67 @@ fn damaged_bodies_of_events_get_an_allowed_answer() {
         damage(&mut body, &faults);
         body
     });
+}
+
+/// Status and content of an answer, without the places in the log.
+fn said(answer: &Answer) -> (u16, Value) {
+    let mut value = answer.json();
+    let object = value.as_object_mut().expect("an object");
+    object.remove("position");
+    object.remove("timestamp");
+    (answer.status.as_u16(), value)
+}
+
+#[test]
+fn compressed_body_gets_the_answer_of_the_plain_one() {
+    let target = Target::new();
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) };
+    let mut runner = proptest::test_runner::TestRunner::new(config);
+    let fault = (any::<Index>(), any::<u8>(), 0..5u8);
+    let strategy = (vec(mutated(), 1..5), 0..4u8, vec(fault, 0..2));
+    let checked = runner.run(&strategy, |(items, form, faults)| {
+        let mut body = body_of(&items, form);
+        damage(&mut body, &faults);
+        let plain = said(&target.check(&body));
+        for (encoding, packed) in [("gzip", gzip(&body)), ("zstd", zstd(&body))] {
+            prop_assert_eq!(&plain, &said(&target.check_as(encoding, packed, &body)));
+        }
+        Ok(())
+    });
+    if let Err(error) = checked {
+        panic!("{error}");
+    }
+    target.finish();
+}
+
+#[test]
+fn random_and_damaged_bytes_under_the_name_of_an_encoding_get_an_allowed_answer() {
+    let target = Target::new();
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) };
+    let mut runner = proptest::test_runner::TestRunner::new(config);
+    let fault = (any::<Index>(), any::<u8>(), 0..5u8);
+    const BEGINNINGS: [&[u8]; 3] = [b"", b"\x1f\x8b\x08\x00", b"\x28\xb5\x2f\xfd"];
+    let beginning = select(&BEGINNINGS[..]);
+    let noise = (beginning, vec(any::<u8>(), 0..80)).prop_map(|(a, b)| [a, &b[..]].concat());
+    let packed = (vec(mutated(), 0..4), any::<bool>()).prop_map(|(items, is_gzip)| {
+        let body = body_of(&items, 3);
+        if is_gzip { gzip(&body) } else { zstd(&body) }
+    });
+    let strategy = (prop_oneof![1 => noise, 2 => packed], vec(fault, 0..4));
+    let checked = runner.run(&strategy, |(mut packed, faults)| {
+        damage(&mut packed, &faults);
+        for encoding in ["gzip", "zstd"] {
+            let request = post_as(encoding, packed.clone());
+            let answer = target.runtime.block_on(target.running.ask(request));
+            let status = answer.status.as_u16();
+            prop_assert!([200, 400, 413, 422].contains(&status), "{}: {}", status, answer.text);
+        }
+        Ok(())
+    });
+    if let Err(error) = checked {
+        panic!("{error}");
+    }
+    target.finish();
 }
 
 #[test]
