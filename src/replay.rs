@@ -7,6 +7,8 @@
 
 mod item;
 
+mod compress;
+
 mod args;
 mod lines;
 
@@ -56,7 +58,7 @@ use crate::replay::past::{Past, PastBatch};
 use crate::replay::plan::Plan;
 use crate::replay::progress::{Progress, Voice};
 use crate::replay::report::Report;
-use crate::replay::send::Sender;
+use crate::replay::send::{SendOptions, Sender};
 use crate::replay::setup::Setup;
 use crate::replay::source::Source;
 use crate::replay::tape::Tape;
@@ -103,8 +105,9 @@ async fn play(
     }
     let n_connections = usize::from(args.connections);
     let key = args.ingest_key()?;
-    let give_up_after = args.give_up_after;
-    let sender = Sender::new(&args.to, key.as_deref(), n_connections, give_up_after, tape.clone())?;
+    let options =
+        SendOptions { n_connections, give_up_after: args.give_up_after, compress: args.compress };
+    let sender = Sender::new(&args.to, key.as_deref(), options, tape.clone())?;
     let progress = Progress::new(voice, plan.n_items_guess());
     let rate = args.rate;
     let sender = Arc::new(sender);

@@ -11,6 +11,8 @@ use anyhow::{Context, bail};
 use event::limits::BATCH_EVENTS_MAX;
 use serde::{Deserialize, Serialize};
 
+use crate::replay::compress::Compress;
+
 /// More namespaces than this would overrun the receiver's default budget of labels.
 pub const NAMESPACES_MAX: usize = 1_000;
 /// More connections than this test the receiver's limits, not its counting.
@@ -58,6 +60,9 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "N", default_value = "2")]
     #[arg(value_parser = clap::value_parser!(u8).range(1..=CONNECTIONS_MAX as i64))]
     pub connections: u8,
+    /// Send bodies compressed
+    #[arg(long, value_name = "HOW", default_value = "none", value_enum)]
+    pub compress: Compress,
     /// Copies of earlier events, same id and time, as in 5%
     #[arg(long, value_name = "SHARE", default_value = "0%", conflicts_with = "resume")]
     pub duplicates: Share,

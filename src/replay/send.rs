@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use http::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
+};
 use http::{Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
@@ -19,6 +21,7 @@ use hyper_util::rt::TokioExecutor;
 use tokio::time::Instant;
 
 use crate::replay::answer::Answer;
+use crate::replay::compress::Compress;
 use crate::replay::item::Batch;
 use crate::replay::tape::{Line, Tape};
 use crate::replay::timing::{now_us, show_us};
@@ -50,12 +53,23 @@ pub struct Delivery {
     pub latencies_us: Vec<u64>,
 }
 
+/// How batches travel.
+#[derive(Clone, Copy, Debug)]
+pub struct SendOptions {
+    /// Kept connections, at most.
+    pub n_connections: usize,
+    /// A batch without an answer for this long is given up.
+    pub give_up_after: Duration,
+    /// How bodies are packed.
+    pub compress: Compress,
+}
+
 /// How a batch is sent; shared by all that are in flight.
 pub struct Sender {
     client: Client<HttpConnector, Full<Bytes>>,
     uri: Uri,
     key: Option<HeaderValue>,
-    give_up_after: Duration,
+    options: SendOptions,
     tape: Option<Tape>,
 }
 
@@ -85,22 +99,21 @@ enum Taken {
 }
 
 impl Sender {
-    /// Sends to `url` over at most `n_connections` kept connections.
+    /// Sends to `url`, each try under the same options.
     ///
     /// # Errors
     /// The URL is not one of plain HTTP, or the key is no header value.
     pub fn new(
         url: &str,
         key: Option<&str>,
-        n_connections: usize,
-        give_up_after: Duration,
+        options: SendOptions,
         tape: Option<Tape>,
     ) -> anyhow::Result<Sender> {
         let mut connector = HttpConnector::new();
         // A body ends in a small packet, which must not wait for the receiver's acknowledgement.
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new())
-            .pool_max_idle_per_host(n_connections)
+            .pool_max_idle_per_host(options.n_connections)
             .build(connector);
         let key = match key {
             None => None,
@@ -112,7 +125,7 @@ impl Sender {
                 Some(value)
             }
         };
-        Ok(Sender { client, uri: events_uri(url)?, key, give_up_after, tape })
+        Ok(Sender { client, uri: events_uri(url)?, key, options, tape })
     }
 
     /// Sends `batch` until it is answered, refused or given up. `n_unsure` sends of an earlier
@@ -131,10 +144,11 @@ impl Sender {
 
     async fn send_until_answered(&self, delivery: &mut Delivery) -> Result<Answer, String> {
         let number = delivery.batch.number;
-        let give_up_at = Instant::now() + self.give_up_after;
+        let body = self.pack(&delivery.batch).await?;
+        let give_up_at = Instant::now() + self.options.give_up_after;
         let mut pause = PAUSE_MIN;
         loop {
-            let (why, wait) = match self.send_once(delivery, give_up_at).await {
+            let (why, wait) = match self.send_once(delivery, &body, give_up_at).await {
                 Try::Answered(answer) => {
                     self.note(Line::answer(number, &answer))?;
                     return Ok(answer);
@@ -159,7 +173,7 @@ impl Sender {
             let wait = wait.unwrap_or(pause).max(pause);
             pause = (pause * 2).min(PAUSE_MAX);
             if Instant::now() + wait >= give_up_at {
-                return Err(format!("gave up after {:?}: {why}", self.give_up_after));
+                return Err(format!("gave up after {:?}: {why}", self.options.give_up_after));
             }
             tokio::time::sleep(wait).await;
             check_deadline(&delivery.batch)?;
@@ -171,10 +185,24 @@ impl Sender {
         }
     }
 
-    async fn send_once(&self, delivery: &mut Delivery, give_up_at: Instant) -> Try {
+    /// Packs the body away from the async threads, where other answers are waited for.
+    async fn pack(&self, batch: &Batch) -> Result<Bytes, String> {
+        let (compress, body) = (self.options.compress, batch.body.clone());
+        if compress == Compress::None {
+            return Ok(body);
+        }
+        let packed = tokio::task::spawn_blocking(move || compress.pack(&body)).await;
+        match packed {
+            Ok(Ok(packed)) => Ok(packed),
+            Ok(Err(fault)) => Err(format!("the body cannot be compressed: {fault}")),
+            Err(fault) => Err(format!("the body cannot be compressed: {fault}")),
+        }
+    }
+
+    async fn send_once(&self, delivery: &mut Delivery, body: &Bytes, give_up_at: Instant) -> Try {
         let until = give_up_at.min(Instant::now() + TRY_MAX);
         let started = Instant::now();
-        let exchange = tokio::time::timeout_at(until, self.exchange(&delivery.batch)).await;
+        let exchange = tokio::time::timeout_at(until, self.exchange(body)).await;
         match exchange {
             Err(_) => failed("no answer in time", Taken::Perhaps),
             Ok(Err(failure)) => failure,
@@ -186,12 +214,15 @@ impl Sender {
         }
     }
 
-    async fn exchange(&self, batch: &Batch) -> Result<(StatusCode, HeaderMap, Bytes), Try> {
-        let mut request = Request::new(Full::new(batch.body.clone()));
+    async fn exchange(&self, body: &Bytes) -> Result<(StatusCode, HeaderMap, Bytes), Try> {
+        let mut request = Request::new(Full::new(body.clone()));
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = self.uri.clone();
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(name) = self.options.compress.name() {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
+        }
         if let Some(key) = &self.key {
             headers.insert(AUTHORIZATION, key.clone());
         }

@@ -76,6 +76,21 @@ async fn a_mixed_run_ends_with_the_totals_that_the_receiver_counted() {
 }
 
 #[tokio::test]
+async fn compressed_bodies_carry_the_same_events() {
+    let plain = Fake::start(|_| Act::Answer).await;
+    let (_, expected) = run(&format!("{MIXED} --run-id r"), &plain).await;
+    for how in ["none", "gzip", "zstd"] {
+        let fake = Fake::start(|n| if n == 2 { Act::TakeThenBusy } else { Act::Answer }).await;
+        let (code, report) = run(&format!("{MIXED} --run-id r --compress {how}"), &fake).await;
+        assert_agree(&report, &fake.tally());
+        assert_eq!(code, ExitCode::SUCCESS);
+        for part in ["events", "requests", "tokens", "namespaces", "status"] {
+            assert_eq!(report[part], expected[part], "{how}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn bundled_traces_are_sent_whole_within_their_window() {
     let fake = Fake::start(|_| Act::Answer).await;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/azure-llm-trace");

@@ -174,6 +174,15 @@ pub struct Running {
 }
 
 impl Running {
+    /// A line of `/proc/PID/status` in bytes, such as `VmRSS` or `VmHWM`.
+    pub fn memory(&self, name: &str) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).expect("the process runs");
+        let line = status.lines().find(|line| line.starts_with(&format!("{name}:")));
+        let kib = line.and_then(|line| line.split_whitespace().nth(1)).expect("a figure");
+        kib.parse::<u64>().expect("a number") * 1024
+    }
+
     /// `kill -9`, and waits until it is gone.
     pub fn kill(&mut self) {
         self.child.kill().expect("it was running");

@@ -5,6 +5,7 @@
 mod gatemeter;
 mod referee;
 
+mod bombs;
 mod crash;
 mod first_run;
 mod page;

@@ -5,6 +5,7 @@
 //! what goes wrong on the way.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -204,6 +205,19 @@ impl Fake {
     }
 }
 
+fn unpack(encoding: Option<&str>, body: &[u8]) -> Vec<u8> {
+    match encoding {
+        None => body.to_vec(),
+        Some("gzip") => {
+            let mut plain = Vec::new();
+            flate2::read::GzDecoder::new(body).read_to_end(&mut plain).unwrap();
+            plain
+        }
+        Some("zstd") => zstd::bulk::decompress(body, 8 * 1024 * 1024).unwrap(),
+        Some(name) => panic!("{name} is no encoding of the contract"),
+    }
+}
+
 struct Desk {
     tally: Arc<Mutex<Tally>>,
     script: Arc<Mutex<Script>>,
@@ -215,6 +229,8 @@ async fn serve(
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, std::io::Error> {
     assert_eq!(request.uri().path(), "/v1/events");
+    let encoding = request.headers().get("content-encoding");
+    let encoding = encoding.map(|name| name.to_str().unwrap().to_string());
     let body = request.into_body().collect().await.map_err(std::io::Error::other)?.to_bytes();
     let mut n_requests = 0;
     desk.n_requests.send_modify(|number| {
@@ -222,7 +238,7 @@ async fn serve(
         n_requests = *number;
     });
     let act = desk.script.lock().unwrap()(n_requests);
-    let batch: Vec<Value> = serde_json::from_slice(&body).unwrap();
+    let batch: Vec<Value> = serde_json::from_slice(&unpack(encoding.as_deref(), &body)).unwrap();
     let busy = || Response::builder().status(503).header("retry-after", "0");
     let answer = match act {
         Act::Busy => return Ok(busy().body(Full::default()).unwrap()),
