@@ -1,0 +1,130 @@
+//! Finds COMMIT in what a MySQL client sends.
+//!
+//! The stream is a row of packets: three bytes of length, least first, one of sequence number, the
+//! payload; a command begins at number 0. COM_QUERY is the byte 3 and the text, behind two bytes
+//! of counts if the client sends query attributes. Bytes come in pieces of any size; only the
+//! head of the packet at hand is kept, so the scanner needs no memory for what it passes over.
+//! Source: MySQL Internals, "MySQL Packets" and "COM_QUERY".
+
+const COM_QUERY: u8 = 3;
+/// No attributes, one set of them: what stands before the text with CLIENT_QUERY_ATTRIBUTES.
+const NO_ATTRIBUTES: &[u8] = &[0, 1];
+/// Longest payload that is looked at: COMMIT with blanks, a semicolon and attributes is shorter.
+const PAYLOAD_BYTES_MAX: usize = 64;
+const HEAD_BYTES: usize = 4;
+
+/// How far the packet at hand has come.
+#[derive(Clone, Debug, Default)]
+pub struct CommitScanner {
+    head: Vec<u8>,
+    payload: Vec<u8>,
+    n_payload_left: usize,
+}
+
+impl CommitScanner {
+    /// Takes the next bytes of the stream and says how many COMMITs end in them.
+    pub fn push(&mut self, mut bytes: &[u8]) -> usize {
+        let mut n_commits = 0;
+        while !bytes.is_empty() {
+            if self.head.len() < HEAD_BYTES {
+                let n = bytes.len().min(HEAD_BYTES - self.head.len());
+                self.head.extend_from_slice(&bytes[..n]);
+                bytes = &bytes[n..];
+                if self.head.len() < HEAD_BYTES {
+                    break;
+                }
+                self.n_payload_left = usize::from(self.head[0])
+                    | usize::from(self.head[1]) << 8
+                    | usize::from(self.head[2]) << 16;
+            }
+            let n = bytes.len().min(self.n_payload_left);
+            let n_kept = n.min(PAYLOAD_BYTES_MAX + 1 - self.payload.len());
+            self.payload.extend_from_slice(&bytes[..n_kept]);
+            self.n_payload_left -= n;
+            bytes = &bytes[n..];
+            if self.n_payload_left == 0 {
+                n_commits += usize::from(self.is_commit());
+                self.head.clear();
+                self.payload.clear();
+            }
+        }
+        n_commits
+    }
+
+    fn is_commit(&self) -> bool {
+        if self.head[3] != 0 || self.payload.len() > PAYLOAD_BYTES_MAX {
+            return false;
+        }
+        let Some((&COM_QUERY, rest)) = self.payload.split_first() else { return false };
+        let text = rest.strip_prefix(NO_ATTRIBUTES).unwrap_or(rest).trim_ascii();
+        let text = text.strip_suffix(b";").unwrap_or(text).trim_ascii();
+        text.eq_ignore_ascii_case(b"COMMIT") || text.eq_ignore_ascii_case(b"COMMIT WORK")
+    }
+}
+
+/// A packet with this number and payload, for tests that speak the protocol by hand.
+pub fn packet(sequence: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a short payload").to_le_bytes();
+    assert_eq!(length[3], 0, "a payload has three bytes of length");
+    [&length[..3], &[sequence], payload].concat()
+}
+
+/// A COM_QUERY packet.
+pub fn query(text: &str) -> Vec<u8> {
+    packet(0, &[&[COM_QUERY], text.as_bytes()].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn only_a_query_whose_text_is_commit_is_one() {
+        let with_attributes = packet(0, b"\x03\x00\x01COMMIT");
+        for (packet, n_commits) in [
+            (query("COMMIT"), 1),
+            (query(" commit ;\n"), 1),
+            (query("Commit Work"), 1),
+            (with_attributes, 1),
+            (query("COMMIT AND CHAIN"), 0),
+            (query("SELECT 'COMMIT'"), 0),
+            (query("ROLLBACK"), 0),
+            (query(""), 0),
+            (query(&format!("{}COMMIT", " ".repeat(80))), 0),
+            (packet(0, b"\x16COMMIT"), 0),
+            (packet(1, b"\x03COMMIT"), 0),
+            (packet(0, b""), 0),
+            ([packet(1, b"login"), query("BEGIN"), query("COMMIT"), query("commit")].concat(), 2),
+        ] {
+            assert_eq!(CommitScanner::default().push(&packet), n_commits, "{packet:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_of_any_size_hold_the_same_commits(
+            lengths in prop::collection::vec(0..300usize, 0..8),
+            cuts in prop::collection::vec(1..40usize, 1..60),
+        ) {
+            let mut stream = Vec::new();
+            for length in &lengths {
+                stream.extend(query(&"x".repeat(*length)));
+                stream.extend(query("COMMIT"));
+            }
+            let mut scanner = CommitScanner::default();
+            let mut n_commits = 0;
+            let mut rest = &stream[..];
+            for cut in cuts.iter().cycle() {
+                if rest.is_empty() {
+                    break;
+                }
+                let (piece, after) = rest.split_at(rest.len().min(*cut));
+                n_commits += scanner.push(piece);
+                rest = after;
+            }
+            prop_assert_eq!(n_commits, lengths.len());
+        }
+    }
+}
