@@ -9,16 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
 use event::native::{BodyError, parse};
-use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, StatusCode};
-use http_body_util::LengthLimitError;
+use http::header::{ACCEPT_ENCODING, CONTENT_TYPE};
+use http::{HeaderValue, StatusCode};
 use queue::{Position, Queue};
 use service::answer::{ApiError, with_fallbacks};
 use service::auth::{Access, require_key};
@@ -27,21 +25,17 @@ use service::health::{Readiness, routes};
 use service::http_metrics::SlowBody;
 use service::metrics::ProcessMetrics;
 use store::{Generation, Store, StoreError};
-use tokio::sync::Mutex;
-use tokio::task::{JoinError, JoinHandle, spawn_blocking};
-use tracing::{error, warn};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tracing::{error, info, warn};
 
 use crate::answer::{Accepted, unavailable};
-use crate::encoding::{Encoding, EncodingError, SCRATCH_BYTES, SUPPORTED};
-use crate::gather::{GatherOptions, Gatherers, now_us};
+use crate::body::{Bodies, INLINE_BYTES_MAX, Packed, defect};
+use crate::encoding::SUPPORTED;
 use crate::gateways::Gateways;
+use crate::gather::{GatherOptions, Gatherers, now_us};
 use crate::label::LabelCache;
 use crate::metrics::IngestMetrics;
 use crate::stamp::{Stamped, stamp, stamp_connections};
-
-/// Bodies that are, or may become, larger than this many bytes are unpacked and parsed away from
-/// the async threads: about half a millisecond.
-const INLINE_BYTES_MAX: usize = 128 * 1024;
 
 /// What ingest works on.
 #[derive(Clone, Debug)]
@@ -74,9 +68,8 @@ struct Shared {
     gateways: Arc<Gateways>,
     gatherers: Arc<Gatherers>,
     metrics: IngestMetrics,
-    /// The one buffer in which compressed bodies are unpacked, one after the other: however many
-    /// bombs come at once, they cost its 8 MiB. Untouched pages of it cost nothing.
-    scratch: Arc<Mutex<Vec<u8>>>,
+    bodies: Bodies,
+    refusals: Arc<Refusals>,
 }
 
 /// Why ingest could not start.
@@ -112,7 +105,8 @@ pub async fn start(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Ingest,
         gateways: Arc::default(),
         gatherers: Arc::new(gatherers),
         metrics,
-        scratch: Arc::new(Mutex::new(vec![0; SCRATCH_BYTES])),
+        bodies: Bodies::default(),
+        refusals: Arc::default(),
     };
     let events = Router::new()
         .route("/v1/events", post(events))
@@ -158,13 +152,6 @@ impl Ingest {
 /// The reason of a full dedup set.
 const PRESSURE: &str = "the memory for recognising copies is full";
 
-/// A body as it came.
-#[derive(Debug)]
-struct Packed {
-    encoding: Encoding,
-    bytes: Bytes,
-}
-
 async fn events(State(shared): State<Shared>, request: Request) -> Response {
     let metrics = shared.metrics.clone();
     let slow_body = request.extensions().get::<SlowBody>().cloned();
@@ -184,16 +171,14 @@ async fn events(State(shared): State<Shared>, request: Request) -> Response {
 /// One body, from its head to its answer.
 async fn take(shared: Shared, request: Request) -> Result<Accepted, ApiError> {
     let (head, body) = request.into_parts();
-    let encoding = Encoding::of(&head.headers).map_err(|error| not_unpacked(&error))?;
-    let bytes = read(&head.headers, body, encoding).await?;
+    let packed = shared.bodies.read(&head.headers, body).await?;
     if shared.parts.pressure.load(Ordering::Relaxed) {
         return Err(unavailable(PRESSURE));
     }
-    shared.metrics.bytes.inc_by(bytes.len() as u64);
+    shared.metrics.bytes.inc_by(packed.len() as u64);
     let limit = Duration::from_millis(shared.parts.settings.durable_timeout_ms);
     let began = Instant::now();
     let metrics = shared.metrics.clone();
-    let packed = Packed { encoding, bytes };
     let accepted = tokio::time::timeout(limit, accept(shared, packed)).await;
     metrics.durable.observe(began.elapsed().as_secs_f64());
     accepted.map_err(|_| unavailable("the events were not durable in time"))?
@@ -201,19 +186,24 @@ async fn take(shared: Shared, request: Request) -> Result<Accepted, ApiError> {
 
 /// Unpacks, parses, settles, stamps, appends.
 async fn accept(shared: Shared, packed: Packed) -> Result<Accepted, ApiError> {
-    let plain = unpack(&shared, packed).await?;
-    shared.metrics.plain_bytes.inc_by(plain.len() as u64);
-    let mut stamped = if plain.len() <= INLINE_BYTES_MAX {
-        prepare(&shared, &plain).await?
+    let plain = shared.bodies.unpack(packed).await?;
+    shared.metrics.plain_bytes.inc_by(plain.bytes.len() as u64);
+    let mut stamped = if plain.bytes.len() <= INLINE_BYTES_MAX {
+        prepare(&shared, &plain.bytes).await?
     } else {
         let (shared, runtime) = (shared.clone(), tokio::runtime::Handle::current());
-        let work = move || runtime.block_on(prepare(&shared, &plain));
+        let work = move || runtime.block_on(prepare(&shared, &plain.bytes));
         spawn_blocking(work).await.map_err(|error| defect(&error))??
     };
     let n_connections = stamped.connections.len();
     if n_connections > 0 {
         let rows = std::mem::take(&mut stamped.connections);
-        shared.parts.store.put_connections(rows).await.map_err(|error| store_down(&error))?;
+        shared
+            .parts
+            .store
+            .put_connections(rows)
+            .await
+            .map_err(|error| store_down(&shared, &error))?;
     }
     let builders = std::mem::take(&mut stamped.builders);
     let positions = append(&shared, builders).await?;
@@ -227,29 +217,12 @@ async fn accept(shared: Shared, packed: Packed) -> Result<Accepted, ApiError> {
     Ok(Accepted::new(n_accepted, stamped.rejects, marks, &positions))
 }
 
-/// The body as it is parsed. What leaves the shared buffer has exactly its size.
-async fn unpack(shared: &Shared, packed: Packed) -> Result<Bytes, ApiError> {
-    let Packed { encoding, bytes } = packed;
-    let plain_bytes_max = encoding.plain_bytes_max(bytes.len());
-    let unpacked = if encoding == Encoding::Identity {
-        return Ok(bytes);
-    } else if plain_bytes_max < INLINE_BYTES_MAX {
-        let mut scratch = vec![0; plain_bytes_max + 1];
-        encoding.unpack(&bytes, &mut scratch).map(Bytes::copy_from_slice)
-    } else {
-        let mut scratch = Arc::clone(&shared.scratch).lock_owned().await;
-        let work = move || encoding.unpack(&bytes, &mut scratch).map(Bytes::copy_from_slice);
-        spawn_blocking(work).await.map_err(|error| defect(&error))?
-    };
-    unpacked.map_err(|error| not_unpacked(&error))
-}
-
 /// Everything up to the log.
 async fn prepare(shared: &Shared, plain: &Bytes) -> Result<Stamped, ApiError> {
     let batch = parse(plain).map_err(|error| unreadable(&error))?;
     let registered =
         shared.labels.register(&shared.parts.store, &batch.events, &batch.connections).await;
-    registered.map_err(|error| store_down(&error))?;
+    registered.map_err(|error| store_down(shared, &error))?;
     let known = shared.labels.known();
     let now_us = now_us();
     let mut stamped = stamp(&batch.events, &known, &shared.parts.generation, now_us);
@@ -268,46 +241,30 @@ async fn append(
     if builders.is_empty() {
         return Ok(Vec::new());
     }
-    shared.gatherers.append(builders).await.map_err(|error| {
-        warn!(%error, "events are not durable");
+    let appended = shared.gatherers.append(builders).await;
+    appended.inspect(|_| shared.refusals.over()).map_err(|error| {
+        shared.refusals.note(&error);
         unavailable(error)
     })
 }
 
-/// Reads the body up to its limit.
-async fn read(headers: &HeaderMap, body: Body, encoding: Encoding) -> Result<Bytes, ApiError> {
-    let bytes_max = encoding.bytes_max();
-    let too_large = || {
-        let what = if encoding == Encoding::Identity { "body" } else { "compressed body" };
-        let message = format!("the {what} is above the limit of {bytes_max} bytes");
-        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
-    };
-    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    if length.is_some_and(|length: u64| length > bytes_max as u64) {
-        return Err(too_large());
-    }
-    to_bytes(body, bytes_max).await.map_err(|error| {
-        let mut source = std::error::Error::source(&error);
-        while let Some(cause) = source {
-            if cause.is::<LengthLimitError>() {
-                return too_large();
-            }
-            source = cause.source();
+/// Whether bodies are being refused for what is not their fault: one line when that begins and one
+/// when it ends, and not one per request.
+#[derive(Debug, Default)]
+struct Refusals(AtomicBool);
+
+impl Refusals {
+    fn note(&self, error: &(dyn std::error::Error + 'static)) {
+        if !self.0.swap(true, Ordering::Relaxed) {
+            warn!(error, "events are refused");
         }
-        ApiError::bad_request("the body ended early")
-    })
-}
+    }
 
-/// The answer when work on a body panicked.
-fn defect(error: &JoinError) -> ApiError {
-    error!(%error, "body could not be read for a defect");
-    ApiError::internal()
-}
-
-/// The answer to a body that is not in the encoding it claims, or too large in it.
-fn not_unpacked(error: &EncodingError) -> ApiError {
-    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
-    ApiError::new(status, error.to_string())
+    fn over(&self) {
+        if self.0.load(Ordering::Relaxed) && self.0.swap(false, Ordering::Relaxed) {
+            info!("events are accepted again");
+        }
+    }
 }
 
 /// The answer to a body that is no batch of events.
@@ -317,7 +274,7 @@ fn unreadable(error: &BodyError) -> ApiError {
 }
 
 /// The answer while labels cannot be registered or connections kept.
-fn store_down(error: &StoreError) -> ApiError {
-    warn!(%error, "ledger does not take labels");
+fn store_down(shared: &Shared, error: &StoreError) -> ApiError {
+    shared.refusals.note(error);
     unavailable("the ledger does not answer")
 }

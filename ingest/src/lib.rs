@@ -13,6 +13,7 @@ mod gateways;
 mod stamp;
 mod gather;
 mod answer;
+mod body;
 mod http;
 #[cfg(test)]
 mod tests;
