@@ -10,6 +10,7 @@ mod item;
 mod compress;
 
 mod args;
+mod chunks;
 mod lines;
 
 mod broken;
@@ -19,6 +20,7 @@ mod timing;
 
 mod azure;
 mod ndjson;
+mod servegen;
 mod synthetic;
 
 mod source;

@@ -21,7 +21,7 @@ const LAYERS: [(&str, u8); 9] = [
     ("gatemeter", 4),
 ];
 /// Outside crates that may be used in these crates only.
-const CONFINED: [(&str, &[&str]); 11] = [
+const CONFINED: [(&str, &[&str]); 12] = [
     ("sqlx", &["store", "queue"]),
     ("libsqlite3-sys", &["store", "queue"]),
     ("axum", &["service", "ingest", "aggregator", "api"]),
@@ -32,6 +32,7 @@ const CONFINED: [(&str, &[&str]); 11] = [
     ("redis", &["store"]),
     ("flate2", &["ingest", "aggregator", "gatemeter"]),
     ("zstd", &["ingest", "gatemeter"]),
+    ("libm", &["gatemeter"]),
     ("serde_json", &["event", "service", "ingest", "api", "gatemeter"]),
 ];
 

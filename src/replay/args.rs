@@ -31,8 +31,9 @@ const SHARE_PPM_MAX: f64 = 10_000_000.0;
 /// events.
 #[derive(clap::Args, Debug, Clone)]
 pub struct ReplayArgs {
-    /// azure:FILE.csv[.gz][,FILE..] (Azure LLM traces), ndjson:FILE[.gz] (native events; - is
-    /// stdin) or synthetic; several files of one kind are played as one
+    /// azure:FILE.csv[.gz][,FILE..] (Azure LLM traces), servegen:DIR (Alibaba ServeGen: one
+    /// namespace for each client), ndjson:FILE[.gz] (native events; - is stdin) or synthetic;
+    /// several files of one kind are played as one
     #[arg(value_name = "SOURCE", required_unless_present = "resume", conflicts_with = "resume")]
     pub sources: Vec<String>,
     /// Where ingest listens; /v1/events is added unless the URL has a path
@@ -48,7 +49,12 @@ pub struct ReplayArgs {
     /// fast as they are taken]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub rate: Option<u64>,
-    /// Distinct good events [default: all of a file, 10000 synthetic ones]
+    /// Part of a ServeGen trace, from its begin, as in 1h-3h or 0-90m; windows of ten minutes
+    /// that begin in it are played whole [default: all that the folder holds]
+    #[arg(long, value_name = "FROM-TO", conflicts_with = "resume")]
+    pub window: Option<Window>,
+    /// Distinct good events; of a trace, the first in time [default: all of a file or trace, 10000
+    /// synthetic ones]
     #[arg(long, value_name = "N", conflicts_with = "resume")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     pub count: Option<u64>,
@@ -75,7 +81,8 @@ pub struct ReplayArgs {
     /// Events with one fault each, which ingest must reject one by one
     #[arg(long, value_name = "SHARE", default_value = "0%", conflicts_with = "resume")]
     pub malformed: Share,
-    /// Number of namespaces drawn from (Zipf), at most 1000
+    /// Number of namespaces drawn from (Zipf), at most 1000; those of servegen are its clients,
+    /// those of ndjson are recorded
     #[arg(long, value_name = "N", default_value = "12", conflicts_with = "resume")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=NAMESPACES_MAX as i64))]
     pub namespaces: u16,
@@ -190,12 +197,45 @@ impl std::str::FromStr for Times {
     }
 }
 
+/// A part of a trace, seconds from its begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// The first second that is in it.
+    pub from_s: u64,
+    /// The first second that is no longer in it.
+    pub until_s: u64,
+}
+
+impl Window {
+    /// Whether a second is in it.
+    pub fn holds(self, second: u64) -> bool {
+        (self.from_s..self.until_s).contains(&second)
+    }
+}
+
+impl std::str::FromStr for Window {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Window, String> {
+        let ends = text.split_once('-').and_then(|(from, until)| {
+            let from_s = if from == "0" { Some(0) } else { parse_seconds(from) };
+            Some(Window { from_s: from_s?, until_s: parse_seconds(until)? })
+        });
+        match ends {
+            Some(window) if window.from_s < window.until_s => Ok(window),
+            _ => Err(format!("`{text}` is no window: give FROM-TO, as in 1h-3h or 0-90m")),
+        }
+    }
+}
+
 /// What is played.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceSpec {
     /// Azure LLM traces, merged by time.
     Azure(Vec<PathBuf>),
+    /// A folder of ServeGen's client statistics.
+    ServeGen(PathBuf),
     /// Native events, file after file; `-` is stdin.
     Ndjson(Vec<PathBuf>),
     /// Drawn by seed.
@@ -205,20 +245,22 @@ pub enum SourceSpec {
 /// Reads the sources of a command line: `azure:A,B`, `azure:A azure:B` and `azure:A B` are one.
 ///
 /// # Errors
-/// An unknown kind, kinds that are mixed, an empty name.
+/// An unknown kind, kinds that are mixed, an empty name, a second folder.
 pub fn parse_sources(texts: &[String]) -> anyhow::Result<SourceSpec> {
+    const KINDS: &str = "azure:FILE, servegen:DIR, ndjson:FILE or synthetic";
     let mut kind: Option<&str> = None;
     let mut files = Vec::new();
     for text in texts {
         let (own_kind, names) = match text.split_once(':') {
-            Some((word @ ("azure" | "ndjson"), names)) => (word, names),
+            Some((word @ ("azure" | "servegen" | "ndjson"), names)) => (word, names),
             _ if text == "synthetic" => ("synthetic", ""),
             _ => match kind {
                 Some(word @ ("azure" | "ndjson")) => (word, text.as_str()),
-                _ => bail!("`{text}` is no source: azure:FILE, ndjson:FILE or synthetic"),
+                _ => bail!("`{text}` is no source: {KINDS}"),
             },
         };
-        if kind.is_some_and(|word| word != own_kind || own_kind == "synthetic") {
+        let is_single = matches!(own_kind, "synthetic" | "servegen");
+        if kind.is_some_and(|word| word != own_kind || is_single) {
             bail!("one kind of source a run: `{text}` does not go with what stands before it");
         }
         kind = Some(own_kind);
@@ -229,11 +271,13 @@ pub fn parse_sources(texts: &[String]) -> anyhow::Result<SourceSpec> {
             files.push(PathBuf::from(name));
         }
     }
-    match kind {
-        Some("azure") => Ok(SourceSpec::Azure(files)),
-        Some("ndjson") => Ok(SourceSpec::Ndjson(files)),
-        Some(_) => Ok(SourceSpec::Synthetic),
-        None => bail!("no source: azure:FILE, ndjson:FILE or synthetic"),
+    match (kind, &files[..]) {
+        (Some("azure"), _) => Ok(SourceSpec::Azure(files)),
+        (Some("ndjson"), _) => Ok(SourceSpec::Ndjson(files)),
+        (Some("servegen"), [folder]) => Ok(SourceSpec::ServeGen(folder.clone())),
+        (Some("servegen"), _) => bail!("one folder a run: its name is that of the model"),
+        (Some(_), _) => Ok(SourceSpec::Synthetic),
+        (None, _) => bail!("no source: {KINDS}"),
     }
 }
 
@@ -246,19 +290,23 @@ fn parse_run_id(text: &str) -> Result<String, String> {
 }
 
 fn parse_span(text: &str) -> Result<Duration, String> {
-    let unit_start = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    match parse_seconds(text) {
+        Some(seconds @ 1..=SPAN_SECONDS_MAX) => Ok(Duration::from_secs(seconds)),
+        _ => Err(format!("`{text}` is no span: give 90s, 45m or 2h, at most 24h")),
+    }
+}
+
+/// `90s`, `45m`, `2h` in seconds.
+fn parse_seconds(text: &str) -> Option<u64> {
+    let unit_start = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(unit_start);
     let seconds_per_unit = match unit {
         "s" => 1,
         "m" => 60,
         "h" => 3600,
-        _ => return Err(format!("`{text}` is no span: give 90s, 45m or 2h")),
+        _ => return None,
     };
-    let seconds = number.parse::<u32>().map(|number| u64::from(number) * seconds_per_unit);
-    match seconds {
-        Ok(seconds @ 1..=SPAN_SECONDS_MAX) => Ok(Duration::from_secs(seconds)),
-        _ => Err(format!("`{text}` is no span: give 90s, 45m or 2h, at most 24h")),
-    }
+    number.parse::<u32>().ok().map(|number| u64::from(number) * seconds_per_unit)
 }
 
 #[cfg(test)]
@@ -287,6 +335,17 @@ mod tests {
     }
 
     #[test]
+    fn windows_are_spans_from_the_begin_of_a_trace() {
+        let window = |from_s, until_s| Ok(Window { from_s, until_s });
+        assert_eq!("1h-3h".parse(), window(3_600, 10_800));
+        assert_eq!("0-90m".parse(), window(0, 5_400));
+        assert_eq!("0s-48h".parse(), window(0, 172_800));
+        for text in ["", "1h", "3h-1h", "1h-1h", "1h-", "-1h", "0-0", "1-2", "a-b"] {
+            assert!(text.parse::<Window>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn files_of_one_kind_are_one_source_however_they_are_listed() {
         let ways: [&[&str]; 3] = [&["azure:a,b"], &["azure:a", "azure:b"], &["azure:a", "b"]];
         for way in ways {
@@ -295,6 +354,12 @@ mod tests {
             assert_eq!(parse_sources(&texts).unwrap(), SourceSpec::Azure(files));
         }
         assert_eq!(parse_sources(&["synthetic".into()]).unwrap(), SourceSpec::Synthetic);
+        let folder = SourceSpec::ServeGen(PathBuf::from("d"));
+        assert_eq!(parse_sources(&["servegen:d".into()]).unwrap(), folder);
+        for bad in [&["servegen:"] as &[&str], &["servegen:a,b"], &["servegen:a", "servegen:b"]] {
+            let texts: Vec<String> = bad.iter().map(|text| text.to_string()).collect();
+            assert!(parse_sources(&texts).is_err(), "{bad:?}");
+        }
         for bad in [&["a"] as &[&str], &["azure:a", "ndjson:b"], &["azure:"], &["synthetic", "b"]] {
             let texts: Vec<String> = bad.iter().map(|text| text.to_string()).collect();
             assert!(parse_sources(&texts).is_err(), "{bad:?}");

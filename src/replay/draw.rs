@@ -72,7 +72,8 @@ pub struct Offer {
     pub thinking: Thinking,
 }
 
-const CHAT: &str = "/v1/chat/completions";
+/// The route of chats, which most requests are.
+pub const CHAT: &str = "/v1/chat/completions";
 const OFFERS: [(&str, &str, &str, Thinking); 8] = [
     ("openai", "gpt-4o", CHAT, Thinking::Never),
     ("azure-openai", "gpt-4o", CHAT, Thinking::Never),

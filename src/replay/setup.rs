@@ -12,8 +12,9 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::replay::args::{
-    FIT_DEFAULT, NAMESPACES_MAX, ReplayArgs, Share, SourceSpec, Times, parse_sources,
+    FIT_DEFAULT, NAMESPACES_MAX, ReplayArgs, Share, SourceSpec, Times, Window, parse_sources,
 };
+use crate::replay::chunks::chunks;
 use crate::replay::item::{FUTURE_AFTER_US, MARGIN_US};
 use crate::replay::lines::is_stdin;
 
@@ -59,6 +60,9 @@ pub struct Setup {
     pub base_us: i64,
     /// Where event times come from.
     pub times: Times,
+    /// The part of a ServeGen trace that is played; tapes from before there were such have none.
+    #[serde(default)]
+    pub window: Option<Window>,
     /// Distinct good events, at most.
     pub count: Option<u64>,
     /// Events per request.
@@ -80,12 +84,15 @@ impl Setup {
     pub fn from_args(args: &ReplayArgs, now_us: i64) -> anyhow::Result<Setup> {
         let source = parse_sources(&args.sources)?;
         let times = args.times.unwrap_or(match source {
-            SourceSpec::Azure(_) => FIT_DEFAULT,
+            SourceSpec::Azure(_) | SourceSpec::ServeGen(_) => FIT_DEFAULT,
             SourceSpec::Ndjson(_) => Times::Keep,
             SourceSpec::Synthetic => Times::Now,
         });
         match (&source, times) {
-            (SourceSpec::Azure(_) | SourceSpec::Synthetic, Times::Keep) => {
+            (
+                SourceSpec::Azure(_) | SourceSpec::ServeGen(_) | SourceSpec::Synthetic,
+                Times::Keep,
+            ) => {
                 bail!("--times keep is for ndjson: other sources have no times that ingest counts")
             }
             (SourceSpec::Ndjson(files), Times::Fit { .. })
@@ -94,6 +101,9 @@ impl Setup {
                 bail!("--times fit reads the source twice, and stdin can be read only once")
             }
             _ => {}
+        }
+        if args.window.is_some() && !matches!(source, SourceSpec::ServeGen(_)) {
+            bail!("--window is for servegen: other sources have no such parts");
         }
         let count = match source {
             SourceSpec::Synthetic => Some(args.count.unwrap_or(SYNTHETIC_COUNT)),
@@ -110,6 +120,7 @@ impl Setup {
             files: Vec::new(),
             base_us: now_us,
             times,
+            window: args.window,
             count,
             batch: usize::try_from(batch).context("a batch has at most 2000 events")?,
             namespaces: usize::from(args.namespaces).min(NAMESPACES_MAX),
@@ -128,15 +139,23 @@ impl Setup {
     /// # Errors
     /// A file cannot be read, or the source is stdin, which cannot be resumed.
     pub fn mark_files(&mut self) -> anyhow::Result<()> {
-        let (SourceSpec::Azure(files) | SourceSpec::Ndjson(files)) = &mut self.source else {
-            return Ok(());
-        };
-        for file in files {
-            if is_stdin(file) {
-                bail!("a run from stdin cannot be resumed: leave out --tape or name a file");
+        match &mut self.source {
+            SourceSpec::Azure(files) | SourceSpec::Ndjson(files) => {
+                for file in files {
+                    if is_stdin(file) {
+                        bail!(
+                            "a run from stdin cannot be resumed: leave out --tape or name a file"
+                        );
+                    }
+                    *file = std::path::absolute(&*file)?;
+                }
             }
-            *file = std::path::absolute(&*file)?;
-            self.files.push(FileMark { path: file.clone(), blake3: fingerprint(file)? });
+            SourceSpec::ServeGen(folder) => *folder = std::path::absolute(&*folder)?,
+            SourceSpec::Synthetic => {}
+        }
+        for path in self.source_files()? {
+            let blake3 = fingerprint(&path)?;
+            self.files.push(FileMark { path, blake3 });
         }
         Ok(())
     }
@@ -144,8 +163,14 @@ impl Setup {
     /// Checks that the files still hold what they held when the tape began.
     ///
     /// # Errors
-    /// A file is gone or differs.
+    /// A file is gone, new or differs.
     pub fn check_files(&self) -> anyhow::Result<()> {
+        if let SourceSpec::ServeGen(folder) = &self.source
+            && !self.source_files()?.iter().eq(self.files.iter().map(|mark| &mark.path))
+        {
+            let folder = folder.display();
+            bail!("{folder} does not hold the files that it held when run {} began", self.run_id);
+        }
         for mark in &self.files {
             if fingerprint(&mark.path)? != mark.blake3 {
                 let path = mark.path.display();
@@ -153,6 +178,17 @@ impl Setup {
             }
         }
         Ok(())
+    }
+
+    /// Every file that the events hang on, in a fixed order.
+    fn source_files(&self) -> anyhow::Result<Vec<PathBuf>> {
+        Ok(match &self.source {
+            SourceSpec::Azure(files) | SourceSpec::Ndjson(files) => files.clone(),
+            SourceSpec::ServeGen(folder) => {
+                chunks(folder)?.into_iter().flat_map(|chunk| [chunk.trace, chunk.dataset]).collect()
+            }
+            SourceSpec::Synthetic => Vec::new(),
+        })
     }
 }
 

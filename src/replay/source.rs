@@ -8,6 +8,7 @@ use crate::replay::azure::Azure;
 use crate::replay::draw::Draw;
 use crate::replay::item::Facts;
 use crate::replay::ndjson::{Ids, Ndjson};
+use crate::replay::servegen::ServeGen;
 use crate::replay::setup::Setup;
 use crate::replay::synthetic::Synthetic;
 
@@ -23,6 +24,7 @@ pub struct Source {
 
 enum Kind {
     Azure(Azure),
+    ServeGen(ServeGen),
     Ndjson(Ndjson),
     Synthetic(Synthetic),
 }
@@ -42,6 +44,18 @@ impl Source {
                 let span_us = azure.span_us();
                 Source {
                     kind: Kind::Azure(azure),
+                    n_left: n_events,
+                    n_events: Some(n_events),
+                    span_us,
+                }
+            }
+            SourceSpec::ServeGen(folder) => {
+                let (window, count) = (setup.window, setup.count);
+                let servegen = ServeGen::open(folder, window, count, setup.seed, draw)?;
+                let n_events = servegen.len();
+                let span_us = servegen.span_us();
+                Source {
+                    kind: Kind::ServeGen(servegen),
                     n_left: n_events,
                     n_events: Some(n_events),
                     span_us,
@@ -81,6 +95,7 @@ impl Source {
         }
         let facts = match &mut self.kind {
             Kind::Azure(azure) => azure.next(),
+            Kind::ServeGen(servegen) => servegen.next(),
             Kind::Ndjson(ndjson) => ndjson.next()?,
             Kind::Synthetic(synthetic) => Some(synthetic.next(self.n_left)),
         };
@@ -104,6 +119,12 @@ impl Source {
             Kind::Azure(_) => Some(
                 "the trace holds no namespace, upstream, model, status or latency: these are drawn \
                  by seed; its tokens are sent whatever status is drawn"
+                    .to_string(),
+            ),
+            Kind::ServeGen(_) => Some(
+                "times and tokens are drawn by seed from the statistics of each client; status and \
+                 latency are not in the trace and drawn as well; its tokens are sent whatever \
+                 status is drawn"
                     .to_string(),
             ),
             Kind::Ndjson(ndjson) if ndjson.n_skipped() > 0 => {

@@ -108,6 +108,51 @@ async fn bundled_traces_are_sent_whole_within_their_window() {
 }
 
 #[tokio::test]
+async fn clients_of_a_servegen_trace_are_sent_with_everything_mixed_in() {
+    let fake = Fake::start(|n| if n % 9 == 4 { Act::TakeThenBusy } else { Act::Answer }).await;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/servegen/deepseek-r1");
+    let words = format!(
+        "servegen:{} --window 1h-2h --count 9000 --duplicates 5% --late 1% --compress zstd",
+        folder.display()
+    );
+    let (code, report) = run(&words, &fake).await;
+    assert_agree(&report, &fake.tally());
+    assert_eq!(code, ExitCode::SUCCESS);
+    assert_eq!(report["events"]["counted"], 9_000);
+    assert!(report["tokens"]["reasoning"].as_u64().unwrap() > 0);
+    assert!(report["namespaces"]["client-35"]["requests"].as_u64().unwrap() > 100);
+    assert!(report["remark"].as_str().unwrap().contains("drawn by seed"));
+    let (first_us, last_us) = fake.tally().span_us.unwrap();
+    assert_eq!(last_us - first_us, 45 * MINUTE_US);
+}
+
+#[tokio::test]
+async fn servegen_folder_that_changed_is_not_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let dataset = r#"{"0": {"input_tokens": "{10: 1.0}", "output_tokens": "{5: 1.0}"}}"#;
+    for number in [1, 2] {
+        put(&format!("chunk-{number}-trace.csv"), "0,0.1,1,Gamma,1,10\n");
+        put(&format!("chunk-{number}-dataset.json"), dataset);
+    }
+    std::fs::create_dir(folder.path().join("tapes")).unwrap();
+    let tape = folder.path().join("tapes/tape");
+    let fake = Fake::start(|_| Act::Answer).await;
+    let words = format!("servegen:{} --tape {}", folder.path().display(), tape.display());
+    let (_, report) = run(&words, &fake).await;
+    assert_eq!(
+        (&report["events"]["counted"], &report["tokens"]["input"]),
+        (&120.into(), &1_200.into())
+    );
+    let resume = args(&format!("--resume {}", tape.display()));
+    assert!(Session::open(&resume).is_ok());
+    put("chunk-3-trace.csv", "");
+    put("chunk-3-dataset.json", dataset);
+    let fault = Session::open(&resume).err().unwrap().to_string();
+    assert!(fault.contains("does not hold the files"), "{fault}");
+}
+
+#[tokio::test]
 async fn lost_answers_are_asked_for_again_with_the_same_events() {
     let fake = Fake::start(|n_requests| match n_requests % 7 {
         1 => Act::Busy,

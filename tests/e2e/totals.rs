@@ -38,6 +38,25 @@ fn azure_trace_is_counted_to_the_token() {
 }
 
 #[test]
+fn clients_of_servegen_are_namespaces_counted_to_the_token() {
+    let place = Place::new();
+    let _running = place.start();
+    let folder = format!("servegen:{}", repository("data/servegen/deepseek-r1").display());
+    let words = ["--window", "1h-3h", "--count", "40000", "--compress", "zstd"];
+    let sent = place.replay(&[&[&*folder], &words[..]].concat());
+    assert_eq!(sent["requests"], 40_000);
+    place.wait_events("counted", 40_000);
+    place.recount();
+    let namespaces = sent["namespaces"].as_object().expect("namespaces");
+    assert!(namespaces.len() > 15, "{sent}");
+    for (namespace, row) in namespaces {
+        let tokens = format!("namespace_tokens_total{{namespace=\"{namespace}\",token_type=");
+        assert_eq!(place.sum(&format!("{tokens}\"input\"}}")), row["input"], "{namespace}");
+        assert_eq!(place.sum(&format!("{tokens}\"output\"}}")), row["output"], "{namespace}");
+    }
+}
+
+#[test]
 fn every_class_of_a_mixed_stream_is_exact() {
     let place = Place::new();
     let _running = place.start();
