@@ -14,6 +14,9 @@ use serde_json::{Map, Value};
 use crate::replay::item::{Attempt, Effect, Facts, Tokens};
 use crate::replay::lines::Lines;
 
+/// Two to the 53rd: below it every whole number is a float.
+const WHOLE_BEYOND: f64 = 9_007_199_254_740_992.0;
+
 /// Whether ids stay as recorded.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ids {
@@ -103,7 +106,7 @@ fn facts(line: &str, ids: &Ids) -> anyhow::Result<Option<Facts>> {
 }
 
 fn effect(members: &Map<String, Value>) -> anyhow::Result<Effect> {
-    let status = members.get("status").and_then(Value::as_u64);
+    let status = members.get("status").and_then(whole);
     let status = status.and_then(|status| u16::try_from(status).ok());
     let status = status.context("`status` is no number of 100 to 599")?;
     let is_final = match members.get("final") {
@@ -139,8 +142,17 @@ fn text<'a>(members: &'a Map<String, Value>, name: &str) -> anyhow::Result<&'a s
 fn count(usage: &Map<String, Value>, name: &str) -> anyhow::Result<u64> {
     match usage.get(name) {
         None | Some(Value::Null) => Ok(0),
-        Some(value) => value.as_u64().with_context(|| format!("`{name}` is no count")),
+        Some(value) => whole(value).with_context(|| format!("`{name}` is no count")),
     }
+}
+
+/// A whole number, also one written as `12.0` or `1.2e1`, which ingest takes as well.
+fn whole(value: &Value) -> Option<u64> {
+    let float = || {
+        let number = value.as_f64().filter(|number| number.fract() == 0.0)?;
+        (0.0..WHOLE_BEYOND).contains(&number).then_some(number as u64)
+    };
+    value.as_u64().or_else(float)
 }
 
 /// RFC 3339, or an epoch number: seconds below 10^11, milliseconds below 10^14, else
@@ -187,6 +199,16 @@ mod tests {
         assert_eq!(sent["time"].take(), 1_704_067_200_000_002_i64);
         recorded["time"].take();
         assert_eq!(sent, recorded);
+    }
+
+    #[test]
+    fn whole_numbers_may_be_written_with_point_or_exponent() {
+        let line = LINE.replace("\"status\":200", "\"status\":2.0e2").replace(":9,", ":1.2e1,");
+        let effect = facts(&line, &Ids::Kept).unwrap().unwrap().effect;
+        assert_eq!((effect.status, effect.tokens.unwrap().input), (200, 12));
+        for bad in ["200.5", "-1.0", "1e99", "\"200\""] {
+            assert!(facts(&LINE.replace(":200", &format!(":{bad}")), &Ids::Kept).is_err(), "{bad}");
+        }
     }
 
     #[test]
