@@ -35,9 +35,9 @@ mod tape;
 
 mod past;
 
-mod send;
-
 mod progress;
+
+mod send;
 
 mod drive;
 
@@ -54,13 +54,14 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
+use crate::replay::args::TO_DEFAULT;
 use crate::replay::drive::Drive;
 use crate::replay::item::SECOND_US;
 use crate::replay::past::{Past, PastBatch};
 use crate::replay::plan::Plan;
 use crate::replay::progress::{Progress, Voice};
 use crate::replay::report::Report;
-use crate::replay::send::{SendOptions, Sender};
+use crate::replay::send::{Overdue, SendOptions, Sender};
 use crate::replay::setup::Setup;
 use crate::replay::source::Source;
 use crate::replay::tape::Tape;
@@ -88,7 +89,7 @@ async fn play(
     interrupt: impl Future<Output = ()>,
     out: &mut impl Write,
 ) -> anyhow::Result<ExitCode> {
-    let Session { setup, tape, past } = Session::open(&args)?;
+    let Session { setup, to, tape, past } = Session::open(&args)?;
     let source = Source::open(&setup)?;
     let remark = source.remark();
     let plan = Plan::new(source, &setup);
@@ -97,7 +98,7 @@ async fn play(
     }
     let voice = if args.quiet { Voice::Quiet } else { Voice::Loud };
     if voice == Voice::Loud {
-        eprintln!("run {}, seed {}, to {}", setup.run_id, setup.seed, args.to);
+        eprintln!("run {}, seed {}, to {}", setup.run_id, setup.seed, to);
         if let Some(tape) = &tape {
             eprintln!("tape {}", tape.path().display());
         }
@@ -107,10 +108,15 @@ async fn play(
     }
     let n_connections = usize::from(args.connections);
     let key = args.ingest_key()?;
-    let options =
-        SendOptions { n_connections, give_up_after: args.give_up_after, compress: args.compress };
-    let sender = Sender::new(&args.to, key.as_deref(), options, tape.clone())?;
+    let options = SendOptions {
+        n_connections,
+        give_up_after: args.give_up_after,
+        compress: args.compress,
+        overdue: Overdue::of(setup.times),
+    };
     let progress = Progress::new(voice, plan.n_items_guess());
+    let sender =
+        Sender::new(&to, key.as_deref(), options, tape.clone())?.with_notices(progress.notices());
     let rate = args.rate;
     let sender = Arc::new(sender);
     let drive = Drive { plan, sender, tape, past, n_connections, rate, progress };
@@ -131,6 +137,8 @@ async fn play(
 /// What a new or a resumed run begins with.
 struct Session {
     setup: Setup,
+    /// Where ingest listens.
+    to: String,
     tape: Option<Tape>,
     /// The first batch last, as the drive takes them.
     past: Vec<PastBatch>,
@@ -143,15 +151,25 @@ impl Session {
             past.setup.check_files()?;
             let mut batches = past.batches;
             batches.reverse();
-            return Ok(Session { setup: past.setup, tape: Some(tape), past: batches });
+            if let (Some(to), Some(before)) = (&args.to, &past.to)
+                && to != before
+            {
+                eprintln!(
+                    "warning: the run on the tape went to {before}, its rest goes to {to}: the \
+                     totals hold only if both lead to the same ingest"
+                );
+            }
+            let to = args.to.clone().or(past.to).unwrap_or_else(|| TO_DEFAULT.to_owned());
+            return Ok(Session { setup: past.setup, to, tape: Some(tape), past: batches });
         }
         let mut setup = Setup::from_args(args, now_us())?;
+        let to = args.to.clone().unwrap_or_else(|| TO_DEFAULT.to_owned());
         let Some(path) = &args.tape else {
-            return Ok(Session { setup, tape: None, past: Vec::new() });
+            return Ok(Session { setup, to, tape: None, past: Vec::new() });
         };
         setup.mark_files()?;
-        let tape = Tape::create(path, &setup)?;
-        Ok(Session { setup, tape: Some(tape), past: Vec::new() })
+        let tape = Tape::create(path, &setup, &to)?;
+        Ok(Session { setup, to, tape: Some(tape), past: Vec::new() })
     }
 }
 

@@ -13,6 +13,30 @@ pub struct Answer {
     pub accepted: u64,
     /// Events that were refused one by one.
     pub rejected: Vec<Reject>,
+    /// Places of accepted events that are too old to be counted, if the receiver says so.
+    #[serde(default)]
+    pub late: Option<Vec<usize>>,
+    /// Places of accepted events that are too far ahead to be counted, if the receiver says so.
+    #[serde(default)]
+    pub future: Option<Vec<usize>>,
+    /// When the answered send went out, microseconds; 0 where it is not known.
+    #[serde(skip)]
+    pub sent_us: i64,
+}
+
+/// What an answer says about one event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told<'a> {
+    /// Accepted, and nothing else is said.
+    Accepted,
+    /// Accepted, and neither late nor of the future.
+    InTime,
+    /// Accepted, but too old.
+    Late,
+    /// Accepted, but too far ahead.
+    Future,
+    /// Refused.
+    Rejected(&'a Reject),
 }
 
 /// One refused event.
@@ -50,6 +74,21 @@ impl Answer {
             );
         }
         Ok(answer)
+    }
+
+    /// What is said about each of `n_items` events.
+    pub fn told(&self, n_items: usize) -> Vec<Told<'_>> {
+        let says_times = self.late.is_some() && self.future.is_some();
+        let mut told = vec![if says_times { Told::InTime } else { Told::Accepted }; n_items];
+        let late = self.late.iter().flatten().map(|index| (*index, Told::Late));
+        let future = self.future.iter().flatten().map(|index| (*index, Told::Future));
+        let rejected = self.rejected.iter().map(|reject| (reject.index, Told::Rejected(reject)));
+        for (index, word) in late.chain(future).chain(rejected) {
+            if let Some(slot) = told.get_mut(index) {
+                *slot = word;
+            }
+        }
+        told
     }
 }
 

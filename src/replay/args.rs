@@ -36,9 +36,10 @@ pub struct ReplayArgs {
     /// several files of one kind are played as one
     #[arg(value_name = "SOURCE", required_unless_present = "resume", conflicts_with = "resume")]
     pub sources: Vec<String>,
-    /// Where ingest listens; /v1/events is added unless the URL has a path
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8003")]
-    pub to: String,
+    /// Where ingest listens; /v1/events is added unless the URL has a path [default:
+    /// http://127.0.0.1:8003, or with --resume where the run on the tape went]
+    #[arg(long, value_name = "URL")]
+    pub to: Option<String>,
     /// Ingest key
     #[arg(long, env = "GATEMETER_INGEST_KEY", hide_env_values = true)]
     pub key: Option<String>,
@@ -94,7 +95,7 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "ID", value_parser = parse_run_id, conflicts_with = "resume")]
     pub run_id: Option<String>,
     /// Event times: now; fit[:45m], the trace scaled into the minutes before the start; keep, as
-    /// recorded [default: fit for traces, keep for ndjson, now for synthetic]
+    /// recorded, where events near an hour old make the totals a range [default: fit for traces, keep for ndjson, now for synthetic]
     #[arg(long, value_name = "TIMES", conflicts_with = "resume")]
     pub times: Option<Times>,
     /// Record each send here before it goes out; a directory gets replay-RUNID.tape.ndjson
@@ -170,6 +171,8 @@ pub enum Times {
     Keep,
 }
 
+/// Where ingest listens unless it is said.
+pub const TO_DEFAULT: &str = "http://127.0.0.1:8003";
 /// The window of `fit` when none is named: it leaves 14 minutes to send the trace.
 pub const FIT_DEFAULT: Times = Times::Fit { window_us: 45 * 60 * 1_000_000 };
 const FIT_WINDOW_MAX: Duration = Duration::from_secs(58 * 60);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 use crate::replay::item::Batch;
@@ -19,7 +19,7 @@ use crate::replay::latency::Latencies;
 use crate::replay::past::PastBatch;
 use crate::replay::plan::Plan;
 use crate::replay::progress::Progress;
-use crate::replay::send::{Delivery, Sender, check_deadline};
+use crate::replay::send::{Delivery, Flight, Sender};
 use crate::replay::tape::{Line, Tape};
 use crate::replay::timing::now_us;
 use crate::replay::totals::Totals;
@@ -55,8 +55,8 @@ pub struct Outcome {
     pub n_retries: u64,
     /// Batches answered, earlier sessions included.
     pub n_batches: u64,
-    /// Events sent in this session.
-    pub n_events_sent: u64,
+    /// Events answered in this session.
+    pub n_events_answered: u64,
     /// Length of this session.
     pub elapsed: Duration,
     /// Why the run ended before its end.
@@ -68,7 +68,7 @@ pub struct Outcome {
 struct State {
     outcome: Outcome,
     flights: JoinSet<Delivery>,
-    open: BTreeMap<u64, Arc<Batch>>,
+    open: BTreeMap<u64, (Arc<Flight>, AbortHandle)>,
     /// When the next batch may go out.
     due: Instant,
     /// When an interrupted run stops waiting.
@@ -96,9 +96,13 @@ impl Drive {
                 () = &mut interrupt, if !is_stopped => {
                     state.outcome.stopped = Some("interrupted".to_string());
                     state.grace_end = Some(Instant::now() + GRACE);
+                    // What only waits for its next try has no answer to wait for.
+                    let open = state.open.values();
+                    let resting = open.filter(|(flight, _)| !flight.is_sending());
+                    resting.for_each(|(_, task)| task.abort());
                 }
                 Some(joined) = state.flights.join_next() => {
-                    // A delivery that was cut off stays in `open` and is unknown.
+                    // A delivery that was cut off stays in `open`.
                     if let Ok(delivery) = joined {
                         self.land(&mut state, delivery);
                     }
@@ -114,8 +118,8 @@ impl Drive {
                 }
             }
         }
-        for batch in state.open.values() {
-            state.outcome.totals.fold_unknown(batch);
+        for (flight, _) in state.open.values() {
+            state.outcome.totals.fold_failed(&flight.batch, flight.n_unsure());
         }
         if let Err(fault) = self.account_for_past(&mut state.outcome) {
             state.outcome.stopped.get_or_insert(format!("{fault:#}"));
@@ -135,7 +139,7 @@ impl Drive {
             state.at_end = true;
             return Ok(());
         };
-        if let Err(why) = check_deadline(&batch) {
+        if let Err(why) = self.sender.check_deadline(&batch) {
             state.outcome.totals.fold_failed(&batch, n_unsure);
             bail!("{why}");
         }
@@ -146,16 +150,17 @@ impl Drive {
             return Err(fault);
         }
         let n_events = batch.items.len() as u64;
-        state.outcome.n_events_sent += n_events;
         if let Some(rate) = self.rate {
             let pause = Duration::from_secs_f64(n_events as f64 / rate as f64);
             // A receiver that was slow for a moment is not flooded afterwards.
             state.due = (state.due + pause).max(Instant::now());
         }
         let batch = Arc::new(batch);
-        state.open.insert(batch.number, Arc::clone(&batch));
-        let sender = Arc::clone(&self.sender);
-        state.flights.spawn(async move { sender.deliver(batch, n_unsure).await });
+        let number = batch.number;
+        let flight = Arc::new(Flight::new(batch, n_unsure));
+        let (sender, own) = (Arc::clone(&self.sender), Arc::clone(&flight));
+        let task = state.flights.spawn(async move { sender.deliver(&own).await });
+        state.open.insert(number, (flight, task));
         Ok(())
     }
 
@@ -198,6 +203,7 @@ impl Drive {
             Ok(answer) => {
                 outcome.totals.fold(batch, answer, delivery.n_unsure);
                 outcome.n_batches += 1;
+                outcome.n_events_answered += batch.items.len() as u64;
                 self.progress.advance(batch.items.len() as u64);
             }
             Err(why) => {
@@ -231,7 +237,7 @@ impl State {
                 latencies: Latencies::new(),
                 n_retries: 0,
                 n_batches: 0,
-                n_events_sent: 0,
+                n_events_answered: 0,
                 elapsed: Duration::ZERO,
                 stopped: None,
                 remark: None,

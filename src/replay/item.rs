@@ -35,8 +35,24 @@ pub enum Class {
     Late,
     /// Too far ahead to be counted.
     Future,
+    /// So close to a limit of time that a moment decides whether it is counted.
+    Undecided,
     /// Malformed: never gets past ingest.
     Rejected,
+}
+
+impl Class {
+    /// As reports name it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Class::Counted => "counted",
+            Class::Duplicate => "duplicate",
+            Class::Late => "late",
+            Class::Future => "future",
+            Class::Undecided => "undecided",
+            Class::Rejected => "rejected",
+        }
+    }
 }
 
 /// Is this attempt the one that ends its request?
@@ -139,8 +155,13 @@ impl Item {
         match self.class {
             Class::Counted | Class::Duplicate => self.time_us + LATE_AFTER_US - MARGIN_US,
             Class::Future => self.time_us - FUTURE_AFTER_US - MARGIN_US,
-            Class::Late | Class::Rejected => i64::MAX,
+            Class::Late | Class::Undecided | Class::Rejected => i64::MAX,
         }
+    }
+
+    /// The class that is certain for a send at `sent_us`: behind the deadline none is.
+    pub fn class_at(&self, sent_us: i64) -> Class {
+        if sent_us > self.deadline_us() { Class::Undecided } else { self.class }
     }
 }
 

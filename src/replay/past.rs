@@ -21,6 +21,8 @@ const TAPE_LINE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 pub struct Past {
     /// What shapes the run.
     pub setup: Setup,
+    /// Where it went, if the tape says so.
+    pub to: Option<String>,
     /// The batches that were sent; number 1 first.
     pub batches: Vec<PastBatch>,
 }
@@ -67,12 +69,12 @@ impl Past {
                 let batch = self.batch(batch)?;
                 batch.n_unsure = batch.n_unsure.saturating_sub(1);
             }
-            Line::Answer { batch, accepted, rejected } => {
+            Line::Answer { batch, accepted, rejected, late, future, sent } => {
                 let batch = self.batch(batch)?;
                 batch.n_unsure = batch.n_unsure.saturating_sub(1);
                 let reject = |index| Reject { index, ..Reject::default() };
                 let rejected = rejected.into_iter().map(reject).collect();
-                batch.answer = Some(Answer { accepted, rejected });
+                batch.answer = Some(Answer { accepted, rejected, late, future, sent_us: sent });
             }
         }
         Ok(())
@@ -98,8 +100,8 @@ fn read(reader: &mut dyn Read) -> anyhow::Result<(Past, u64)> {
             serde_json::from_slice(&text).with_context(|| format!("line {n_lines} is damaged"))?;
         match (&mut past, line) {
             (Some(past), line) => past.add(line).with_context(|| format!("line {n_lines}"))?,
-            (None, Line::Run { tape: TAPE_VERSION, setup }) => {
-                past = Some(Past { setup, batches: Vec::new() });
+            (None, Line::Run { tape: TAPE_VERSION, setup, to }) => {
+                past = Some(Past { setup, to, batches: Vec::new() });
             }
             (None, _) => bail!("line 1 is not the head of a tape that this version knows"),
         }

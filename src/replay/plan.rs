@@ -33,6 +33,10 @@ const FAR_EVENTS_MAX: u64 = 5_000;
 const LATE_MIN_US: i64 = LATE_AFTER_US + 2 * MARGIN_US;
 /// ..to this far back.
 const LATE_MAX_US: i64 = 120 * MINUTE_US;
+/// A recorded event is certain to be counted if it is at most this old..
+const COUNTED_PAST_US: i64 = LATE_AFTER_US - MARGIN_US;
+/// ..and at most this far ahead.
+const COUNTED_AHEAD_US: i64 = FUTURE_AFTER_US - MARGIN_US;
 /// An event of the future is at most a year ahead.
 const FUTURE_MAX_US: i64 = 365 * 24 * 60 * MINUTE_US;
 /// Recorded ids that are remembered, 16 bytes each, to know the copies in a recording.
@@ -145,6 +149,8 @@ impl Plan {
         let class = match self.timing {
             Timing::Keep if time_us < at_us - LATE_MIN_US => Class::Late,
             Timing::Keep if time_us > at_us + self.setup.future_min_us => Class::Future,
+            Timing::Keep if time_us < at_us - COUNTED_PAST_US => Class::Undecided,
+            Timing::Keep if time_us > at_us + COUNTED_AHEAD_US => Class::Undecided,
             _ if facts.id.is_some() => self.first_or_copy(&id)?,
             _ => Class::Counted,
         };

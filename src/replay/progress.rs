@@ -4,12 +4,16 @@
 //! Told of every answered batch; never asks back and never holds up a send.
 
 use std::io::IsTerminal;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Pause between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// Pause between two notices of trouble.
+const NOTICE_EVERY: Duration = Duration::from_secs(10);
 
 /// Whether anyone wants to see anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +32,31 @@ pub struct Progress {
     n_events_guess: Option<u64>,
 }
 
+/// Tells of trouble, also where progress is not wanted: a run that hangs must say why.
+#[derive(Default)]
+pub struct Notices {
+    bar: Option<ProgressBar>,
+    last: Mutex<Option<Instant>>,
+}
+
+impl Notices {
+    /// Writes a line to stderr, unless one was written a moment ago.
+    pub fn tell(&self, text: impl FnOnce() -> String) {
+        let now = Instant::now();
+        {
+            let mut last = self.last.lock().expect("no one panics while telling");
+            if last.is_some_and(|last| now.duration_since(last) < NOTICE_EVERY) {
+                return;
+            }
+            *last = Some(now);
+        }
+        match &self.bar {
+            Some(bar) => bar.println(text()),
+            None => eprintln!("{}", text()),
+        }
+    }
+}
+
 enum Form {
     Bar(ProgressBar),
     Lines { last: Instant },
@@ -44,6 +73,15 @@ impl Progress {
             Voice::Loud => Form::Lines { last: started },
         };
         Progress { form, started, n_events: 0, n_events_guess }
+    }
+
+    /// Notices that do not tear the bar.
+    pub fn notices(&self) -> Notices {
+        let bar = match &self.form {
+            Form::Bar(bar) => Some(bar.clone()),
+            Form::Lines { .. } | Form::Nothing => None,
+        };
+        Notices { bar, last: Mutex::default() }
     }
 
     /// `n_events` more are answered.

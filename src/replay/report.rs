@@ -11,15 +11,15 @@ use serde::Serialize;
 use crate::replay::drive::Outcome;
 use crate::replay::item::Tokens;
 use crate::replay::latency::Quantiles;
-use crate::replay::totals::{Events, NamespaceTotals};
+use crate::replay::totals::{Events, NamespaceTotals, Undecided};
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
 pub struct Report<'a> {
     run_id: &'a str,
     seed: u64,
-    /// Nothing is unknown and ingest judged every event as expected: the receiver must show
-    /// exactly these totals.
+    /// Nothing is unknown or undecided and ingest judged every event as expected: the receiver
+    /// must show exactly these totals.
     exact: bool,
     /// The run came to its end.
     complete: bool,
@@ -39,6 +39,8 @@ pub struct Report<'a> {
     status_classes: BTreeMap<String, u64>,
     /// Each class may show up to this many more, because answers were lost on the way.
     extra_at_most: Events,
+    /// The totals may be higher by up to this: events too close to a limit of time.
+    undecided: Undecided,
     /// Events of batches without an answer.
     unknown: Events,
     unknown_batches: u64,
@@ -77,13 +79,14 @@ impl<'a> Report<'a> {
             status: &totals.status,
             status_classes,
             extra_at_most: totals.extra_at_most,
+            undecided: totals.undecided,
             unknown: totals.unknown,
             unknown_batches: totals.n_unknown_batches,
             surprises: totals.n_surprises,
             surprise_examples: &totals.surprises,
             latency_ms: outcome.latencies.quantiles(),
             seconds,
-            events_per_second: outcome.n_events_sent as f64 / seconds.max(1e-6),
+            events_per_second: outcome.n_events_answered as f64 / seconds.max(1e-6),
             batches: outcome.n_batches,
             retries: outcome.n_retries,
             remark: outcome.remark.as_deref(),
@@ -104,7 +107,9 @@ impl<'a> Report<'a> {
 
     fn write_table(&self, text: &mut String) -> std::fmt::Result {
         let (events, tokens) = (&self.events, &self.tokens);
-        writeln!(text, "run {}, seed {}: these totals must be shown", self.run_id, self.seed)?;
+        let promise =
+            if self.exact { "these totals must be shown" } else { "NOT EXACT, see below" };
+        writeln!(text, "run {}, seed {}: {promise}", self.run_id, self.seed)?;
         if let Some(remark) = &self.remark {
             writeln!(text, "({remark})")?;
         }
@@ -149,17 +154,33 @@ impl<'a> Report<'a> {
         let latency = &self.latency_ms;
         writeln!(
             text,
-            "sends                {} batches, {} retries, {:.1} s, {} events/s",
+            "sends                {} batches, {} retries, {:.1} s{}",
             self.batches,
             self.retries,
             self.seconds,
-            grouped(self.events_per_second as u64)
+            match self.events_per_second as u64 {
+                0 => String::new(),
+                speed => format!(", {} events/s", grouped(speed)),
+            }
         )?;
         writeln!(
             text,
             "send latency         p50 {:.1} ms, p95 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
             latency.p50, latency.p95, latency.p99, latency.max
         )?;
+        let undecided = &self.undecided;
+        if undecided.events > 0 {
+            writeln!(
+                text,
+                "UNDECIDED            {} events are within minutes of being late or of the future; \
+                 if they are counted, the totals are higher by up to {} requests, {} input and {} \
+                 output tokens (for exact totals: --times fit)",
+                grouped(undecided.events),
+                grouped(undecided.requests),
+                grouped(undecided.tokens.input),
+                grouped(undecided.tokens.output)
+            )?;
+        }
         if self.unknown_batches > 0 {
             writeln!(
                 text,
@@ -199,8 +220,12 @@ fn write_namespace(
 }
 
 fn classes_text(events: &Events) -> String {
+    let undecided = match events.undecided {
+        0 => String::new(),
+        n_events => format!(", {} undecided", grouped(n_events)),
+    };
     format!(
-        "{} counted, {} duplicate, {} late, {} future, {} rejected",
+        "{} counted, {} duplicate, {} late, {} future{undecided}, {} rejected",
         grouped(events.counted),
         grouped(events.duplicate),
         grouped(events.late),

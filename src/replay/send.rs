@@ -2,10 +2,11 @@
 //!
 //! A batch goes in whose first send is on the tape already; a delivery comes out that says what
 //! was answered, and how many sends may have been taken although their answer never came. A
-//! status that a repetition cannot change ends the delivery at once. A batch must never go out
-//! after its deadline, for then the receiver would put its events into other classes.
+//! status that a repetition cannot change ends the delivery at once. After its deadline a batch
+//! goes out only in a run that keeps recorded times; the totals then call its events undecided.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -21,8 +22,10 @@ use hyper_util::rt::TokioExecutor;
 use tokio::time::Instant;
 
 use crate::replay::answer::Answer;
+use crate::replay::args::Times;
 use crate::replay::compress::Compress;
 use crate::replay::item::Batch;
+use crate::replay::progress::Notices;
 use crate::replay::tape::{Line, Tape};
 use crate::replay::timing::{now_us, show_us};
 
@@ -38,6 +41,67 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
 const ANSWER_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Letters of a refusal that are shown.
 const REFUSAL_CHARS_MAX: usize = 300;
+
+/// A failure is told once it has lasted this long: a busy moment is no trouble.
+const TROUBLE_AFTER: Duration = Duration::from_secs(1);
+
+/// A batch in flight, as far as can be told at any moment.
+pub struct Flight {
+    /// The batch.
+    pub batch: Arc<Batch>,
+    /// Sends that may have been taken; the one under way is among them.
+    n_unsure: AtomicU64,
+    is_sending: AtomicBool,
+}
+
+impl Flight {
+    /// Before the first send of this session; `n_unsure` sends of earlier ones may have been taken.
+    pub fn new(batch: Arc<Batch>, n_unsure: u64) -> Flight {
+        let (n_unsure, is_sending) = (AtomicU64::new(n_unsure), AtomicBool::new(false));
+        Flight { batch, n_unsure, is_sending }
+    }
+
+    /// Sends that may have been taken although no answer came.
+    pub fn n_unsure(&self) -> u64 {
+        self.n_unsure.load(Ordering::Acquire)
+    }
+
+    /// Whether a send is under way, so that its answer is worth waiting for.
+    pub fn is_sending(&self) -> bool {
+        self.is_sending.load(Ordering::Acquire)
+    }
+
+    fn begin(&self) {
+        self.n_unsure.fetch_add(1, Ordering::AcqRel);
+        self.is_sending.store(true, Ordering::Release);
+    }
+
+    fn end(&self, is_sure: Taken) {
+        if is_sure != Taken::Perhaps {
+            self.n_unsure.fetch_sub(1, Ordering::AcqRel);
+        }
+        self.is_sending.store(false, Ordering::Release);
+    }
+}
+
+/// What happens to a batch whose deadline has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overdue {
+    /// It is not sent: the run promised exact totals.
+    Stop,
+    /// It is sent, and its events are undecided: recorded times are what they are.
+    Send,
+}
+
+impl Overdue {
+    /// As these event times ask for.
+    pub fn of(times: Times) -> Overdue {
+        match times {
+            Times::Keep => Overdue::Send,
+            Times::Now | Times::Fit { .. } => Overdue::Stop,
+        }
+    }
+}
 
 /// What became of a batch.
 pub struct Delivery {
@@ -62,6 +126,8 @@ pub struct SendOptions {
     pub give_up_after: Duration,
     /// How bodies are packed.
     pub compress: Compress,
+    /// What happens to a batch whose deadline has passed.
+    pub overdue: Overdue,
 }
 
 /// How a batch is sent; shared by all that are in flight.
@@ -71,6 +137,7 @@ pub struct Sender {
     key: Option<HeaderValue>,
     options: SendOptions,
     tape: Option<Tape>,
+    notices: Notices,
 }
 
 /// How one send ended.
@@ -91,9 +158,11 @@ enum Try {
     Strange(String),
 }
 
-#[derive(PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Taken {
     Perhaps,
+    /// Certainly: it is answered.
+    Yes,
     /// Never, with this status; 0 where no connection was made.
     No(u16),
 }
@@ -125,30 +194,41 @@ impl Sender {
                 Some(value)
             }
         };
-        Ok(Sender { client, uri: events_uri(url)?, key, options, tape })
+        let (uri, notices) = (events_uri(url)?, Notices::default());
+        Ok(Sender { client, uri, key, options, tape, notices })
     }
 
-    /// Sends `batch` until it is answered, refused or given up. `n_unsure` sends of an earlier
-    /// session may have been taken already.
-    pub async fn deliver(&self, batch: Arc<Batch>, n_unsure: u64) -> Delivery {
-        let mut delivery = Delivery {
-            batch,
-            verdict: Err(String::new()),
-            n_unsure,
-            n_retries: 0,
-            latencies_us: Vec::new(),
-        };
-        delivery.verdict = self.send_until_answered(&mut delivery).await;
+    /// Who is told of trouble.
+    #[must_use]
+    pub fn with_notices(self, notices: Notices) -> Sender {
+        Sender { notices, ..self }
+    }
+
+    /// Sends a batch until it is answered, refused or given up.
+    pub async fn deliver(&self, flight: &Flight) -> Delivery {
+        let batch = Arc::clone(&flight.batch);
+        let (verdict, latencies_us) = (Err(String::new()), Vec::new());
+        let mut delivery = Delivery { batch, verdict, n_unsure: 0, n_retries: 0, latencies_us };
+        delivery.verdict = self.send_until_answered(flight, &mut delivery).await;
+        delivery.n_unsure = flight.n_unsure();
         delivery
     }
 
-    async fn send_until_answered(&self, delivery: &mut Delivery) -> Result<Answer, String> {
+    async fn send_until_answered(
+        &self,
+        flight: &Flight,
+        delivery: &mut Delivery,
+    ) -> Result<Answer, String> {
         let number = delivery.batch.number;
         let body = self.pack(&delivery.batch).await?;
-        let give_up_at = Instant::now() + self.options.give_up_after;
+        let started = Instant::now();
+        let give_up_at = started + self.options.give_up_after;
         let mut pause = PAUSE_MIN;
         loop {
-            let (why, wait) = match self.send_once(delivery, &body, give_up_at).await {
+            flight.begin();
+            let outcome = self.send_once(delivery, &body, give_up_at).await;
+            flight.end(outcome.taken());
+            let (why, wait) = match outcome {
                 Try::Answered(answer) => {
                     self.note(Line::answer(number, &answer))?;
                     return Ok(answer);
@@ -157,16 +237,11 @@ impl Sender {
                     self.note(Line::Refused { batch: number, status })?;
                     return Err(why);
                 }
-                Try::Strange(why) => {
-                    delivery.n_unsure += 1;
-                    return Err(why);
-                }
-                Try::Failed { why, taken: Taken::No(status), wait } => {
-                    self.note(Line::Refused { batch: number, status })?;
-                    (why, wait)
-                }
-                Try::Failed { why, taken: Taken::Perhaps, wait } => {
-                    delivery.n_unsure += 1;
+                Try::Strange(why) => return Err(why),
+                Try::Failed { why, taken, wait } => {
+                    if let Taken::No(status) = taken {
+                        self.note(Line::Refused { batch: number, status })?;
+                    }
                     (why, wait)
                 }
             };
@@ -175,8 +250,12 @@ impl Sender {
             if Instant::now() + wait >= give_up_at {
                 return Err(format!("gave up after {:?}: {why}", self.options.give_up_after));
             }
+            if started.elapsed() >= TROUBLE_AFTER {
+                let left = give_up_at.saturating_duration_since(Instant::now());
+                self.notices.tell(|| trouble(number, &why, now_us(), left));
+            }
             tokio::time::sleep(wait).await;
-            check_deadline(&delivery.batch)?;
+            self.check_deadline(&delivery.batch)?;
             if let Some(tape) = &self.tape {
                 let line = Line::Send { batch: number };
                 tape.write_synced(vec![line]).await.map_err(|fault| format!("{fault:#}"))?;
@@ -202,6 +281,7 @@ impl Sender {
     async fn send_once(&self, delivery: &mut Delivery, body: &Bytes, give_up_at: Instant) -> Try {
         let until = give_up_at.min(Instant::now() + TRY_MAX);
         let started = Instant::now();
+        let sent_us = now_us();
         let exchange = tokio::time::timeout_at(until, self.exchange(body)).await;
         match exchange {
             Err(_) => failed("no answer in time", Taken::Perhaps),
@@ -209,7 +289,10 @@ impl Sender {
             Ok(Ok((status, headers, body))) => {
                 let latency_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
                 delivery.latencies_us.push(latency_us);
-                judge(status, &headers, &body, delivery.batch.items.len())
+                match judge(status, &headers, &body, delivery.batch.items.len()) {
+                    Try::Answered(answer) => Try::Answered(Answer { sent_us, ..answer }),
+                    other => other,
+                }
             }
         }
     }
@@ -240,24 +323,45 @@ impl Sender {
         let Some(tape) = &self.tape else { return Ok(()) };
         tape.write(&[line]).map_err(|fault| format!("{fault:#}"))
     }
+
+    /// Refuses a batch whose events would by now fall into another class, unless such events may
+    /// be undecided.
+    ///
+    /// # Errors
+    /// Says which limit has passed, in words.
+    pub fn check_deadline(&self, batch: &Batch) -> Result<(), String> {
+        let deadline_us = batch.deadline_us();
+        if self.options.overdue == Overdue::Send || now_us() <= deadline_us {
+            return Ok(());
+        }
+        Err(format!(
+            "batch {} could be sent until {} only: after that its oldest event turns late, or its \
+             nearest event of the future comes true; begin a new run, send faster, or fit the \
+             times into a shorter window (--times fit:30m)",
+            batch.number,
+            show_us(deadline_us)
+        ))
+    }
 }
 
-/// Refuses a batch whose events would by now fall into another class.
-///
-/// # Errors
-/// Says which limit has passed, in words.
-pub fn check_deadline(batch: &Batch) -> Result<(), String> {
-    let deadline_us = batch.deadline_us();
-    if now_us() <= deadline_us {
-        return Ok(());
+impl Try {
+    /// Whether the send may have been taken without an answer that says so.
+    fn taken(&self) -> Taken {
+        match self {
+            Try::Answered(_) => Taken::Yes,
+            Try::Failed { taken, .. } => *taken,
+            Try::Refused { status, .. } => Taken::No(*status),
+            Try::Strange(_) => Taken::Perhaps,
+        }
     }
-    Err(format!(
-        "batch {} could be sent until {} only: after that its oldest event turns late, or its \
-         nearest event of the future comes true; begin a new run, send faster, or fit the times \
-         into a shorter window",
-        batch.number,
-        show_us(deadline_us)
-    ))
+}
+
+/// What is told while a batch finds no answer.
+fn trouble(number: u64, why: &str, now_us: i64, left: Duration) -> String {
+    let left_us = i64::try_from(left.as_micros()).unwrap_or(i64::MAX);
+    let until = show_us(now_us.saturating_add(left_us));
+    let until = until.split_once(' ').map_or(until.as_str(), |(_, time)| time);
+    format!("batch {number}: {why}; trying again until {until}")
 }
 
 fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8], n_items: usize) -> Try {
@@ -341,6 +445,12 @@ mod tests {
         for status in [200, 301, 400, 401, 403, 404, 413, 415, 422] {
             assert!(!again(status), "{status}");
         }
+    }
+
+    #[test]
+    fn trouble_names_batch_reason_and_end_of_patience() {
+        let text = trouble(7, "connection refused", 1_700_000_000_000_000, TRY_MAX);
+        assert_eq!(text, "batch 7: connection refused; trying again until 22:13:50Z");
     }
 
     #[test]

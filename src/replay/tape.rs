@@ -1,14 +1,15 @@
 //! The tape: an account of the run outside the receiver, synced before each send.
 //!
 //! One JSON object a line, in this order:
-//! - `{"kind":"run","tape":1,"setup":{..}}`, the head;
+//! - `{"kind":"run","tape":1,"setup":{..},"to":"url"}`, the head;
 //! - `{"kind":"batch","batch":n,"at":us,"digest":"..","events":[..]}` before the first send of a
 //!   batch; batches stand in the order of their numbers. An event is
 //!   `[id, time us, class, namespace, upstream, model, status, final, [input, output, cache_read,
 //!   cache_write, reasoning] or null]`;
 //! - `{"kind":"send","batch":n}` before each further send of it;
 //! - `{"kind":"refused","batch":n,"status":s}`: nothing of that send was taken;
-//! - `{"kind":"answer","batch":n,"accepted":a,"rejected":[index..]}`: done.
+//! - `{"kind":"answer","batch":n,"accepted":a,"rejected":[index..],"late":[index..],
+//!   "future":[index..],"sent":us}`: done.
 //!
 //! Every line up to a send is on disk before that send; answers go with the next sync, for a lost
 //! answer costs only one more delivery. Lines are only ever added.
@@ -38,6 +39,9 @@ pub enum Line {
         tape: u32,
         /// The run.
         setup: Setup,
+        /// Where it goes; nothing on tapes of before.
+        #[serde(default)]
+        to: Option<String>,
     },
     /// A batch, before it is sent for the first time.
     Batch {
@@ -70,6 +74,15 @@ pub enum Line {
         accepted: u64,
         /// Places of the others.
         rejected: Vec<usize>,
+        /// Places of events that ingest called late.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        late: Option<Vec<usize>>,
+        /// Places of events that ingest called future.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        future: Option<Vec<usize>>,
+        /// When the answered send went out, microseconds; 0 on tapes of before.
+        #[serde(default)]
+        sent: i64,
     },
 }
 
@@ -124,6 +137,9 @@ impl Line {
             batch,
             accepted: answer.accepted,
             rejected: answer.rejected.iter().map(|reject| reject.index).collect(),
+            late: answer.late.clone(),
+            future: answer.future.clone(),
+            sent: answer.sent_us,
         }
     }
 }
@@ -140,7 +156,7 @@ impl Tape {
     ///
     /// # Errors
     /// The file exists already or cannot be written.
-    pub fn create(path: &Path, setup: &Setup) -> anyhow::Result<Tape> {
+    pub fn create(path: &Path, setup: &Setup, to: &str) -> anyhow::Result<Tape> {
         let path = if path.is_dir() {
             path.join(format!("replay-{}.tape.ndjson", setup.run_id))
         } else {
@@ -152,7 +168,8 @@ impl Tape {
             .open(&path)
             .with_context(|| format!("cannot begin the tape {}", path.display()))?;
         let tape = Tape::locked(file, path)?;
-        tape.write(&[Line::Run { tape: TAPE_VERSION, setup: setup.clone() }])?;
+        let to = Some(to.to_owned());
+        tape.write(&[Line::Run { tape: TAPE_VERSION, setup: setup.clone(), to }])?;
         tape.sync()?;
         // The name of a new file is durable only when its folder is.
         let folder = tape.path.parent().filter(|folder| !folder.as_os_str().is_empty());

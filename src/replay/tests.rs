@@ -1,6 +1,7 @@
 //! Whole runs against the receiver of `fake`.
 
 mod fake;
+mod keep;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -302,7 +303,7 @@ async fn a_tape_whose_events_would_turn_late_is_refused_and_accounted_for() {
     let path = folder.path().join("tape");
     let words = "synthetic --count 30 --batch 10 --times fit:45m --run-id old";
     let setup = Setup::from_args(&args(words), now_us() - 20 * MINUTE_US).unwrap();
-    let tape = Tape::create(&path, &setup).unwrap();
+    let tape = Tape::create(&path, &setup, "http://127.0.0.1:9").unwrap();
     let mut plan = Plan::new(Source::open(&setup).unwrap(), &setup);
     let batch = plan.next_batch(setup.base_us).unwrap().unwrap();
     tape.write_synced(vec![crate::replay::tape::Line::batch(&batch)]).await.unwrap();

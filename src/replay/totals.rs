@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::replay::answer::Answer;
-use crate::replay::item::{Attempt, Batch, Class, Effect, Tokens};
+use crate::replay::answer::{Answer, Told};
+use crate::replay::item::{Attempt, Batch, Class, Effect, Item, Tokens};
 
 /// Surprising answers that are kept word for word; the rest is only counted.
 const SURPRISES_KEPT_MAX: usize = 10;
@@ -25,6 +25,8 @@ pub struct Events {
     pub late: u64,
     /// See [`Class::Future`].
     pub future: u64,
+    /// See [`Class::Undecided`].
+    pub undecided: u64,
     /// See [`Class::Rejected`].
     pub rejected: u64,
 }
@@ -36,6 +38,7 @@ impl Events {
             Class::Duplicate => &mut self.duplicate,
             Class::Late => &mut self.late,
             Class::Future => &mut self.future,
+            Class::Undecided => &mut self.undecided,
             Class::Rejected => &mut self.rejected,
         };
         *slot += n_events;
@@ -43,7 +46,8 @@ impl Events {
 
     /// Events of all classes.
     pub fn sum(&self) -> u64 {
-        self.counted + self.duplicate + self.late + self.future + self.rejected
+        let in_log = self.counted + self.duplicate + self.late + self.future + self.undecided;
+        in_log + self.rejected
     }
 }
 
@@ -62,6 +66,17 @@ pub struct NamespaceTotals {
     pub output: u64,
 }
 
+/// What undecided events add to the totals if they are counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Undecided {
+    /// Events.
+    pub events: u64,
+    /// Final attempts among them.
+    pub requests: u64,
+    /// Their tokens.
+    pub tokens: Tokens,
+}
+
 /// What the receiver must show, and what is not known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
@@ -78,6 +93,8 @@ pub struct Totals {
     /// Deliveries whose answer was lost may be in the log as well: each class but `counted` may
     /// show up to this many more.
     pub extra_at_most: Events,
+    /// The totals may be higher by up to this much: events too close to a limit of time.
+    pub undecided: Undecided,
     /// Events of batches without an answer, by the class they were meant for: nobody knows.
     pub unknown: Events,
     /// Batches without an answer.
@@ -92,38 +109,52 @@ impl Totals {
     /// Folds in a batch and its answer. `n_unsure` earlier deliveries of it may have been taken
     /// although their answer never came.
     pub fn fold(&mut self, batch: &Batch, answer: &Answer, n_unsure: u64) {
-        let mut reject_of = vec![None; batch.items.len()];
-        for reject in &answer.rejected {
-            if let Some(slot) = reject_of.get_mut(reject.index) {
-                *slot = Some(reject);
-            }
-        }
-        for (item, reject) in batch.items.iter().zip(reject_of) {
-            let expects_reject = item.class == Class::Rejected;
-            let class = if reject.is_some() { Class::Rejected } else { item.class };
-            match reject {
-                Some(reject) if !expects_reject => {
-                    let field = reject.field.as_deref().unwrap_or_default();
-                    self.surprise(format!("{} rejected: {field} {}", item.id, reject.reason));
-                }
-                None if expects_reject => {
-                    self.surprise(format!("{} accepted, though malformed", item.id));
-                    continue;
-                }
-                _ => {}
-            }
+        for (item, told) in batch.items.iter().zip(answer.told(batch.items.len())) {
+            let Some(class) = self.class(item, told, answer.sent_us) else { continue };
             self.events.add(class, 1);
             // The receiver makes a copy of what it has counted already a duplicate.
             let again = if class == Class::Counted { Class::Duplicate } else { class };
             self.extra_at_most.add(again, n_unsure);
-            if class == Class::Counted {
-                self.count(&item.effect);
+            match class {
+                Class::Counted => self.count(&item.effect),
+                Class::Undecided => self.undecided.add(&item.effect),
+                _ => {}
             }
         }
     }
 
+    /// The class of an answered event: as ingest says where that is not what was expected, which
+    /// is a surprise. Nothing for one that should have been refused: nobody knows its effect.
+    fn class(&mut self, item: &Item, told: Told<'_>, sent_us: i64) -> Option<Class> {
+        let expected = item.class_at(sent_us);
+        let (class, what) = match (expected, told) {
+            (Class::Rejected, Told::Rejected(_)) => return Some(expected),
+            (_, Told::Rejected(reject)) => {
+                let field = reject.field.as_deref().unwrap_or_default();
+                (Some(Class::Rejected), format!("rejected: {field} {}", reject.reason))
+            }
+            (Class::Rejected, _) => (None, "accepted, though malformed".to_string()),
+            (Class::Undecided, _) | (_, Told::Accepted) => return Some(expected),
+            (Class::Late, Told::Late) | (Class::Future, Told::Future) => return Some(expected),
+            (Class::Counted | Class::Duplicate, Told::InTime) => return Some(expected),
+            (_, Told::Late) => {
+                (Some(Class::Late), format!("late by ingest's clock, not {}", expected.word()))
+            }
+            (_, Told::Future) => {
+                let what = format!("of the future by ingest's clock, not {}", expected.word());
+                (Some(Class::Future), what)
+            }
+            (Class::Late | Class::Future, Told::InTime) => {
+                let what = format!("in time by ingest's clock, not {}", expected.word());
+                (Some(Class::Undecided), what)
+            }
+        };
+        self.surprise(format!("{} {what}", item.id));
+        class
+    }
+
     /// Notes a batch whose fate is not known.
-    pub fn fold_unknown(&mut self, batch: &Batch) {
+    fn fold_unknown(&mut self, batch: &Batch) {
         self.n_unknown_batches += 1;
         for item in &batch.items {
             self.unknown.add(item.class, 1);
@@ -140,7 +171,7 @@ impl Totals {
 
     /// Whether the receiver must show exactly these totals.
     pub fn is_exact(&self) -> bool {
-        self.n_unknown_batches == 0 && self.n_surprises == 0
+        self.n_unknown_batches == 0 && self.n_surprises == 0 && self.undecided.events == 0
     }
 
     fn count(&mut self, effect: &Effect) {
@@ -170,6 +201,16 @@ impl Totals {
         self.n_surprises += 1;
         if self.surprises.len() < SURPRISES_KEPT_MAX {
             self.surprises.push(text);
+        }
+    }
+}
+
+impl Undecided {
+    fn add(&mut self, effect: &Effect) {
+        self.events += 1;
+        self.requests += u64::from(effect.attempt == Attempt::Final);
+        if let Some(tokens) = &effect.tokens {
+            self.tokens.add(tokens);
         }
     }
 }

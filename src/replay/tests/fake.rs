@@ -35,6 +35,8 @@ pub enum Act {
     TakeThenBreak,
     /// Taken, and no answer ever comes.
     TakeThenHang,
+    /// Taken and answered by a clock that is an hour ahead.
+    Skewed,
     /// Not taken: this status.
     Refuse(u16),
 }
@@ -58,36 +60,47 @@ pub struct Tally {
 }
 
 impl Tally {
-    fn take(&mut self, batch: &[Value]) -> Value {
+    fn take(&mut self, batch: &[Value], now_us: i64) -> Value {
         let mut rejected = Vec::new();
+        let (mut late, mut future) = (Vec::new(), Vec::new());
         for (index, event) in batch.iter().enumerate() {
             if let Some(reason) = fault(event) {
                 self.events.rejected += 1;
                 rejected.push(json!({"index": index, "id": event["id"], "reason": reason}));
                 continue;
             }
-            self.count(event);
+            match self.count(event, now_us) {
+                "late" => late.push(index),
+                "future" => future.push(index),
+                _ => {}
+            }
         }
-        json!({"accepted": batch.len() - rejected.len(), "rejected": rejected, "late": []})
+        let n_accepted = batch.len() - rejected.len();
+        json!({"accepted": n_accepted, "rejected": rejected, "late": late, "future": future})
     }
 
-    fn count(&mut self, event: &Value) {
+    /// Puts an event into its class and says which.
+    fn count(&mut self, event: &Value, now_us: i64) -> &'static str {
         let id = event["id"].as_str().unwrap().to_string();
         let body = event.to_string();
         let known = self.bodies.entry(id.clone()).or_insert_with(|| body.clone());
         assert_eq!(*known, body, "an event changed between two deliveries");
         let time_us = event["time"].as_i64().unwrap();
-        if time_us < now_us() - 3_600_000_000 {
+        if time_us < now_us - 3_600_000_000 {
             self.events.late += 1;
-        } else if time_us > now_us() + 300_000_000 {
+            "late"
+        } else if time_us > now_us + 300_000_000 {
             self.events.future += 1;
+            "future"
         } else if self.counted.insert(id, ()).is_some() {
             self.events.duplicate += 1;
+            "duplicate"
         } else {
             self.events.counted += 1;
             let (first, last) = self.span_us.unwrap_or((time_us, time_us));
             self.span_us = Some((first.min(time_us), last.max(time_us)));
             self.add(event);
+            "counted"
         }
     }
 
@@ -246,7 +259,8 @@ async fn serve(
             let text = Full::from("{\"code\":401,\"message\":\"no\"}");
             return Ok(Response::builder().status(status).body(text).unwrap());
         }
-        _ => desk.tally.lock().unwrap().take(&batch),
+        Act::Skewed => desk.tally.lock().unwrap().take(&batch, now_us() + 3_600_000_000),
+        _ => desk.tally.lock().unwrap().take(&batch, now_us()),
     };
     match act {
         Act::TakeThenBusy => Ok(busy().body(Full::default()).unwrap()),
