@@ -17,6 +17,8 @@ mod figures;
 mod client;
 mod answers;
 mod views;
+#[cfg(test)]
+mod views_tests;
 mod against_ledger;
 mod against_page;
 mod against_api;
@@ -42,7 +44,8 @@ use queue::Queue;
 use serde::de::DeserializeOwned;
 use store::Store;
 
-use crate::recount::client::{Client, check_url};
+use crate::recount::answers::Answers;
+use crate::recount::client::{Client, check_url, page_url};
 use crate::recount::differ::Differences;
 use crate::recount::log::Expected;
 use crate::recount::report::{Column, Report};
@@ -62,8 +65,9 @@ pub struct RecountArgs {
     /// Directory with the log and the ledger
     #[arg(long, value_name = "DIR", default_value = "./gatemeter-data")]
     data: PathBuf,
-    /// Compare with this page too, such as http://127.0.0.1:8002/metrics
-    #[arg(long, value_name = "URL", value_parser = check_url)]
+    /// Compare with this page too, such as http://127.0.0.1:8002; /metrics is added unless the
+    /// URL has a path
+    #[arg(long, value_name = "URL", value_parser = page_url)]
     metrics: Option<String>,
     /// Compare with this API too, such as http://127.0.0.1:8001
     #[arg(long, value_name = "URL", value_parser = check_url)]
@@ -96,6 +100,9 @@ pub async fn run(args: RecountArgs) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(CANNOT_COMPARE));
         }
     };
+    if let Some(remark) = &recount.remark {
+        eprintln!("{remark}");
+    }
     let mut out = std::io::stdout().lock();
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&recount.report)?)?;
@@ -111,6 +118,8 @@ struct Recount {
     before: Option<Report>,
     columns: Vec<(&'static str, Column)>,
     beginning: String,
+    /// What was not compared.
+    remark: Option<String>,
 }
 
 impl Recount {
@@ -184,7 +193,8 @@ impl Recount {
             columns.insert(0, ("sent", sent.column()));
         }
         report.conclude(differences);
-        Recount { report, before, columns, beginning }
+        let remark = views.answers.as_ref().and_then(Answers::remark);
+        Recount { report, before, columns, beginning, remark }
     }
 
     /// The report for people.

@@ -36,6 +36,9 @@ pub fn compare(
     let all = Figures::of(totals);
     figures.insert(ALL.to_owned(), all);
     for (namespace, figures) in &figures {
+        if answers.left_out.contains(namespace) {
+            continue;
+        }
         match answers.trends.get(namespace) {
             Some(trend) => compare_trend(&mut differences, namespace, figures, trend),
             None => differences.add(TREND, namespace, "an answer", "nothing"),

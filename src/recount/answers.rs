@@ -1,7 +1,8 @@
 //! What the API answers about all time, read and taken apart.
 //!
 //! Four questions, two of them also per namespace; the shapes are those of the contract. A field
-//! that is missing is an error, one that is new is left alone.
+//! that is missing is an error, one that is new is left alone. Questions go out side by side, and
+//! the first answer of another version ends the look: it will have to be repeated anyway.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +10,23 @@ use anyhow::{Context, bail};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use tokio::task::JoinSet;
 
-use crate::recount::client::Client;
+use crate::recount::client::{Client, Hopeless};
+
+/// Questions under way at once: as many as the API answers without a queue.
+const AT_ONCE: usize = 4;
+/// Namespaces that are asked about one by one where all of them take too long.
+const SOME: usize = 16;
+
+/// About how many namespaces the API is asked one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// About each.
+    Whole,
+    /// About a few; answers that hold all namespaces tell of the others.
+    Some,
+}
 
 /// Stands for all namespaces in questions.
 pub const ALL: &str = "all";
@@ -90,48 +106,110 @@ pub struct Answers {
     pub trends: BTreeMap<String, Trend>,
     /// By namespace, and `all`.
     pub tokens: BTreeMap<String, Tokens>,
+    /// Namespaces that were left out of `trends` and `tokens`.
+    pub left_out: Vec<String>,
+}
+
+/// An answer that is one of many.
+enum Part {
+    Trend(String, Trend),
+    Tokens(String, Tokens),
+}
+
+impl Part {
+    fn as_of(&self) -> AsOf {
+        match self {
+            Part::Trend(_, trend) => trend.as_of,
+            Part::Tokens(_, tokens) => tokens.as_of,
+        }
+    }
 }
 
 impl Answers {
-    /// Asks everything about all time.
+    /// Asks everything about all time, at this version.
     ///
     /// # Errors
-    /// An answer is missing or has another shape, or they do not show one version.
+    /// An answer is missing or has another shape, or is of another version.
     pub async fn ask(
         client: &Client,
         base: &str,
         namespaces: &[String],
+        version: i64,
+        extent: Extent,
     ) -> anyhow::Result<Answers> {
         let base = format!("{}/api/metrics", base.trim_end_matches('/'));
         let distribution: Distribution =
             ask(client, &format!("{base}/namespaces/status-distribution?timeRange=all")).await?;
-        let version = distribution.as_of.version;
-        let check = |as_of: AsOf| {
-            if as_of.version != version {
-                bail!("the API moved from version {version} to {} meanwhile", as_of.version);
-            }
-            Ok(())
-        };
-        let mut trends = BTreeMap::new();
-        let mut tokens = BTreeMap::new();
-        for namespace in namespaces.iter().map(String::as_str).chain([ALL]) {
-            let code = escaped(namespace);
-            let trend: Trend = ask(
-                client,
-                &format!("{base}/namespaces/request-trend?namespace={code}&timeRange=all"),
-            )
-            .await?;
-            check(trend.as_of)?;
-            trends.insert(namespace.to_owned(), trend);
-            let url = format!("{base}/namespaces/{code}/tokens?timeRange=all");
-            let answer: Tokens = ask(client, &url).await?;
-            check(answer.as_of)?;
-            tokens.insert(namespace.to_owned(), answer);
-        }
+        check_version(distribution.as_of, version)?;
         let system: System = ask(client, &format!("{base}/system")).await?;
-        check(system.as_of)?;
-        Ok(Answers { version, distribution, system, trends, tokens })
+        check_version(system.as_of, version)?;
+        let n_asked = match extent {
+            Extent::Whole => namespaces.len(),
+            Extent::Some => namespaces.len().min(SOME),
+        };
+        // Another few at each version, so that no namespace is left out for ever.
+        let turn = usize::try_from(version).unwrap_or(0) * SOME % namespaces.len().max(1);
+        let mut order = namespaces.to_vec();
+        order.rotate_left(turn);
+        let left_out = order.split_off(n_asked);
+        let (mut trends, mut tokens) = (BTreeMap::new(), BTreeMap::new());
+        let mut waiting: Vec<String> = order.into_iter().chain([ALL.to_owned()]).collect();
+        let mut asked = JoinSet::new();
+        loop {
+            while asked.len() < AT_ONCE
+                && let Some(namespace) = waiting.pop()
+            {
+                asked.spawn(trend(client.clone(), base.clone(), namespace.clone()));
+                asked.spawn(tokens_of(client.clone(), base.clone(), namespace));
+            }
+            // Dropping the set, on any error, takes back the other questions.
+            let Some(answer) = asked.join_next().await else { break };
+            let part = answer.context("a question died")??;
+            check_version(part.as_of(), version)?;
+            match part {
+                Part::Trend(namespace, trend) => _ = trends.insert(namespace, trend),
+                Part::Tokens(namespace, answer) => _ = tokens.insert(namespace, answer),
+            }
+        }
+        Ok(Answers { version, distribution, system, trends, tokens, left_out })
     }
+
+    /// Whether a namespace is in the answers that hold all of them.
+    pub fn know(&self, namespace: &str) -> bool {
+        let is_asked =
+            self.trends.contains_key(namespace) || self.left_out.iter().any(|it| it == namespace);
+        is_asked && self.distribution.datasets.iter().any(|dataset| dataset.label == namespace)
+    }
+
+    /// What was not asked, if anything.
+    pub fn remark(&self) -> Option<String> {
+        (!self.left_out.is_empty()).then(|| {
+            format!(
+                "events never stopped, so the API was asked for the trend and tokens of {} of {} \
+                 namespaces; requests of each, and the sums of all, were compared",
+                self.trends.len() - 1,
+                self.trends.len() - 1 + self.left_out.len()
+            )
+        })
+    }
+}
+
+async fn trend(client: Client, base: String, namespace: String) -> anyhow::Result<Part> {
+    let code = escaped(&namespace);
+    let url = format!("{base}/namespaces/request-trend?namespace={code}&timeRange=all");
+    Ok(Part::Trend(namespace, ask(&client, &url).await?))
+}
+
+async fn tokens_of(client: Client, base: String, namespace: String) -> anyhow::Result<Part> {
+    let url = format!("{base}/namespaces/{}/tokens?timeRange=all", escaped(&namespace));
+    Ok(Part::Tokens(namespace, ask(&client, &url).await?))
+}
+
+fn check_version(as_of: AsOf, version: i64) -> anyhow::Result<()> {
+    if as_of.version != version {
+        bail!("the API shows version {} while the ledger stood at {version}", as_of.version);
+    }
+    Ok(())
 }
 
 /// `data` of one answer.
@@ -141,8 +219,8 @@ async fn ask<T: DeserializeOwned>(client: &Client, url: &str) -> anyhow::Result<
         data: T,
     }
     let text = client.get(url).await?;
-    let envelope: Envelope<T> =
-        serde_json::from_str(&text).with_context(|| format!("{url} has an unknown shape"))?;
+    let envelope: Envelope<T> = serde_json::from_str(&text)
+        .map_err(|error| Hopeless(format!("{url} is no answer of Gatemeter's API ({error})")))?;
     Ok(envelope.data)
 }
 

@@ -21,8 +21,20 @@ const ANSWER_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// Letters of a refusal that are shown.
 const REFUSAL_CHARS_MAX: usize = 300;
 
-/// Asks over kept connections.
+/// A fault that no repetition can change.
 #[derive(Debug)]
+pub struct Hopeless(pub String);
+
+impl std::fmt::Display for Hopeless {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Hopeless {}
+
+/// Asks over kept connections; clones share them.
+#[derive(Clone, Debug)]
 pub struct Client {
     pool: Pool<HttpConnector, Empty<Bytes>>,
     key: Option<HeaderValue>,
@@ -49,7 +61,8 @@ impl Client {
     /// The text at an address.
     ///
     /// # Errors
-    /// No answer in time, one that is too large or no text, or another status than 200.
+    /// No answer in time, one that is too large or no text, or another status than 200; it is
+    /// `Hopeless` for one that stays as it is.
     pub async fn get(&self, url: &str) -> anyhow::Result<String> {
         let exchange = tokio::time::timeout(ANSWER_TIME_MAX, self.exchange(url)).await;
         let (status, text) = exchange
@@ -58,7 +71,19 @@ impl Client {
             .with_context(|| url.to_owned())?;
         if status != StatusCode::OK {
             let text: String = text.chars().take(REFUSAL_CHARS_MAX).collect();
-            bail!("{url} answered {status}: {}", text.trim().escape_debug());
+            let text = format!("{url} answered {status}: {}", text.trim().escape_debug());
+            match status {
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                    let hint = "give the admin key with --key-file DIR/admin.key";
+                    return Err(Hopeless(format!("{text}; {hint}")).into());
+                }
+                StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => bail!("{text}"),
+                _ if status.is_server_error() => bail!("{text}"),
+                _ => {
+                    let hint = "is this the address of Gatemeter's aggregator or api?";
+                    return Err(Hopeless(format!("{text}; {hint}")).into());
+                }
+            }
         }
         Ok(text)
     }
@@ -76,6 +101,17 @@ impl Client {
     }
 }
 
+/// The address of a page: `/metrics` is added to a bare host.
+///
+/// # Errors
+/// As `check_url`.
+pub fn page_url(url: &str) -> Result<String, String> {
+    let url = check_url(url)?;
+    let uri: Uri = url.parse().map_err(|error| format!("{error}"))?;
+    let is_bare = uri.path().trim_end_matches('/').is_empty() && uri.query().is_none();
+    Ok(if is_bare { format!("{}/metrics", url.trim_end_matches('/')) } else { url })
+}
+
 /// Checks that an address is one of plain HTTP.
 ///
 /// # Errors
@@ -86,4 +122,22 @@ pub fn check_url(url: &str) -> Result<String, String> {
         return Err("must begin with http:// and name a host".to_owned());
     }
     Ok(url.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_is_added_to_a_bare_host_only() {
+        for (given, asked) in [
+            ("http://h:8002", "http://h:8002/metrics"),
+            ("http://h:8002/", "http://h:8002/metrics"),
+            ("http://h/metrics", "http://h/metrics"),
+            ("http://h/x?y=1", "http://h/x?y=1"),
+        ] {
+            assert_eq!(page_url(given).as_deref(), Ok(asked));
+        }
+        assert!(page_url("h:8002").is_err());
+    }
 }

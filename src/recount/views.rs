@@ -6,13 +6,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use queue::{QueueReader, Watermarks};
 use store::{Generation, Store};
 use tokio::time::Instant;
 
-use crate::recount::answers::Answers;
-use crate::recount::client::Client;
+use crate::recount::answers::{Answers, Extent};
+use crate::recount::client::{Client, Hopeless};
 use crate::recount::found::Ledger;
 use crate::recount::log::{Beginning, beginning};
 use crate::recount::text::{MILLION, Page, Series};
@@ -20,6 +20,9 @@ use crate::recount::text::{MILLION, Page, Series};
 /// How long views may take to agree on a version: more than two scrape intervals of 10 s, for
 /// which new series are shown at zero.
 const SETTLE_MAX: Duration = Duration::from_secs(30);
+/// After this long without one version the API is asked about some namespaces only: where events
+/// never stop, a thousand answers take longer than a version lasts.
+const WHOLE_MAX: Duration = Duration::from_secs(10);
 /// Time between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
@@ -60,20 +63,46 @@ pub async fn log_ends(log: &QueueReader) -> anyhow::Result<BTreeMap<u32, Waterma
     Ok(ends)
 }
 
+impl Views {
+    /// Whether a configured namespace is not to be seen yet: a page or an answer may have been
+    /// made a moment before the namespace was.
+    fn lacks_namespace(&self) -> bool {
+        let is_shown = |namespace: &String| {
+            let labels = [("namespace", namespace.as_str()), ("status", "success")];
+            let series = Series::new("namespace_requests_total", &labels);
+            let on_page = self.page.as_ref().is_none_or(|page| page.samples.contains_key(&series));
+            on_page && self.answers.as_ref().is_none_or(|answers| answers.know(namespace))
+        };
+        !self.ledger.namespaces.iter().all(is_shown)
+    }
+}
+
 impl Sources<'_> {
-    /// Waits until all views show one version.
+    /// Waits until all views show one version, and every namespace that is configured. One that
+    /// still is nowhere to be seen at the end is left for the comparison to find.
     ///
     /// # Errors
-    /// What stood in the way to the end.
+    /// What stood in the way to the end, or at once what will not go away.
     pub async fn settle(&self) -> anyhow::Result<Views> {
-        let end = Instant::now() + SETTLE_MAX;
+        self.settle_within(SETTLE_MAX).await
+    }
+
+    /// `settle` with another patience.
+    pub(super) async fn settle_within(&self, patience: Duration) -> anyhow::Result<Views> {
+        let begin = Instant::now();
+        let end = begin + patience;
         loop {
-            match self.look().await {
+            let extent = if begin.elapsed() < WHOLE_MAX { Extent::Whole } else { Extent::Some };
+            match self.look(extent).await {
+                Ok(views) if Instant::now() < end && views.lacks_namespace() => {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
                 Ok(views) => return Ok(views),
+                Err(error) if error.is::<Hopeless>() => return Err(error),
                 Err(error) if Instant::now() >= end => {
                     return Err(error.context(format!(
                         "page, API and ledger did not come to one version within {} s",
-                        SETTLE_MAX.as_secs()
+                        patience.as_secs()
                     )));
                 }
                 Err(_) => tokio::time::sleep(LOOK_EVERY).await,
@@ -82,7 +111,7 @@ impl Sources<'_> {
     }
 
     /// Looks once.
-    async fn look(&self) -> anyhow::Result<Views> {
+    async fn look(&self, extent: Extent) -> anyhow::Result<Views> {
         let version = self.caught_up().await?;
         let page = match self.metrics {
             Some(url) => Some(self.page(url, version).await?),
@@ -92,9 +121,7 @@ impl Sources<'_> {
             Some(url) => {
                 let namespaces = self.store.namespaces_after(0).await?;
                 let codes: Vec<String> = namespaces.into_iter().map(|row| row.code).collect();
-                let answers = Answers::ask(self.client, url, &codes).await?;
-                check_version("the API", answers.version, version)?;
-                Some(answers)
+                Some(Answers::ask(self.client, url, &codes, version, extent).await?)
             }
             None => None,
         };
@@ -132,7 +159,10 @@ impl Sources<'_> {
         let page = Page::parse(&text).map_err(|error| anyhow::anyhow!("/metrics: {error}"))?;
         let gauge = |name: &str| {
             let value = page.samples.get(&Series::new(name, &[]));
-            value.copied().with_context(|| format!("/metrics has no {name}"))
+            value.copied().ok_or_else(|| {
+                let hint = "is it the page of the aggregator?";
+                Hopeless(format!("{url} has no {name}: {hint}"))
+            })
         };
         let held = gauge("gatemeter_series_held")? / MILLION;
         if held != 0 {
