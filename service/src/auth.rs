@@ -5,12 +5,12 @@
 
 use std::fmt;
 use std::hint::black_box;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use sha2::{Digest, Sha256};
 
 use crate::answer::ApiError;
@@ -118,6 +118,47 @@ pub async fn require_key(State(access): State<Access>, request: Request, next: N
     }
 }
 
+/// Keeps web pages of others from changing anything in development mode, where no key stops them.
+///
+/// A browser names the page that a changing request comes from in `Origin`; programs send none.
+/// Own pages are those of this machine, on any port: the page of a development server is one.
+///
+/// # Errors
+/// 403 for a change that a page from elsewhere asks for.
+pub fn check_origin(access: &Access, method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
+    let is_change = !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+    if matches!(access, Access::Key(_)) || !is_change {
+        return Ok(());
+    }
+    if headers.get_all(header::ORIGIN).iter().all(is_own_origin) {
+        return Ok(());
+    }
+    let message = "a web page of another origin may not do this in development mode";
+    Err(ApiError::new(StatusCode::FORBIDDEN, message))
+}
+
+/// Middleware of [`check_origin`], to be used as [`require_key`].
+pub async fn require_own_origin(
+    State(access): State<Access>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match check_origin(&access, request.method(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    }
+}
+
+/// Whether an origin is a page of this machine; `null`, a page that hides where it is from, is not.
+fn is_own_origin(origin: &HeaderValue) -> bool {
+    let uri = origin.to_str().ok().and_then(|text| text.parse::<Uri>().ok());
+    let Some(uri) = uri.filter(|uri| uri.scheme().is_some()) else { return false };
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let address = host.parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost")
+        || address.is_ok_and(|address| address.to_canonical().is_loopback())
+}
+
 /// Keeps development mode off the network. Call it for every listener before it is opened.
 ///
 /// # Errors
@@ -205,6 +246,28 @@ mod tests {
         assert_eq!(refusal.status(), StatusCode::UNAUTHORIZED);
         assert_eq!(refusal.headers()[header::WWW_AUTHENTICATE], "Bearer");
         assert_eq!(refusal.headers()[header::CONTENT_TYPE], "application/json");
+    }
+
+    #[test]
+    fn in_dev_mode_pages_of_others_change_nothing() {
+        let check = |access: &Access, method: Method, origin: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ORIGIN, origin.parse().expect("a header value"));
+            check_origin(access, &method, &headers).is_ok()
+        };
+        let dev = &Access::Dev;
+        for origin in ["http://localhost:8001", "http://127.0.0.1:3000", "http://[::1]:8001"] {
+            assert!(check(dev, Method::POST, origin), "{origin}");
+        }
+        for origin in ["https://evil.example", "http://localhost.evil.example", "null", "http://["]
+        {
+            assert!(!check(dev, Method::POST, origin), "{origin}");
+            assert!(!check(dev, Method::PUT, origin), "{origin}");
+            assert!(check(dev, Method::GET, origin), "{origin}");
+            let keyed = &Access::Key(Verifier::new(hash_key(KEY)));
+            assert!(check(keyed, Method::POST, origin), "{origin}");
+        }
+        assert!(check_origin(dev, &Method::POST, &HeaderMap::new()).is_ok());
     }
 
     #[test]
