@@ -6,6 +6,7 @@
 
 mod error;
 mod params;
+mod limit;
 mod range;
 mod context;
 mod view;

@@ -5,22 +5,21 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::Uri;
 use ledger::query::distribution::{Distribution, SHOWN};
-use ledger::query::sums::{Row, Sums};
+use ledger::query::sums::Sums;
 use serde::Serialize;
-use serde_json::value::RawValue;
 use service::answer::ApiError;
 
 use crate::context::{Parts, now_us};
 use crate::error::Error;
-use crate::params::Params;
+use crate::params::{Params, Segment};
 use crate::range::{Ask, Cover, Name, RANGE_PARAMS, Window};
-use crate::rows::{buckets, each, whole, window};
+use crate::rows::{Part, buckets, distribute, each, window};
 use crate::scope::{Scope, answered};
-use crate::view::{AsOfView, dollars};
+use crate::view::{AsOfView, TokenTotals};
 
 /// Named numbers of a chart, one per label.
 #[derive(Debug, Serialize)]
@@ -62,9 +61,7 @@ async fn distribution(parts: &Parts, uri: &Uri) -> Result<DistributionView, Erro
     let namespaces = reader.namespaces_after(0).await?;
     let (enabled, disabled) = reader.namespace_counts().await?;
     let mut distribution = Distribution::of(namespaces.iter().map(|row| row.code.as_str()));
-    for (labels, measures) in whole(&mut reader, &window, None).await? {
-        distribution.add(&Row::short(&labels, &measures));
-    }
+    distribute(&mut reader, &window, &mut distribution).await?;
     let labels: Vec<&str> = SHOWN.iter().map(|outcome| outcome.word()).collect();
     let totals = distribution.totals()?;
     let datasets = distribution.namespaces()?.into_iter();
@@ -139,22 +136,11 @@ async fn trend(parts: &Parts, uri: &Uri) -> Result<(Scope, TrendView), Error> {
     let mut reader = parts.store.read().await?;
     let scope = Scope::of(&mut reader, params.get("namespace").unwrap_or("all")).await?;
     let window = window(&mut reader, &ask, now_us()).await?;
-    let found = buckets(&mut reader, &window, scope.code()).await?;
+    let found = buckets(&mut reader, &window, scope.code(), Part::Requests).await?;
     let data = each(&found.sums, Sums::requests)?;
     let as_of = AsOfView::of(reader.as_of());
     let frame = Frame::new(&window, as_of, found.labels, vec![(scope.label(), data)]);
     Ok((scope, TrendView { frame, total: found.total.requests().map_err(Error::from)? }))
-}
-
-#[derive(Debug, Serialize)]
-struct TokenTotals {
-    input: i64,
-    output: i64,
-    cache_read: i64,
-    cache_write: i64,
-    reasoning: i64,
-    estimated: i64,
-    cost_usd: Box<RawValue>,
 }
 
 #[derive(Debug, Serialize)]
@@ -168,7 +154,7 @@ struct TokensView {
 /// Tokens of a namespace, or of all, per bucket of time.
 pub(crate) async fn tokens(
     State(parts): State<Parts>,
-    Path(scope): Path<String>,
+    Segment(scope): Segment,
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let (scope, view) = tokens_of(&parts, &scope, &uri).await?;
@@ -181,7 +167,7 @@ async fn tokens_of(parts: &Parts, scope: &str, uri: &Uri) -> Result<(Scope, Toke
     let mut reader = parts.store.read().await?;
     let scope = Scope::of(&mut reader, scope).await?;
     let window = window(&mut reader, &ask, now_us()).await?;
-    let found = buckets(&mut reader, &window, scope.code()).await?;
+    let found = buckets(&mut reader, &window, scope.code(), Part::Tokens).await?;
     let tokens = each(&found.sums, Sums::tokens)?;
     let datasets = vec![
         ("input", tokens.iter().map(|sums| sums.input).collect()),
@@ -191,15 +177,7 @@ async fn tokens_of(parts: &Parts, scope: &str, uri: &Uri) -> Result<(Scope, Toke
     let view = TokensView {
         namespace: scope.label().to_owned(),
         frame: Frame::new(&window, AsOfView::of(reader.as_of()), found.labels, datasets),
-        totals: TokenTotals {
-            input: total.input,
-            output: total.output,
-            cache_read: total.cache_read,
-            cache_write: total.cache_write,
-            reasoning: total.reasoning,
-            estimated: total.estimated,
-            cost_usd: dollars(total.cost_nano),
-        },
+        totals: TokenTotals::of(&total),
     };
     Ok((scope, view))
 }

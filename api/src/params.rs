@@ -3,10 +3,30 @@
 //! A name that a call does not know is refused and not ignored, for a range misspelt would give
 //! numbers of another range. Values are checked by whoever uses them.
 
-use axum::extract::Query;
+use axum::extract::{FromRequestParts, Path, Query};
 use http::Uri;
+use http::request::Parts as RequestParts;
+use service::answer::ApiError;
 
 use crate::error::{Error, quoted};
+
+/// The one variable part of a path, decoded.
+#[derive(Clone, Debug)]
+pub(crate) struct Segment(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Segment {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut RequestParts, state: &S) -> Result<Segment, ApiError> {
+        match Path::<String>::from_request_parts(parts, state).await {
+            Ok(Path(text)) => Ok(Segment(text)),
+            Err(_) => {
+                let message = "the path cannot be read: its escapes (%..) must give UTF-8";
+                Err(ApiError::bad_request(message))
+            }
+        }
+    }
+}
 
 /// Decoded parameters, each name once.
 #[derive(Clone, Debug)]

@@ -10,12 +10,13 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, put};
 use http::header::CONTENT_TYPE;
 use service::answer::with_fallbacks;
-use service::auth::require_key;
+use service::auth::{require_key, require_own_origin};
 use service::health::{Readiness, routes};
 use service::http_metrics::HttpMetrics;
 use service::metrics::ProcessMetrics;
 
 use crate::context::Parts;
+use crate::limit::{Turns, take_turns};
 use crate::{metrics, namespaces, page, system};
 
 /// All routes.
@@ -26,14 +27,18 @@ pub fn router(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Router, serv
     let http_metrics = HttpMetrics::new(&process)?;
     let access = parts.access.clone();
     let dependencies = Arc::clone(&parts.dependencies);
-    let guarded = Router::new()
+    let questions = Router::new()
         .route("/api/metrics/namespaces/status-distribution", get(metrics::status_distribution))
         .route("/api/metrics/namespaces/request-trend", get(metrics::request_trend))
         .route("/api/metrics/namespaces/{namespace}/tokens", get(metrics::tokens))
         .route("/api/metrics/system", get(system::system))
+        .route_layer(from_fn_with_state(Turns::new(), take_turns));
+    let guarded = Router::new()
         .route("/api/namespaces", get(namespaces::list).post(namespaces::create))
         .route("/api/namespaces/{id}", get(namespaces::show))
         .route("/api/namespaces/{id}/status", put(namespaces::set_status))
+        .merge(questions)
+        .route_layer(from_fn_with_state(access.clone(), require_own_origin))
         .route_layer(from_fn_with_state(access, require_key))
         .with_state(parts);
     let readiness = move || {

@@ -1,6 +1,6 @@
 //! `system`: the whole installation at a glance.
 //!
-//! Requests, errors and latency are those of the range, which is `all` unless another is asked
+//! Requests, errors, latency and tokens are those of the range, which is `all` unless another is asked
 //! for; the accounting of events, lag and dependencies are those of now.
 
 use axum::extract::State;
@@ -12,7 +12,7 @@ use ledger::window::MINUTE_US;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use service::answer::ApiError;
-use store::Reader;
+use store::{Reader, Rows};
 
 use crate::context::{Dependency, Lag, Parts, now_us};
 use crate::error::Error;
@@ -20,7 +20,7 @@ use crate::params::Params;
 use crate::range::{Ask, Cover, Name, RANGE_PARAMS};
 use crate::rows::{whole, window};
 use crate::scope::{Scope, answered};
-use crate::view::{AsOfView, milliseconds};
+use crate::view::{AsOfView, TokenTotals, milliseconds};
 
 /// How long a gateway's report of its open connections holds, microseconds: the contract's time
 /// to live.
@@ -38,6 +38,7 @@ struct SystemView {
     qps: f64,
     /// Milliseconds; nothing without requests.
     quantiles: Quantiles,
+    tokens: TokenTotals,
     active_connections: i64,
     events: Events,
     lag: LagTotal,
@@ -120,6 +121,7 @@ async fn view(parts: &Parts, uri: &Uri) -> Result<SystemView, Error> {
         avg_response_time: mean.map(milliseconds),
         qps: share(last_minute(&mut reader, now_us).await?, 60),
         quantiles: Quantiles::of(&requests),
+        tokens: TokenTotals::of(&sums.tokens()?),
         active_connections: connections.iter().map(|(_, active)| active).sum(),
         events: Events::of(&account),
         lag: LagTotal::of((parts.lag)()),
@@ -133,11 +135,7 @@ async fn view(parts: &Parts, uri: &Uri) -> Result<SystemView, Error> {
 /// Requests of the last full minute.
 async fn last_minute(reader: &mut Reader, now_us: i64) -> Result<i64, Error> {
     let minute = now_us.div_euclid(MINUTE_US) - 1;
-    let mut sums = Sums::default();
-    for (labels, measures) in reader.minute_sums(minute..minute + 1, None).await? {
-        sums.add(&Row::short(&labels, &measures));
-    }
-    Ok(sums.requests()?)
+    Ok(reader.requests(Rows::Minutes, minute..minute + 1, None).await?.n)
 }
 
 fn dependencies(parts: &Parts) -> Vec<DependencyView> {

@@ -1,6 +1,7 @@
 //! Parts that several answers share, as JSON shows them.
 
 use jiff::Timestamp;
+use ledger::query::sums::Tokens;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use store::AsOf;
@@ -24,13 +25,39 @@ impl AsOfView {
     }
 }
 
+/// Tokens of all attempts, and their cost.
+#[derive(Debug, Serialize)]
+pub(crate) struct TokenTotals {
+    input: i64,
+    output: i64,
+    cache_read: i64,
+    cache_write: i64,
+    reasoning: i64,
+    estimated: i64,
+    cost_usd: Box<RawValue>,
+}
+
+impl TokenTotals {
+    pub fn of(total: &Tokens) -> TokenTotals {
+        TokenTotals {
+            input: total.input,
+            output: total.output,
+            cache_read: total.cache_read,
+            cache_write: total.cache_write,
+            reasoning: total.reasoning,
+            estimated: total.estimated,
+            cost_usd: dollars(total.cost_nano),
+        }
+    }
+}
+
 /// A moment as RFC 3339 in UTC.
 pub(crate) fn moment(us: i64) -> String {
     Timestamp::from_microsecond(us).unwrap_or(Timestamp::MAX).to_string()
 }
 
 /// Nano-dollars as a JSON number of dollars with every digit: no float is involved.
-pub(crate) fn dollars(nano: i64) -> Box<RawValue> {
+fn dollars(nano: i64) -> Box<RawValue> {
     let sign = if nano < 0 { "-" } else { "" };
     let (whole, rest) = (nano.unsigned_abs() / NANO, nano.unsigned_abs() % NANO);
     let fraction = format!(".{rest:09}");

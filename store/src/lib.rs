@@ -9,6 +9,7 @@ mod error;
 mod rows;
 mod schema;
 mod read;
+mod part;
 mod config;
 mod retain;
 mod write;
@@ -33,6 +34,7 @@ pub use config::{
     NamespaceStatus, Page, Registration,
 };
 pub use error::{Result, StoreError};
+pub use part::{Rows, TokenSums};
 pub use read::{AsOf, Baseline, JournalRow, LetterCount, PartitionRow, Reader};
 pub use retain::{Keep, Retained};
 

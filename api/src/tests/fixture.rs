@@ -32,13 +32,15 @@ pub struct Fact {
     pub input: i64,
     pub output: i64,
     pub duration_us: i64,
+    pub source: UsageSource,
 }
 
 impl Fact {
     /// Successful requests of 100 input and 20 output tokens that took 800 ms each.
     pub fn new(at_us: i64, namespace: &'static str, n: i64) -> Fact {
         let (input, output, duration_us) = (100 * n, 20 * n, 800_000);
-        Fact { at_us, namespace, status: 200, is_final: true, n, input, output, duration_us }
+        let (status, is_final, source) = (200, true, UsageSource::Reported);
+        Fact { at_us, namespace, status, is_final, n, input, output, duration_us, source }
     }
 
     fn labels(&self) -> FullLabels {
@@ -51,7 +53,7 @@ impl Fact {
             status: self.status,
             outcome: Outcome::of(self.status, None),
             service_tier: ServiceTier::Standard,
-            source: UsageSource::Reported,
+            source: self.source,
             is_final: self.is_final,
             limited_by: None,
         }

@@ -1,5 +1,6 @@
 //! Status distribution, trend, tokens and system.
 
+use event::UsageSource;
 use serde_json::json;
 use store::Keep;
 
@@ -106,6 +107,36 @@ async fn tokens_are_those_of_all_attempts_and_a_namespace_goes_by_code_or_number
     let by_id =
         place.get(&format!("/api/metrics/namespaces/{}/tokens?timeRange=24h", row.id)).await;
     assert_eq!(by_id, by_code);
+}
+
+#[tokio::test]
+async fn tokens_counted_from_text_are_told_apart_in_every_kind_of_rows() {
+    let mut place = Place::open().await;
+    let now = now_us();
+    let estimated = Fact {
+        source: UsageSource::Estimated,
+        input: 70,
+        output: 7,
+        is_final: false,
+        ..Fact::new(now, "wechat", 1)
+    };
+    place.commit(&[Fact::new(now, "wechat", 2), estimated, Fact::new(now, "alipay", 1)]).await;
+    for range in ["15m", "24h", "all"] {
+        for (namespace, input, output) in [("wechat", 270, 47), ("all", 370, 67)] {
+            let path = format!("/api/metrics/namespaces/{namespace}/tokens?timeRange={range}");
+            let data = place.get(&path).await;
+            let totals = &data["totals"];
+            let found = (&totals["input"], &totals["output"], &totals["estimated"]);
+            assert_eq!(found, (&json!(input), &json!(output), &json!(77)), "{path}");
+            assert_eq!(sum(&data["datasets"][0]), input, "{path}");
+        }
+        let system = place.get(&format!("/api/metrics/system?timeRange={range}")).await;
+        assert_eq!(system["tokens"]["input"], 370);
+        assert_eq!(system["tokens"]["estimated"], 77);
+        assert_eq!(system["totalRequests"], 3);
+        let path = format!("/api/metrics/namespaces/status-distribution?timeRange={range}");
+        assert_eq!(place.get(&path).await["totals"]["success"], 3, "{path}");
+    }
 }
 
 #[tokio::test]
