@@ -4,17 +4,20 @@
 //! for they were accepted. A namespace is never renamed: its code is a label of counters.
 
 use axum::body::{Body, to_bytes};
-use axum::extract::{Path, State};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use event::name::check_namespace;
 use http::{HeaderMap, StatusCode, Uri, header};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use service::answer::{Answer, AnswerResult, ApiError};
+use service::http_metrics::NamespaceLabel;
 use store::{NamespaceFilter, NamespaceRow, NamespaceStatus};
 
 use crate::context::Parts;
 use crate::error::{Error, quoted};
-use crate::params::Params;
+use crate::params::{Params, Segment};
+use crate::scope::{Scope, answered};
 use crate::view::moment;
 
 /// Largest body of a change, bytes.
@@ -109,7 +112,7 @@ pub(crate) async fn create(
     State(parts): State<Parts>,
     headers: HeaderMap,
     body: Body,
-) -> AnswerResult<NamespaceView> {
+) -> Result<Response, ApiError> {
     let new: NewNamespace = read_json(&headers, body).await?;
     check_namespace(&new.code)
         .map_err(|rule| Error::Request(format!("code {} {rule}", quoted(&new.code))))?;
@@ -117,7 +120,10 @@ pub(crate) async fn create(
     check_name(&name)?;
     let row = parts.store.create_namespace(&new.code, &name).await.map_err(Error::from)?;
     tracing::info!(namespace = %row.code, "namespace was made");
-    Ok(Answer::created(NamespaceView::of(row)))
+    let label = NamespaceLabel(row.code.clone());
+    let mut response = Answer::created(NamespaceView::of(row)).into_response();
+    response.extensions_mut().insert(label);
+    Ok(response)
 }
 
 fn check_name(name: &str) -> Result<(), Error> {
@@ -129,39 +135,38 @@ fn check_name(name: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// One namespace, by its number.
+/// One namespace, by its number or code.
 pub(crate) async fn show(
     State(parts): State<Parts>,
-    Path(id): Path<String>,
-) -> AnswerResult<NamespaceView> {
-    let mut reader = parts.store.read().await.map_err(Error::from)?;
-    let found = reader.namespace_by_id(number(&id)?).await.map_err(Error::from)?;
-    found.map(|row| Answer::ok(NamespaceView::of(row))).ok_or_else(|| missing(&id))
+    Segment(name): Segment,
+) -> Result<Response, ApiError> {
+    let row = find(&parts, &name).await?;
+    Ok(answered(&Scope::One(row.clone()), NamespaceView::of(row)))
 }
 
 /// Enables or disables one.
 pub(crate) async fn set_status(
     State(parts): State<Parts>,
-    Path(id): Path<String>,
+    Segment(name): Segment,
     headers: HeaderMap,
     body: Body,
-) -> AnswerResult<NamespaceView> {
-    let id_number = number(&id)?;
+) -> Result<Response, ApiError> {
+    let id = find(&parts, &name).await?.id;
     let new: NewStatus = read_json(&headers, body).await?;
     let status = status(&new.status)?;
-    let row = parts.store.set_namespace_status(id_number, status).await.map_err(Error::from)?;
-    let row = row.ok_or_else(|| missing(&id))?;
+    let row = parts.store.set_namespace_status(id, status).await.map_err(Error::from)?;
+    let row = row.ok_or_else(|| Error::NoNamespace(quoted(&name)))?;
     tracing::info!(namespace = %row.code, status = status.word(), "namespace was switched");
-    Ok(Answer::ok(NamespaceView::of(row)))
+    Ok(answered(&Scope::One(row.clone()), NamespaceView::of(row)))
 }
 
-/// The number of a namespace in a path; what is no number names no namespace.
-fn number(id: &str) -> Result<i64, ApiError> {
-    id.parse().map_err(|_| missing(id))
-}
-
-fn missing(id: &str) -> ApiError {
-    Error::NoNamespace(quoted(id)).into()
+/// The namespace of a path; `all` is none.
+async fn find(parts: &Parts, name: &str) -> Result<NamespaceRow, Error> {
+    let mut reader = parts.store.read().await?;
+    match Scope::of(&mut reader, name).await? {
+        Scope::One(row) => Ok(row),
+        Scope::All => Err(Error::NoNamespace(quoted(name))),
+    }
 }
 
 fn status(text: &str) -> Result<NamespaceStatus, Error> {
@@ -184,5 +189,9 @@ async fn read_json<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Resu
         let message = format!("the body could not be read or is above {BODY_BYTES_MAX} bytes");
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
     })?;
+    // A list would pass for an object whose fields it has in order.
+    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+        return Err(ApiError::bad_request("body: must be an object"));
+    }
     serde_json::from_slice(&bytes).map_err(|error| ApiError::bad_request(format!("body: {error}")))
 }

@@ -92,3 +92,39 @@ async fn bad_changes_are_refused_with_the_rule() {
     assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(place.ask(get("/api/namespaces")).await.2["data"]["total"], 0);
 }
+
+#[tokio::test]
+async fn a_namespace_goes_by_its_code_as_well_and_its_requests_are_counted_under_it() {
+    let place = Place::open().await;
+    let (_, _, made) = place.ask(change("POST", "/api/namespaces", &json!({"code": "a/b"}))).await;
+    assert_eq!(place.get("/api/namespaces/a%2Fb").await, made["data"]);
+    let off = json!({"status": "disabled"});
+    let (status, _, answer) = place.ask(change("PUT", "/api/namespaces/a%2Fb/status", &off)).await;
+    assert_eq!((status, &answer["data"]["status"]), (StatusCode::OK, &json!("disabled")));
+    assert_eq!(place.refused("/api/namespaces/all").await.0, 404);
+    let page = place.ask(get("/metrics")).await.2["text"].to_string();
+    for route in ["/api/namespaces", "/api/namespaces/{id}", "/api/namespaces/{id}/status"] {
+        let line = page.lines().flat_map(|line| line.split("\\n")).find(|line| {
+            line.starts_with(&format!("http_requests_total{{endpoint=\\\"{route}\\\""))
+                && line.contains("namespace=\\\"a/b\\\"")
+        });
+        assert!(line.is_some(), "{route}: {page}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_object_no_text_or_from_a_foreign_page_is_refused_in_the_envelope() {
+    let place = Place::open().await;
+    let (status, _, answer) = place.ask(change("POST", "/api/namespaces", &json!(["x"]))).await;
+    assert_eq!((status, &answer["code"]), (StatusCode::BAD_REQUEST, &json!(400)));
+    assert_eq!(answer["message"], "body: must be an object");
+    for path in ["/api/namespaces/%ff", "/api/metrics/namespaces/%ff/tokens"] {
+        let (status, message) = place.refused(path).await;
+        assert!(status == 400 && message.contains("UTF-8"), "{path}: {status} {message}");
+    }
+    let mut foreign = change("POST", "/api/namespaces", &json!({"code": "x"}));
+    foreign.headers_mut().insert("origin", "http://evil.example".parse().expect("a value"));
+    let (status, _, answer) = place.ask(foreign).await;
+    assert_eq!((status, &answer["code"]), (StatusCode::FORBIDDEN, &json!(403)));
+    assert_eq!(place.get("/api/namespaces").await["total"], 0);
+}
