@@ -14,19 +14,8 @@ use tokio::task::JoinSet;
 
 use crate::recount::client::{Client, Hopeless};
 
-/// Questions under way at once: as many as the API answers without a queue.
+/// Questions under way at once: a few more than the API reads, so that it never waits for one.
 const AT_ONCE: usize = 4;
-/// Namespaces that are asked about one by one where all of them take too long.
-const SOME: usize = 16;
-
-/// About how many namespaces the API is asked one by one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extent {
-    /// About each.
-    Whole,
-    /// About a few; answers that hold all namespaces tell of the others.
-    Some,
-}
 
 /// Stands for all namespaces in questions.
 pub const ALL: &str = "all";
@@ -126,7 +115,8 @@ impl Part {
 }
 
 impl Answers {
-    /// Asks everything about all time, at this version.
+    /// Asks everything about all time, at this version; one by one about so many namespaces at
+    /// most, as answers that hold all of them tell of the others.
     ///
     /// # Errors
     /// An answer is missing or has another shape, or is of another version.
@@ -135,7 +125,7 @@ impl Answers {
         base: &str,
         namespaces: &[String],
         version: i64,
-        extent: Extent,
+        n_namespaces_max: usize,
     ) -> anyhow::Result<Answers> {
         let base = format!("{}/api/metrics", base.trim_end_matches('/'));
         let distribution: Distribution =
@@ -143,12 +133,9 @@ impl Answers {
         check_version(distribution.as_of, version)?;
         let system: System = ask(client, &format!("{base}/system")).await?;
         check_version(system.as_of, version)?;
-        let n_asked = match extent {
-            Extent::Whole => namespaces.len(),
-            Extent::Some => namespaces.len().min(SOME),
-        };
+        let n_asked = namespaces.len().min(n_namespaces_max);
         // Another few at each version, so that no namespace is left out for ever.
-        let turn = usize::try_from(version).unwrap_or(0) * SOME % namespaces.len().max(1);
+        let turn = usize::try_from(version).unwrap_or(0) % namespaces.len().max(1);
         let mut order = namespaces.to_vec();
         order.rotate_left(turn);
         let left_out = order.split_off(n_asked);

@@ -11,7 +11,7 @@ use queue::{QueueReader, Watermarks};
 use store::{Generation, Store};
 use tokio::time::Instant;
 
-use crate::recount::answers::{Answers, Extent};
+use crate::recount::answers::Answers;
 use crate::recount::client::{Client, Hopeless};
 use crate::recount::found::Ledger;
 use crate::recount::log::{Beginning, beginning};
@@ -20,9 +20,10 @@ use crate::recount::text::{MILLION, Page, Series};
 /// How long views may take to agree on a version: more than two scrape intervals of 10 s, for
 /// which new series are shown at zero.
 const SETTLE_MAX: Duration = Duration::from_secs(30);
-/// After this long without one version the API is asked about some namespaces only: where events
-/// never stop, a thousand answers take longer than a version lasts.
-const WHOLE_MAX: Duration = Duration::from_secs(10);
+/// Where events never stop, a thousand answers take longer than a version lasts: after so long
+/// without one version, the API is asked one by one about so many namespaces only.
+const EXTENTS: [(Duration, usize); 3] =
+    [(Duration::from_secs(20), 1), (Duration::from_secs(10), 16), (Duration::ZERO, usize::MAX)];
 /// Time between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
@@ -92,8 +93,10 @@ impl Sources<'_> {
         let begin = Instant::now();
         let end = begin + patience;
         loop {
-            let extent = if begin.elapsed() < WHOLE_MAX { Extent::Whole } else { Extent::Some };
-            match self.look(extent).await {
+            let elapsed = begin.elapsed();
+            let extent = EXTENTS.iter().find(|(after, _)| elapsed >= *after);
+            let n_namespaces_max = extent.map_or(usize::MAX, |(_, n)| *n);
+            match self.look(n_namespaces_max).await {
                 Ok(views) if Instant::now() < end && views.lacks_namespace() => {
                     tokio::time::sleep(LOOK_EVERY).await;
                 }
@@ -111,7 +114,7 @@ impl Sources<'_> {
     }
 
     /// Looks once.
-    async fn look(&self, extent: Extent) -> anyhow::Result<Views> {
+    async fn look(&self, n_namespaces_max: usize) -> anyhow::Result<Views> {
         let version = self.caught_up().await?;
         let page = match self.metrics {
             Some(url) => Some(self.page(url, version).await?),
@@ -121,7 +124,7 @@ impl Sources<'_> {
             Some(url) => {
                 let namespaces = self.store.namespaces_after(0).await?;
                 let codes: Vec<String> = namespaces.into_iter().map(|row| row.code).collect();
-                Some(Answers::ask(self.client, url, &codes, version, extent).await?)
+                Some(Answers::ask(self.client, url, &codes, version, n_namespaces_max).await?)
             }
             None => None,
         };
