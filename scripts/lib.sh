@@ -36,17 +36,32 @@ install_packages() {
 need_rust() {
   install_packages cc gcc libc6-dev
   install_packages curl curl ca-certificates
-  if ! command -v cargo >/dev/null && [ -x "$HOME/.cargo/bin/cargo" ]; then
+  local want have
+  want=$(sed -n 's/^channel = "\(.*\)"$/\1/p' rust-toolchain.toml)
+  have=$(rust_version)
+  if [ "$have" != "$want" ]; then
+    # A Rust that is not rustup's does not look at rust-toolchain.toml; rustup's goes before it.
     PATH="$HOME/.cargo/bin:$PATH"
+    if ! command -v rustup >/dev/null; then
+      say "installing Rust $want with rustup${have:+ (the Rust that is here is $have)}"
+      curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs |
+        RUSTUP_INIT_SKIP_PATH_CHECK=yes sh -s -- -y --profile minimal --default-toolchain none ||
+        fail "Rust could not be installed: see https://rustup.rs, then start again"
+    fi
+    hash -r
+    have=$(rust_version)
   fi
-  if ! command -v cargo >/dev/null; then
-    say "installing Rust with rustup"
-    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs |
-      sh -s -- -y --profile minimal --default-toolchain none ||
-      fail "Rust could not be installed: see https://rustup.rs, then start again"
-    PATH="$HOME/.cargo/bin:$PATH"
-  fi
+  [ "$have" = "$want" ] ||
+    fail "Rust $want is needed (rust-toolchain.toml), but 'rustc --version' says" \
+      "'${have:-nothing}': run 'rustup toolchain install $want', and unset RUSTUP_TOOLCHAIN if" \
+      "it is set; then start again"
   cargo --version >/dev/null || fail "cargo does not run: 'rustup show' says which part is missing"
+}
+
+# The version of the Rust that would build, or nothing.
+rust_version() {
+  command -v rustc >/dev/null || return 0
+  rustc --version | cut -d ' ' -f 2 || true
 }
 
 # need_component COMMAND COMPONENT: adds a component of the toolchain unless it runs already.
@@ -71,14 +86,14 @@ free_port() {
   printf '%s' "$port"
 }
 
-# wait_for SECONDS WHAT PID COMMAND..: waits until COMMAND succeeds while process PID lives.
+# wait_for SECONDS NAME PID COMMAND..: waits until COMMAND succeeds while process PID, NAME, lives.
 wait_for() {
-  local seconds=$1 what=$2 pid=$3 end
+  local seconds=$1 name=$2 pid=$3 end
   shift 3
   end=$((SECONDS + seconds))
   until "$@" >/dev/null 2>&1; do
-    kill -0 "$pid" 2>/dev/null || fail "the process ended before $what"
-    [ "$SECONDS" -lt "$end" ] || fail "$what did not happen within $seconds s"
+    kill -0 "$pid" 2>/dev/null || fail "$name ended before it was ready"
+    [ "$SECONDS" -lt "$end" ] || fail "$name was not ready within $seconds s"
     sleep 0.1
   done
 }

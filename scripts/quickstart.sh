@@ -29,12 +29,20 @@ cargo build --locked --release --bin gatemeter
 gatemeter="${CARGO_TARGET_DIR:-target}/release/gatemeter"
 
 work=$(mktemp -d)
+log="$work/gatemeter.log"
 pid=""
+# Stops the server. If anything went wrong, its log and data are kept and the end of the log shown.
 finish() {
+  local code=$?
   if [ -n "$pid" ]; then
     stop "$pid" || true
   fi
-  rm -rf "$work"
+  if [ "$code" -ne 0 ] && [ "$code" -ne 130 ] && [ -s "$log" ]; then
+    printf '\nthe last lines of the log of Gatemeter (all of it: %s):\n' "$log" >&2
+    tail -n 20 "$log" >&2
+  else
+    rm -rf "$work"
+  fi
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
@@ -54,31 +62,42 @@ else
   done
 fi
 
-say "starting gatemeter all --dev on $data (log: $work/gatemeter.log)"
+say "starting gatemeter all --dev on $data (log: $log)"
 "$gatemeter" all --dev --data "$data" --api-listen "127.0.0.1:$api" \
   --aggregator-listen "127.0.0.1:$aggregator" --ingest-listen "127.0.0.1:$ingest" \
-  2>"$work/gatemeter.log" &
+  2>"$log" &
 pid=$!
 ready() {
-  curl -sf "http://127.0.0.1:$api/readyz" && curl -sf "http://127.0.0.1:$aggregator/readyz" &&
-    curl -sf "http://127.0.0.1:$ingest/readyz"
+  local port
+  for port in "$api" "$aggregator" "$ingest"; do
+    # A proxy of the environment does not lead to this machine.
+    curl --noproxy '*' -sf "http://127.0.0.1:$port/readyz" || return 1
+  done
 }
-(wait_for 60 "Gatemeter was ready" "$pid" ready) || {
-  cat "$work/gatemeter.log" >&2
-  exit 1
-}
+wait_for 60 Gatemeter "$pid" ready
 
 recount() {
   "$gatemeter" recount --data "$data" --metrics "http://127.0.0.1:$aggregator/metrics" \
     --api "http://127.0.0.1:$api" "$@"
 }
 say "counting what is there already"
-recount --json >"$work/before.json"
+compared=0
+recount --json >"$work/before.json" || compared=$?
+fresh="to go on with a fresh folder, move $data away or use --once"
+case $compared in
+  0) ;;
+  1)
+    recount || true
+    fail "what is in $data already does not agree, see above: please report it; $fresh"
+    ;;
+  *) fail "what is in $data already could not be compared, see above; $fresh" ;;
+esac
 
 say "replaying the Azure LLM inference trace 2023 (CC-BY 4.0): 28,185 requests"
 "$gatemeter" replay azure:data/azure-llm-trace/AzureLLMInferenceTrace_code.csv.gz \
   azure:data/azure-llm-trace/AzureLLMInferenceTrace_conv.csv.gz \
-  --to "http://127.0.0.1:$ingest" --json >"$work/sent.json"
+  --to "http://127.0.0.1:$ingest" --json >"$work/sent.json" ||
+  fail "the replay did not come to its end, or not every event was judged as expected: see above"
 
 say "what was sent, beside what the log, the ledger, /metrics and the API report"
 recount --sent "$work/sent.json" --before "$work/before.json" ||
@@ -91,4 +110,7 @@ if [ "$once" = yes ]; then
   exit 0
 fi
 say "all agree. The page is open at http://localhost:$api (Ctrl-C stops Gatemeter)"
-wait "$pid"
+code=0
+wait "$pid" || code=$?
+pid=""
+fail "Gatemeter ended by itself with exit code $code, the page is closed"
