@@ -97,8 +97,13 @@ pub async fn run(args: AllArgs) -> anyhow::Result<ExitCode> {
     let servers = Servers::bind(&settings).await?;
     let ended = serve(&settings, &storage, keys, servers, &trigger, shutdown).await;
     signals.abort();
-    storage.queue.close().await;
-    storage.store.close().await;
+    let closing = async {
+        storage.queue.close().await;
+        storage.store.close().await;
+    };
+    if tokio::time::timeout(CLOSE_MAX, closing).await.is_err() {
+        warn!("log and ledger were not closed in time, the next start copies their logs back");
+    }
     ended?;
     info!("stopped");
     Ok(ExitCode::SUCCESS)
@@ -182,6 +187,9 @@ const SOURCE: &str = "default";
 
 /// How long the last appends may take once all listeners are closed: an append takes milliseconds.
 const DRAIN: Duration = Duration::from_secs(1);
+
+/// How long closing the files may take; a start after a crash does the same work.
+const CLOSE_MAX: Duration = Duration::from_millis(500);
 
 /// The three listeners, bound before anything is served.
 struct Servers {

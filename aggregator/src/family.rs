@@ -168,7 +168,8 @@ pub struct Histogram<const N: usize> {
     bounds: [String; N],
     texts: Texts,
     buckets: Vec<[i64; N]>,
-    sums_us: Vec<i64>,
+    /// Each is a sum of many rows, and only a row is bound to 64 bits.
+    sums_us: Vec<i128>,
     held: Vec<bool>,
 }
 
@@ -202,7 +203,7 @@ impl<const N: usize> Histogram<N> {
     pub fn add(&mut self, series: u32, sum_us: i64, buckets: &[i64; N]) {
         const FITS: &str = "totals fit 64 bits: the ledger holds the same sum";
         let series = series as usize;
-        self.sums_us[series] = self.sums_us[series].checked_add(sum_us).expect(FITS);
+        self.sums_us[series] += i128::from(sum_us);
         for (sum, n) in self.buckets[series].iter_mut().zip(buckets) {
             *sum = sum.checked_add(*n).expect(FITS);
         }
@@ -252,7 +253,7 @@ impl<const N: usize> Histogram<N> {
 }
 
 /// Writes microseconds as seconds, exactly: whole numbers and up to six places.
-fn write_seconds(page: &mut Vec<u8>, us: i64) {
+fn write_seconds(page: &mut Vec<u8>, us: i128) {
     let mut digits = itoa::Buffer::new();
     page.extend_from_slice(digits.format(us / 1_000_000).as_bytes());
     let fraction = us % 1_000_000;

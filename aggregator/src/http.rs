@@ -18,7 +18,7 @@ use queue::Queue;
 use service::metrics::ProcessMetrics;
 
 use crate::metrics::Gauges;
-use crate::page::{Page, gzip};
+use crate::page::{Page, Piece, gzip};
 use crate::publisher::{Publisher, Reader};
 
 /// The header that makes a request a scrape.
@@ -103,12 +103,12 @@ fn plain(page: Option<Arc<Page>>, process: Option<Bytes>) -> Response {
     ([(CONTENT_TYPE, TEXT_FORMAT), (VARY, "accept-encoding")], body).into_response()
 }
 
-/// The sections as gzip members behind each other.
+/// The sections as one gzip member.
 async fn compressed(page: Option<Arc<Page>>, process: Option<Bytes>) -> Response {
     let compress = move || {
-        let business = page.as_ref().map(|page| page.gzip());
-        let process = process.as_deref().map(gzip);
-        business.into_iter().chain(process).collect::<Vec<Bytes>>().concat()
+        let business = page.as_ref().map(|page| page.piece());
+        let process = process.as_deref().map(|text| Arc::new(Piece::of(text)));
+        gzip(&business.into_iter().chain(process).collect::<Vec<_>>())
     };
     let body = match tokio::task::spawn_blocking(compress).await {
         Ok(body) => body,

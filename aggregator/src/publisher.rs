@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use ledger::account::Account;
 use ledger::commit::{Commit, CommitId};
-use ledger::exposure::{Births, Gate, Scrapes};
+use ledger::exposure::{Births, Gate, Scrapes, Step};
 use ledger::measures::Measures;
 use ledger::safeguard::Safeguards;
 use ledger::series::FullLabels;
@@ -50,8 +50,16 @@ struct State {
     accounts: BTreeMap<u32, Account>,
     version: i64,
     is_restored: bool,
+    /// Commits of other partitions that came before one with a lower version, and since when.
+    early: BTreeMap<i64, (Arc<Commit>, i64)>,
     page: Option<Arc<Page>>,
 }
+
+/// Most commits that wait for one before them: many seconds of a process with many partitions.
+const EARLY_MAX: usize = 4_096;
+/// How long a commit waits for those before it, microseconds. Longer than an unknown outcome takes
+/// to be looked up; if nobody here made the one that is missing, the process takes over anew.
+const EARLY_US_MAX: i64 = 60 * 1_000_000;
 
 /// Who asks for a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +84,7 @@ impl Default for Publisher {
                 accounts: BTreeMap::new(),
                 version: 0,
                 is_restored: false,
+                early: BTreeMap::new(),
                 page: None,
             }),
         }
@@ -102,20 +111,27 @@ impl Publisher {
         state.rebuild();
     }
 
-    /// Shows a commit that took effect.
-    pub fn committed(&self, commit: &Commit, version: i64) {
+    /// Shows a commit that took effect, once all before it are shown. A commit whose version was
+    /// shown before says that the ledger went back: then nothing is shown any more.
+    pub fn committed(&self, commit: &Arc<Commit>, version: i64) {
         let now_us = self.now_us();
         let mut state = self.lock();
-        let interval = state.scrapes.interval(now_us);
-        for (id, labels, sums) in &commit.totals {
-            state.exposition.add(*id, labels, sums, interval);
+        match state.gate.step(version) {
+            Step::Next => state.add(commit, version, now_us),
+            Step::Early if state.early.len() < EARLY_MAX => {
+                state.early.insert(version, (Arc::clone(commit), now_us));
+                return;
+            }
+            Step::Early | Step::Back => state.is_restored = true,
         }
-        let partition = commit.owner.partition;
-        state.accounts.insert(partition, commit.progress.account);
-        state.version = version;
-        state.gate.shown(version, commit.id);
-        state.gate.progress(partition, commit.progress.next);
-        state.exposition.release(interval, now_us);
+        while let Some(next) = state.early.first_entry() {
+            let version = *next.key();
+            if state.gate.step(version) == Step::Early {
+                break;
+            }
+            let (commit, _) = state.early.remove(&version).expect("it is the first");
+            state.add(&commit, version, now_us);
+        }
         state.rebuild();
     }
 
@@ -147,7 +163,9 @@ impl Publisher {
     #[must_use]
     pub fn is_restored(&self, version: i64, commit: Option<CommitId>) -> bool {
         let mut state = self.lock();
-        if state.gate.is_restored(version, commit) {
+        let now_us = self.now_us();
+        let waits_in_vain = |(_, since): &(Arc<Commit>, i64)| now_us - since > EARLY_US_MAX;
+        if state.gate.is_restored(version, commit) || state.early.values().any(waits_in_vain) {
             state.is_restored = true;
             state.rebuild();
         }
@@ -179,11 +197,14 @@ impl Publisher {
     pub fn page(&self, reader: Reader) -> Result<Arc<Page>, String> {
         let now_us = self.now_us();
         let mut state = self.lock();
+        if reader == Reader::Scrape {
+            // Also without a page: somebody scrapes, and series that are born now must begin at 0.
+            state.scrapes.note(now_us);
+        }
         let Some(page) = state.page.clone() else {
             return Err(state.closed());
         };
         if reader == Reader::Scrape {
-            state.scrapes.note(now_us);
             state.exposition.scraped(page.n_series, now_us);
         }
         Ok(page)
@@ -208,6 +229,20 @@ impl Publisher {
 }
 
 impl State {
+    /// Adds a commit that follows what is shown.
+    fn add(&mut self, commit: &Commit, version: i64, now_us: i64) {
+        let interval = self.scrapes.interval(now_us);
+        for (id, labels, sums) in &commit.totals {
+            self.exposition.add(*id, labels, sums, interval);
+        }
+        let partition = commit.owner.partition;
+        self.accounts.insert(partition, commit.progress.account);
+        self.version = version;
+        self.gate.shown(version, commit.id);
+        self.gate.progress(partition, commit.progress.next);
+        self.exposition.release(interval, now_us);
+    }
+
     /// Builds the page anew, or takes it away while the gate is closed.
     fn rebuild(&mut self) {
         if !self.is_open() {

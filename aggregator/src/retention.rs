@@ -7,12 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use queue::Queue;
-use service::shutdown::Shutdown;
+use service::shutdown::{Phase, Shutdown};
 use store::{Keep, Store};
 use tracing::warn;
 
 use crate::metrics::{Gauges, now_us};
 
+/// Most steps of one round, a transaction each, so that commits get their turn between two: a
+/// million rows of each table per round.
+const STEPS_MAX: usize = 50;
 /// Time from one round to the next.
 const EVERY: Duration = Duration::from_secs(60);
 
@@ -37,8 +40,15 @@ pub async fn run(
                 warn!(partition, %error, "old frames could not be deleted");
             }
         }
-        if let Err(error) = store.retain(now_us(), &keep).await {
-            warn!(%error, "old rows could not be deleted");
+        for _ in 0..STEPS_MAX {
+            match store.retain(now_us(), &keep).await {
+                Ok(retained) if retained.more && shutdown.phase() == Phase::Running => {}
+                Ok(_) => break,
+                Err(error) => {
+                    warn!(%error, "old rows could not be deleted");
+                    break;
+                }
+            }
         }
     }
 }

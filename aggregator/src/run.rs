@@ -25,7 +25,7 @@ use crate::http::{Shared, router};
 use crate::metrics::{Gauges, Lag, now_us};
 use crate::publisher::{Publisher, Start};
 use crate::retention;
-use crate::worker::{Worker, WorkerParts};
+use crate::worker::{Worker, WorkerError, WorkerParts};
 
 /// How often namespaces, connections and held series are looked at.
 const FOLLOW_EVERY: Duration = Duration::from_millis(500);
@@ -56,6 +56,9 @@ pub enum AggregatorError {
     /// The log failed.
     #[error("log failed")]
     Queue(#[from] QueueError),
+    /// A worker met one of both.
+    #[error(transparent)]
+    Failed(#[from] WorkerError),
     /// A metric could not be registered.
     #[error("process metrics failed")]
     Metrics(#[from] service::Error),
@@ -74,7 +77,7 @@ pub struct Aggregator {
     gauges: Arc<Gauges>,
     queue: Arc<Queue>,
     router: Router,
-    workers: Vec<(u32, JoinHandle<Result<(), StoreError>>)>,
+    workers: Vec<(u32, JoinHandle<Result<(), WorkerError>>)>,
     helpers: Vec<JoinHandle<()>>,
     restored: watch::Receiver<bool>,
 }
@@ -262,11 +265,12 @@ async fn look(
     {
         return Err(AggregatorError::Restored);
     }
-    let rows = parts.store.namespaces_after(*last_id).await?;
+    let mut reader = parts.store.read().await?;
+    let rows = reader.namespaces_after(*last_id).await?;
+    let connections = reader.connections(now_us() - CONNECTIONS_TTL_US).await?;
+    // Only now: what was read is shown, or is read again by the next look.
     *last_id = rows.iter().map(|row| row.id).fold(*last_id, i64::max);
     let codes: Vec<String> = rows.into_iter().map(|row| row.code).collect();
-    let mut reader = parts.store.read().await?;
-    let connections = reader.connections(now_us() - CONNECTIONS_TTL_US).await?;
     let has_changed = connections != *last_connections;
     publisher.follow(&codes, has_changed.then_some(connections.as_slice()));
     *last_connections = connections;

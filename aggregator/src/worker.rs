@@ -31,6 +31,10 @@ const PENDING_MAX: usize = 200_000;
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 /// Longest wait after a failure: a store that is back is noticed within this time.
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
+/// How long the last commit may take once shutdown has begun: the whole process has to be gone
+/// within 10 s, and most of that belongs to requests in flight. What is given up is still in the
+/// log and is counted at the next start.
+const FINISH_MAX: Duration = Duration::from_millis(1_500);
 /// Bytes per mark that the dedup budget is measured with: 29 at the usual filling of the tables.
 const MARK_BYTES: u64 = 40;
 
@@ -55,6 +59,17 @@ pub struct WorkerParts {
     pub commit_interval: Duration,
     /// Most dead letters with content per hour of the log's clock.
     pub letter_rows_per_hour: i64,
+}
+
+/// Why a worker ended before it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The ledger failed.
+    #[error("ledger failed")]
+    Store(#[from] StoreError),
+    /// The log failed.
+    #[error("log failed")]
+    Queue(#[from] QueueError),
 }
 
 /// Owner of one partition.
@@ -96,11 +111,26 @@ impl Worker {
         }
     }
 
-    /// Counts until shutdown, then commits what is pending.
+    /// Counts until shutdown, then commits what is pending, within a bound. A commit that is under
+    /// way then goes on in a task of its own; whether it takes effect or not, nothing is lost.
     ///
     /// # Errors
     /// A storage failure after which the process must exit.
-    pub async fn run(mut self) -> Result<(), StoreError> {
+    pub async fn run(self) -> Result<(), WorkerError> {
+        let (partition, shutdown) = (self.partition, self.shutdown.clone());
+        tokio::select! {
+            ended = self.work() => ended,
+            () = async {
+                shutdown.requested().await;
+                tokio::time::sleep(FINISH_MAX).await;
+            } => {
+                warn!(partition, "last commit was given up, the next start counts those frames");
+                Ok(())
+            }
+        }
+    }
+
+    async fn work(mut self) -> Result<(), WorkerError> {
         while self.shutdown.phase() == Phase::Running {
             self.carry_out().await?;
             if self.core.halted().is_some() {
@@ -109,7 +139,7 @@ impl Worker {
             }
             match self.nonce {
                 None => self.claim().await?,
-                Some(nonce) => self.read(nonce).await,
+                Some(nonce) => self.read(nonce).await?,
             }
             if self.is_due() {
                 self.effects.extend(self.core.on(Input::Due));
@@ -120,7 +150,7 @@ impl Worker {
     }
 
     /// Commits what is pending and carries it out, once.
-    async fn finish(mut self) -> Result<(), StoreError> {
+    async fn finish(mut self) -> Result<(), WorkerError> {
         self.effects.extend(self.core.on(Input::Due));
         self.carry_out().await?;
         let (partition, next) = (self.partition, self.core.committed().next);
@@ -138,7 +168,7 @@ impl Worker {
     }
 
     /// Claims the partition and tells the core what the log looks like.
-    async fn claim(&mut self) -> Result<(), StoreError> {
+    async fn claim(&mut self) -> Result<(), WorkerError> {
         let mut nonce = [0; 16];
         if let Err(error) = getrandom::fill(&mut nonce) {
             error!(%error, "no random numbers for a claim");
@@ -157,13 +187,13 @@ impl Worker {
         match self.look(next).await {
             Ok(log) => {
                 self.nonce = Some(nonce);
-                self.backoff = BACKOFF_MIN;
                 info!(partition, epoch = claim.owner.epoch, next, high = log.high, "claimed");
                 self.effects.extend(self.core.on(Input::Claimed { claim, log }));
                 if self.core.halted().is_none() {
                     self.parts.publisher.progress(partition, next);
                 }
             }
+            Err(error) if error.is_storage() => return Err(error.into()),
             Err(error) => self.note_queue_error(&error).await,
         }
         Ok(())
@@ -184,7 +214,7 @@ impl Worker {
     }
 
     /// Reads what comes next and counts it, or waits until there is something.
-    async fn read(&mut self, nonce: [u8; 16]) {
+    async fn read(&mut self, nonce: [u8; 16]) -> Result<(), WorkerError> {
         let from = self.core.position();
         match self.parts.queue.read(self.partition, from, READ_BYTES_MAX).await {
             Ok(records) if records.is_empty() => self.wait_for_more(from).await,
@@ -203,13 +233,19 @@ impl Worker {
             Err(QueueError::Gap { low, .. }) => {
                 self.effects.extend(self.core.on(Input::Gap { nonce, low }));
             }
-            Err(error) => {
-                // What was read so far may still be committed; then the log is looked at anew.
-                self.note_queue_error(&error).await;
-                self.effects.extend(self.core.on(Input::Due));
-                self.nonce = self.nonce.filter(|_| self.core.is_dirty());
+            Err(QueueError::Hole { offset, next }) => {
+                self.effects.extend(self.core.on(Input::Hole { nonce, offset, next }));
             }
+            Err(error @ QueueError::PastEnd { .. }) => {
+                // What was read so far is committed; then the claim looks at the log anew.
+                self.note_queue_error(&error).await;
+                self.nonce = self.nonce.filter(|_| self.core.is_dirty());
+                self.effects.extend(self.core.on(Input::Due));
+            }
+            Err(error) if error.is_storage() => return Err(error.into()),
+            Err(error) => self.note_queue_error(&error).await,
         }
+        Ok(())
     }
 
     /// Waits for an append, the next commit or shutdown.
@@ -229,7 +265,7 @@ impl Worker {
     }
 
     /// Carries out what the core wants, in order, with what follows from it.
-    async fn carry_out(&mut self) -> Result<(), StoreError> {
+    async fn carry_out(&mut self) -> Result<(), WorkerError> {
         while let Some(effect) = self.effects.pop_front() {
             match effect {
                 Effect::Read { .. } => {}
@@ -255,7 +291,7 @@ impl Worker {
     }
 
     /// Hands a commit to the store and its outcome to the core.
-    async fn commit(&mut self, commit: Arc<Commit>) -> Result<(), StoreError> {
+    async fn commit(&mut self, commit: Arc<Commit>) -> Result<(), WorkerError> {
         if let Err(error) = self.labels.register(&self.parts.store, &commit).await {
             warn!(partition = self.partition, %error, "labels could not be registered");
         }
@@ -268,7 +304,7 @@ impl Worker {
     }
 
     /// Finds out what became of a commit; nothing else happens before that is known.
-    async fn resolve(&mut self, commit: &Commit) -> Result<(), StoreError> {
+    async fn resolve(&mut self, commit: &Commit) -> Result<(), WorkerError> {
         loop {
             match self.parts.store.resolve(commit).await {
                 Ok(resolution) => {
@@ -281,7 +317,7 @@ impl Worker {
     }
 
     /// Shows what was committed.
-    async fn publish(&mut self, commit: &Commit, version: i64) -> Result<(), StoreError> {
+    async fn publish(&mut self, commit: &Arc<Commit>, version: i64) -> Result<(), WorkerError> {
         self.last_commit = Some(Instant::now());
         self.backoff = BACKOFF_MIN;
         self.parts.publisher.committed(commit, version);
@@ -290,9 +326,9 @@ impl Worker {
     }
 
     /// Waits after a failure that may pass; gives on one that will not.
-    async fn handle(&mut self, error: StoreError) -> Result<(), StoreError> {
+    async fn handle(&mut self, error: StoreError) -> Result<(), WorkerError> {
         if error.is_fatal() {
-            return Err(error);
+            return Err(error.into());
         }
         warn!(partition = self.partition, %error, "ledger did not answer, trying again");
         self.wait().await;
@@ -305,10 +341,13 @@ impl Worker {
         self.wait().await;
     }
 
-    /// Waits longer after each failure, and not at all once shutdown has begun.
+    /// Waits longer after each failure, and once shutdown has begun no longer than at first.
     async fn wait(&mut self) {
         let backoff = self.backoff;
         self.backoff = (backoff * 2).min(BACKOFF_MAX);
+        if self.shutdown.phase() != Phase::Running {
+            return tokio::time::sleep(BACKOFF_MIN).await;
+        }
         tokio::select! {
             () = tokio::time::sleep(backoff) => {}
             () = self.shutdown.requested() => {}

@@ -81,6 +81,15 @@ pub enum Input<'a> {
         /// Oldest offset that is still there.
         low: u64,
     },
+    /// Records are missing between two that are there: no retention deletes from the middle.
+    Hole {
+        /// Nonce of the claim for which it was read.
+        nonce: [u8; 16],
+        /// First offset that is missing.
+        offset: u64,
+        /// First offset after the hole.
+        next: u64,
+    },
     /// It is time to commit.
     Due,
     /// A commit ended.
@@ -143,6 +152,14 @@ pub enum Halt {
     Replaced {
         /// Offset of the frame.
         offset: u64,
+    },
+    /// Frames are missing in the middle of the log.
+    #[error("log has no frame at offset {offset}, and the next one at {next}: it is damaged")]
+    Hole {
+        /// First offset that is missing.
+        offset: u64,
+        /// First offset after the hole.
+        next: u64,
     },
     /// Reading the window again did not lead to the clock that was stored.
     #[error("window rebuilt up to offset {next} has another clock than was stored")]
@@ -267,6 +284,7 @@ impl Core {
             Input::Claimed { claim, log } => self.on_claimed(claim, log),
             Input::Record(record) => self.on_record(record),
             Input::Gap { nonce, low } => self.on_gap(nonce, low),
+            Input::Hole { nonce, offset, next } => self.on_hole(nonce, offset, next),
             Input::Due => self.on_due(),
             Input::Ended(outcome) => self.on_ended(outcome),
             Input::Resolved(resolution) => self.on_resolved(resolution),

@@ -5,6 +5,7 @@
 //! each series whether to write its value or zero. Times are microseconds of a clock that never
 //! goes back; the caller reads it.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::commit::CommitId;
@@ -64,6 +65,20 @@ impl Gate {
         self.seen.map(|(version, _)| version)
     }
 
+    /// How a version that a commit made stands to the one shown last. Deltas may only be added in
+    /// the order of their versions: then every page is one committed snapshot, and a ledger that
+    /// was restored below a running owner is seen at its first commit, before anything is added.
+    #[must_use]
+    pub fn step(&self, version: i64) -> Step {
+        let shown = self.seen.map_or(0, |(shown, _)| shown);
+        match version.cmp(&(shown + 1)) {
+            _ if !self.safeguards.on(Safeguard::VersionOrder) => Step::Next,
+            Ordering::Equal => Step::Next,
+            Ordering::Greater => Step::Early,
+            Ordering::Less => Step::Back,
+        }
+    }
+
     /// Whether the ledger went back, by the commit that it has at a version: another one than was
     /// shown, or none. Says no if another version was shown meanwhile.
     #[must_use]
@@ -82,6 +97,17 @@ impl Gate {
     pub fn waits_for(&self) -> &BTreeMap<u32, u64> {
         &self.goals
     }
+}
+
+/// How a version stands to the one shown last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// It follows it: it can be shown.
+    Next,
+    /// Others come before it that are not known yet.
+    Early,
+    /// It does not follow: the ledger went back to an earlier state.
+    Back,
 }
 
 /// When the page was scraped lately.
@@ -226,6 +252,15 @@ mod tests {
         assert_eq!(gate.version(), Some(7));
         assert!(!gate.is_restored(7, Some(one)) && !gate.is_restored(6, Some(two)));
         assert!(gate.is_restored(7, None) && gate.is_restored(7, Some(two)));
+    }
+
+    #[test]
+    fn versions_are_shown_in_their_order_and_one_that_was_shown_means_a_ledger_gone_back() {
+        let mut gate = Gate::take_over(None, BTreeMap::new(), Safeguards::default());
+        assert_eq!((gate.step(1), gate.step(2)), (Step::Next, Step::Early));
+        gate.shown(7, CommitId([1; 16]));
+        let steps = [6, 7, 8, 9].map(|version| gate.step(version));
+        assert_eq!(steps, [Step::Back, Step::Back, Step::Next, Step::Early]);
     }
 
     #[test]

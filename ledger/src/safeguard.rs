@@ -34,6 +34,8 @@ pub enum Safeguard {
     KeepLongEnough = 12,
     /// Records of an earlier claim are ignored.
     ClaimTag = 13,
+    /// Commits are shown in the order of their versions, and none that does not follow.
+    VersionOrder = 14,
 }
 
 /// Which safeguards are on.

@@ -6,6 +6,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::fault::Fault;
+
 /// An error of the queue.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum QueueError {
@@ -144,6 +146,17 @@ pub enum QueueError {
 }
 
 impl QueueError {
+    /// Whether the storage failed or contradicts itself: what it holds is uncertain, and the
+    /// process must exit.
+    #[must_use]
+    pub fn is_storage(&self) -> bool {
+        match self {
+            QueueError::Fatal | QueueError::Corrupt { .. } => true,
+            QueueError::Sql { source, .. } => Fault::of(source) == Fault::Storage,
+            _ => false,
+        }
+    }
+
     pub(crate) fn io(
         action: &'static str,
         path: impl Into<PathBuf>,

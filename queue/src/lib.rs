@@ -23,11 +23,12 @@
 //!   the appends instead of being corrected.
 
 // From the foundation up; a file uses only groups above its own.
+mod fault;
+
 mod error;
 mod limits;
 
 mod clock;
-mod fault;
 mod lock;
 mod record;
 

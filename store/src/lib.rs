@@ -315,8 +315,12 @@ impl Store {
 
     /// Raises the flag for a fatal error on its way to the caller.
     fn noted<T>(&self, result: Result<T>) -> Result<T> {
-        if result.as_ref().is_err_and(StoreError::is_fatal) {
-            self.fatal.send_replace(true);
+        if let Err(error) = &result
+            && error.is_fatal()
+            && !self.fatal.send_replace(true)
+        {
+            // Once, and before anybody acts on it: what ends the process only knows that it ended.
+            tracing::error!(%error, "ledger failed");
         }
         result
     }

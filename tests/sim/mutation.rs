@@ -21,7 +21,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// Every mutant.
-    pub const EACH: [Mutation; 18] = [
+    pub const EACH: [Mutation; 19] = [
         Mutation::Core(Safeguard::UnknownOutcome),
         Mutation::Core(Safeguard::DropOnAbort),
         Mutation::Core(Safeguard::RunningMaximum),
@@ -36,6 +36,7 @@ impl Mutation {
         Mutation::Core(Safeguard::BornAtZero),
         Mutation::Core(Safeguard::KeepLongEnough),
         Mutation::Core(Safeguard::ClaimTag),
+        Mutation::Core(Safeguard::VersionOrder),
         Mutation::BaseCheck,
         Mutation::OwnerCheck,
         Mutation::NonceCheck,

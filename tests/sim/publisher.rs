@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use ledger::account::Account;
 use ledger::commit::Commit;
-use ledger::exposure::{Births, Gate, Scrapes};
+use ledger::exposure::{Births, Gate, Scrapes, Step};
 use ledger::invariants::{i5_monotone, i6_committed_only};
 use ledger::measures::Measures;
 use ledger::series::SeriesId;
@@ -84,8 +84,11 @@ impl Publisher {
     pub fn committed(&mut self, commit: &Commit, version: i64, sql: &Sql, now_us: i64) {
         // Only a mutant publishes a commit whose version nobody knows.
         let version = if version == 0 { self.version + 1 } else { version };
-        self.is_restored |= self.must_take_over(sql);
-        if version == self.version + 1 {
+        if self.gate.step(version) == Step::Back {
+            self.is_restored = true;
+            return self.build();
+        }
+        if self.gate.step(version) == Step::Next {
             for (id, _, sums) in &commit.totals {
                 self.totals.entry(*id).or_default().add(sums).expect("small numbers");
                 self.number(*id, now_us);

@@ -1,6 +1,7 @@
 //! When a page is shown, and what it must never show.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use event::{Method, Outcome, ServiceTier, UsageSource};
 use ledger::account::{Account, Class};
@@ -31,11 +32,11 @@ fn row(namespace: &str, n: i64) -> (FullLabels, Measures) {
     (labels, sums)
 }
 
-fn commit(next: u64, namespace: &str, n: i64) -> Commit {
+fn commit(next: u64, namespace: &str, n: i64) -> Arc<Commit> {
     let (labels, sums) = row(namespace, n);
     let mut progress = Progress { next, ..Progress::default() };
     progress.account.add(Class::Counted, n);
-    Commit {
+    Arc::new(Commit {
         id: CommitId([0; 16]),
         owner: Owner { generation: 1, partition: 0, epoch: 1, nonce: [0; 16] },
         base: 0,
@@ -46,7 +47,7 @@ fn commit(next: u64, namespace: &str, n: i64) -> Commit {
         minutes: Vec::new(),
         letters: Vec::new(),
         journal: Journal::default(),
-    }
+    })
 }
 
 fn start(version: i64, goal: u64, rows: &[(&str, i64)]) -> Start {
@@ -108,6 +109,37 @@ fn a_ledger_that_went_back_closes_the_page_until_it_is_taken_over_and_caught_up(
     publisher.committed(&commit(3, "a", 1), 9);
     let shown = page(&publisher, Reader::Other).expect("caught up");
     assert_eq!(value(&shown, "gatemeter_events_total{class=\"counted\"}"), Some(1));
+}
+
+#[test]
+fn commits_are_added_in_the_order_of_their_versions_and_never_twice() {
+    let publisher = Publisher::default();
+    publisher.take_over(start(3, 0, &[("a", 5)]));
+    publisher.progress(0, 0);
+    let requests = "namespace_requests_total{namespace=\"a\",status=\"error\"}";
+    let shown = |publisher: &Publisher| {
+        let page = page(publisher, Reader::Other).expect("a page");
+        (value(&page, requests), value(&page, "gatemeter_ledger_version"))
+    };
+    publisher.committed(&commit(3, "a", 100), 6);
+    publisher.committed(&commit(2, "a", 10), 5);
+    assert_eq!(shown(&publisher), (Some(5), Some(3)), "version 4 is not known yet");
+    publisher.committed(&commit(1, "a", 1), 4);
+    assert_eq!(shown(&publisher), (Some(116), Some(6)));
+    // A ledger that was restored below the worker makes a version that was shown before.
+    publisher.committed(&commit(2, "a", 10), 5);
+    assert!(page(&publisher, Reader::Other).expect_err("closed").contains("went back"));
+    assert!(publisher.is_restored(6, Some(CommitId([0; 16]))));
+}
+
+#[test]
+fn a_series_born_while_scrapes_get_no_page_is_zero_first() {
+    let publisher = Publisher::default();
+    publisher.take_over(start(1, 1, &[("a", 5)]));
+    page(&publisher, Reader::Scrape).expect_err("not caught up");
+    page(&publisher, Reader::Scrape).expect_err("not caught up");
+    publisher.committed(&commit(1, "born", 4), 2);
+    assert_eq!(value(&page(&publisher, Reader::Scrape).expect("a page"), BORN), Some(0));
 }
 
 #[test]

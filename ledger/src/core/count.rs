@@ -73,6 +73,19 @@ impl Core {
         effects
     }
 
+    /// Halts at a hole, once everything before it is committed. Nobody knows what was in it, so
+    /// that to go on behind it is for a person to decide.
+    pub(super) fn on_hole(&mut self, nonce: [u8; 16], offset: u64, next: u64) -> Vec<Effect> {
+        let is_ours = self.owner.is_some_and(|owner| owner.nonce == nonce);
+        if !matches!(self.state, State::Running) || !is_ours || offset != self.position {
+            return Vec::new();
+        }
+        if self.is_dirty() {
+            return self.on_due();
+        }
+        self.halt(Halt::Hole { offset, next })
+    }
+
     /// What follows when the position reached the committed offset: the rebuild is over.
     pub(super) fn after_move(&mut self) -> Vec<Effect> {
         if self.position != self.committed.next || self.rebuilt_from == self.position {

@@ -317,6 +317,23 @@ fn frames_that_left_the_log_are_lost_and_counting_goes_on() {
 }
 
 #[test]
+fn a_hole_in_the_log_halts_once_all_before_it_is_committed() {
+    let log: Vec<Stored> =
+        (0..9).map(|id| frame(&[Made { id, age: 0, tokens: 1 }], NOW_US)).collect();
+    let mut owner = core();
+    claim(&mut owner, Progress::default(), &log, 1);
+    read_one(&mut owner, &log, 1);
+    let hole = |nonce| Input::Hole { nonce, offset: 1, next: 5 };
+    assert!(owner.on(hole([9; 16])).is_empty(), "of another claim");
+    let effects = owner.on(hole([1; 16]));
+    assert!(matches!(effects.as_slice(), [Effect::Commit(_)]), "{effects:?}");
+    assert!(owner.on(hole([1; 16])).is_empty(), "the commit is under way");
+    owner.on(Input::Ended(Outcome::Committed { version: 1 }));
+    assert_eq!(owner.on(hole([1; 16])), [Effect::Halt(Halt::Hole { offset: 1, next: 5 })]);
+    assert_eq!(owner.committed().next, 1);
+}
+
+#[test]
 fn letters_keep_their_content_up_to_the_cap_and_their_number_beyond() {
     let late: Vec<Made> = (0..7).map(|id| Made { id, age: 90, tokens: 1 }).collect();
     let log = [frame(&late, NOW_US)];
