@@ -6,6 +6,7 @@ mod gatemeter;
 mod referee;
 
 mod bombs;
+mod broken;
 mod crash;
 mod first_run;
 mod page;
