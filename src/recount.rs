@@ -59,8 +59,12 @@ const DIFFER: u8 = 1;
 /// Nothing could be said.
 const CANNOT_COMPARE: u8 = 2;
 
+const AFTER_HELP: &str = "Exit codes: 0 all agree; 1 there is a difference; 2 nothing could be \
+    compared.\ndocs/replay.md has the JSON report.";
+
 /// Arguments of `gatemeter recount`
 #[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct RecountArgs {
     /// Directory with the log and the ledger
     #[arg(long, value_name = "DIR", default_value = "./gatemeter-data")]

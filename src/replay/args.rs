@@ -24,12 +24,17 @@ const SPAN_SECONDS_MAX: u64 = 86_400;
 /// An event in ten copies is as far as a test goes.
 const SHARE_PPM_MAX: f64 = 10_000_000.0;
 
+const AFTER_HELP: &str = "Exit codes: 0 the run came to its end and every total is certain; \
+    1 it did not or is not, the report says why; 2 the command line is wrong.\n\
+    docs/replay.md has the JSON report and the tape.";
+
 /// Sends events to ingest and says what exactly must be counted afterwards.
 ///
 /// --count, or the trace, is the number of distinct good events; duplicates, late, future and
 /// malformed events come on top, so that the totals of a trace stay exact. Shares are of the good
 /// events.
 #[derive(clap::Args, Debug, Clone)]
+#[command(after_help = AFTER_HELP)]
 pub struct ReplayArgs {
     /// azure:FILE.csv[.gz][,FILE..] (Azure LLM traces), servegen:DIR (Alibaba ServeGen: one
     /// namespace for each client), ndjson:FILE[.gz] (native events; - is stdin) or synthetic;
