@@ -1,7 +1,7 @@
 //! `system`: the whole installation at a glance.
 //!
-//! Requests, errors, latency and tokens are those of the range, which is `all` unless another is asked
-//! for; the accounting of events, lag and dependencies are those of now.
+//! Requests, errors, latency and tokens are those of the range, which is `all` unless another is
+//! asked for; the accounting of events, lag and dependencies are those of now.
 
 use axum::extract::State;
 use axum::response::Response;

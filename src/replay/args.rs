@@ -100,7 +100,8 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "ID", value_parser = parse_run_id, conflicts_with = "resume")]
     pub run_id: Option<String>,
     /// Event times: now; fit[:45m], the trace scaled into the minutes before the start; keep, as
-    /// recorded, where events near an hour old make the totals a range [default: fit for traces, keep for ndjson, now for synthetic]
+    /// recorded, where events near an hour old make the totals a range [default: fit for traces,
+    /// keep for ndjson, now for synthetic]
     #[arg(long, value_name = "TIMES", conflicts_with = "resume")]
     pub times: Option<Times>,
     /// Record each send here before it goes out; a directory gets replay-RUNID.tape.ndjson

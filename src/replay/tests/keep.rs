@@ -1,4 +1,4 @@
-//! Runs that keep recorded times, runs that are cut short, and what a tape remembers of its receiver.
+//! Runs that keep recorded times, runs that are cut short, and where a resumed run goes.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
