@@ -32,9 +32,30 @@ install_packages() {
     >/dev/null || fail "apt-get could not install $*"
 }
 
-# Finds or installs the Rust toolchain that rust-toolchain.toml names, and a C compiler for SQLite.
+# install_libraries NAME=PACKAGE..: installs the Debian packages of libraries that pkg-config does
+# not find by NAME. Where there is no Debian, whoever built the system has put them elsewhere.
+install_libraries() {
+  local pair missing=()
+  for pair in "$@"; do
+    pkg-config --exists "${pair%%=*}" || missing+=("${pair#*=}")
+  done
+  [ "${#missing[@]}" -gt 0 ] || return 0
+  command -v apt-get >/dev/null ||
+    fail "no ${missing[*]}, and this is no Debian system: please install them, then start again"
+  say "installing ${missing[*]}"
+  as_root apt-get update -qq
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+    "${missing[@]}" >/dev/null || fail "apt-get could not install ${missing[*]}"
+}
+
+# Finds or installs the Rust toolchain that rust-toolchain.toml names, a C compiler for SQLite, and
+# what the Kafka client is built with: C++, make, TLS and zlib.
 need_rust() {
   install_packages cc gcc libc6-dev
+  install_packages c++ g++
+  install_packages make make
+  install_packages pkg-config pkg-config
+  install_libraries libssl=libssl-dev zlib=zlib1g-dev
   install_packages curl curl ca-certificates
   local want have
   want=$(sed -n 's/^channel = "\(.*\)"$/\1/p' rust-toolchain.toml)

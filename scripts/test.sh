@@ -3,8 +3,9 @@
 #
 # usage: scripts/test.sh [--help]
 #
-# Steps: format, lints, unit and property tests, the seeded simulation with its mutants, the end to
-# end tests on real processes, and Debian's promtool on a real page. Safe to run again.
+# Steps: format, lints, unit and property tests, the log on a real Kafka broker, the seeded
+# simulation with its mutants, the end to end tests on real processes, and Debian's promtool on a
+# real page. Safe to run again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -12,7 +13,7 @@ cd "$(dirname "$0")/.."
 case "${1:-}" in
   "") ;;
   -h | --help)
-    sed -n '2,7s/^# \{0,1\}//p' "$0"
+    sed -n '2,8s/^# \{0,1\}//p' "$0"
     exit 0
     ;;
   *) fail "unknown option '$1': see scripts/test.sh --help" ;;
@@ -23,6 +24,8 @@ need_component fmt rustfmt
 need_component clippy clippy
 install_packages promtool prometheus
 install_packages sqlite3 sqlite3
+# Tests start brokers of their own from these.
+scripts/kafka.sh jars >/dev/null
 
 say "format"
 cargo fmt --all --check

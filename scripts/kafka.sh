@@ -1,0 +1,191 @@
+#!/usr/bin/env bash
+# A real Kafka broker for tests and trials, as a plain process without containers.
+#
+# usage: scripts/kafka.sh jars
+#        scripts/kafka.sh start DIR [PORT]
+#        scripts/kafka.sh stop DIR
+#        scripts/kafka.sh lend DIR PORT CONTROLLER_PORT [--remove]
+#
+#   jars    fetch the broker's jars with Maven, once, and print their folder; the others do it too
+#   start   run a broker that keeps its data in DIR, on PORT or the next free one; returns when it
+#           answers and prints HOST:PORT. Starting again in the same DIR goes on with its data
+#   stop    stop the broker of DIR by its process id
+#   lend    run a broker until standard input ends: it never outlives whoever started it, however
+#           that one ends. Prints "ready" when it answers; DIR/broker.pid tells its process;
+#           --remove deletes DIR at the end
+#
+# Jars lie in $GATEMETER_CACHE, by default ~/.cache/gatemeter. One node, replication factor 1, no
+# encryption: never for data that anybody needs.
+set -euo pipefail
+here=$(cd "$(dirname "$0")/.." && pwd)
+. "$here/scripts/lib.sh"
+
+version=4.4.0
+cache="${GATEMETER_CACHE:-$HOME/.cache/gatemeter}/kafka-$version"
+
+# Says where the jars are, and fetches them unless they are there.
+jars() {
+  install_packages java openjdk-17-jre-headless >&2
+  if [ ! -e "$cache/complete" ]; then
+    install_packages mvn maven >&2
+    say "fetching Kafka $version" >&2
+    local work
+    mkdir -p "$(dirname "$cache")"
+    work=$(mktemp -d "$cache.XXXXXX")
+    pom >"$work/pom.xml"
+    mvn -q -B -f "$work/pom.xml" \
+      org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
+      -DincludeScope=runtime -DoutputDirectory="$work/libs" >&2 ||
+      fail "Maven could not fetch Kafka $version"
+    touch "$work/complete"
+    # Whoever is first wins; a half-filled folder is never seen.
+    mv -T "$work" "$cache" 2>/dev/null || rm -rf "$work"
+    [ -e "$cache/complete" ] || fail "$cache is not complete: delete it and start again"
+  fi
+  printf '%s\n' "$cache/libs"
+}
+
+pom() {
+  local log4j=org.apache.logging.log4j
+  cat <<XML
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>gatemeter</groupId>
+  <artifactId>kafka</artifactId>
+  <version>1</version>
+  <packaging>pom</packaging>
+  <dependencies>
+$(dependency org.apache.kafka kafka_2.13 "$version")
+$(dependency "$log4j" log4j-api 2.25.3)
+$(dependency "$log4j" log4j-core 2.25.3)
+$(dependency "$log4j" log4j-slf4j-impl 2.25.3)
+  </dependencies>
+</project>
+XML
+}
+
+dependency() {
+  printf '    <dependency><groupId>%s</groupId><artifactId>%s</artifactId>' "$1" "$2"
+  printf '<version>%s</version></dependency>\n' "$3"
+}
+
+# settings DIR PORT CONTROLLER_PORT: writes what the broker is told.
+settings() {
+  cat >"$1/log4j2.properties" <<PROPERTIES
+appender.out.type = Console
+appender.out.name = out
+appender.out.layout.type = PatternLayout
+appender.out.layout.pattern = %d %p %c{1} %m%n
+rootLogger.level = warn
+rootLogger.appenderRef.out.ref = out
+PROPERTIES
+  cat >"$1/server.properties" <<PROPERTIES
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:$3
+listeners=PLAINTEXT://127.0.0.1:$2,CONTROLLER://127.0.0.1:$3
+advertised.listeners=PLAINTEXT://127.0.0.1:$2
+inter.broker.listener.name=PLAINTEXT
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+log.dirs=$1/data
+auto.create.topics.enable=false
+group.initial.rebalance.delay.ms=0
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+PROPERTIES
+}
+
+# broker DIR PORT CONTROLLER_PORT: starts one in the background; its process id is in $pid.
+broker() {
+  local libs
+  libs=$(jars)
+  mkdir -p "$1"
+  settings "$1" "$2" "$3"
+  if [ ! -e "$1/data/meta.properties" ]; then
+    java -Xshare:auto -XX:TieredStopAtLevel=1 -cp "$libs/*" kafka.tools.StorageTool format \
+      -t Z2F0ZW1ldGVyLWthZmthMQ -c "$1/server.properties" >"$1/format.log" 2>&1 ||
+      fail "the broker's folder could not be laid out: $(tail -n 1 "$1/format.log")"
+  fi
+  printf '%s %s\n' "$2" "$3" >"$1/ports"
+  java -Xms128m -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
+    -Dlog4j2.configurationFile="$1/log4j2.properties" -cp "$libs/*" \
+    kafka.Kafka "$1/server.properties" >>"$1/broker.log" 2>&1 </dev/null &
+  pid=$!
+  printf '%s\n' "$pid" >"$1/broker.pid.new"
+  mv "$1/broker.pid.new" "$1/broker.pid"
+}
+
+# answers PORT: whether a request for metadata is answered with a broker.
+answers() {
+  # length, Metadata version 4, correlation 7, no client id, all topics, create none
+  local request='\0\0\0\x0f\0\x03\0\x04\0\0\0\x07\xff\xff\xff\xff\xff\xff\0'
+  local answer
+  answer=$(timeout 5 bash -c "exec 3<>/dev/tcp/127.0.0.1/$1 && printf '$request' >&3 &&
+    head -c 16 <&3 | od -An -tu1 -v" 2>/dev/null | tr -s ' \n' ' ')
+  # length, correlation, throttle time, number of brokers
+  case "$answer" in
+    *" 0 0 0 7 "*" 0 0 0 1 ") return 0 ;;
+    *) return 1 ;;
+  esac
+}
+
+# await DIR PORT: waits until the broker of $pid answers; else says why and ends it.
+await() {
+  (wait_for 60 "the broker answered" "$pid" answers "$2") || {
+    tail -n 20 "$1/broker.log" >&2
+    kill -KILL "$pid" 2>/dev/null || true
+    rm -f "$1/broker.pid"
+    exit 1
+  }
+}
+
+start() {
+  local dir port controller pid
+  mkdir -p "$1"
+  dir=$(cd "$1" && pwd)
+  if [ -e "$dir/broker.pid" ] && kill -0 "$(cat "$dir/broker.pid")" 2>/dev/null; then
+    fail "a broker runs in $dir already: scripts/kafka.sh stop $dir"
+  fi
+  port=$(free_port "${2:-9092}")
+  controller=$(free_port $((port + 1)))
+  broker "$dir" "$port" "$controller"
+  await "$dir" "$port"
+  printf '127.0.0.1:%s\n' "$port"
+}
+
+stop_broker() {
+  [ -e "$1/broker.pid" ] || fail "no broker runs in $1"
+  stop "$(cat "$1/broker.pid")" || true
+  rm -f "$1/broker.pid"
+}
+
+# lend DIR PORT CONTROLLER_PORT [--remove]
+lend() {
+  local dir=$1 pid
+  broker "$1" "$2" "$3"
+  await "$1" "$2"
+  echo ready
+  cat >/dev/null
+  kill -KILL "$pid" 2>/dev/null || true
+  wait "$pid" 2>/dev/null || true
+  if [ "${4:-}" = --remove ]; then
+    rm -rf "$dir"
+  fi
+}
+
+case "${1:-}:$#" in
+  jars:1) jars ;;
+  start:2 | start:3) start "${@:2}" ;;
+  stop:2) stop_broker "$2" ;;
+  lend:4 | lend:5) lend "${@:2}" ;;
+  *)
+    sed -n '2,19s/^# \{0,1\}//p' "$0"
+    [ "${1:-}" = --help ] || exit 2
+    ;;
+esac
