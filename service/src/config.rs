@@ -17,8 +17,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 pub use self::settings::{
-    AggregatorSettings, ApiSettings, DataSettings, IngestSettings, LogFormat, LogLevel,
-    LogSettings, QueueSettings, ServerSettings, Settings,
+    AggregatorSettings, ApiSettings, DataSettings, IngestSettings, KafkaProtocol, KafkaSettings,
+    LogFormat, LogLevel, LogSettings, QueueSettings, ServerSettings, Settings,
 };
 
 use self::layer::{Entry, Origin, Raw};

@@ -13,6 +13,21 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// A secret was asked for that neither its variable nor its file gives.
+    #[error("no secret: set {variable}, or name a file that holds it")]
+    SecretMissing {
+        /// The variable.
+        variable: &'static str,
+    },
+    /// The file of a secret cannot be read.
+    #[error("cannot read the secret in {}", .path.display())]
+    SecretRead {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        #[source]
+        source: std::io::Error,
+    },
     /// The settings file could not be read.
     #[error("cannot read the settings file {}", path.display())]
     ConfigRead {

@@ -15,6 +15,7 @@ pub mod metrics;
 
 pub mod auth;
 pub mod key_file;
+pub mod secret;
 
 pub mod http_metrics;
 pub mod server;

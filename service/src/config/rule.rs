@@ -25,6 +25,10 @@ pub(super) enum Rule {
     Address,
     /// A path that is not empty.
     Folder,
+    /// Hosts with ports, with commas between.
+    Brokers,
+    /// Any text, or none.
+    Text,
     /// A name of the IANA time zone database.
     Zone,
     /// One of these words.
@@ -55,6 +59,17 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("aggregator.quarter_days", Rule::Integer(32, 36_500)),
     ("queue.retention_days", Rule::Integer(1, 3_650)),
     ("queue.bytes_max", Rule::Integer(1 << 20, 100 << 40)),
+    ("kafka.brokers", Rule::Brokers),
+    ("kafka.generation", Rule::Integer(1, 1_000_000)),
+    ("kafka.partitions", Rule::Integer(1, 1_024)),
+    ("kafka.replication_factor", Rule::Integer(1, 9)),
+    ("kafka.security_protocol", Rule::Choice(&["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"])),
+    ("kafka.ssl_ca_file", Rule::Text),
+    ("kafka.ssl_certificate_file", Rule::Text),
+    ("kafka.ssl_key_file", Rule::Text),
+    ("kafka.sasl_mechanism", Rule::Choice(&["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])),
+    ("kafka.sasl_username", Rule::Text),
+    ("kafka.sasl_password_file", Rule::Text),
     ("api.listen", Rule::Address),
     ("api.timezone", Rule::Zone),
     ("log.level", Rule::Choice(&["error", "warn", "info", "debug", "trace"])),
@@ -109,6 +124,8 @@ impl Rule {
             Rule::Switch => "true or false".to_owned(),
             Rule::Address => "an IP address with a port, such as 127.0.0.1:8000".to_owned(),
             Rule::Folder => "the path of a folder".to_owned(),
+            Rule::Brokers => "hosts with ports, such as kafka-1:9092,kafka-2:9092".to_owned(),
+            Rule::Text => "a text".to_owned(),
             Rule::Zone => "an IANA time zone, such as Europe/Berlin".to_owned(),
             Rule::Choice(words) => format!("one of {}", words.join(", ")),
         }
@@ -132,11 +149,20 @@ impl Rule {
             (Rule::Switch, Value::Boolean(_)) => true,
             (Rule::Address, Value::String(text)) => text.parse::<SocketAddr>().is_ok(),
             (Rule::Folder, Value::String(text)) => !text.is_empty() && !text.contains('\0'),
+            (Rule::Brokers, Value::String(text)) => text.split(',').all(is_host_with_port),
+            (Rule::Text, Value::String(text)) => !text.contains('\0'),
             (Rule::Zone, Value::String(text)) => TimeZone::get(text).is_ok(),
             (Rule::Choice(words), Value::String(text)) => words.contains(&text.as_str()),
             _ => false,
         }
     }
+}
+
+/// Whether a text names a host and a port. What the host is, only a look-up can tell.
+fn is_host_with_port(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "-._[]:".contains(c);
+    !host.is_empty() && host.chars().all(is_name) && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 fn known(path: &str) -> String {

@@ -22,6 +22,8 @@ pub struct Settings {
     pub aggregator: AggregatorSettings,
     /// Keeping the log.
     pub queue: QueueSettings,
+    /// Keeping it on Kafka.
+    pub kafka: KafkaSettings,
     /// Answering questions.
     pub api: ApiSettings,
     /// Log lines.
@@ -96,6 +98,52 @@ pub struct QueueSettings {
     pub retention_days: u32,
     /// Size of the log, in bytes.
     pub bytes_max: u64,
+}
+
+/// `[kafka]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KafkaSettings {
+    /// Brokers to ask first.
+    pub brokers: String,
+    /// Generation of the log.
+    pub generation: u32,
+    /// Number of partitions.
+    pub partitions: u32,
+    /// Copies of each partition.
+    pub replication_factor: u32,
+    /// Encryption and login.
+    pub security_protocol: KafkaProtocol,
+    /// Certificates that sign the brokers' own; the system's without it.
+    #[serde(deserialize_with = "file")]
+    pub ssl_ca_file: Option<PathBuf>,
+    /// Our certificate.
+    #[serde(deserialize_with = "file")]
+    pub ssl_certificate_file: Option<PathBuf>,
+    /// Private key of our certificate.
+    #[serde(deserialize_with = "file")]
+    pub ssl_key_file: Option<PathBuf>,
+    /// How the password is shown to brokers.
+    pub sasl_mechanism: String,
+    /// The name that goes with it.
+    pub sasl_username: String,
+    /// Where the password is, unless a variable holds it: see [`crate::secret`].
+    #[serde(deserialize_with = "file")]
+    pub sasl_password_file: Option<PathBuf>,
+}
+
+/// Encryption and login at the brokers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KafkaProtocol {
+    /// Neither.
+    Plaintext,
+    /// TLS.
+    Ssl,
+    /// A password, readable on the way.
+    SaslPlaintext,
+    /// A password within TLS.
+    SaslSsl,
 }
 
 /// `[api]`
@@ -183,6 +231,12 @@ impl ServerSettings {
     pub fn drain_timeout(&self) -> Duration {
         Duration::from_millis(self.drain_timeout_ms)
     }
+}
+
+/// A file, or none if the text is empty.
+fn file<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    let path = String::deserialize(deserializer)?;
+    Ok(if path.is_empty() { None } else { Some(PathBuf::from(path)) })
 }
 
 fn time_zone<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TimeZone, D::Error> {

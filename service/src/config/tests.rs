@@ -190,6 +190,28 @@ fn value_out_of_range_is_refused_with_path_and_origin() {
 }
 
 #[test]
+fn brokers_have_hosts_and_ports() {
+    let kafka = |brokers| check("", &[("GATEMETER_KAFKA__BROKERS", brokers)], &[]);
+    for brokers in ["kafka:9092", "10.0.0.1:9092,10.0.0.2:9093", "[::1]:9092"] {
+        assert_eq!(kafka(brokers).expect("they are right").kafka.brokers, brokers);
+    }
+    for brokers in ["", "kafka", "kafka:", ":9092", "a:1,,b:2", "a:0", "a:70000", "a b:1"] {
+        kafka(brokers).expect_err(brokers);
+    }
+}
+
+#[test]
+fn password_of_kafka_is_no_setting() {
+    let error = check("[kafka]\nsasl_password = \"x\"\n", &[], &[]).expect_err("it has no place");
+    assert!(error.starts_with("unknown setting `kafka.sasl_password`"), "{error}");
+    let env = [("GATEMETER_KAFKA_SASL_PASSWORD", "hidden")];
+    let settings = check("[kafka]\nssl_ca_file = \"/ca.pem\"\n", &env, &[]).expect("it is none");
+    assert_eq!(settings.kafka.ssl_ca_file.as_deref(), Some(Path::new("/ca.pem")));
+    assert_eq!(settings.kafka.sasl_password_file, None);
+    assert!(!format!("{settings:?}").contains("hidden"));
+}
+
+#[test]
 fn text_that_is_no_toml_is_refused_with_the_place() {
     refused(
         "[ingest\n",
