@@ -28,7 +28,7 @@ const CONFINED: [(&str, &[&str]); 12] = [
     ("prometheus", &["service", "ingest", "aggregator", "api"]),
     ("clap", &["gatemeter"]),
     ("anyhow", &["gatemeter"]),
-    ("rdkafka", &["queue", "ingest"]),
+    ("rdkafka", &["queue"]),
     ("redis", &["store"]),
     ("flate2", &["ingest", "aggregator", "gatemeter"]),
     ("zstd", &["ingest", "gatemeter"]),

@@ -6,13 +6,16 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rdkafka::error::KafkaError;
+
 use crate::fault::Fault;
 
 /// An error of the queue.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum QueueError {
     /// Too many appends wait, or the log has reached its `bytes_max` and the consumer has not
-    /// come far enough for retention to make room. Nothing was written; come back later.
+    /// come far enough for retention to make room. Come back later. Embedded, nothing was
+    /// written; on Kafka, records of the call that were sent before may be in the log.
     #[error("the queue is full")]
     Full,
     /// The disk is full, or appends would eat the space left for the ledger. Nothing of this
@@ -72,6 +75,66 @@ pub enum QueueError {
         partition: u32,
         /// How many there are, counted from 0.
         partitions: u32,
+    },
+    /// The partition belongs to another member of the group, or to none yet: wait with
+    /// [`crate::Queue::assigned`]. What was read before may belong to somebody else by now.
+    #[error("partition {partition} is not assigned to this process")]
+    NotAssigned {
+        /// The partition.
+        partition: u32,
+    },
+    /// The log was opened for the other direction only.
+    #[error("the log was opened only to {opened_to}")]
+    Direction {
+        /// What this process can do with it.
+        opened_to: &'static str,
+    },
+    /// There is no such topic, and this call makes none.
+    #[error("there is no topic {topic}")]
+    TopicMissing {
+        /// The topic.
+        topic: String,
+    },
+    /// The topic is there, but is laid out in a way that would lose or spoil records.
+    #[error(
+        "topic {topic} has {setting} {found} where {wanted} is needed; \
+         change the topic, or the settings of this program"
+    )]
+    TopicSetting {
+        /// The topic.
+        topic: String,
+        /// Kafka's name of the setting, or what else it is.
+        setting: &'static str,
+        /// What the topic has.
+        found: String,
+        /// What is needed.
+        wanted: String,
+    },
+    /// A setting of the Kafka client was refused. Never holds the value: it may be a secret.
+    #[error("the Kafka client refuses {setting}: {reason}")]
+    KafkaSetting {
+        /// Name in librdkafka's terms.
+        setting: String,
+        /// What it says.
+        reason: String,
+    },
+    /// The brokers hold a record at this offset, but did not bring it in time.
+    #[error("partition {partition} has a record at offset {offset}, but no broker sent it in time")]
+    Slow {
+        /// The partition.
+        partition: u32,
+        /// The offset asked for.
+        offset: u64,
+    },
+    /// A call to the brokers failed or was not answered. After an append, records of the call
+    /// may be in the log.
+    #[error("cannot {action}")]
+    Kafka {
+        /// What was tried.
+        action: &'static str,
+        /// The error of the client.
+        #[source]
+        source: Arc<KafkaError>,
     },
     /// Another process owns the data directory.
     #[error("the data directory {} is in use by {}", .dir.display(), holder(*.pid))]
@@ -163,6 +226,16 @@ impl QueueError {
         source: std::io::Error,
     ) -> QueueError {
         QueueError::Io { action, path: path.into(), source: Arc::new(source) }
+    }
+
+    /// For `map_err` on calls to the brokers.
+    pub(crate) fn kafka(action: &'static str) -> impl FnOnce(KafkaError) -> QueueError {
+        move |source| match source {
+            KafkaError::ClientConfig(_, reason, setting, _) => {
+                QueueError::KafkaSetting { setting, reason }
+            }
+            other => QueueError::Kafka { action, source: Arc::new(other) },
+        }
     }
 
     /// For `map_err` on reads and opens; a pool that was closed means that the queue was.

@@ -91,3 +91,61 @@ pub(crate) const PAGE_BYTES: u64 = 4_096;
 /// Longest wait for a lock that another connection holds, in seconds. The single writer meets
 /// one only if a stranger writes to the file.
 pub(crate) const BUSY_SECONDS_MAX: u64 = 5;
+
+/// Largest record that goes to Kafka, in bytes: a broker takes a batch as a whole, and what is
+/// larger would hold up everything behind it.
+pub const KAFKA_RECORD_BYTES_MAX: usize = 8 << 20;
+
+/// Largest batch that topic and producer take, in bytes: the largest record with its envelope.
+pub(crate) const KAFKA_BATCH_BYTES_MAX: usize = KAFKA_RECORD_BYTES_MAX + (64 << 10);
+
+/// What a record takes at least of the bytes that may wait, so that small ones are bounded too:
+/// at most 65,536 wait, below the producer's own bound on their number.
+pub(crate) const KAFKA_RECORD_ROOM_MIN: usize = 1 << 10;
+
+/// Records that the producer itself lets wait; never reached before our own bound on bytes.
+pub(crate) const KAFKA_RECORDS_WAITING_MAX: usize = 100_000;
+
+/// Milliseconds until a record without acknowledgement is given up: ingest answers 503 then, and
+/// its client may try again well before it gives up itself.
+pub(crate) const KAFKA_DELIVERY_MS_MAX: u64 = 10_000;
+
+/// Milliseconds for one request of the producer: half the delivery time, so that a broker that
+/// hangs leaves time for another.
+pub(crate) const KAFKA_REQUEST_MS_MAX: u64 = 5_000;
+
+/// Milliseconds after which the group gives partitions of a silent member to others.
+pub(crate) const KAFKA_SESSION_MS: u64 = 10_000;
+
+/// Longest wait for an answer about the topic, in seconds: metadata, ends, settings.
+pub(crate) const KAFKA_ANSWER_SECONDS_MAX: u64 = 5;
+
+/// Longest wait for a topic that was just made to be known to every broker, in seconds.
+pub(crate) const KAFKA_TOPIC_SECONDS_MAX: u64 = 30;
+
+/// Longest wait for a record that is in the log, in seconds: two answers of a slow broker.
+pub(crate) const KAFKA_READ_SECONDS_MAX: u64 = 10;
+
+/// Longest wait for the end of the client, in seconds; the process ends within ten.
+pub(crate) const KAFKA_CLOSE_SECONDS_MAX: u64 = 5;
+
+/// Longest time between two polls of the consumer, in milliseconds: bounds how long a change of
+/// place or a resume waits, and costs nothing when idle.
+pub(crate) const KAFKA_POLL_MS_MAX: u64 = 20;
+
+/// Milliseconds that a broker may hold back a fetch without records: a partition that starts
+/// waits for the one under way.
+pub(crate) const KAFKA_FETCH_WAIT_MS_MAX: u64 = 100;
+
+/// Kilobytes that the client fetches ahead in all partitions together.
+pub(crate) const KAFKA_FETCHED_KBYTES_MAX: u64 = 32 << 10;
+
+/// Bytes of one partition that wait to be read; above it the partition is paused, below the half
+/// it goes on. Two reads of the aggregator.
+pub(crate) const HANDOFF_BYTES_MAX: usize = 8 << 20;
+
+/// Seconds between two commits of offsets, which only tools that show a lag look at.
+pub(crate) const KAFKA_SHOW_SECONDS: u64 = 5;
+
+/// Milliseconds between two looks at the ends that the client knows of.
+pub(crate) const KAFKA_STATISTICS_MS: u64 = 1_000;

@@ -21,12 +21,13 @@ const ENDS: &str = "
 SELECT low, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'log'), 0)
   FROM meta WHERE one = 1";
 
-/// Reads an embedded log. Cheap to clone: clones share the connections.
+/// Reads an embedded log. Cheap to clone: clones share the connections. Used through
+/// [`crate::QueueReader`].
 #[derive(Debug, Clone)]
-pub(crate) struct Reader {
+pub struct Reader {
     pool: SqlitePool,
-    pub generation: u32,
-    pub partitions: u32,
+    pub(crate) generation: u32,
+    pub(crate) partitions: u32,
 }
 
 impl Reader {

@@ -22,8 +22,9 @@ pub struct Position {
     pub partition: u32,
     /// Offset in the partition; starts at 0 and grows by one with each record, for ever.
     pub offset: u64,
-    /// The writer's wall clock at the append, in microseconds since the Unix epoch. Not clamped:
-    /// it may be lower than that of an earlier record.
+    /// The wall clock of the writer, or on Kafka of the partition's leader, at the append, in
+    /// microseconds since the Unix epoch. Not clamped: it may be lower than that of an earlier
+    /// record. Kafka knows milliseconds.
     pub append_time_us: i64,
 }
 

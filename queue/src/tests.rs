@@ -1,9 +1,12 @@
 //! Tests of the whole queue, through its public calls and a second connection to its file.
 //! The helpers here open queues in folders of their own and wait with a deadline.
 
+mod broker;
+mod contract;
 mod crash;
 mod damage;
 mod errors;
+mod kafka;
 mod model;
 mod space;
 mod wal;

@@ -1,0 +1,216 @@
+//! The log as a topic of Kafka: one process appends to it, or reads it as a member of a group, or
+//! reads it alone.
+//!
+//! Opening makes the topic or checks it; then each direction has a client of its own. This file
+//! only tells the directions apart and holds no state of the log itself.
+
+mod options;
+
+mod listener;
+
+mod question;
+
+mod topic;
+
+mod handoff;
+mod producer;
+
+mod poller;
+
+mod consumer;
+
+use std::fmt;
+
+use tokio::sync::watch;
+
+pub use self::options::{KafkaOptions, KafkaPassword, KafkaProtocol, KafkaSasl, KafkaSecurity};
+
+use self::consumer::Consumer;
+use self::listener::Listener;
+use self::poller::Membership;
+use self::producer::Producer;
+use self::question::Questions;
+use crate::error::QueueError;
+use crate::record::{Append, Position, Record, RetainReport, Watermarks};
+
+/// A log in one topic. Made by [`crate::Queue::open_kafka_producer`] and
+/// [`crate::Queue::open_kafka_consumer`].
+pub struct Kafka {
+    pub(crate) generation: u32,
+    pub(crate) partitions: u32,
+    topic: String,
+    questions: Questions,
+    fatal: watch::Sender<bool>,
+    direction: Direction,
+}
+
+enum Direction {
+    Append(Producer),
+    Read(Consumer),
+}
+
+impl fmt::Debug for Kafka {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let direction = match self.direction {
+            Direction::Append(_) => "append",
+            Direction::Read(_) => "read",
+        };
+        f.debug_struct("Kafka")
+            .field("topic", &self.topic)
+            .field("partitions", &self.partitions)
+            .field("direction", &direction)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Kafka {
+    /// Opens the topic for appends.
+    pub(crate) async fn producer(options: &KafkaOptions) -> Result<Kafka, QueueError> {
+        let config = options.client("ingest");
+        let (fatal, failed) = watch::channel(false);
+        let listener = Listener::new(fatal.clone());
+        let questions = Questions::new(&config, &options.topic(), listener.clone())?;
+        topic::ensure(options, &config, &questions, &listener).await?;
+        let producer = Producer::open(options, &config, listener, failed)?;
+        Ok(Kafka::new(options, questions, fatal, Direction::Append(producer)))
+    }
+
+    /// Opens the topic for reading, as a member of the group that shares its partitions.
+    pub(crate) async fn consumer(options: &KafkaOptions) -> Result<Kafka, QueueError> {
+        let config = options.client("aggregator");
+        let fatal = watch::Sender::new(false);
+        let listener = Listener::new(fatal.clone());
+        let questions = Questions::new(&config, &options.topic(), listener.clone())?;
+        topic::ensure(options, &config, &questions, &listener).await?;
+        Kafka::reading(options, &config, Membership::Group, questions, fatal)
+    }
+
+    /// Opens the topic for reading alone: joins no group, makes nothing.
+    pub(crate) async fn alone(options: &KafkaOptions) -> Result<Kafka, QueueError> {
+        let config = options.client("reader");
+        let fatal = watch::Sender::new(false);
+        let listener = Listener::new(fatal.clone());
+        let questions = Questions::new(&config, &options.topic(), listener)?;
+        topic::find(options, &questions).await?;
+        Kafka::reading(options, &config, Membership::Alone, questions, fatal)
+    }
+
+    fn reading(
+        options: &KafkaOptions,
+        config: &rdkafka::ClientConfig,
+        membership: Membership,
+        questions: Questions,
+        fatal: watch::Sender<bool>,
+    ) -> Result<Kafka, QueueError> {
+        let asked = questions.clone();
+        let consumer = Consumer::open(options, config, membership, asked, fatal.clone())?;
+        Ok(Kafka::new(options, questions, fatal, Direction::Read(consumer)))
+    }
+
+    fn new(
+        options: &KafkaOptions,
+        questions: Questions,
+        fatal: watch::Sender<bool>,
+        direction: Direction,
+    ) -> Kafka {
+        Kafka {
+            generation: options.generation,
+            partitions: options.partitions,
+            topic: options.topic(),
+            questions,
+            fatal,
+            direction,
+        }
+    }
+
+    pub(crate) async fn append(&self, records: Vec<Append>) -> Result<Vec<Position>, QueueError> {
+        match &self.direction {
+            Direction::Append(producer) => producer.append(records).await,
+            Direction::Read(_) => Err(QueueError::Direction { opened_to: "read" }),
+        }
+    }
+
+    pub(crate) async fn read(
+        &self,
+        partition: u32,
+        from: u64,
+        bytes_max: usize,
+    ) -> Result<Vec<Record>, QueueError> {
+        match &self.direction {
+            Direction::Append(_) => Err(QueueError::Direction { opened_to: "append" }),
+            Direction::Read(consumer) => consumer.read(partition, from, bytes_max).await,
+        }
+    }
+
+    pub(crate) async fn assigned(&self, partition: u32) -> Result<(), QueueError> {
+        match &self.direction {
+            Direction::Append(_) => Err(QueueError::Direction { opened_to: "append" }),
+            Direction::Read(consumer) => consumer.assigned(partition).await,
+        }
+    }
+
+    pub(crate) fn subscribe(&self, partition: u32) -> watch::Receiver<u64> {
+        let followed = match &self.direction {
+            Direction::Append(producer) => producer.subscribe(partition),
+            Direction::Read(consumer) => consumer.subscribe(partition),
+        };
+        followed.expect("the caller has checked the partition")
+    }
+
+    pub(crate) async fn watermarks(&self, partition: u32) -> Result<Watermarks, QueueError> {
+        self.check_partition(partition)?;
+        match &self.direction {
+            Direction::Append(_) => self.questions.ends(partition).await,
+            Direction::Read(consumer) => consumer.watermarks(partition).await,
+        }
+    }
+
+    /// The next offset to be written, as last seen.
+    pub(crate) fn high(&self, partition: u32) -> u64 {
+        match &self.direction {
+            Direction::Append(producer) => producer.subscribe(partition).map_or(0, |h| *h.borrow()),
+            Direction::Read(consumer) => consumer.ends(partition).map_or(0, |(_, high)| high),
+        }
+    }
+
+    /// The brokers delete by age; nothing is done here.
+    pub(crate) fn retain(&self, partition: u32) -> Result<RetainReport, QueueError> {
+        self.check_partition(partition)?;
+        let low = match &self.direction {
+            Direction::Append(_) => 0,
+            Direction::Read(consumer) => consumer.ends(partition)?.0,
+        };
+        Ok(RetainReport { deleted: 0, deleted_bytes: 0, low, more: false })
+    }
+
+    pub(crate) fn show(&self, partition: u32, next: u64) {
+        if let Direction::Read(consumer) = &self.direction {
+            consumer.show(partition, next);
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        match &self.direction {
+            Direction::Append(producer) => producer.bytes(),
+            Direction::Read(consumer) => consumer.bytes(),
+        }
+    }
+
+    pub(crate) fn fatal(&self) -> watch::Receiver<bool> {
+        self.fatal.subscribe()
+    }
+
+    pub(crate) async fn close(&self) {
+        match &self.direction {
+            Direction::Append(producer) => producer.close().await,
+            Direction::Read(consumer) => consumer.close().await,
+        }
+    }
+
+    fn check_partition(&self, partition: u32) -> Result<(), QueueError> {
+        if partition < self.partitions {
+            return Ok(());
+        }
+        Err(QueueError::Partition { partition, partitions: self.partitions })
+    }
+}

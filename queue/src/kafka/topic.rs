@@ -1,0 +1,228 @@
+//! The topic: made as the counting needs it, or checked and refused with what is wrong.
+//!
+//! A topic that stamps other times, compacts, or forgets early would spoil counts without a
+//! sound, so that nobody reads or writes one that was not checked. What is there is never changed.
+
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use tokio::time::Instant;
+
+use super::listener::Listener;
+use super::options::KafkaOptions;
+use super::question::{Admin, Questions, Shape};
+use crate::error::QueueError;
+use crate::limits::{KAFKA_BATCH_BYTES_MAX, KAFKA_TOPIC_SECONDS_MAX};
+
+/// Time between two looks for a topic that was just made.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// What a setting of the topic must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Wanted {
+    /// This and nothing else.
+    Exactly(&'static str),
+    /// A whole number not below this; -1 stands for no bound.
+    AtLeast(i64),
+}
+
+impl Wanted {
+    fn allows(&self, found: &str) -> bool {
+        match self {
+            Wanted::Exactly(value) => found == *value,
+            Wanted::AtLeast(min) => {
+                found.parse::<i64>().is_ok_and(|found| found >= *min || found == -1)
+            }
+        }
+    }
+
+    /// What a new topic gets.
+    fn value(&self) -> String {
+        match self {
+            Wanted::Exactly(value) => (*value).to_owned(),
+            Wanted::AtLeast(min) => min.to_string(),
+        }
+    }
+
+    fn words(&self) -> String {
+        match self {
+            Wanted::Exactly(value) => (*value).to_owned(),
+            Wanted::AtLeast(min) => format!("{min} or more"),
+        }
+    }
+}
+
+/// Every setting that counts depend on.
+fn wanted(options: &KafkaOptions) -> Vec<(&'static str, Wanted)> {
+    // A majority of the copies: what is acknowledged outlives the loss of any one broker.
+    let in_sync_min = i64::from(options.replication_factor / 2 + 1);
+    let bytes_max = i64::try_from(KAFKA_BATCH_BYTES_MAX).unwrap_or(i64::MAX);
+    vec![
+        // A producer's clock decides nothing about lateness.
+        ("message.timestamp.type", Wanted::Exactly("LogAppendTime")),
+        // Compaction would take records out of the middle.
+        ("cleanup.policy", Wanted::Exactly("delete")),
+        ("retention.ms", Wanted::AtLeast(options.retention_us / 1_000)),
+        // A bound in bytes would delete what is not counted yet.
+        ("retention.bytes", Wanted::Exactly("-1")),
+        ("max.message.bytes", Wanted::AtLeast(bytes_max)),
+        ("min.insync.replicas", Wanted::AtLeast(in_sync_min)),
+        // A leader that lacks records would take back what was acknowledged.
+        ("unclean.leader.election.enable", Wanted::Exactly("false")),
+    ]
+}
+
+/// Makes the topic unless it is there, then checks it.
+pub(super) async fn ensure(
+    options: &KafkaOptions,
+    config: &ClientConfig,
+    questions: &Questions,
+    listener: &Listener,
+) -> Result<(), QueueError> {
+    let topic = options.topic();
+    let admin = Admin::new(config, listener.clone())?;
+    if questions.shape().await?.is_none() {
+        let settings: Vec<(&str, String)> =
+            wanted(options).iter().map(|(name, wanted)| (*name, wanted.value())).collect();
+        let copies = options.replication_factor;
+        admin.create(&topic, options.partitions, copies, &settings).await?;
+        tracing::info!(topic, partitions = options.partitions, copies, "topic made");
+    }
+    let shape = appears(&topic, questions).await?;
+    check_shape(options, shape)?;
+    check_settings(options, &admin.settings(&topic).await?)?;
+    if shape.copies_min == 1 {
+        tracing::warn!(
+            topic,
+            "the topic has one copy: an acknowledged record is in the page cache of one broker"
+        );
+    }
+    Ok(())
+}
+
+/// Checks that the topic is there with the right number of partitions; makes and changes nothing.
+pub(super) async fn find(options: &KafkaOptions, questions: &Questions) -> Result<(), QueueError> {
+    let shape = questions.shape().await?;
+    let shape = shape.ok_or_else(|| QueueError::TopicMissing { topic: options.topic() })?;
+    check_partitions(options, shape)
+}
+
+/// Waits until the brokers know a topic that was made a moment ago.
+async fn appears(topic: &str, questions: &Questions) -> Result<Shape, QueueError> {
+    let deadline = Instant::now() + Duration::from_secs(KAFKA_TOPIC_SECONDS_MAX);
+    loop {
+        match questions.shape().await? {
+            Some(shape) => return Ok(shape),
+            None if Instant::now() >= deadline => {
+                return Err(QueueError::TopicMissing { topic: topic.to_owned() });
+            }
+            None => tokio::time::sleep(LOOK_EVERY).await,
+        }
+    }
+}
+
+fn check_partitions(options: &KafkaOptions, shape: Shape) -> Result<(), QueueError> {
+    if shape.partitions as u64 == u64::from(options.partitions) {
+        return Ok(());
+    }
+    Err(QueueError::TopicSetting {
+        topic: options.topic(),
+        setting: "partitions",
+        found: shape.partitions.to_string(),
+        wanted: options.partitions.to_string(),
+    })
+}
+
+fn check_shape(options: &KafkaOptions, shape: Shape) -> Result<(), QueueError> {
+    check_partitions(options, shape)?;
+    if shape.copies_min as u64 >= u64::from(options.replication_factor) {
+        return Ok(());
+    }
+    Err(QueueError::TopicSetting {
+        topic: options.topic(),
+        setting: "replication factor",
+        found: shape.copies_min.to_string(),
+        wanted: format!("{} or more", options.replication_factor),
+    })
+}
+
+fn check_settings(options: &KafkaOptions, settings: &[(String, String)]) -> Result<(), QueueError> {
+    for (setting, wanted) in wanted(options) {
+        let found = settings.iter().find(|(name, _)| name == setting);
+        let found = found.map_or("(not told)", |(_, value)| value.as_str());
+        if !wanted.allows(found) {
+            return Err(QueueError::TopicSetting {
+                topic: options.topic(),
+                setting,
+                found: found.to_owned(),
+                wanted: wanted.words(),
+            });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(changed: &str, value: &str) -> Vec<(String, String)> {
+        let all = wanted(&KafkaOptions::default()).into_iter();
+        all.map(|(name, wanted)| {
+            let kept = wanted.value();
+            (name.to_owned(), if name == changed { value.to_owned() } else { kept })
+        })
+        .collect()
+    }
+
+    fn check(changed: &str, value: &str) -> Result<(), String> {
+        let options = KafkaOptions::default();
+        check_settings(&options, &settings(changed, value)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn topic_as_it_is_made_is_accepted() {
+        assert_eq!(check("", ""), Ok(()));
+    }
+
+    #[test]
+    fn more_than_is_needed_is_accepted_and_less_is_not() {
+        assert_eq!(check("retention.ms", "604800000"), Ok(()));
+        assert_eq!(check("retention.ms", "-1"), Ok(()));
+        assert_eq!(
+            check("retention.ms", "604799999").unwrap_err(),
+            "topic gatemeter.events.g1 has retention.ms 604799999 where 604800000 or more is \
+             needed; change the topic, or the settings of this program"
+        );
+        assert!(check("min.insync.replicas", "1").is_err());
+        assert_eq!(check("min.insync.replicas", "3"), Ok(()));
+    }
+
+    #[test]
+    fn what_would_spoil_counts_is_refused() {
+        for (setting, value) in [
+            ("message.timestamp.type", "CreateTime"),
+            ("cleanup.policy", "compact"),
+            ("cleanup.policy", "compact,delete"),
+            ("retention.bytes", "1000000"),
+            ("max.message.bytes", "1048588"),
+            ("unclean.leader.election.enable", "true"),
+        ] {
+            let error = check(setting, value).unwrap_err();
+            assert!(error.contains(&format!("has {setting} {value} where")), "{error}");
+        }
+        let options = KafkaOptions::default();
+        assert!(check_settings(&options, &[]).is_err(), "what is not told is not trusted");
+    }
+
+    #[test]
+    fn shape_must_be_the_one_that_was_frozen() {
+        let options = KafkaOptions::default();
+        let shape = |partitions, copies_min| Shape { partitions, copies_min };
+        assert!(check_shape(&options, shape(12, 3)).is_ok());
+        assert!(check_shape(&options, shape(12, 5)).is_ok());
+        assert!(check_shape(&options, shape(12, 2)).is_err());
+        assert!(check_shape(&options, shape(24, 3)).is_err());
+        assert!(check_partitions(&options, shape(12, 1)).is_ok());
+    }
+}
