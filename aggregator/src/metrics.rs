@@ -124,7 +124,7 @@ impl Gauges {
         (0..queue.partitions())
             .map(|partition| {
                 let place = places.get(&partition).cloned().unwrap_or_default();
-                let high = *queue.subscribe(partition).borrow();
+                let high = queue.high(partition);
                 let age = place.dirty_since.map_or(0, |since| since.elapsed().as_micros());
                 let lag = Lag {
                     frames: high.saturating_sub(place.next),

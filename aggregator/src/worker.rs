@@ -1,9 +1,10 @@
 //! The shell around `ledger::core` for one partition: carries out its effects and hands back what
 //! came of them.
 //!
-//! claim -> read -> count -> commit about once a second -> publish. All waiting happens here; all
-//! deciding happens in the core. A commit is awaited to its end, whatever else happens: only its
-//! outcome says what may be counted next.
+//! claim -> read -> count -> commit about once a second -> publish, for as long as the log says
+//! that the partition is ours to read. All waiting happens here; all deciding happens in the core.
+//! A commit is awaited to its end, whatever else happens: only its outcome says what may be
+//! counted next.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -167,8 +168,11 @@ impl Worker {
             || self.core.n_pending() > PENDING_MAX
     }
 
-    /// Claims the partition and tells the core what the log looks like.
+    /// Claims the partition, once it is ours to read, and tells the core what the log looks like.
     async fn claim(&mut self) -> Result<(), WorkerError> {
+        if !self.is_assigned().await {
+            return Ok(());
+        }
         let mut nonce = [0; 16];
         if let Err(error) = getrandom::fill(&mut nonce) {
             error!(%error, "no random numbers for a claim");
@@ -197,6 +201,22 @@ impl Worker {
             Err(error) => self.note_queue_error(&error).await,
         }
         Ok(())
+    }
+
+    /// Waits until the partition is ours to read: whoever claims it before that would only fence
+    /// the one that reads it. False if shutdown begins first, or nobody can tell.
+    async fn is_assigned(&mut self) -> bool {
+        let assigned = tokio::select! {
+            assigned = self.parts.queue.assigned(self.partition) => assigned,
+            () = self.shutdown.requested() => return false,
+        };
+        match assigned {
+            Ok(()) => true,
+            Err(error) => {
+                self.note_queue_error(&error).await;
+                false
+            }
+        }
     }
 
     /// The log's ends, and the print of the record before `next`.
@@ -232,6 +252,13 @@ impl Worker {
             }
             Err(QueueError::Gap { low, .. }) => {
                 self.effects.extend(self.core.on(Input::Gap { nonce, low }));
+            }
+            Err(QueueError::NotAssigned { partition }) => {
+                // What was read is committed unless the next owner has claimed already; either
+                // way it is counted once. Then the claim is given up until we are asked again.
+                info!(partition, "partition taken away, committing what is pending");
+                self.effects.extend(self.core.on(Input::Due));
+                self.nonce = None;
             }
             Err(QueueError::Hole { offset, next }) => {
                 self.effects.extend(self.core.on(Input::Hole { nonce, offset, next }));
@@ -321,6 +348,7 @@ impl Worker {
         self.last_commit = Some(Instant::now());
         self.backoff = BACKOFF_MIN;
         self.parts.publisher.committed(commit, version);
+        self.parts.queue.show(self.partition, commit.progress.next);
         self.parts.gauges.committed(self.partition, commit);
         Ok(())
     }

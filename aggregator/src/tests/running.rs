@@ -19,7 +19,7 @@ use tower::ServiceExt as _;
 
 use crate::{Aggregator, Parts, start};
 
-const DEADLINE: Duration = Duration::from_secs(30);
+pub(super) const DEADLINE: Duration = Duration::from_secs(30);
 
 fn now_us() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after the epoch");
@@ -28,6 +28,16 @@ fn now_us() -> i64 {
 
 /// A frame of events with these ids, all of one series.
 fn frame(ids: std::ops::Range<u32>) -> Append {
+    frame_for(0, ids)
+}
+
+/// The key of the event with this id.
+pub(super) fn key(id: u32) -> Key {
+    Key::of(&Secret([0; 32]), "default", &id.to_string())
+}
+
+/// As `frame`, for any partition.
+pub(super) fn frame_for(partition: u32, ids: impl IntoIterator<Item = u32>) -> Append {
     let labels = Labels {
         status: 200,
         method: Method::Post,
@@ -48,7 +58,7 @@ fn frame(ids: std::ops::Range<u32>) -> Append {
     let now_us = now_us();
     for id in ids {
         let facts = Facts {
-            key: Key::of(&Secret([0; 32]), "default", &id.to_string()),
+            key: key(id),
             time_us: now_us,
             duration_us: 800_000,
             ttft_us: Some(40_000),
@@ -60,12 +70,12 @@ fn frame(ids: std::ops::Range<u32>) -> Append {
         builder.push(&labels, &facts).expect("few events");
     }
     let stamp = Stamp { ingest_us: now_us, tokenizer_version: 0, price_version: 0 };
-    Append { partition: 0, bytes: builder.encode(stamp).into() }
+    Append { partition, bytes: builder.encode(stamp).into() }
 }
 
-struct Running {
-    queue: Arc<Queue>,
-    store: Arc<Store>,
+pub(super) struct Running {
+    pub queue: Arc<Queue>,
+    pub store: Arc<Store>,
     aggregator: Aggregator,
     trigger: Trigger,
 }
@@ -73,7 +83,12 @@ struct Running {
 impl Running {
     async fn start(folder: &Path) -> Running {
         let options = EmbeddedOptions { disk_reserve_bytes: 0, ..EmbeddedOptions::default() };
-        let queue = Arc::new(Queue::open_embedded(folder, options).await.expect("a log"));
+        Running::on(Queue::open_embedded(folder, options).await.expect("a log"), folder).await
+    }
+
+    /// Counts any log into the ledger of a folder.
+    pub(super) async fn on(queue: Queue, folder: &Path) -> Running {
+        let queue = Arc::new(queue);
         let store = Arc::new(Store::open(folder).await.expect("a ledger"));
         let generation = store.generation(queue.generation(), queue.partitions()).await;
         let parts = Parts {
@@ -88,7 +103,7 @@ impl Running {
         Running { queue, store, aggregator: started.expect("it starts"), trigger }
     }
 
-    async fn stop(mut self) {
+    pub(super) async fn stop(mut self) {
         self.trigger.drain();
         self.aggregator.ended().await.expect("a clean end");
         self.queue.close().await;
@@ -104,7 +119,7 @@ impl Running {
     }
 
     /// Waits until a line is on the page, and gives the page.
-    async fn page_with(&self, line: &str) -> String {
+    pub(super) async fn page_with(&self, line: &str) -> String {
         let look = async {
             loop {
                 let (status, page) = self.ask("/metrics?section=business").await;
