@@ -3,9 +3,9 @@
 #
 # usage: scripts/test.sh [--help]
 #
-# Steps: format, lints, unit and property tests, the log on a real Kafka broker, the seeded
-# simulation with its mutants, the end to end tests on real processes, and Debian's promtool on a
-# real page. Safe to run again.
+# Steps: format, lints, unit and property tests, the log on a real Kafka broker, the ledger on a
+# real MariaDB, the seeded simulation with its mutants, the end to end tests on real processes, and
+# Debian's promtool on a real page. Safe to run again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -26,6 +26,9 @@ install_packages promtool prometheus
 install_packages sqlite3 sqlite3
 # Tests start brokers of their own from these.
 scripts/kafka.sh jars >/dev/null
+# The tests start a server of their own; the packages without a service start none of the system's.
+install_packages mariadb-install-db mariadb-server-core mariadb-client-core
+install_packages openssl openssl
 
 say "format"
 cargo fmt --all --check

@@ -3,7 +3,7 @@
 //! Each source becomes a list of (path, value, origin); every entry is checked against the rule of
 //! its setting before it may replace the one below, so that an error names the path and where it
 //! was set. The result is a typed [`Settings`]. Defaults are never written in code, and secrets
-//! never in settings.
+//! never in files of settings: a password comes from the environment or from a file of its own.
 
 mod layer;
 mod rule;
@@ -18,7 +18,8 @@ use serde::Deserialize;
 
 pub use self::settings::{
     AggregatorSettings, ApiSettings, DataSettings, IngestSettings, KafkaProtocol, KafkaSettings,
-    LogFormat, LogLevel, LogSettings, QueueSettings, ServerSettings, Settings,
+    LogFormat, LogLevel, LogSettings, MysqlSettings, MysqlTlsMode, QueueSettings, ServerSettings,
+    Settings,
 };
 
 use self::layer::{Entry, Origin, Raw};

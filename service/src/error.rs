@@ -13,21 +13,6 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A secret was asked for that neither its variable nor its file gives.
-    #[error("no secret: set {variable}, or name a file that holds it")]
-    SecretMissing {
-        /// The variable.
-        variable: &'static str,
-    },
-    /// The file of a secret cannot be read.
-    #[error("cannot read the secret in {}", .path.display())]
-    SecretRead {
-        /// The file.
-        path: PathBuf,
-        /// What went wrong.
-        #[source]
-        source: std::io::Error,
-    },
     /// The settings file could not be read.
     #[error("cannot read the settings file {}", path.display())]
     ConfigRead {
@@ -91,6 +76,15 @@ pub enum Error {
     /// The checked values do not fit the typed settings: `default.toml` and the types differ.
     #[error("the settings do not fit the types that hold them")]
     ConfigShape(#[source] Box<toml::de::Error>),
+    /// A file with a secret could not be read.
+    #[error("cannot read the secret in {}", path.display())]
+    SecretFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A second set-up of the logs in one process.
     #[error("the logs are set up already")]
     TelemetryTwice(#[source] tracing::subscriber::SetGlobalDefaultError),

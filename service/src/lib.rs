@@ -15,7 +15,6 @@ pub mod metrics;
 
 pub mod auth;
 pub mod key_file;
-pub mod secret;
 
 pub mod http_metrics;
 pub mod server;

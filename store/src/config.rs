@@ -4,12 +4,10 @@
 //! the same transaction that stores it, so that two who race for the last place cannot both win,
 //! and it is never removed: what was accepted once is accepted again.
 
-use sqlx::Executor;
-use sqlx::sqlite::SqliteConnection;
-
 use crate::error::{Result, StoreError};
 use crate::read::Reader;
 use crate::rows::{bytes, get, number};
+use crate::sql::{Bound, Conn, Row};
 
 /// What a name is a label of. The numbers are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -157,160 +155,167 @@ pub struct KeyRow {
     pub sha256: [u8; 32],
 }
 
-/// Registers names in one transaction.
+/// Registers names in one transaction; the answers are in the order of the requests.
 pub(crate) async fn register(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     requests: &[LabelRequest],
     now_us: i64,
 ) -> Result<Vec<Registration>> {
-    let mut verdicts = Vec::with_capacity(requests.len());
-    for request in requests {
-        verdicts.push(register_one(conn, request, now_us).await?);
+    let mut verdicts = vec![Registration::Known; requests.len()];
+    // Two processes that lock the budgets in one order never wait for each other in a ring.
+    let mut order: Vec<usize> = (0..requests.len()).collect();
+    order.sort_by_key(|idx| {
+        let label = &requests[*idx].label;
+        (label.kind, &label.scope)
+    });
+    for idx in order {
+        verdicts[idx] = register_one(conn, &requests[idx], now_us).await?;
     }
     Ok(verdicts)
 }
 
+const REGISTER: &str = "register a label";
+
+/// Takes a place of the budget and stores the name. The row of the budget is locked before the
+/// name is looked for a second time, so that of two processes which meet the same new name one
+/// stores it and the other finds it.
 async fn register_one(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     request: &LabelRequest,
     now_us: i64,
 ) -> Result<Registration> {
-    const ACTION: &str = "register a label";
     let label = &request.label;
     let kind = label.kind as u8;
-    let known: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM label WHERE kind = ? AND scope = ? AND name = ?")
-            .bind(kind)
-            .bind(&label.scope)
-            .bind(&label.name)
-            .fetch_one(&mut *conn)
-            .await
-            .map_err(StoreError::sql(ACTION))?;
-    if known > 0 {
+    let backend = conn.backend();
+    if is_registered(conn, label).await? {
         return Ok(Registration::Known);
     }
-    sqlx::query("INSERT INTO label_budget VALUES (?, ?, 0) ON CONFLICT DO NOTHING")
-        .bind(kind)
-        .bind(&label.scope)
-        .execute(&mut *conn)
-        .await
-        .map_err(StoreError::sql(ACTION))?;
-    let taken = sqlx::query(
-        "UPDATE label_budget SET used = used + 1 WHERE kind = ? AND scope = ? AND used < ?",
-    )
-    .bind(kind)
-    .bind(&label.scope)
-    .bind(request.max.unwrap_or(i64::MAX))
-    .execute(&mut *conn)
-    .await
-    .map_err(StoreError::sql(ACTION))?;
-    if taken.rows_affected() == 0 {
+    let lock = backend.text(
+        "INSERT INTO label_budget VALUES (?, ?, 0) ON CONFLICT DO NOTHING",
+        "INSERT INTO label_budget VALUES (?, ?, 0) ON DUPLICATE KEY UPDATE used = used",
+    );
+    conn.execute(backend.query(lock).bind(kind).bind(&label.scope), REGISTER).await?;
+    if is_registered(conn, label).await? {
+        return Ok(Registration::Known);
+    }
+    let sql = "UPDATE label_budget SET used = used + 1 WHERE kind = ? AND scope = ? AND used < ?";
+    let max = request.max.unwrap_or(i64::MAX);
+    let query = backend.query(sql).bind(kind).bind(&label.scope).bind(max);
+    if conn.execute(query, REGISTER).await?.rows == 0 {
         return Ok(Registration::OverBudget);
     }
-    sqlx::query("INSERT INTO label VALUES (?, ?, ?)")
-        .bind(kind)
-        .bind(&label.scope)
-        .bind(&label.name)
-        .execute(&mut *conn)
-        .await
-        .map_err(StoreError::sql(ACTION))?;
+    let query = backend.query("INSERT INTO label VALUES (?, ?, ?)");
+    let query = query.bind(kind).bind(&label.scope).bind(&label.name);
+    conn.execute(query, REGISTER).await?;
     if label.kind == LabelKind::Namespace {
-        sqlx::query(
+        let sql = backend.text(
             "INSERT INTO namespace (code, name, status, created_us, updated_us) \
-             VALUES (?1, ?1, 1, ?2, ?2) ON CONFLICT DO NOTHING",
-        )
-        .bind(&label.name)
-        .bind(now_us)
-        .execute(&mut *conn)
-        .await
-        .map_err(StoreError::sql(ACTION))?;
+             VALUES (?, ?, 1, ?, ?) ON CONFLICT DO NOTHING",
+            "INSERT INTO namespace (code, name, status, created_us, updated_us) \
+             VALUES (?, ?, 1, ?, ?) ON DUPLICATE KEY UPDATE code = code",
+        );
+        let query = backend.query(sql).bind(&label.name).bind(&label.name);
+        conn.execute(query.bind(now_us).bind(now_us), REGISTER).await?;
     }
     Ok(Registration::Added)
 }
 
+async fn is_registered(conn: &mut Conn, label: &LabelName) -> Result<bool> {
+    let sql = "SELECT count(*) FROM label WHERE kind = ? AND scope = ? AND name = ?";
+    let query = conn.query(sql).bind(label.kind as u8).bind(&label.scope).bind(&label.name);
+    Ok(conn.fetch_one(query, REGISTER).await?.get::<i64>(0)? > 0)
+}
+
 /// Makes a namespace by hand, beyond the budget if need be.
 pub(crate) async fn create_namespace(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     code: &str,
     name: &str,
     now_us: i64,
 ) -> Result<NamespaceRow> {
-    if namespace_where(conn, "code = ?1", code.to_owned()).await?.is_some() {
+    if namespace_of_code(conn, code).await?.is_some() {
         return Err(StoreError::Exists(code.to_owned()));
     }
     let label =
         LabelName { kind: LabelKind::Namespace, scope: String::new(), name: code.to_owned() };
-    register_one(conn, &LabelRequest { label, max: None }, now_us).await?;
-    sqlx::query("UPDATE namespace SET name = ? WHERE code = ?")
-        .bind(name)
-        .bind(code)
-        .execute(&mut *conn)
-        .await
-        .map_err(StoreError::sql("name a namespace"))?;
-    namespace_where(conn, "code = ?1", code.to_owned())
+    let made = register_one(conn, &LabelRequest { label, max: None }, now_us).await?;
+    if made != Registration::Added {
+        // Another process made it between the two looks.
+        return Err(StoreError::Exists(code.to_owned()));
+    }
+    let query = conn.query("UPDATE namespace SET name = ? WHERE code = ?").bind(name).bind(code);
+    conn.execute(query, "name a namespace").await?;
+    namespace_of_code(conn, code)
         .await?
         .ok_or_else(|| StoreError::Fatal { reason: "a new namespace has no row".to_owned() })
 }
 
 /// Enables or disables a namespace; nothing if there is none of this number.
 pub(crate) async fn set_status(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     id: i64,
     status: NamespaceStatus,
     now_us: i64,
 ) -> Result<Option<NamespaceRow>> {
-    sqlx::query("UPDATE namespace SET status = ?1, updated_us = ?2 WHERE id = ?3 AND status <> ?1")
-        .bind(status.code())
-        .bind(now_us)
-        .bind(id)
-        .execute(&mut *conn)
-        .await
-        .map_err(StoreError::sql("change a namespace"))?;
-    namespace_where(conn, "id = ?1", id.to_string()).await
+    let sql = "UPDATE namespace SET status = ?, updated_us = ? WHERE id = ? AND status <> ?";
+    let query = conn.query(sql).bind(status.code()).bind(now_us).bind(id).bind(status.code());
+    conn.execute(query, "change a namespace").await?;
+    namespace_of_id(conn, id).await
 }
 
 /// Keeps the newest report of each gateway and namespace.
-pub(crate) async fn put_connections(
-    conn: &mut SqliteConnection,
-    rows: &[ConnectionsRow],
-) -> Result<()> {
-    for row in rows {
-        sqlx::query(
-            "INSERT INTO connections VALUES (?, ?, ?, ?) ON CONFLICT (gateway, namespace) \
-             DO UPDATE SET active = excluded.active, seen_us = excluded.seen_us \
-             WHERE excluded.seen_us >= seen_us",
-        )
-        .bind(&row.gateway)
-        .bind(&row.namespace)
-        .bind(row.active)
-        .bind(row.seen_us)
-        .execute(&mut *conn)
-        .await
-        .map_err(StoreError::sql("keep connections"))?;
+pub(crate) async fn put_connections(conn: &mut Conn, rows: &[ConnectionsRow]) -> Result<()> {
+    let backend = conn.backend();
+    // A server assigns from left to right: the time comes last, for the rest depends on it.
+    let sql = backend.text(
+        "INSERT INTO connections VALUES (?, ?, ?, ?) ON CONFLICT (gateway, namespace) \
+         DO UPDATE SET active = excluded.active, seen_us = excluded.seen_us \
+         WHERE excluded.seen_us >= seen_us",
+        "INSERT INTO connections VALUES (?, ?, ?, ?) ON DUPLICATE KEY UPDATE \
+         active = IF(VALUES(seen_us) >= seen_us, VALUES(active), active), \
+         seen_us = GREATEST(seen_us, VALUES(seen_us))",
+    );
+    let mut sorted: Vec<&ConnectionsRow> = rows.iter().collect();
+    sorted.sort_by_key(|row| (&row.gateway, &row.namespace));
+    for row in sorted {
+        let query = backend.query(sql).bind(&row.gateway).bind(&row.namespace);
+        conn.execute(query.bind(row.active).bind(row.seen_us), "keep connections").await?;
     }
     Ok(())
 }
 
+/// Notes that an aggregator has no memory left for recognising copies.
+pub(crate) async fn put_pressure(conn: &mut Conn, now_us: i64) -> Result<()> {
+    let backend = conn.backend();
+    let sql = backend.text(
+        "INSERT INTO pressure VALUES (1, ?) ON CONFLICT (one) \
+         DO UPDATE SET seen_us = max(seen_us, excluded.seen_us)",
+        "INSERT INTO pressure VALUES (1, ?) ON DUPLICATE KEY UPDATE \
+         seen_us = GREATEST(seen_us, VALUES(seen_us))",
+    );
+    conn.execute(backend.query(sql).bind(now_us), "note that memory is short").await.map(|_| ())
+}
+
 /// Stores the hash of a key.
 pub(crate) async fn put_key(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     role: &str,
     source: &str,
     sha256: [u8; 32],
     now_us: i64,
 ) -> Result<()> {
-    let query = sqlx::query("INSERT INTO access_key VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING")
-        .bind(role)
-        .bind(source)
-        .bind(sha256.to_vec())
-        .bind(now_us);
-    conn.execute(query).await.map_err(StoreError::sql("store a key"))?;
-    Ok(())
+    let backend = conn.backend();
+    let sql = backend.text(
+        "INSERT INTO access_key VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        "INSERT INTO access_key VALUES (?, ?, ?, ?) ON DUPLICATE KEY UPDATE source = source",
+    );
+    let query = backend.query(sql).bind(role).bind(source).bind(sha256.to_vec()).bind(now_us);
+    conn.execute(query, "store a key").await.map(|_| ())
 }
 
 const NAMESPACE: &str = "SELECT id, code, name, status, created_us, updated_us FROM namespace";
 
-fn namespace(row: &sqlx::sqlite::SqliteRow) -> Result<NamespaceRow> {
+fn namespace(row: &Row) -> Result<NamespaceRow> {
     let is_enabled = get::<i64>(row, 3)? == NamespaceStatus::Enabled.code();
     Ok(NamespaceRow {
         id: get(row, 0)?,
@@ -322,18 +327,28 @@ fn namespace(row: &sqlx::sqlite::SqliteRow) -> Result<NamespaceRow> {
     })
 }
 
-async fn namespace_where(
-    conn: &mut SqliteConnection,
-    condition: &'static str,
-    value: String,
-) -> Result<Option<NamespaceRow>> {
-    let sql = format!("{NAMESPACE} WHERE {condition}");
-    let row = sqlx::query(sqlx::AssertSqlSafe(sql))
-        .bind(value)
-        .fetch_optional(conn)
-        .await
-        .map_err(StoreError::sql("read a namespace"))?;
+async fn namespace_of_id(conn: &mut Conn, id: i64) -> Result<Option<NamespaceRow>> {
+    let sql = format!("{NAMESPACE} WHERE id = ?");
+    let query = conn.query(sqlx::AssertSqlSafe(sql)).bind(id);
+    let row = conn.fetch_optional(query, "read a namespace").await?;
     row.as_ref().map(namespace).transpose()
+}
+
+async fn namespace_of_code(conn: &mut Conn, code: &str) -> Result<Option<NamespaceRow>> {
+    let sql = format!("{NAMESPACE} WHERE code = ?");
+    let query = conn.query(sqlx::AssertSqlSafe(sql)).bind(code);
+    let row = conn.fetch_optional(query, "read a namespace").await?;
+    row.as_ref().map(namespace).transpose()
+}
+
+impl NamespaceFilter {
+    const CONDITION: &str = "WHERE (? IS NULL OR instr(lower(code), lower(?)) > 0 \
+         OR instr(lower(name), lower(?)) > 0) AND (? IS NULL OR status = ?)";
+
+    fn bind<'q>(&'q self, query: Bound<'q>) -> Bound<'q> {
+        let status = self.status.map(NamespaceStatus::code);
+        query.bind(&self.keyword).bind(&self.keyword).bind(&self.keyword).bind(status).bind(status)
+    }
 }
 
 impl Reader {
@@ -342,7 +357,7 @@ impl Reader {
     /// # Errors
     /// As every read.
     pub async fn namespace_by_id(&mut self, id: i64) -> Result<Option<NamespaceRow>> {
-        namespace_where(&mut self.transaction, "id = ?1", id.to_string()).await
+        namespace_of_id(&mut self.conn, id).await
     }
 
     /// The namespace of a code.
@@ -350,7 +365,7 @@ impl Reader {
     /// # Errors
     /// As every read.
     pub async fn namespace_by_code(&mut self, code: &str) -> Result<Option<NamespaceRow>> {
-        namespace_where(&mut self.transaction, "code = ?1", code.to_owned()).await
+        namespace_of_code(&mut self.conn, code).await
     }
 
     /// One page of the namespaces that a filter lets pass, by number.
@@ -358,17 +373,13 @@ impl Reader {
     /// # Errors
     /// As every read.
     pub async fn namespaces(&mut self, filter: &NamespaceFilter) -> Result<Page<NamespaceRow>> {
-        const CONDITION: &str = "WHERE (?1 IS NULL OR instr(lower(code), lower(?1)) > 0 \
-             OR instr(lower(name), lower(?1)) > 0) AND (?2 IS NULL OR status = ?2)";
-        let status = filter.status.map(NamespaceStatus::code);
-        let sql = format!("SELECT count(*) FROM namespace {CONDITION}");
-        let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(&filter.keyword).bind(status);
-        let rows = self.rows(query).await?;
+        let sql = format!("SELECT count(*) FROM namespace {}", NamespaceFilter::CONDITION);
+        let rows = self.rows(filter.bind(self.conn.query(sqlx::AssertSqlSafe(sql)))).await?;
         let total = rows.first().map_or(Ok(0), |row| get(row, 0))?;
-        let sql = format!("{NAMESPACE} {CONDITION} ORDER BY id LIMIT ?3 OFFSET ?4");
-        let query = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(&filter.keyword)
-            .bind(status)
+        let condition = NamespaceFilter::CONDITION;
+        let sql = format!("{NAMESPACE} {condition} ORDER BY id LIMIT ? OFFSET ?");
+        let query = filter
+            .bind(self.conn.query(sqlx::AssertSqlSafe(sql)))
             .bind(filter.size)
             .bind((filter.page - 1).max(0).saturating_mul(filter.size));
         let rows = self.rows(query).await?;
@@ -381,7 +392,7 @@ impl Reader {
     /// As every read.
     pub async fn namespaces_after(&mut self, id: i64) -> Result<Vec<NamespaceRow>> {
         let sql = format!("{NAMESPACE} WHERE id > ? ORDER BY id");
-        let rows = self.rows(sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id)).await?;
+        let rows = self.rows(self.conn.query(sqlx::AssertSqlSafe(sql)).bind(id)).await?;
         rows.iter().map(namespace).collect()
     }
 
@@ -390,9 +401,9 @@ impl Reader {
     /// # Errors
     /// As every read.
     pub async fn namespace_counts(&mut self) -> Result<(i64, i64)> {
-        let sql = "SELECT count(*) FILTER (WHERE status = 1), \
-                   count(*) FILTER (WHERE status = 0) FROM namespace";
-        let rows = self.rows(sqlx::query(sql)).await?;
+        let sql = "SELECT count(CASE WHEN status = 1 THEN 1 END), \
+                   count(CASE WHEN status = 0 THEN 1 END) FROM namespace";
+        let rows = self.rows(self.conn.query(sql)).await?;
         rows.first().map_or(Ok((0, 0)), |row| Ok((get(row, 0)?, get(row, 1)?)))
     }
 
@@ -401,7 +412,7 @@ impl Reader {
     /// # Errors
     /// As every read.
     pub async fn labels(&mut self) -> Result<Vec<LabelName>> {
-        let rows = self.rows(sqlx::query("SELECT kind, scope, name FROM label")).await?;
+        let rows = self.rows(self.conn.query("SELECT kind, scope, name FROM label")).await?;
         rows.iter()
             .map(|row| {
                 let code: u8 = number(row, 0, "label kind")?;
@@ -419,8 +430,8 @@ impl Reader {
     /// # Errors
     /// As every read.
     pub async fn keys(&mut self, role: &str) -> Result<Vec<KeyRow>> {
-        let query = sqlx::query("SELECT source, sha256 FROM access_key WHERE role = ?").bind(role);
-        let rows = self.rows(query).await?;
+        let sql = "SELECT source, sha256 FROM access_key WHERE role = ?";
+        let rows = self.rows(self.conn.query(sql).bind(role)).await?;
         rows.iter().map(|row| Ok(KeyRow { source: get(row, 0)?, sha256: bytes(row, 1)? })).collect()
     }
 }

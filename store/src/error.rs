@@ -4,10 +4,13 @@
 
 use std::path::PathBuf;
 
+use sqlx::mysql::MySqlDatabaseError;
+
 /// An error of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// A read or write did not work now; nothing of it happened. Try again.
+    /// A read or write did not work now. Nothing of it happened, unless the answer of a server to
+    /// COMMIT was lost; to try again is right in either case.
     #[error("the ledger could not {action}")]
     Sql {
         /// What was being done.
@@ -30,6 +33,14 @@ pub enum StoreError {
     Format {
         /// The file.
         path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The database of a server is not a ledger of a known format, or its server will not do.
+    #[error("the database {database} is not a ledger that this program knows: {reason}")]
+    Database {
+        /// Its name.
+        database: String,
         /// What is wrong.
         reason: String,
     },
@@ -71,6 +82,16 @@ const STORAGE: [i32; 3] = [10, 11, 26];
 /// SQLITE_CONSTRAINT: a row broke a rule that the program keeps: a defect or a foreign hand.
 const CONSTRAINT: i32 = 19;
 
+/// Server errors that mean a full disk: temporary files, and a table that cannot grow.
+const SERVER_FULL: [u16; 2] = [1021, 1114];
+/// Server errors that carry the operating system's error; 28 is a full disk.
+const SERVER_IO: [u16; 4] = [3, 1026, 1030, 1180];
+/// Server errors of a row that broke a rule which the program keeps: absent, doubled, too large,
+/// out of range, without its series, against a CHECK (of MySQL, of MariaDB).
+const SERVER_RULES: [u16; 16] = [
+    1048, 1062, 1216, 1217, 1264, 1265, 1364, 1366, 1406, 1451, 1452, 1586, 1690, 3819, 4025, 1022,
+];
+
 impl StoreError {
     /// Whether the process must exit.
     #[must_use]
@@ -78,7 +99,7 @@ impl StoreError {
         matches!(self, StoreError::Fatal { .. })
     }
 
-    /// Sorts a database error.
+    /// Sorts an error of SQLite.
     pub(crate) fn of(action: &'static str, source: sqlx::Error) -> StoreError {
         let code = match &source {
             sqlx::Error::Database(error) => {
@@ -96,10 +117,45 @@ impl StoreError {
         StoreError::Sql { action, source }
     }
 
-    /// For `map_err`.
+    /// Sorts an error of a server. A server that is gone, read-only, out of connections or in a
+    /// deadlock says nothing about what it holds: all of that passes, so none of it is fatal.
+    pub(crate) fn of_server(action: &'static str, source: sqlx::Error) -> StoreError {
+        let (number, message) = server_error(&source);
+        if SERVER_FULL.contains(&number)
+            || (SERVER_IO.contains(&number) && has_number(message, "28"))
+        {
+            return StoreError::DiskFull;
+        }
+        if SERVER_RULES.contains(&number) {
+            return StoreError::Fatal { reason: format!("could not {action}: {source}") };
+        }
+        StoreError::Sql { action, source }
+    }
+
+    /// For `map_err`, with an error of SQLite.
     pub(crate) fn sql(action: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
         move |source| StoreError::of(action, source)
     }
+
+    /// For `map_err`, with an error of a server.
+    pub(crate) fn server(action: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
+        move |source| StoreError::of_server(action, source)
+    }
+}
+
+/// Number and text of a server's error; 0 for any other.
+fn server_error(source: &sqlx::Error) -> (u16, &str) {
+    match source {
+        sqlx::Error::Database(error) => error
+            .try_downcast_ref::<MySqlDatabaseError>()
+            .map_or((0, ""), |error| (error.number(), error.message())),
+        _ => (0, ""),
+    }
+}
+
+/// Whether a message has this number as a word of its own.
+fn has_number(message: &str, number: &str) -> bool {
+    message.split(|c: char| !c.is_ascii_digit()).any(|word| word == number)
 }
 
 /// Result of a store call.

@@ -1,18 +1,27 @@
-//! The ledger and the configuration in SQL: SQLite, through one connection that writes and a few
-//! that read.
+//! The ledger and the configuration in SQL: a SQLite file of our own, or a database on a MySQL or
+//! MariaDB server.
 //!
 //! Commits of the aggregator, labels of ingest and settings of the api go through `Store`, each in
 //! one transaction that its caller cannot cancel half way. Questions go through a `Reader`, which
-//! sees one committed version. Nothing here decides what counts: that is `ledger`.
+//! sees one committed version. Nothing here decides what counts: that is `ledger`. Nothing above
+//! knows which database it is.
 
 mod error;
+mod server;
+mod sql;
+mod steps;
 mod rows;
 mod schema;
+mod server_schema;
+mod generation;
 mod read;
 mod part;
 mod config;
 mod retain;
+mod dictionary;
+mod baseline;
 mod write;
+mod access;
 #[cfg(test)]
 mod tests;
 
@@ -20,13 +29,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use event::Secret;
 use ledger::commit::{Claim, Commit, CommitId, Outcome, Resolution};
 use ledger::measures::Measures;
 use ledger::series::FullLabels;
-use ledger::window::Window;
-use sqlx::Executor;
-use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use tokio::sync::{Mutex, watch};
 
 pub use config::{
@@ -34,24 +39,19 @@ pub use config::{
     NamespaceStatus, Page, Registration,
 };
 pub use error::{Result, StoreError};
+pub use generation::Generation;
 pub use part::{Rows, TokenSums};
 pub use read::{AsOf, Baseline, JournalRow, LetterCount, PartitionRow, Reader};
 pub use retain::{Keep, Retained};
+pub use server::{MysqlOptions, MysqlTls};
 
-use write::Writer;
+use access::{Readers, Writers};
+use sql::Conn;
+use write::{Memory, Writer};
 
-/// A generation of the log: made once, never changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Generation {
-    /// Number of the generation.
-    pub generation: u32,
-    /// Partitions of the log.
-    pub partitions: u32,
-    /// Keys the hash of ids.
-    pub secret: Secret,
-    /// Admission and memory.
-    pub window: Window,
-}
+/// How long it holds that an aggregator has no memory left, microseconds: it says so every second,
+/// and clocks of two machines may be some seconds apart.
+const PRESSURE_US: i64 = 10 * 1_000_000;
 
 /// What a publisher takes over from: one committed version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,33 +74,28 @@ pub struct Snapshot {
 #[derive(Debug)]
 pub struct Store {
     /// Nothing if the store was opened for reading only.
-    writer: Option<Arc<Mutex<Writer>>>,
-    readers: SqlitePool,
+    writers: Option<Writers>,
+    readers: Readers,
     fatal: watch::Sender<bool>,
 }
 
-/// Runs statements on the writer in one transaction, in a task of its own, so that a caller who
-/// goes away cannot leave it half done.
+/// Runs statements in one transaction, in a task of its own, so that a caller who goes away cannot
+/// leave it half done.
 macro_rules! transact {
     ($store:expr, |$conn:ident| $body:expr) => {{
-        let writer = Arc::clone($store.writer.as_ref().ok_or(StoreError::ReadOnly)?);
+        let writers = $store.writers()?;
         let task = tokio::spawn(async move {
-            let mut writer = writer.lock().await;
-            let $conn: &mut SqliteConnection = &mut writer.conn;
-            $conn.execute("BEGIN IMMEDIATE").await.map_err(StoreError::sql("begin"))?;
-            match $body.await {
-                Ok(done) => match $conn.execute("COMMIT").await {
-                    Ok(_) => Ok(done),
-                    Err(error) => {
-                        let _ = $conn.execute("ROLLBACK").await;
-                        Err(StoreError::of("commit", error))
-                    }
-                },
-                Err(error) => {
-                    let _ = $conn.execute("ROLLBACK").await;
-                    Err(error)
-                }
+            let mut held = writers.hold().await?;
+            let $conn: &mut Conn = &mut held.steps.conn;
+            $conn.begin().await?;
+            let done = match $body.await {
+                Ok(done) => $conn.commit().await.map(|()| done),
+                Err(error) => Err(error),
+            };
+            if done.is_err() {
+                $conn.rollback().await;
             }
+            done
         });
         $store.noted(task.await.unwrap_or_else(|error| Err(defect(&error))))
     }};
@@ -112,12 +107,10 @@ impl Store {
     /// # Errors
     /// `Format` for a file of a newer program, `SqliteTooOld`, or what the disk says.
     pub async fn open(dir: &Path) -> Result<Store> {
-        let writer = Writer::new(schema::open_writer(dir).await?);
-        Ok(Store {
-            writer: Some(Arc::new(Mutex::new(writer))),
-            readers: schema::open_readers(dir).await?,
-            fatal: watch::Sender::new(false),
-        })
+        let conn = Conn::Sqlite(schema::open_writer(dir).await?);
+        let writer = Arc::new(Mutex::new(Writer::new(conn, Memory::default())));
+        let readers = Readers::Sqlite(schema::open_readers(dir).await?);
+        Ok(Store::new(Some(Writers::Sqlite(writer)), readers))
     }
 
     /// Opens the ledger of a directory for reading, without the lock and beside a writer.
@@ -125,8 +118,31 @@ impl Store {
     /// # Errors
     /// `Missing` if there is none; else as `open`.
     pub async fn open_read_only(dir: &Path) -> Result<Store> {
-        let readers = schema::open_readers(dir).await?;
-        Ok(Store { writer: None, readers, fatal: watch::Sender::new(false) })
+        Ok(Store::new(None, Readers::Sqlite(schema::open_readers(dir).await?)))
+    }
+
+    /// Opens the ledger in a database of a server, and makes its tables if they are missing.
+    /// Several processes may do so at once.
+    ///
+    /// # Errors
+    /// `Database` for one of a newer program or on a server too old, else what the server says.
+    pub async fn open_mysql(options: &MysqlOptions) -> Result<Store> {
+        let server = server_schema::open_writers(options).await?;
+        let readers = Readers::Mysql(server_schema::open_readers(options).await?);
+        Ok(Store::new(Some(Writers::Mysql(server, Memory::default())), readers))
+    }
+
+    /// Opens the ledger in a database of a server for reading. A user without rights to write will
+    /// do.
+    ///
+    /// # Errors
+    /// `Database` if there are no tables of this program's format; else as `open_mysql`.
+    pub async fn open_mysql_read_only(options: &MysqlOptions) -> Result<Store> {
+        Ok(Store::new(None, Readers::Mysql(server_schema::open_readers(options).await?)))
+    }
+
+    fn new(writers: Option<Writers>, readers: Readers) -> Store {
+        Store { writers, readers, fatal: watch::Sender::new(false) }
     }
 
     /// The generation of the log; made at the first start, with a random secret.
@@ -134,11 +150,11 @@ impl Store {
     /// # Errors
     /// `Partitions` if the log has another number than the generation was made with.
     pub async fn generation(&self, generation: u32, partitions: u32) -> Result<Generation> {
-        let found = match self.writer {
-            Some(_) => transact!(self, |conn| make_generation(conn, generation, partitions))?,
+        let found = match self.writers {
+            Some(_) => transact!(self, |conn| generation::make(conn, generation, partitions))?,
             None => {
-                let mut conn = self.readers.acquire().await.map_err(StoreError::sql("read"))?;
-                read_generation(&mut conn, generation).await?.ok_or(StoreError::ReadOnly)?
+                let mut conn = self.readers.begin().await?;
+                generation::read(&mut conn, generation).await?.ok_or(StoreError::ReadOnly)?
             }
         };
         if found.partitions != partitions {
@@ -148,15 +164,24 @@ impl Store {
         Ok(found)
     }
 
+    /// The generation of the log, if it was made.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn known_generation(&self, generation: u32) -> Result<Option<Generation>> {
+        let mut conn = self.readers.begin().await?;
+        generation::read(&mut conn, generation).await
+    }
+
     /// Takes a partition for a new owner.
     ///
     /// # Errors
     /// What the database says; nothing happened then.
     pub async fn claim(&self, generation: u32, partition: u32, nonce: [u8; 16]) -> Result<Claim> {
-        let writer = Arc::clone(self.writer.as_ref().ok_or(StoreError::ReadOnly)?);
+        let writers = self.writers()?;
         let task =
             tokio::spawn(
-                async move { writer.lock().await.claim(generation, partition, nonce).await },
+                async move { writers.hold().await?.claim(generation, partition, nonce).await },
             );
         self.noted(task.await.unwrap_or_else(|error| Err(defect(&error))))
     }
@@ -164,10 +189,16 @@ impl Store {
     /// Carries out a commit, or leaves no trace of it; beside the outcome the error, if there was
     /// one, to be logged. Goes on to its end even if the caller stops waiting.
     pub async fn commit(&self, commit: Arc<Commit>) -> (Outcome, Option<StoreError>) {
-        let Some(writer) = self.writer.as_ref().map(Arc::clone) else {
-            return (Outcome::Aborted, Some(StoreError::ReadOnly));
+        let writers = match self.writers() {
+            Ok(writers) => writers,
+            Err(error) => return (Outcome::Aborted, Some(error)),
         };
-        let task = tokio::spawn(async move { writer.lock().await.commit(&commit, now_us()).await });
+        let task = tokio::spawn(async move {
+            match writers.hold().await {
+                Ok(mut held) => held.commit(&commit, now_us()).await,
+                Err(error) => (Outcome::Aborted, Some(error)),
+            }
+        });
         let (outcome, error) = match task.await {
             Ok(done) => done,
             Err(error) => (Outcome::Unknown, Some(defect(&error))),
@@ -178,10 +209,11 @@ impl Store {
     /// What became of a commit whose outcome is unknown.
     ///
     /// # Errors
-    /// What the database says; the outcome is then still unknown.
+    /// What the database says, also that the commit is still under way; the outcome is then still
+    /// unknown.
     pub async fn resolve(&self, commit: &Commit) -> Result<Resolution> {
-        let writer = self.writer.as_ref().ok_or(StoreError::ReadOnly)?;
-        self.noted(writer.lock().await.resolve(commit).await)
+        let mut held = self.writers()?.hold_new().await?;
+        self.noted(held.resolve(commit).await)
     }
 
     /// Begins to read: everything the reader answers is of one committed version.
@@ -189,7 +221,7 @@ impl Store {
     /// # Errors
     /// What the database says, or that all connections stayed busy for 5 s.
     pub async fn read(&self) -> Result<Reader> {
-        Reader::new(self.readers.begin().await.map_err(StoreError::sql("begin to read"))?).await
+        Reader::new(self.readers.begin().await?).await
     }
 
     /// Everything that a publisher takes over from.
@@ -278,6 +310,24 @@ impl Store {
         transact!(self, |conn| config::put_connections(conn, &rows))
     }
 
+    /// Notes that an aggregator has no memory left for recognising copies, so that every ingest
+    /// refuses events until it has some again.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn put_pressure(&self, now_us: i64) -> Result<()> {
+        transact!(self, |conn| config::put_pressure(conn, now_us))
+    }
+
+    /// Whether an aggregator said so within the last seconds.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn under_pressure(&self, now_us: i64) -> Result<bool> {
+        let seen_us = self.read().await?.pressure_seen_us().await?;
+        Ok(seen_us.is_some_and(|seen_us| now_us - seen_us < PRESSURE_US))
+    }
+
     /// Stores the hash of a key of a role, bound to a source.
     ///
     /// # Errors
@@ -305,12 +355,13 @@ impl Store {
     /// Closes the connections. Later calls fail.
     pub async fn close(&self) {
         self.readers.close().await;
-        if let Some(writer) = &self.writer {
-            let conn = &mut writer.lock().await.conn;
-            if let Err(error) = conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").await {
-                tracing::warn!(%error, "ledger was not closed cleanly");
-            }
+        if let Some(writers) = &self.writers {
+            writers.close().await;
         }
+    }
+
+    fn writers(&self) -> Result<Writers> {
+        self.writers.clone().ok_or(StoreError::ReadOnly)
     }
 
     /// Raises the flag for a fatal error on its way to the caller.
@@ -324,62 +375,6 @@ impl Store {
         }
         result
     }
-}
-
-/// Reads a generation, or makes it.
-async fn make_generation(
-    conn: &mut SqliteConnection,
-    generation: u32,
-    partitions: u32,
-) -> Result<Generation> {
-    if let Some(found) = read_generation(conn, generation).await? {
-        return Ok(found);
-    }
-    let mut secret = [0; 32];
-    getrandom::fill(&mut secret).map_err(|error| StoreError::Fatal {
-        reason: format!("no random numbers for the secret of the log: {error}"),
-    })?;
-    let window = Window::default();
-    sqlx::query("INSERT INTO generation VALUES (?, ?, ?, ?, ?, ?)")
-        .bind(generation)
-        .bind(partitions)
-        .bind(secret.as_slice())
-        .bind(window.past_us)
-        .bind(window.ahead_us)
-        .bind(window.keep_us)
-        .execute(conn)
-        .await
-        .map_err(StoreError::sql("make a generation"))?;
-    Ok(Generation { generation, partitions, secret: Secret(secret), window })
-}
-
-async fn read_generation(
-    conn: &mut SqliteConnection,
-    generation: u32,
-) -> Result<Option<Generation>> {
-    let row = sqlx::query(
-        "SELECT partitions, secret, past_us, ahead_us, keep_us FROM generation \
-         WHERE generation = ?",
-    )
-    .bind(generation)
-    .fetch_optional(conn)
-    .await
-    .map_err(StoreError::sql("read a generation"))?;
-    let Some(row) = row else { return Ok(None) };
-    let window = Window {
-        past_us: rows::get(&row, 2)?,
-        ahead_us: rows::get(&row, 3)?,
-        keep_us: rows::get(&row, 4)?,
-    };
-    if !window.is_sound() {
-        return Err(StoreError::Fatal { reason: "the window of the log is not sound".to_owned() });
-    }
-    Ok(Some(Generation {
-        generation,
-        partitions: rows::number(&row, 0, "number of partitions")?,
-        secret: Secret(rows::bytes(&row, 1)?),
-        window,
-    }))
 }
 
 /// A task of ours that ended by a panic.

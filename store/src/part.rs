@@ -64,7 +64,7 @@ impl Of {
         match self {
             Of::Each => "TRUE",
             Of::Final => "is_final",
-            Of::Estimated => "source = ?4",
+            Of::Estimated => "source = ?",
         }
     }
 }
@@ -119,10 +119,10 @@ impl Reader {
         let (table, series) = rows.tables();
         let sql = format!(
             "SELECT s.namespace, s.outcome, sum(g.n) FROM (SELECT series, sum(n) AS n FROM {table} \
-             WHERE at >= ?1 AND at < ?2 GROUP BY series) g JOIN {series} s ON s.id = g.series \
+             WHERE at >= ? AND at < ? GROUP BY series) g JOIN {series} s ON s.id = g.series \
              WHERE s.is_final GROUP BY s.namespace, s.outcome"
         );
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(range.start).bind(range.end);
+        let query = self.conn.query(AssertSqlSafe(sql)).bind(range.start).bind(range.end);
         let found = self.rows(query).await?;
         found
             .iter()
@@ -131,7 +131,7 @@ impl Reader {
                 let outcome = outcome.ok_or_else(|| StoreError::Fatal {
                     reason: "a row has an unknown outcome".to_owned(),
                 })?;
-                let n = get(row, 2)?;
+                let n = row.sum(2)?;
                 let namespace = get::<String>(row, 0)?.into_boxed_str();
                 Ok((namespace, outcome, Measures { n, ..Measures::default() }))
             })
@@ -152,24 +152,23 @@ impl Reader {
             (Of::Each, None) => String::new(),
             _ => format!(
                 " AND series IN (SELECT id FROM {series} WHERE {} \
-                 AND (?3 IS NULL OR namespace = ?3))",
+                 AND (? IS NULL OR namespace = ?))",
                 of.condition()
             ),
         };
-        let sql = format!("SELECT {sums} FROM {table} WHERE at >= ?1 AND at < ?2{chosen}");
-        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(range.start).bind(range.end);
-        if !chosen.is_empty() {
-            query = query.bind(namespace);
-        }
+        let sql = format!("SELECT {sums} FROM {table} WHERE at >= ? AND at < ?{chosen}");
+        let mut query = self.conn.query(AssertSqlSafe(sql)).bind(range.start).bind(range.end);
         if of == Of::Estimated {
             query = query.bind(ESTIMATED);
+        }
+        if !chosen.is_empty() {
+            query = query.bind(namespace).bind(namespace);
         }
         let found = self.rows(query).await?;
         let mut sums = [0; N];
         if let Some(row) = found.first() {
             for (idx, sum) in sums.iter_mut().enumerate() {
-                // The sum of no rows is nothing.
-                *sum = get::<Option<i64>>(row, idx)?.unwrap_or(0);
+                *sum = row.sum(idx)?;
             }
         }
         Ok(sums)
@@ -178,7 +177,7 @@ impl Reader {
     async fn has_estimated(&mut self, rows: Rows) -> Result<bool> {
         let (_, series) = rows.tables();
         let sql = format!("SELECT 1 FROM {series} WHERE source = ? LIMIT 1");
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(ESTIMATED);
+        let query = self.conn.query(AssertSqlSafe(sql)).bind(ESTIMATED);
         Ok(!self.rows(query).await?.is_empty())
     }
 }

@@ -8,14 +8,14 @@ use std::ops::Range;
 use ledger::commit::{CommitId, Journal, Progress};
 use ledger::measures::Measures;
 use ledger::series::{FullLabels, SeriesId, ShortLabels};
-use sqlx::sqlite::{Sqlite, SqliteRow};
-use sqlx::{AssertSqlSafe, Transaction};
+use sqlx::AssertSqlSafe;
 
-use crate::error::{Result, StoreError};
+use crate::error::Result;
 use crate::rows::{
-    Bound, FULL, N_FULL, N_SHORT, PROGRESS, SHORT, Width, bytes, full_labels, get, measures,
+    FULL, N_FULL, N_SHORT, PROGRESS, SHORT, Width, bytes, full_labels, get, measure_sums, measures,
     number, progress, selected, short_labels, summed,
 };
+use crate::sql::{Bound, Conn, Row};
 
 /// The version that an answer shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,19 +83,18 @@ pub struct LetterCount {
 /// One read transaction.
 #[derive(Debug)]
 pub struct Reader {
-    pub(crate) transaction: Transaction<'static, Sqlite>,
+    pub(crate) conn: Conn,
     as_of: AsOf,
 }
 
 impl Reader {
-    pub(crate) async fn new(mut transaction: Transaction<'static, Sqlite>) -> Result<Reader> {
-        // The first read fixes the snapshot.
-        let row = sqlx::query("SELECT v, committed_us FROM ledger_version")
-            .fetch_one(&mut *transaction)
-            .await
-            .map_err(StoreError::sql("read the version"))?;
+    /// A reader on a connection with a snapshot.
+    pub(crate) async fn new(mut conn: Conn) -> Result<Reader> {
+        // The first read fixes the snapshot of a file.
+        let query = conn.query("SELECT v, committed_us FROM ledger_version");
+        let row = conn.fetch_one(query, "read the version").await?;
         let as_of = AsOf { version: get(&row, 0)?, committed_us: get(&row, 1)? };
-        Ok(Reader { transaction, as_of })
+        Ok(Reader { conn, as_of })
     }
 
     /// The version that all answers of this reader show.
@@ -104,8 +103,8 @@ impl Reader {
         self.as_of
     }
 
-    pub(crate) async fn rows(&mut self, query: Bound<'_>) -> Result<Vec<SqliteRow>> {
-        query.fetch_all(&mut *self.transaction).await.map_err(StoreError::sql("read rows"))
+    pub(crate) async fn rows(&mut self, query: Bound<'_>) -> Result<Vec<Row>> {
+        self.conn.fetch_all(query, "read rows").await
     }
 
     /// Minute rows of a range of minutes since the epoch, of one namespace or all, by time. Their
@@ -120,11 +119,11 @@ impl Reader {
     ) -> Result<Vec<(i64, ShortLabels, Measures)>> {
         let sql = format!(
             "SELECT m.at, {SHORT}, {} FROM minute m JOIN series_short s ON s.id = m.series \
-             WHERE m.at >= ?1 AND m.at < ?2 AND (?3 IS NULL OR s.namespace = ?3) ORDER BY m.at",
+             WHERE m.at >= ? AND m.at < ? AND (? IS NULL OR s.namespace = ?) ORDER BY m.at",
             selected("m.", Width::Short)
         );
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(minutes.start).bind(minutes.end);
-        let rows = self.rows(query.bind(namespace)).await?;
+        let query = self.conn.query(AssertSqlSafe(sql)).bind(minutes.start).bind(minutes.end);
+        let rows = self.rows(query.bind(namespace).bind(namespace)).await?;
         rows.iter()
             .map(|row| {
                 let sums = measures(row, 1 + N_SHORT, Width::Short)?;
@@ -144,14 +143,14 @@ impl Reader {
     ) -> Result<Vec<(ShortLabels, Measures)>> {
         let sql = format!(
             "SELECT {SHORT}, {} FROM minute m JOIN series_short s ON s.id = m.series \
-             WHERE m.at >= ?1 AND m.at < ?2 AND (?3 IS NULL OR s.namespace = ?3) \
+             WHERE m.at >= ? AND m.at < ? AND (? IS NULL OR s.namespace = ?) \
              GROUP BY m.series",
             summed("m.", Width::Short)
         );
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(minutes.start).bind(minutes.end);
-        let rows = self.rows(query.bind(namespace)).await?;
+        let query = self.conn.query(AssertSqlSafe(sql)).bind(minutes.start).bind(minutes.end);
+        let rows = self.rows(query.bind(namespace).bind(namespace)).await?;
         rows.iter()
-            .map(|row| Ok((short_labels(row, 0)?, measures(row, N_SHORT, Width::Short)?)))
+            .map(|row| Ok((short_labels(row, 0)?, measure_sums(row, N_SHORT, Width::Short)?)))
             .collect()
     }
 
@@ -166,14 +165,14 @@ impl Reader {
     ) -> Result<Vec<(ShortLabels, Measures)>> {
         let sql = format!(
             "SELECT {SHORT}, {} FROM quarter q JOIN series s ON s.id = q.series \
-             WHERE q.at >= ?1 AND q.at < ?2 AND (?3 IS NULL OR s.namespace = ?3) \
+             WHERE q.at >= ? AND q.at < ? AND (? IS NULL OR s.namespace = ?) \
              GROUP BY {SHORT}",
             summed("q.", Width::Full)
         );
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(quarters.start).bind(quarters.end);
-        let rows = self.rows(query.bind(namespace)).await?;
+        let query = self.conn.query(AssertSqlSafe(sql)).bind(quarters.start).bind(quarters.end);
+        let rows = self.rows(query.bind(namespace).bind(namespace)).await?;
         rows.iter()
-            .map(|row| Ok((short_labels(row, 0)?, measures(row, N_SHORT, Width::Full)?)))
+            .map(|row| Ok((short_labels(row, 0)?, measure_sums(row, N_SHORT, Width::Full)?)))
             .collect()
     }
 
@@ -187,10 +186,10 @@ impl Reader {
     ) -> Result<Vec<(i64, FullLabels, Measures)>> {
         let sql = format!(
             "SELECT q.at, {FULL}, {} FROM quarter q JOIN series s ON s.id = q.series \
-             WHERE q.at >= ?1 AND q.at < ?2 ORDER BY q.at",
+             WHERE q.at >= ? AND q.at < ? ORDER BY q.at",
             selected("q.", Width::Full)
         );
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(quarters.start).bind(quarters.end);
+        let query = self.conn.query(AssertSqlSafe(sql)).bind(quarters.start).bind(quarters.end);
         let rows = self.rows(query).await?;
         rows.iter()
             .map(|row| {
@@ -210,10 +209,11 @@ impl Reader {
     ) -> Result<Vec<(FullLabels, Measures)>> {
         let sql = format!(
             "SELECT {FULL}, {} FROM total t JOIN series s ON s.id = t.series \
-             WHERE ?1 IS NULL OR s.namespace = ?1 ORDER BY {FULL}",
+             WHERE ? IS NULL OR s.namespace = ? ORDER BY {FULL}",
             selected("t.", Width::Full)
         );
-        let rows = self.rows(sqlx::query(AssertSqlSafe(sql)).bind(namespace)).await?;
+        let query = self.conn.query(AssertSqlSafe(sql)).bind(namespace).bind(namespace);
+        let rows = self.rows(query).await?;
         rows.iter()
             .map(|row| Ok((full_labels(row, 0)?, measures(row, N_FULL, Width::Full)?)))
             .collect()
@@ -224,7 +224,7 @@ impl Reader {
     /// # Errors
     /// As every read.
     pub async fn oldest_quarter(&mut self) -> Result<Option<i64>> {
-        let rows = self.rows(sqlx::query("SELECT min(at) FROM quarter")).await?;
+        let rows = self.rows(self.conn.query("SELECT min(at) FROM quarter")).await?;
         rows.first().map_or(Ok(None), |row| get(row, 0))
     }
 
@@ -233,7 +233,16 @@ impl Reader {
     /// # Errors
     /// As every read.
     pub async fn oldest_minute(&mut self) -> Result<Option<i64>> {
-        let rows = self.rows(sqlx::query("SELECT min(at) FROM minute")).await?;
+        let rows = self.rows(self.conn.query("SELECT min(at) FROM minute")).await?;
+        rows.first().map_or(Ok(None), |row| get(row, 0))
+    }
+
+    /// When an aggregator last had no memory left for recognising copies.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn pressure_seen_us(&mut self) -> Result<Option<i64>> {
+        let rows = self.rows(self.conn.query("SELECT seen_us FROM pressure")).await?;
         rows.first().map_or(Ok(None), |row| get(row, 0))
     }
 
@@ -243,10 +252,10 @@ impl Reader {
     /// As every read.
     pub async fn partitions(&mut self) -> Result<Vec<PartitionRow>> {
         let sql = format!(
-            "SELECT generation, partition, epoch, {PROGRESS} FROM partition_state \
-             ORDER BY generation, partition"
+            "SELECT generation, `partition`, epoch, {PROGRESS} FROM partition_state \
+             ORDER BY generation, `partition`"
         );
-        let rows = self.rows(sqlx::query(AssertSqlSafe(sql))).await?;
+        let rows = self.rows(self.conn.query(AssertSqlSafe(sql))).await?;
         rows.iter()
             .map(|row| {
                 Ok(PartitionRow {
@@ -264,10 +273,10 @@ impl Reader {
     /// # Errors
     /// As every read.
     pub async fn journal(&mut self) -> Result<Vec<JournalRow>> {
-        let sql = "SELECT version, generation, partition, base, next, events, counted, \
+        let sql = "SELECT version, generation, `partition`, base, next, events, counted, \
                    input_tokens, output_tokens, digest, first_clock_us, last_clock_us \
                    FROM commit_journal ORDER BY version";
-        let rows = self.rows(sqlx::query(sql)).await?;
+        let rows = self.rows(self.conn.query(sql)).await?;
         rows.iter()
             .map(|row| {
                 Ok(JournalRow {
@@ -295,7 +304,7 @@ impl Reader {
     /// # Errors
     /// As every read.
     pub async fn commit_of(&mut self, version: i64) -> Result<Option<CommitId>> {
-        let query = sqlx::query("SELECT commit_id FROM commit_journal WHERE version = ?");
+        let query = self.conn.query("SELECT commit_id FROM commit_journal WHERE version = ?");
         let rows = self.rows(query.bind(version)).await?;
         rows.first().map(|row| Ok(CommitId(bytes(row, 0)?))).transpose()
     }
@@ -306,10 +315,10 @@ impl Reader {
     /// As every read.
     pub async fn baselines(&mut self) -> Result<Vec<Baseline>> {
         let sql = format!(
-            "SELECT day, version, generation, partition, {PROGRESS} FROM baseline ORDER BY day"
+            "SELECT day, version, generation, `partition`, {PROGRESS} FROM baseline ORDER BY day"
         );
         let mut baselines: Vec<Baseline> = Vec::new();
-        for row in self.rows(sqlx::query(AssertSqlSafe(sql))).await? {
+        for row in self.rows(self.conn.query(AssertSqlSafe(sql))).await? {
             let day: i64 = get(&row, 0)?;
             if baselines.last().is_none_or(|last| last.day != day) {
                 let version = get(&row, 1)?;
@@ -325,7 +334,7 @@ impl Reader {
             selected("", Width::Full)
         );
         for baseline in &mut baselines {
-            let query = sqlx::query(AssertSqlSafe(sql.clone())).bind(baseline.day);
+            let query = self.conn.query(AssertSqlSafe(sql.clone())).bind(baseline.day);
             for row in self.rows(query).await? {
                 let sums = measures(&row, 1, Width::Full)?;
                 baseline.totals.push((SeriesId(bytes(&row, 0)?), sums));
@@ -340,12 +349,12 @@ impl Reader {
     /// As every read.
     pub async fn letters(&mut self) -> Result<Vec<LetterCount>> {
         let sql = "SELECT class, sum(n), count(content) FROM dead_letter GROUP BY class";
-        let rows = self.rows(sqlx::query(sql)).await?;
+        let rows = self.rows(self.conn.query(sql)).await?;
         rows.iter()
             .map(|row| {
                 Ok(LetterCount {
                     class: get(row, 0)?,
-                    events: get(row, 1)?,
+                    events: row.sum(1)?,
                     with_content: get(row, 2)?,
                 })
             })
@@ -360,7 +369,7 @@ impl Reader {
     pub async fn connections(&mut self, newer_than_us: i64) -> Result<Vec<(String, i64)>> {
         let sql = "SELECT namespace, sum(active) FROM connections WHERE seen_us > ? \
                    GROUP BY namespace ORDER BY namespace";
-        let rows = self.rows(sqlx::query(sql).bind(newer_than_us)).await?;
-        rows.iter().map(|row| Ok((get(row, 0)?, get(row, 1)?))).collect()
+        let rows = self.rows(self.conn.query(sql).bind(newer_than_us)).await?;
+        rows.iter().map(|row| Ok((get(row, 0)?, row.sum(1)?))).collect()
     }
 }

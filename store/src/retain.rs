@@ -2,14 +2,14 @@
 //!
 //! Totals, labels and namespaces are never deleted: what was shown once is shown for ever.
 
-use sqlx::sqlite::SqliteConnection;
-
-use crate::error::{Result, StoreError};
+use crate::error::Result;
+use crate::sql::Conn;
 
 /// Most rows that one statement deletes, so that no commit waits for long.
 const ROWS_MAX: i64 = 20_000;
-/// How long a gateway's last report of connections is remembered, microseconds: a day.
-const CONNECTIONS_US: i64 = 24 * 3_600 * 1_000_000;
+/// How long a gateway's last report of connections is remembered, microseconds: ten minutes, for it
+/// is shown for one only.
+const CONNECTIONS_US: i64 = 10 * 60 * 1_000_000;
 const MINUTE_US: i64 = 60 * 1_000_000;
 const DAY_US: i64 = 24 * 60 * MINUTE_US;
 
@@ -35,56 +35,75 @@ pub struct Retained {
     pub more: bool,
 }
 
+/// Deletes what is older than its first parameter, at most as many rows as its second one says.
+struct Round {
+    sqlite: &'static str,
+    mysql: &'static str,
+    before: i64,
+}
+
 /// One round over all tables, in one transaction of the caller.
-pub(crate) async fn retain(
-    conn: &mut SqliteConnection,
-    now_us: i64,
-    keep: &Keep,
-) -> Result<Retained> {
-    let rounds = [
-        (
-            "DELETE FROM minute WHERE (at, series) IN \
-             (SELECT at, series FROM minute WHERE at < ?1 LIMIT ?2)",
-            (now_us - keep.minute_us).div_euclid(MINUTE_US),
-        ),
-        (
-            "DELETE FROM quarter WHERE (at, series) IN \
-             (SELECT at, series FROM quarter WHERE at < ?1 LIMIT ?2)",
-            (now_us - keep.quarter_us).div_euclid(15 * MINUTE_US),
-        ),
-        (
-            "DELETE FROM commit_journal WHERE version IN \
-             (SELECT version FROM commit_journal WHERE committed_us < ?1 \
-             AND version < (SELECT v FROM ledger_version) LIMIT ?2)",
-            now_us - keep.journal_us,
-        ),
-        (
-            "DELETE FROM dead_letter WHERE rowid IN \
-             (SELECT rowid FROM dead_letter WHERE stored_us < ?1 LIMIT ?2)",
-            now_us - keep.letter_us,
-        ),
-        (
-            "DELETE FROM baseline_total WHERE (day, series) IN \
-             (SELECT day, series FROM baseline_total WHERE day < ?1 LIMIT ?2)",
-            (now_us - keep.journal_us).div_euclid(DAY_US),
-        ),
-        (
-            "DELETE FROM baseline WHERE day < ?1 AND ?2 > 0 AND NOT EXISTS \
-             (SELECT 1 FROM baseline_total t WHERE t.day = baseline.day)",
-            (now_us - keep.journal_us).div_euclid(DAY_US),
-        ),
-        ("DELETE FROM connections WHERE seen_us < ?1 AND ?2 > 0", now_us - CONNECTIONS_US),
-    ];
+pub(crate) async fn retain(conn: &mut Conn, now_us: i64, keep: &Keep) -> Result<Retained> {
     let mut retained = Retained::default();
-    for (sql, before) in rounds {
-        let done = sqlx::query(sql)
-            .bind(before)
-            .bind(ROWS_MAX)
-            .execute(&mut *conn)
-            .await
-            .map_err(StoreError::sql("delete old rows"))?;
-        retained.deleted += done.rows_affected();
-        retained.more |= done.rows_affected() >= ROWS_MAX.cast_unsigned();
+    for round in rounds(now_us, keep) {
+        let backend = conn.backend();
+        let query = backend.query(backend.text(round.sqlite, round.mysql));
+        let query = query.bind(round.before).bind(ROWS_MAX);
+        let done = conn.execute(query, "delete old rows").await?;
+        retained.deleted += done.rows;
+        retained.more |= done.rows >= ROWS_MAX.cast_unsigned();
     }
     Ok(retained)
+}
+
+/// The rounds, table by table. A server deletes with a limit of its own; SQLite picks the rows
+/// first. The journal keeps its newest line on either.
+fn rounds(now_us: i64, keep: &Keep) -> [Round; 7] {
+    [
+        Round {
+            sqlite: "DELETE FROM minute WHERE (at, series) IN \
+                     (SELECT at, series FROM minute WHERE at < ?1 LIMIT ?2)",
+            mysql: "DELETE FROM minute WHERE at < ? ORDER BY at, series LIMIT ?",
+            before: (now_us - keep.minute_us).div_euclid(MINUTE_US),
+        },
+        Round {
+            sqlite: "DELETE FROM quarter WHERE (at, series) IN \
+                     (SELECT at, series FROM quarter WHERE at < ?1 LIMIT ?2)",
+            mysql: "DELETE FROM quarter WHERE at < ? ORDER BY at, series LIMIT ?",
+            before: (now_us - keep.quarter_us).div_euclid(15 * MINUTE_US),
+        },
+        Round {
+            sqlite: "DELETE FROM commit_journal WHERE version IN \
+                     (SELECT version FROM commit_journal WHERE committed_us < ?1 \
+                     AND version < (SELECT v FROM ledger_version) LIMIT ?2)",
+            mysql: "DELETE FROM commit_journal WHERE committed_us < ? \
+                    AND version < (SELECT v FROM ledger_version) ORDER BY committed_us LIMIT ?",
+            before: now_us - keep.journal_us,
+        },
+        Round {
+            sqlite: "DELETE FROM dead_letter WHERE rowid IN \
+                     (SELECT rowid FROM dead_letter WHERE stored_us < ?1 LIMIT ?2)",
+            mysql: "DELETE FROM dead_letter WHERE stored_us < ? ORDER BY stored_us LIMIT ?",
+            before: now_us - keep.letter_us,
+        },
+        Round {
+            sqlite: "DELETE FROM baseline_total WHERE (day, series) IN \
+                     (SELECT day, series FROM baseline_total WHERE day < ?1 LIMIT ?2)",
+            mysql: "DELETE FROM baseline_total WHERE day < ? ORDER BY day, series LIMIT ?",
+            before: (now_us - keep.journal_us).div_euclid(DAY_US),
+        },
+        Round {
+            sqlite: "DELETE FROM baseline WHERE day < ?1 AND ?2 > 0 AND NOT EXISTS \
+                     (SELECT 1 FROM baseline_total t WHERE t.day = baseline.day)",
+            mysql: "DELETE FROM baseline WHERE day < ? AND NOT EXISTS \
+                    (SELECT 1 FROM baseline_total t WHERE t.day = baseline.day) LIMIT ?",
+            before: (now_us - keep.journal_us).div_euclid(DAY_US),
+        },
+        Round {
+            sqlite: "DELETE FROM connections WHERE (gateway, namespace) IN \
+                     (SELECT gateway, namespace FROM connections WHERE seen_us < ?1 LIMIT ?2)",
+            mysql: "DELETE FROM connections WHERE seen_us < ? LIMIT ?",
+            before: now_us - CONNECTIONS_US,
+        },
+    ]
 }

@@ -11,17 +11,17 @@ use ledger::commit::Progress;
 use ledger::histogram::N_TTFT;
 use ledger::measures::{Measures, N_MEASURES};
 use ledger::series::{FullLabels, ShortLabels};
-use sqlx::query::Query;
-use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteRow};
-use sqlx::{Row, Type};
+use sqlx::mysql::MySql;
+use sqlx::sqlite::Sqlite;
+use sqlx::{Decode, Type};
 
 use crate::error::{Result, StoreError};
+use crate::sql::{Backend, Bound, Row};
 
-/// Rows that one statement writes; more of them are written by several.
-pub(crate) const CHUNK: usize = 16;
-
-/// A statement being bound.
-pub(crate) type Bound<'q> = Query<'q, Sqlite, SqliteArguments>;
+/// Rows that one statement writes, the largest number first; what is left is written by the next.
+/// To a server each statement is a way there and back, so that it gets more rows at once.
+const SQLITE_PIECES: [usize; 2] = [16, 1];
+const MYSQL_PIECES: [usize; 3] = [128, 16, 1];
 
 /// Where the buckets of the time to first token begin in `Measures::to_array`.
 const TTFT_AT: usize = N_MEASURES - N_TTFT - event::usage::N_TOKEN_CLASSES - 1;
@@ -46,14 +46,14 @@ pub(crate) enum Width {
     Short,
 }
 
-/// A statement that adds rows to those that are there, for a chunk and for a single row.
+/// A statement that adds rows to those that are there, for each number of rows at once.
 pub(crate) struct Upsert {
-    pub chunk: String,
-    pub single: String,
+    /// Largest number first; the last one is 1.
+    texts: Vec<(usize, String)>,
 }
 
 impl Upsert {
-    fn new(table: &str, key: &[&str], width: Width) -> Upsert {
+    fn new(backend: Backend, table: &str, key: &[&str], width: Width) -> Upsert {
         let measures = columns(width);
         let names: Vec<&str> = key
             .iter()
@@ -62,36 +62,66 @@ impl Upsert {
             .chain(["commit_id"])
             .collect();
         let row = format!("({})", vec!["?"; names.len()].join(", "));
+        let added = |name: &str| match backend {
+            Backend::Sqlite => format!("excluded.{name}"),
+            Backend::Mysql => format!("VALUES({name})"),
+        };
         let sums: Vec<String> =
-            measures.iter().map(|name| format!("{name} = {name} + excluded.{name}")).collect();
+            measures.iter().map(|name| format!("{name} = {name} + {}", added(name))).collect();
+        let known = match backend {
+            Backend::Sqlite => format!("ON CONFLICT ({}) DO UPDATE SET", key.join(", ")),
+            Backend::Mysql => "ON DUPLICATE KEY UPDATE".to_owned(),
+        };
         let text = |n: usize| {
             format!(
-                "INSERT INTO {table} ({}) VALUES {} ON CONFLICT ({}) DO UPDATE SET {}, \
-                 commit_id = excluded.commit_id",
+                "INSERT INTO {table} ({}) VALUES {} {known} {}, commit_id = {}",
                 names.join(", "),
                 vec![row.as_str(); n].join(", "),
-                key.join(", "),
                 sums.join(", "),
+                added("commit_id"),
             )
         };
-        Upsert { chunk: text(CHUNK), single: text(1) }
+        let pieces: &[usize] = match backend {
+            Backend::Sqlite => &SQLITE_PIECES,
+            Backend::Mysql => &MYSQL_PIECES,
+        };
+        Upsert { texts: pieces.iter().map(|n| (*n, text(*n))).collect() }
     }
 
-    /// The statement for a number of rows: a full chunk or one row.
-    pub(crate) fn text(&'static self, n_rows: usize) -> &'static str {
-        if n_rows == CHUNK { &self.chunk } else { &self.single }
+    /// The statement for the first of this many rows, and how many it takes.
+    pub(crate) fn piece(&'static self, n_rows: usize) -> (usize, &'static str) {
+        let piece = self.texts.iter().find(|(n, _)| *n <= n_rows);
+        let (n, text) = piece.unwrap_or(&self.texts[self.texts.len() - 1]);
+        (*n, text)
     }
 }
 
-/// Adds to totals.
-pub(crate) static TOTAL: LazyLock<Upsert> =
-    LazyLock::new(|| Upsert::new("total", &["series"], Width::Full));
-/// Adds to quarter-hours.
-pub(crate) static QUARTER: LazyLock<Upsert> =
-    LazyLock::new(|| Upsert::new("quarter", &["at", "series"], Width::Full));
-/// Adds to minutes.
-pub(crate) static MINUTE: LazyLock<Upsert> =
-    LazyLock::new(|| Upsert::new("minute", &["at", "series"], Width::Short));
+/// The statements that add to sums.
+pub(crate) struct Upserts {
+    pub total: Upsert,
+    pub quarter: Upsert,
+    pub minute: Upsert,
+}
+
+impl Upserts {
+    fn new(backend: Backend) -> Upserts {
+        Upserts {
+            total: Upsert::new(backend, "total", &["series"], Width::Full),
+            quarter: Upsert::new(backend, "quarter", &["at", "series"], Width::Full),
+            minute: Upsert::new(backend, "minute", &["at", "series"], Width::Short),
+        }
+    }
+
+    /// Those of a database.
+    pub(crate) fn of(backend: Backend) -> &'static Upserts {
+        static SQLITE: LazyLock<Upserts> = LazyLock::new(|| Upserts::new(Backend::Sqlite));
+        static MYSQL: LazyLock<Upserts> = LazyLock::new(|| Upserts::new(Backend::Mysql));
+        match backend {
+            Backend::Sqlite => &SQLITE,
+            Backend::Mysql => &MYSQL,
+        }
+    }
+}
 
 /// `n`, `duration_us`, .. with a prefix, for a SELECT.
 pub(crate) fn selected(prefix: &str, width: Width) -> String {
@@ -117,12 +147,25 @@ pub(crate) fn bind<'q>(mut query: Bound<'q>, measures: &Measures, width: Width) 
 }
 
 /// Reads the columns of a measure that begin at `first`.
-pub(crate) fn measures(row: &SqliteRow, first: usize, width: Width) -> Result<Measures> {
+pub(crate) fn measures(row: &Row, first: usize, width: Width) -> Result<Measures> {
+    measures_with(first, width, |at| get(row, at))
+}
+
+/// Reads the summed columns of a measure that begin at `first`.
+pub(crate) fn measure_sums(row: &Row, first: usize, width: Width) -> Result<Measures> {
+    measures_with(first, width, |at| row.sum(at))
+}
+
+fn measures_with(
+    first: usize,
+    width: Width,
+    read: impl Fn(usize) -> Result<i64>,
+) -> Result<Measures> {
     let mut sums = [0; N_MEASURES];
     let mut at = first;
     for (idx, sum) in sums.iter_mut().enumerate() {
         if width == Width::Full || is_short(idx) {
-            *sum = get(row, at)?;
+            *sum = read(at)?;
             at += 1;
         }
     }
@@ -140,7 +183,7 @@ pub(crate) const SHORT: &str = "namespace, upstream, outcome, source, is_final";
 pub(crate) const N_SHORT: usize = 5;
 
 /// Reads labels that begin at column `first`.
-pub(crate) fn full_labels(row: &SqliteRow, first: usize) -> Result<FullLabels> {
+pub(crate) fn full_labels(row: &Row, first: usize) -> Result<FullLabels> {
     let at = |offset: usize| first + offset;
     Ok(FullLabels {
         namespace: text(row, at(0))?,
@@ -158,7 +201,7 @@ pub(crate) fn full_labels(row: &SqliteRow, first: usize) -> Result<FullLabels> {
 }
 
 /// Reads labels that begin at column `first`.
-pub(crate) fn short_labels(row: &SqliteRow, first: usize) -> Result<ShortLabels> {
+pub(crate) fn short_labels(row: &Row, first: usize) -> Result<ShortLabels> {
     Ok(ShortLabels {
         namespace: text(row, first)?,
         upstream: text(row, first + 1)?,
@@ -196,7 +239,7 @@ pub(crate) fn bind_progress<'q>(query: Bound<'q>, progress: &Progress) -> Result
 }
 
 /// Reads a partition's progress that begins at column `first`.
-pub(crate) fn progress(row: &SqliteRow, first: usize) -> Result<Progress> {
+pub(crate) fn progress(row: &Row, first: usize) -> Result<Progress> {
     let at = |offset: usize| first + offset;
     Ok(Progress {
         next: number(row, at(0), "next offset")?,
@@ -221,15 +264,15 @@ pub(crate) fn progress(row: &SqliteRow, first: usize) -> Result<Progress> {
 }
 
 /// Reads a column.
-pub(crate) fn get<'r, T>(row: &'r SqliteRow, at: usize) -> Result<T>
+pub(crate) fn get<'r, T>(row: &'r Row, at: usize) -> Result<T>
 where
-    T: sqlx::Decode<'r, Sqlite> + Type<Sqlite>,
+    T: Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, MySql> + Type<MySql>,
 {
-    row.try_get_unchecked(at).map_err(StoreError::sql("read a row"))
+    row.get(at)
 }
 
 /// Reads a whole number of another type than i64.
-pub(crate) fn number<T: TryFrom<i64>>(row: &SqliteRow, at: usize, what: &'static str) -> Result<T> {
+pub(crate) fn number<T: TryFrom<i64>>(row: &Row, at: usize, what: &'static str) -> Result<T> {
     T::try_from(get::<i64>(row, at)?)
         .map_err(|_| StoreError::Fatal { reason: format!("a row has a {what} out of range") })
 }
@@ -241,21 +284,16 @@ pub(crate) fn signed(offset: u64) -> Result<i64> {
 }
 
 /// Reads 16 or 32 bytes.
-pub(crate) fn bytes<const N: usize>(row: &SqliteRow, at: usize) -> Result<[u8; N]> {
+pub(crate) fn bytes<const N: usize>(row: &Row, at: usize) -> Result<[u8; N]> {
     let found: Vec<u8> = get(row, at)?;
     found.try_into().map_err(|_| StoreError::Fatal { reason: "a row has a short id".to_owned() })
 }
 
-fn text(row: &SqliteRow, at: usize) -> Result<Box<str>> {
+fn text(row: &Row, at: usize) -> Result<Box<str>> {
     Ok(get::<String>(row, at)?.into_boxed_str())
 }
 
-fn code<T>(
-    row: &SqliteRow,
-    at: usize,
-    what: &'static str,
-    from: impl Fn(u8) -> Option<T>,
-) -> Result<T> {
+fn code<T>(row: &Row, at: usize, what: &'static str, from: impl Fn(u8) -> Option<T>) -> Result<T> {
     from(number::<u8>(row, at, what)?)
         .ok_or_else(|| StoreError::Fatal { reason: format!("a row has an unknown {what}") })
 }

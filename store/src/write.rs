@@ -1,65 +1,75 @@
 //! Claims and commits: the only statements that change what is counted.
 //!
 //! A commit is one transaction with compare-and-swap on owner and offset. Whatever fails before
-//! COMMIT is rolled back; what fails in COMMIT is looked at once more, and if even that fails the
-//! outcome is unknown, which the core resolves before it does anything else.
+//! COMMIT is rolled back. What fails in COMMIT is looked at once more in SQLite; on a server, where
+//! the answer may be lost on its way, the outcome is unknown, and the core resolves it before it
+//! does anything else.
 
 use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ledger::commit::{Claim, Commit, CommitId, Outcome, Owner, Resolution};
 use ledger::measures::Measures;
 use ledger::series::SeriesId;
-use sqlx::sqlite::SqliteConnection;
-use sqlx::{AssertSqlSafe, Executor};
+use sqlx::AssertSqlSafe;
 
+use crate::baseline;
+use crate::dictionary::{FULL_SERIES, SHORT_SERIES};
 use crate::error::{Result, StoreError};
 use crate::rows::{
-    Bound, CHUNK, FULL, MINUTE, PROGRESS, QUARTER, SHORT, TOTAL, Upsert, Width, bind,
-    bind_progress, bytes, full_labels, get, number, progress, selected, short_labels, signed,
+    PROGRESS, Upsert, Upserts, Width, bind, bind_progress, bytes, get, number, progress, signed,
 };
+use crate::sql::{Backend, Conn, Row};
+use crate::steps::{FailAfter, Steps};
 
 /// Series whose stored labels were seen to be ours; beyond this the memory starts anew.
 const KNOWN_MAX: usize = 1_000_000;
-/// Width of a baseline's day in microseconds.
-const DAY_US: i64 = 24 * 3_600 * 1_000_000;
 
-/// The connection that writes, and what it remembers.
-#[derive(Debug)]
-pub(crate) struct Writer {
-    pub conn: SqliteConnection,
+const CLAIM: &str = "claim a partition";
+
+/// What all writers of a store remember of committed transactions.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Memory {
+    facts: Arc<Mutex<Facts>>,
+    /// Statements that may still be carried out before one fails; tests set it.
+    pub fail_after: FailAfter,
+}
+
+#[derive(Debug, Default)]
+struct Facts {
     known: HashSet<SeriesId>,
     baseline_day: Option<i64>,
-    /// Statements that may still be carried out before one fails; tests set it.
-    pub fail_after: Option<u32>,
+}
+
+impl Memory {
+    /// Looks at, or changes, what is remembered; never waits for anything.
+    fn with<T>(&self, look: impl FnOnce(&mut Facts) -> T) -> T {
+        look(&mut self.facts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A connection that writes.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub steps: Steps,
+    memory: Memory,
+}
+
+/// What a transaction found out, to be remembered once it is committed.
+struct Applied {
+    version: i64,
+    fresh: Vec<SeriesId>,
 }
 
 impl Writer {
-    pub(crate) fn new(conn: SqliteConnection) -> Writer {
-        Writer { conn, known: HashSet::new(), baseline_day: None, fail_after: None }
+    pub(crate) fn new(conn: Conn, memory: Memory) -> Writer {
+        Writer { steps: Steps::new(conn, memory.fail_after.clone()), memory }
     }
 
-    /// Counts a statement down; only tests ever let one fail.
-    fn step(&mut self) -> Result<()> {
-        match &mut self.fail_after {
-            None => Ok(()),
-            Some(0) => Err(StoreError::of("work: a test says so", sqlx::Error::WorkerCrashed)),
-            Some(n) => {
-                *n -= 1;
-                Ok(())
-            }
-        }
-    }
-
-    async fn plain(&mut self, sql: &'static str) -> Result<()> {
-        self.step()?;
-        self.conn.execute(sql).await.map_err(StoreError::sql(sql))?;
-        Ok(())
-    }
-
-    async fn run(&mut self, query: Bound<'_>, action: &'static str) -> Result<u64> {
-        self.step()?;
-        let done = query.execute(&mut self.conn).await.map_err(StoreError::sql(action))?;
-        Ok(done.rows_affected())
+    /// Statements that may still be carried out before one fails.
+    #[cfg(test)]
+    pub(crate) fn fail_after(&self) -> &FailAfter {
+        &self.memory.fail_after
     }
 
     /// Takes the partition: epoch + 1 and a fresh nonce.
@@ -69,23 +79,60 @@ impl Writer {
         partition: u32,
         nonce: [u8; 16],
     ) -> Result<Claim> {
+        let row = match self.steps.backend() {
+            Backend::Sqlite => self.claim_in_file(generation, partition, nonce).await?,
+            Backend::Mysql => self.claim_on_server(generation, partition, nonce).await?,
+        };
+        let owner = Owner { generation, partition, epoch: get(&row, 0)?, nonce };
+        Ok(Claim { owner, progress: progress(&row, 1)? })
+    }
+
+    async fn claim_in_file(
+        &mut self,
+        generation: u32,
+        partition: u32,
+        nonce: [u8; 16],
+    ) -> Result<Row> {
         let sql = format!(
-            "INSERT INTO partition_state (generation, partition, epoch, nonce, {PROGRESS}) \
+            "INSERT INTO partition_state (generation, `partition`, epoch, nonce, {PROGRESS}) \
              VALUES (?1, ?2, 1, ?3, 0, 0, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0) \
-             ON CONFLICT (generation, partition) DO UPDATE \
+             ON CONFLICT (generation, `partition`) DO UPDATE \
              SET epoch = epoch + 1, nonce = excluded.nonce \
              RETURNING epoch, {PROGRESS}"
         );
-        self.step()?;
-        let row = sqlx::query(AssertSqlSafe(sql))
-            .bind(generation)
-            .bind(partition)
-            .bind(nonce.as_slice())
-            .fetch_one(&mut self.conn)
-            .await
-            .map_err(StoreError::sql("claim a partition"))?;
-        let owner = Owner { generation, partition, epoch: get(&row, 0)?, nonce };
-        Ok(Claim { owner, progress: progress(&row, 1)? })
+        let query = Backend::Sqlite.query(AssertSqlSafe(sql));
+        self.steps.one(query.bind(generation).bind(partition).bind(nonce.to_vec()), CLAIM).await
+    }
+
+    /// The row is made if it is missing, locked and read as it stands now: a snapshot taken before
+    /// the lock could be older than the last commit.
+    async fn claim_on_server(
+        &mut self,
+        generation: u32,
+        partition: u32,
+        nonce: [u8; 16],
+    ) -> Result<Row> {
+        let backend = Backend::Mysql;
+        self.steps.begin().await?;
+        let sql = format!(
+            "INSERT INTO partition_state (generation, `partition`, epoch, nonce, {PROGRESS}) \
+             VALUES (?, ?, 0, ?, 0, 0, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0) \
+             ON DUPLICATE KEY UPDATE epoch = epoch"
+        );
+        let query = backend.query(AssertSqlSafe(sql));
+        self.steps.run(query.bind(generation).bind(partition).bind(nonce.to_vec()), CLAIM).await?;
+        let sql = format!(
+            "SELECT epoch + 1, {PROGRESS} FROM partition_state \
+             WHERE generation = ? AND `partition` = ? FOR UPDATE"
+        );
+        let query = backend.query(AssertSqlSafe(sql)).bind(generation).bind(partition);
+        let row = self.steps.one(query, CLAIM).await?;
+        let sql = "UPDATE partition_state SET epoch = epoch + 1, nonce = ? \
+                   WHERE generation = ? AND `partition` = ?";
+        let query = backend.query(sql).bind(nonce.to_vec()).bind(generation).bind(partition);
+        self.steps.run(query, CLAIM).await?;
+        self.steps.commit().await?;
+        Ok(row)
     }
 
     /// Carries out a commit, or leaves no trace of it. Beside the outcome the error, if there was
@@ -95,22 +142,25 @@ impl Writer {
         commit: &Commit,
         now_us: i64,
     ) -> (Outcome, Option<StoreError>) {
-        if let Err(error) = self.plain("BEGIN IMMEDIATE").await {
+        if let Err(error) = self.steps.begin().await {
             return (Outcome::Aborted, Some(error));
         }
         let failed = match self.apply(commit, now_us).await {
-            Ok(Some(version)) => match self.plain("COMMIT").await {
-                Ok(()) => return (Outcome::Committed { version }, None),
+            Ok(Some(Applied { version, fresh })) => match self.steps.commit().await {
+                Ok(()) => {
+                    self.remember(fresh, now_us);
+                    return (Outcome::Committed { version }, None);
+                }
+                // The COMMIT may have arrived, and its answer may be lost.
+                Err(error) if self.steps.backend() == Backend::Mysql => {
+                    return (Outcome::Unknown, Some(error));
+                }
                 Err(error) => Some(error),
             },
             Ok(None) => None,
             Err(error) => Some(error),
         };
-        // What this commit made known may be gone with it.
-        self.known.clear();
-        self.baseline_day = None;
-        let is_gone = self.conn.execute("ROLLBACK").await.is_ok();
-        match (failed, is_gone) {
+        match (failed, self.steps.conn.rollback().await) {
             (None, true) => (Outcome::Refused, None),
             (failed, true) => (Outcome::Aborted, failed),
             (failed, false) => (Outcome::Unknown, failed),
@@ -118,23 +168,40 @@ impl Writer {
     }
 
     /// The statements of a commit; nothing if the compare-and-swap found another owner or offset.
-    async fn apply(&mut self, commit: &Commit, now_us: i64) -> Result<Option<i64>> {
-        self.baseline(now_us).await?;
+    /// The version comes last: all commits pass its row one by one and hold it but briefly.
+    async fn apply(&mut self, commit: &Commit, now_us: i64) -> Result<Option<Applied>> {
+        let day = baseline::day_of(now_us);
+        if self.memory.with(|facts| facts.baseline_day != Some(day)) {
+            baseline::keep(&mut self.steps, day).await?;
+        }
         if !self.swap(commit).await? {
             return Ok(None);
         }
-        self.series(commit).await?;
+        let fresh = self.series(commit).await?;
+        let upserts = Upserts::of(self.steps.backend());
         let totals: Vec<Cells<'_>> =
             commit.totals.iter().map(|(id, _, sums)| (None, id, sums)).collect();
-        self.add(&TOTAL, &totals, commit.id, Width::Full).await?;
+        self.add(&upserts.total, &totals, commit.id, Width::Full).await?;
         let quarters: Vec<Cells<'_>> =
             commit.quarters.iter().map(|(at, id, sums)| (Some(*at), id, sums)).collect();
-        self.add(&QUARTER, &quarters, commit.id, Width::Full).await?;
+        self.add(&upserts.quarter, &quarters, commit.id, Width::Full).await?;
         let minutes: Vec<Cells<'_>> =
             commit.minutes.iter().map(|(at, id, sums)| (Some(*at), id, sums)).collect();
-        self.add(&MINUTE, &minutes, commit.id, Width::Short).await?;
+        self.add(&upserts.minute, &minutes, commit.id, Width::Short).await?;
         self.letters(commit, now_us).await?;
-        self.journal(commit, now_us).await.map(Some)
+        let version = self.journal(commit, now_us).await?;
+        Ok(Some(Applied { version, fresh }))
+    }
+
+    /// Notes what is certain now that the commit took effect.
+    fn remember(&self, fresh: Vec<SeriesId>, now_us: i64) {
+        self.memory.with(|facts| {
+            if facts.known.len() > KNOWN_MAX {
+                facts.known.clear();
+            }
+            facts.known.extend(fresh);
+            facts.baseline_day = Some(baseline::day_of(now_us));
+        });
     }
 
     /// Moves the partition's row, if it is still where and whose the commit says.
@@ -143,76 +210,36 @@ impl Writer {
             clock_us = ?, last_print = ?, events = ?, counted = ?, duplicate = ?, late = ?, \
             future = ?, poison = ?, misrouted = ?, conflicts = ?, lost_frames = ?, \
             letter_hour = ?, letter_rows = ?, commit_id = ? \
-            WHERE generation = ? AND partition = ? AND epoch = ? AND nonce = ? AND next = ?";
-        let query = bind_progress(sqlx::query(SQL), &commit.progress)?
-            .bind(commit.id.0.as_slice())
+            WHERE generation = ? AND `partition` = ? AND epoch = ? AND nonce = ? AND next = ?";
+        let query = bind_progress(self.steps.backend().query(SQL), &commit.progress)?
+            .bind(commit.id.0.to_vec())
             .bind(commit.owner.generation)
             .bind(commit.owner.partition)
             .bind(commit.owner.epoch)
-            .bind(commit.owner.nonce.as_slice())
+            .bind(commit.owner.nonce.to_vec())
             .bind(signed(commit.base)?);
-        Ok(self.run(query, "move the partition on").await? == 1)
+        Ok(self.steps.run(query, "move the partition on").await?.rows == 1)
     }
 
-    /// Makes sure that every series of the commit is stored with the labels that the commit means.
-    async fn series(&mut self, commit: &Commit) -> Result<()> {
-        if self.known.len() > KNOWN_MAX {
-            self.known.clear();
-        }
-        for (id, labels, _) in &commit.totals {
-            if self.known.contains(id) {
-                continue;
-            }
-            let sql = format!(
-                "INSERT INTO series (id, {FULL}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
-                 ON CONFLICT (id) DO UPDATE SET id = id RETURNING {FULL}"
-            );
-            self.step()?;
-            let row = sqlx::query(AssertSqlSafe(sql))
-                .bind(id.0.as_slice())
-                .bind(labels.namespace.as_ref())
-                .bind(labels.upstream.as_ref())
-                .bind(labels.model.as_ref())
-                .bind(labels.method.code())
-                .bind(labels.endpoint.as_ref())
-                .bind(labels.status)
-                .bind(labels.outcome.code())
-                .bind(labels.service_tier.code())
-                .bind(labels.source.code())
-                .bind(labels.is_final)
-                .bind(labels.limited_by.as_deref())
-                .fetch_one(&mut self.conn)
-                .await
-                .map_err(StoreError::sql("store a series"))?;
-            check_same(full_labels(&row, 0)? == *labels)?;
-            self.known.insert(*id);
-        }
-        for (id, labels) in &commit.shorts {
-            if self.known.contains(id) {
-                continue;
-            }
-            let sql = format!(
-                "INSERT INTO series_short (id, {SHORT}) VALUES (?, ?, ?, ?, ?, ?) \
-                 ON CONFLICT (id) DO UPDATE SET id = id RETURNING {SHORT}"
-            );
-            self.step()?;
-            let row = sqlx::query(AssertSqlSafe(sql))
-                .bind(id.0.as_slice())
-                .bind(labels.namespace.as_ref())
-                .bind(labels.upstream.as_ref())
-                .bind(labels.outcome.code())
-                .bind(labels.source.code())
-                .bind(labels.is_final)
-                .fetch_one(&mut self.conn)
-                .await
-                .map_err(StoreError::sql("store a series"))?;
-            check_same(short_labels(&row, 0)? == *labels)?;
-            self.known.insert(*id);
-        }
-        Ok(())
+    /// Makes sure that every series of the commit is stored with the labels that the commit means;
+    /// those that were not known before.
+    async fn series(&mut self, commit: &Commit) -> Result<Vec<SeriesId>> {
+        let (fulls, shorts) = self.memory.with(|facts| {
+            let is_new = |id: &SeriesId| !facts.known.contains(id);
+            let fulls: Vec<_> = commit.totals.iter().map(|(id, labels, _)| (id, labels)).collect();
+            let shorts: Vec<_> = commit.shorts.iter().map(|(id, labels)| (id, labels)).collect();
+            (
+                fulls.into_iter().filter(|(id, _)| is_new(id)).collect::<Vec<_>>(),
+                shorts.into_iter().filter(|(id, _)| is_new(id)).collect::<Vec<_>>(),
+            )
+        });
+        FULL_SERIES.store(&mut self.steps, &fulls).await?;
+        SHORT_SERIES.store(&mut self.steps, &shorts).await?;
+        let full_ids = fulls.iter().map(|(id, _)| **id);
+        Ok(full_ids.chain(shorts.iter().map(|(id, _)| **id)).collect())
     }
 
-    /// Adds rows, a chunk at a time.
+    /// Adds rows, a piece at a time.
     async fn add(
         &mut self,
         upsert: &'static Upsert,
@@ -220,10 +247,11 @@ impl Writer {
         id: CommitId,
         width: Width,
     ) -> Result<()> {
-        let (chunks, rest) = rows.as_chunks::<CHUNK>();
-        let pieces = chunks.iter().map(<[_; CHUNK]>::as_slice).chain(rest.chunks(1));
-        for piece in pieces {
-            let mut query = sqlx::query(upsert.text(piece.len()));
+        let mut rest = rows;
+        while !rest.is_empty() {
+            let (n_rows, text) = upsert.piece(rest.len());
+            let (piece, later) = rest.split_at(n_rows);
+            let mut query = self.steps.backend().query(text);
             for (at, series, sums) in piece {
                 if let Some(at) = at {
                     query = query.bind(*at);
@@ -231,17 +259,21 @@ impl Writer {
                 query = query.bind(series.0.to_vec());
                 query = bind(query, sums, width).bind(id.0.to_vec());
             }
-            self.run(query, "add to the sums").await?;
+            self.steps.run(query, "add to the sums").await?;
+            rest = later;
         }
         Ok(())
     }
 
     async fn letters(&mut self, commit: &Commit, now_us: i64) -> Result<()> {
-        const SQL: &str = "INSERT INTO dead_letter (generation, partition, at, idx, n, class, \
+        const SQL: &str = "INSERT INTO dead_letter (generation, `partition`, at, idx, n, class, \
             reason, time_us, namespace, content, clock_us, stored_us, commit_id) \
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
         for letter in &commit.letters {
-            let query = sqlx::query(SQL)
+            let query = self
+                .steps
+                .backend()
+                .query(SQL)
                 .bind(commit.owner.generation)
                 .bind(commit.owner.partition)
                 .bind(signed(letter.offset)?)
@@ -254,109 +286,96 @@ impl Writer {
                 .bind(letter.content.as_deref())
                 .bind(letter.clock_us)
                 .bind(now_us)
-                .bind(commit.id.0.as_slice());
-            self.run(query, "keep a dead letter").await?;
+                .bind(commit.id.0.to_vec());
+            self.steps.run(query, "keep a dead letter").await?;
         }
         Ok(())
     }
 
     /// The last statements: the ledger's version and the line of the journal.
     async fn journal(&mut self, commit: &Commit, now_us: i64) -> Result<i64> {
-        self.step()?;
-        let version: i64 =
-            sqlx::query_scalar("UPDATE ledger_version SET v = v + 1, committed_us = ? RETURNING v")
-                .bind(now_us)
-                .fetch_one(&mut self.conn)
-                .await
-                .map_err(StoreError::sql("raise the version"))?;
+        const ACTION: &str = "raise the version";
+        let backend = self.steps.backend();
+        let sql = backend.text(
+            "UPDATE ledger_version SET v = v + 1, committed_us = ? RETURNING v",
+            // The number comes back with the answer: one way there and back less while all wait.
+            "UPDATE ledger_version SET v = LAST_INSERT_ID(v + 1), committed_us = ?",
+        );
+        let query = backend.query(sql).bind(now_us);
+        let version = match backend {
+            Backend::Sqlite => self.steps.one(query, ACTION).await?.get(0)?,
+            Backend::Mysql => self.steps.run(query, ACTION).await?.last_id.cast_signed(),
+        };
         let journal = &commit.journal;
-        let query = sqlx::query(
-            "INSERT INTO commit_journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )
-        .bind(version)
-        .bind(commit.id.0.as_slice())
-        .bind(commit.owner.generation)
-        .bind(commit.owner.partition)
-        .bind(signed(commit.base)?)
-        .bind(signed(commit.progress.next)?)
-        .bind(journal.events)
-        .bind(journal.counted)
-        .bind(journal.input_tokens)
-        .bind(journal.output_tokens)
-        .bind(journal.digest)
-        .bind(journal.first_clock_us)
-        .bind(journal.last_clock_us)
-        .bind(now_us);
-        self.run(query, "write the journal").await?;
+        let query = backend
+            .query("INSERT INTO commit_journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+            .bind(version)
+            .bind(commit.id.0.to_vec())
+            .bind(commit.owner.generation)
+            .bind(commit.owner.partition)
+            .bind(signed(commit.base)?)
+            .bind(signed(commit.progress.next)?)
+            .bind(journal.events)
+            .bind(journal.counted)
+            .bind(journal.input_tokens)
+            .bind(journal.output_tokens)
+            .bind(journal.digest)
+            .bind(journal.first_clock_us)
+            .bind(journal.last_clock_us)
+            .bind(now_us);
+        self.steps.run(query, "write the journal").await?;
         Ok(version)
     }
 
-    /// Copies totals and partitions as they stand, before the first commit of a day.
-    async fn baseline(&mut self, now_us: i64) -> Result<()> {
-        let day = now_us.div_euclid(DAY_US);
-        if self.baseline_day == Some(day) {
-            return Ok(());
+    /// What became of a commit whose outcome is unknown. On a server this is asked on a connection
+    /// of its own, which waits for the row until the transaction that holds it has ended.
+    pub(crate) async fn resolve(&mut self, commit: &Commit) -> Result<Resolution> {
+        let backend = self.steps.backend();
+        match backend {
+            // An open transaction of the lost commit would hide what is durable.
+            Backend::Sqlite => {
+                self.steps.conn.rollback().await;
+            }
+            Backend::Mysql => self.steps.begin().await?,
         }
-        let sql = format!(
-            "INSERT INTO baseline (day, version, generation, partition, {PROGRESS}) \
-             SELECT ?1, (SELECT v FROM ledger_version), generation, partition, {PROGRESS} \
-             FROM partition_state WHERE NOT EXISTS (SELECT 1 FROM baseline WHERE day = ?1)"
+        let sql = backend.text(
+            "SELECT epoch, nonce, next, commit_id FROM partition_state \
+             WHERE generation = ? AND `partition` = ?",
+            "SELECT epoch, nonce, next, commit_id FROM partition_state \
+             WHERE generation = ? AND `partition` = ? FOR UPDATE",
         );
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(day);
-        if self.run(query, "keep a baseline").await? > 0 {
-            let names = selected("", Width::Full);
-            let sql = format!(
-                "INSERT INTO baseline_total (day, series, {names}) \
-                 SELECT ?1, series, {names} FROM total"
-            );
-            let query = sqlx::query(AssertSqlSafe(sql)).bind(day);
-            self.run(query, "keep a baseline").await?;
+        let query = backend.query(sql).bind(commit.owner.generation).bind(commit.owner.partition);
+        let resolution = match self.steps.all(query, LOOK).await?.first() {
+            Some(row) => self.compare(row, commit).await?,
+            // A restored ledger may not know the partition yet.
+            None => Resolution::Fenced,
+        };
+        if backend == Backend::Mysql {
+            self.steps.conn.rollback().await;
         }
-        self.baseline_day = Some(day);
-        Ok(())
+        Ok(resolution)
     }
 
-    /// What became of a commit whose outcome is unknown.
-    pub(crate) async fn resolve(&mut self, commit: &Commit) -> Result<Resolution> {
-        // An open transaction of the lost commit would hide what is durable.
-        let _ = self.conn.execute("ROLLBACK").await;
-        self.step()?;
-        let row = sqlx::query(
-            "SELECT epoch, nonce, next, commit_id FROM partition_state \
-             WHERE generation = ? AND partition = ?",
-        )
-        .bind(commit.owner.generation)
-        .bind(commit.owner.partition)
-        .fetch_one(&mut self.conn)
-        .await
-        .map_err(StoreError::sql("look a commit up"))?;
-        let next: u64 = number(&row, 2, "next offset")?;
-        let is_mine = get::<i64>(&row, 0)? == commit.owner.epoch
-            && bytes::<16>(&row, 1)? == commit.owner.nonce;
+    /// What a partition's row says about a commit.
+    async fn compare(&mut self, row: &Row, commit: &Commit) -> Result<Resolution> {
+        let next: u64 = number(row, 2, "next offset")?;
+        let is_mine =
+            get::<i64>(row, 0)? == commit.owner.epoch && bytes::<16>(row, 1)? == commit.owner.nonce;
         if !is_mine {
             return Ok(Resolution::Fenced);
         }
-        let last: Option<Vec<u8>> = get(&row, 3)?;
+        let last: Option<Vec<u8>> = get(row, 3)?;
         if next == commit.progress.next && last.as_deref() == Some(commit.id.0.as_slice()) {
-            let version =
-                sqlx::query_scalar("SELECT version FROM commit_journal WHERE commit_id = ?")
-                    .bind(commit.id.0.as_slice())
-                    .fetch_one(&mut self.conn)
-                    .await
-                    .map_err(StoreError::sql("look a commit up"))?;
+            let sql = "SELECT version FROM commit_journal WHERE commit_id = ?";
+            let query = self.steps.backend().query(sql).bind(commit.id.0.to_vec());
+            let version = self.steps.one(query, LOOK).await?.get(0)?;
             return Ok(Resolution::Committed { version });
         }
         Ok(if next == commit.base { Resolution::Base } else { Resolution::Fenced })
     }
 }
 
+const LOOK: &str = "look a commit up";
+
 /// A row to be added: its time where the table has one, its series and its sums.
 type Cells<'a> = (Option<i64>, &'a SeriesId, &'a Measures);
-
-/// Two rows under one id would add up what does not belong together.
-fn check_same(is_same: bool) -> Result<()> {
-    if is_same {
-        return Ok(());
-    }
-    Err(StoreError::Fatal { reason: "a series id stands for other labels".to_owned() })
-}

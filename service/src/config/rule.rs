@@ -8,11 +8,15 @@ use std::net::SocketAddr;
 use jiff::tz::TimeZone;
 use toml::Value;
 
-use super::layer::{Entry, Raw};
+use super::layer::{Entry, Origin, Raw};
 use crate::error::Error;
 
 /// How much of a refused value an error shows.
 const SHOWN_CHARS_MAX: usize = 80;
+/// Longest name of a host, a user or a database: what DNS allows, and more than a server takes.
+const NAME_BYTES_MAX: usize = 253;
+/// Longest password.
+const SECRET_BYTES_MAX: usize = 1024;
 
 /// What one setting takes.
 #[derive(Clone, Copy, Debug)]
@@ -29,11 +33,20 @@ pub(super) enum Rule {
     Brokers,
     /// Any text, or none.
     Text,
+    /// A path, or nothing.
+    File,
+    /// A name that is not empty.
+    Name,
+    /// A secret, from the environment only, or nothing.
+    Secret,
     /// A name of the IANA time zone database.
     Zone,
     /// One of these words.
     Choice(&'static [&'static str]),
 }
+
+/// Words of `mysql.tls`.
+const MYSQL_TLS: &[&str] = &["disabled", "preferred", "required", "verify_ca", "verify_identity"];
 
 /// Every setting there is.
 pub(super) const RULES: &[(&str, Rule)] = &[
@@ -64,12 +77,27 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("kafka.partitions", Rule::Integer(1, 1_024)),
     ("kafka.replication_factor", Rule::Integer(1, 9)),
     ("kafka.security_protocol", Rule::Choice(&["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"])),
-    ("kafka.ssl_ca_file", Rule::Text),
-    ("kafka.ssl_certificate_file", Rule::Text),
-    ("kafka.ssl_key_file", Rule::Text),
+    ("kafka.ssl_ca_file", Rule::File),
+    ("kafka.ssl_certificate_file", Rule::File),
+    ("kafka.ssl_key_file", Rule::File),
     ("kafka.sasl_mechanism", Rule::Choice(&["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])),
     ("kafka.sasl_username", Rule::Text),
-    ("kafka.sasl_password_file", Rule::Text),
+    ("kafka.sasl_password", Rule::Secret),
+    ("kafka.sasl_password_file", Rule::File),
+    ("mysql.host", Rule::Name),
+    ("mysql.port", Rule::Integer(1, 65_535)),
+    ("mysql.socket", Rule::File),
+    ("mysql.user", Rule::Name),
+    ("mysql.password", Rule::Secret),
+    ("mysql.password_file", Rule::File),
+    ("mysql.database", Rule::Name),
+    ("mysql.tls", Rule::Choice(MYSQL_TLS)),
+    ("mysql.ca_file", Rule::File),
+    ("mysql.writers_max", Rule::Integer(1, 1_000)),
+    ("mysql.readers_max", Rule::Integer(1, 1_000)),
+    ("mysql.connect_timeout_ms", Rule::Integer(100, 60_000)),
+    ("mysql.statement_timeout_ms", Rule::Integer(1_000, 600_000)),
+    ("mysql.lock_timeout_s", Rule::Integer(1, 600)),
     ("api.listen", Rule::Address),
     ("api.timezone", Rule::Zone),
     ("log.level", Rule::Choice(&["error", "warn", "info", "debug", "trace"])),
@@ -105,7 +133,12 @@ pub(super) fn check(entry: &Entry) -> Result<Value, Error> {
         });
     };
     let (path, origin) = (entry.path.clone(), entry.origin.to_string());
-    let (expected, found) = (rule.expected(), shown(&entry.raw));
+    let is_secret = matches!(rule, Rule::Secret);
+    let found = if is_secret { "a value that is not shown".to_owned() } else { shown(&entry.raw) };
+    let expected = rule.expected();
+    if is_secret && !matches!(entry.origin, Origin::Default | Origin::Environment { .. }) {
+        return Err(Error::ConfigType { path, origin, expected, found });
+    }
     let Some(value) = rule.typed(&entry.raw) else {
         return Err(Error::ConfigType { path, origin, expected, found });
     };
@@ -126,6 +159,12 @@ impl Rule {
             Rule::Folder => "the path of a folder".to_owned(),
             Rule::Brokers => "hosts with ports, such as kafka-1:9092,kafka-2:9092".to_owned(),
             Rule::Text => "a text".to_owned(),
+            Rule::File => "the path of a file, or empty".to_owned(),
+            Rule::Name => format!("a name of 1 to {NAME_BYTES_MAX} bytes"),
+            Rule::Secret => format!(
+                "set in the environment, or in the file that the setting beside it names, and have \
+                 at most {SECRET_BYTES_MAX} bytes"
+            ),
             Rule::Zone => "an IANA time zone, such as Europe/Berlin".to_owned(),
             Rule::Choice(words) => format!("one of {}", words.join(", ")),
         }
@@ -151,6 +190,13 @@ impl Rule {
             (Rule::Folder, Value::String(text)) => !text.is_empty() && !text.contains('\0'),
             (Rule::Brokers, Value::String(text)) => text.split(',').all(is_host_with_port),
             (Rule::Text, Value::String(text)) => !text.contains('\0'),
+            (Rule::File, Value::String(text)) => !text.contains('\0'),
+            (Rule::Name, Value::String(text)) => {
+                (1..=NAME_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
+            }
+            (Rule::Secret, Value::String(text)) => {
+                text.len() <= SECRET_BYTES_MAX && !text.contains('\0')
+            }
             (Rule::Zone, Value::String(text)) => TimeZone::get(text).is_ok(),
             (Rule::Choice(words), Value::String(text)) => words.contains(&text.as_str()),
             _ => false,

@@ -3,12 +3,20 @@
 //! They are only made by [`super::load`], which has checked every range; units and reasons stand in
 //! the file. No field has a default here, and none may be missing from the file.
 
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer, de};
+
+use crate::error::Error;
+
+/// No honest password file is larger.
+const PASSWORD_FILE_BYTES_MAX: u64 = 4 * 1024;
 
 /// All settings.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -24,6 +32,8 @@ pub struct Settings {
     pub queue: QueueSettings,
     /// Keeping it on Kafka.
     pub kafka: KafkaSettings,
+    /// The database server of roles that run apart.
+    pub mysql: MysqlSettings,
     /// Answering questions.
     pub api: ApiSettings,
     /// Log lines.
@@ -115,21 +125,33 @@ pub struct KafkaSettings {
     /// Encryption and login.
     pub security_protocol: KafkaProtocol,
     /// Certificates that sign the brokers' own; the system's without it.
-    #[serde(deserialize_with = "file")]
+    #[serde(deserialize_with = "path")]
     pub ssl_ca_file: Option<PathBuf>,
     /// Our certificate.
-    #[serde(deserialize_with = "file")]
+    #[serde(deserialize_with = "path")]
     pub ssl_certificate_file: Option<PathBuf>,
     /// Private key of our certificate.
-    #[serde(deserialize_with = "file")]
+    #[serde(deserialize_with = "path")]
     pub ssl_key_file: Option<PathBuf>,
     /// How the password is shown to brokers.
     pub sasl_mechanism: String,
     /// The name that goes with it.
     pub sasl_username: String,
-    /// Where the password is, unless a variable holds it: see [`crate::secret`].
-    #[serde(deserialize_with = "file")]
-    pub sasl_password_file: Option<PathBuf>,
+    /// The password as the environment gave it.
+    sasl_password: Password,
+    /// File with the password.
+    #[serde(deserialize_with = "path")]
+    sasl_password_file: Option<PathBuf>,
+}
+
+impl KafkaSettings {
+    /// The password: from the environment, else from its file, else none.
+    ///
+    /// # Errors
+    /// The file cannot be read, is not UTF-8 or is too large.
+    pub fn sasl_password(&self) -> Result<Option<String>, Error> {
+        self.sasl_password.or_in(self.sasl_password_file.as_deref())
+    }
 }
 
 /// Encryption and login at the brokers.
@@ -144,6 +166,116 @@ pub enum KafkaProtocol {
     SaslPlaintext,
     /// A password within TLS.
     SaslSsl,
+}
+
+/// `[mysql]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MysqlSettings {
+    /// Name or address of the server.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Its Unix socket, if it is reached by that.
+    #[serde(deserialize_with = "path")]
+    pub socket: Option<PathBuf>,
+    /// User.
+    pub user: String,
+    /// Password as the environment gave it.
+    password: Password,
+    /// File with the password.
+    #[serde(deserialize_with = "path")]
+    password_file: Option<PathBuf>,
+    /// Database.
+    pub database: String,
+    /// Encryption, and what is checked.
+    pub tls: MysqlTlsMode,
+    /// Authorities to trust, instead of the public ones.
+    #[serde(deserialize_with = "path")]
+    pub ca_file: Option<PathBuf>,
+    /// Most connections that write.
+    pub writers_max: u32,
+    /// Most connections that read.
+    pub readers_max: u32,
+    /// For a connection, in milliseconds.
+    pub connect_timeout_ms: u64,
+    /// For the answer to a statement, in milliseconds.
+    pub statement_timeout_ms: u64,
+    /// For a row that another transaction holds, in seconds.
+    pub lock_timeout_s: u64,
+}
+
+impl MysqlSettings {
+    /// The password: from the environment, else from its file, else none.
+    ///
+    /// # Errors
+    /// The file cannot be read, is not UTF-8 or is too large.
+    pub fn password(&self) -> Result<Option<String>, Error> {
+        self.password.or_in(self.password_file.as_deref())
+    }
+
+    /// For a connection.
+    pub fn connect_timeout(&self) -> Duration {
+        Duration::from_millis(self.connect_timeout_ms)
+    }
+
+    /// For the answer to a statement.
+    pub fn statement_timeout(&self) -> Duration {
+        Duration::from_millis(self.statement_timeout_ms)
+    }
+
+    /// For a row that another transaction holds.
+    pub fn lock_timeout(&self) -> Duration {
+        Duration::from_secs(self.lock_timeout_s)
+    }
+}
+
+/// A password, which is never shown.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+struct Password(String);
+
+impl Password {
+    /// This password, else the one in a file, else none.
+    fn or_in(&self, file: Option<&Path>) -> Result<Option<String>, Error> {
+        if !self.0.is_empty() {
+            return Ok(Some(self.0.clone()));
+        }
+        let Some(path) = file else { return Ok(None) };
+        let failed = |source| Error::SecretFile { path: path.to_owned(), source };
+        let mut text = String::new();
+        File::open(path)
+            .and_then(|file| file.take(PASSWORD_FILE_BYTES_MAX + 1).read_to_string(&mut text))
+            .map_err(failed)?;
+        if text.len() as u64 > PASSWORD_FILE_BYTES_MAX {
+            return Err(failed(io::Error::other("it is too large for a password")));
+        }
+        // Editors end a file with a line break, which is no part of a password.
+        let password = text.strip_suffix('\n').unwrap_or(&text);
+        Ok(Some(password.strip_suffix('\r').unwrap_or(password).to_owned()))
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "none" } else { "hidden" })
+    }
+}
+
+/// Whether connections to the server are encrypted, and what is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MysqlTlsMode {
+    /// Never encrypted.
+    Disabled,
+    /// Encrypted if the server can.
+    Preferred,
+    /// Always encrypted.
+    Required,
+    /// The certificate must be of a known authority.
+    VerifyCa,
+    /// The certificate must also be for the host.
+    VerifyIdentity,
 }
 
 /// `[api]`
@@ -233,10 +365,10 @@ impl ServerSettings {
     }
 }
 
-/// A file, or none if the text is empty.
-fn file<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
-    let path = String::deserialize(deserializer)?;
-    Ok(if path.is_empty() { None } else { Some(PathBuf::from(path)) })
+/// A path; an empty one is none.
+fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Ok(Some(PathBuf::from(text)).filter(|path| !path.as_os_str().is_empty()))
 }
 
 fn time_zone<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TimeZone, D::Error> {

@@ -201,14 +201,15 @@ fn brokers_have_hosts_and_ports() {
 }
 
 #[test]
-fn password_of_kafka_is_no_setting() {
-    let error = check("[kafka]\nsasl_password = \"x\"\n", &[], &[]).expect_err("it has no place");
-    assert!(error.starts_with("unknown setting `kafka.sasl_password`"), "{error}");
-    let env = [("GATEMETER_KAFKA_SASL_PASSWORD", "hidden")];
-    let settings = check("[kafka]\nssl_ca_file = \"/ca.pem\"\n", &env, &[]).expect("it is none");
+fn password_of_kafka_comes_from_the_environment_and_is_never_shown() {
+    let error = check("[kafka]\nsasl_password = \"secret\"\n", &[], &[]).expect_err("no place");
+    assert!(error.starts_with("setting `kafka.sasl_password`"), "{error}");
+    assert!(!error.contains("secret\""), "{error}");
+    let env = [("GATEMETER_KAFKA__SASL_PASSWORD", "hunter4")];
+    let settings = check("[kafka]\nssl_ca_file = \"/ca.pem\"\n", &env, &[]).expect("it is right");
     assert_eq!(settings.kafka.ssl_ca_file.as_deref(), Some(Path::new("/ca.pem")));
-    assert_eq!(settings.kafka.sasl_password_file, None);
-    assert!(!format!("{settings:?}").contains("hidden"));
+    assert_eq!(settings.kafka.sasl_password().expect("given").as_deref(), Some("hunter4"));
+    assert!(!format!("{settings:?}").contains("hunter4"));
 }
 
 #[test]
@@ -254,5 +255,38 @@ fn every_default_is_commented_with_its_range_and_reason() {
                 check("", &[], &[(*path, *word)]).expect("every word is a variant of the type");
             }
         }
+    }
+}
+
+#[test]
+fn a_password_comes_from_the_environment_or_a_file_and_is_never_shown() {
+    let env = [("GATEMETER_MYSQL__PASSWORD", "hunter2")];
+    let settings = check("", &env, &[]).expect("it is valid");
+    assert_eq!(settings.mysql.password().expect("no file"), Some("hunter2".to_owned()));
+    assert!(!format!("{settings:?}").contains("hunter2"));
+    let dir = tempfile::tempdir().expect("a temp folder");
+    let file = dir.path().join("password");
+    fs::write(&file, "hunter3\n").expect("a file");
+    let env = [("GATEMETER_MYSQL__PASSWORD_FILE", file.to_str().expect("plain"))];
+    let settings = check("", &env, &[]).expect("it is valid");
+    assert_eq!(settings.mysql.password().expect("the file"), Some("hunter3".to_owned()));
+    fs::remove_file(&file).expect("the file goes");
+    let error = settings.mysql.password().expect_err("the file is gone");
+    assert!(error.to_string().contains("cannot read the secret in"), "{error}");
+    assert_eq!(Settings::default().mysql.password().expect("no file"), None);
+}
+
+#[test]
+fn a_password_in_a_settings_file_or_on_the_command_line_is_refused_without_showing_it() {
+    let file = "[mysql]\npassword = \"hunter2\"\n";
+    let refusals = [
+        check(file, &[], &[]).expect_err("not in a file"),
+        check("", &[], &[("mysql.password", "hunter2")]).expect_err("not in a flag"),
+        check("[mysql]\npassword = 2147\n", &[], &[]).expect_err("not in a file"),
+    ];
+    for error in refusals {
+        assert!(error.contains("setting `mysql.password`"), "{error}");
+        assert!(error.contains("must be set in the environment"), "{error}");
+        assert!(!error.contains("hunter2") && !error.contains("2147"), "{error}");
     }
 }

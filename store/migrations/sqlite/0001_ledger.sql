@@ -357,6 +357,12 @@ CREATE TABLE connections (
     PRIMARY KEY (gateway, namespace)
 ) STRICT, WITHOUT ROWID;
 
+-- One row while it was ever needed: when an aggregator last had no memory left for copies.
+CREATE TABLE pressure (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    seen_us INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE access_key (
     role TEXT NOT NULL,
     source TEXT NOT NULL,

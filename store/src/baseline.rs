@@ -1,0 +1,58 @@
+//! Baselines: totals and partitions as they stood before the first commit of a day, from which a
+//! recount goes on after the log has been shortened.
+
+use sqlx::AssertSqlSafe;
+
+use crate::error::Result;
+use crate::rows::{PROGRESS, Width, selected};
+use crate::sql::Backend;
+use crate::steps::Steps;
+
+/// Width of a day in microseconds.
+const DAY_US: i64 = 24 * 3_600 * 1_000_000;
+const ACTION: &str = "keep a baseline";
+
+/// Number of the day of a time, since the epoch.
+pub(crate) fn day_of(now_us: i64) -> i64 {
+    now_us.div_euclid(DAY_US)
+}
+
+/// Keeps the baseline of a day unless there is one, in a transaction that has changed nothing yet.
+///
+/// In SQLite it becomes durable with the caller's commit. On a server others commit at the same
+/// time: whoever holds the row of the version holds all of them up, so that both copies show one
+/// version; they are committed at once, and the caller goes on in a new transaction.
+pub(crate) async fn keep(steps: &mut Steps, day: i64) -> Result<()> {
+    if has(steps, day).await? {
+        return Ok(());
+    }
+    let backend = steps.backend();
+    let sql =
+        backend.text("SELECT v FROM ledger_version", "SELECT v FROM ledger_version FOR UPDATE");
+    let version: i64 = steps.one(backend.query(sql), ACTION).await?.get(0)?;
+    if backend == Backend::Mysql && has(steps, day).await? {
+        steps.commit().await?;
+        return steps.begin().await;
+    }
+    let sql = format!(
+        "INSERT INTO baseline (day, version, generation, `partition`, {PROGRESS}) \
+         SELECT ?, ?, generation, `partition`, {PROGRESS} FROM partition_state"
+    );
+    let query = backend.query(AssertSqlSafe(sql)).bind(day).bind(version);
+    steps.run(query, ACTION).await?;
+    let names = selected("", Width::Full);
+    let sql = format!(
+        "INSERT INTO baseline_total (day, series, {names}) SELECT ?, series, {names} FROM total"
+    );
+    steps.run(backend.query(AssertSqlSafe(sql)).bind(day), ACTION).await?;
+    if backend == Backend::Mysql {
+        steps.commit().await?;
+        steps.begin().await?;
+    }
+    Ok(())
+}
+
+async fn has(steps: &mut Steps, day: i64) -> Result<bool> {
+    let query = steps.backend().query("SELECT count(*) FROM baseline WHERE day = ?").bind(day);
+    Ok(steps.one(query, ACTION).await?.get::<i64>(0)? > 0)
+}

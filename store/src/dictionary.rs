@@ -1,0 +1,149 @@
+//! Labels by the hash of their content: every id that a commit adds to is stored with the labels
+//! that the commit means, or the ledger cannot be trusted.
+//!
+//! SQLite inserts and reads back in one statement. On a server several processes meet the same new
+//! labels, and a row that is only looked at must not be locked: it reads first, inserts what is
+//! missing, in the order of the ids, and reads again.
+
+use std::collections::HashMap;
+
+use ledger::series::{FullLabels, SeriesId, ShortLabels};
+use sqlx::AssertSqlSafe;
+
+use crate::error::{Result, StoreError};
+use crate::rows::{FULL, N_FULL, N_SHORT, SHORT, bytes, full_labels, short_labels};
+use crate::sql::{Backend, Bound, Row};
+use crate::steps::Steps;
+
+/// Ids that one statement looks for on a server.
+const LOOK_MAX: usize = 128;
+const ACTION: &str = "store a series";
+
+/// A table of labels.
+pub(crate) struct Dictionary<L: 'static> {
+    table: &'static str,
+    columns: &'static str,
+    n_columns: usize,
+    bind: for<'q> fn(Bound<'q>, &'q L) -> Bound<'q>,
+    read: fn(&Row, usize) -> Result<L>,
+}
+
+/// Labels of full rows.
+pub(crate) const FULL_SERIES: Dictionary<FullLabels> = Dictionary {
+    table: "series",
+    columns: FULL,
+    n_columns: N_FULL,
+    bind: bind_full,
+    read: full_labels,
+};
+
+/// Labels of minute rows.
+pub(crate) const SHORT_SERIES: Dictionary<ShortLabels> = Dictionary {
+    table: "series_short",
+    columns: SHORT,
+    n_columns: N_SHORT,
+    bind: bind_short,
+    read: short_labels,
+};
+
+impl<L: PartialEq> Dictionary<L> {
+    /// Makes sure that these labels are stored under these ids, which come in order.
+    pub(crate) async fn store(&self, steps: &mut Steps, wanted: &[(&SeriesId, &L)]) -> Result<()> {
+        match steps.backend() {
+            Backend::Sqlite => {
+                for (id, labels) in wanted {
+                    let row = steps.one(self.insert(Backend::Sqlite, id, labels), ACTION).await?;
+                    check_same((self.read)(&row, 0)? == **labels)?;
+                }
+            }
+            Backend::Mysql => {
+                for chunk in wanted.chunks(LOOK_MAX) {
+                    self.store_on_server(steps, chunk).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn store_on_server(&self, steps: &mut Steps, wanted: &[(&SeriesId, &L)]) -> Result<()> {
+        let missing = self.missing(steps, wanted).await?;
+        for (id, labels) in &missing {
+            steps.run(self.insert(Backend::Mysql, id, labels), ACTION).await?;
+        }
+        if !missing.is_empty() && !self.missing(steps, &missing).await?.is_empty() {
+            return Err(StoreError::Fatal { reason: "a new series has no row".to_owned() });
+        }
+        Ok(())
+    }
+
+    /// Those of these ids that have no row; an error if one has other labels.
+    async fn missing<'a>(
+        &self,
+        steps: &mut Steps,
+        wanted: &[(&'a SeriesId, &'a L)],
+    ) -> Result<Vec<(&'a SeriesId, &'a L)>> {
+        let marks = vec!["?"; wanted.len()].join(", ");
+        let sql = format!("SELECT id, {} FROM {} WHERE id IN ({marks})", self.columns, self.table);
+        let mut query = Backend::Mysql.query(AssertSqlSafe(sql));
+        for (id, _) in wanted {
+            query = query.bind(id.0.to_vec());
+        }
+        let mut found = HashMap::new();
+        for row in steps.all(query, ACTION).await? {
+            found.insert(SeriesId(bytes(&row, 0)?), (self.read)(&row, 1)?);
+        }
+        let mut missing = Vec::new();
+        for (id, labels) in wanted {
+            match found.get(*id) {
+                Some(stored) => check_same(stored == *labels)?,
+                None => missing.push((*id, *labels)),
+            }
+        }
+        Ok(missing)
+    }
+
+    fn insert<'q>(&self, backend: Backend, id: &SeriesId, labels: &'q L) -> Bound<'q> {
+        let marks = vec!["?"; self.n_columns + 1].join(", ");
+        let (table, columns) = (self.table, self.columns);
+        let known = match backend {
+            Backend::Sqlite => {
+                format!("ON CONFLICT (id) DO UPDATE SET id = id RETURNING {columns}")
+            }
+            Backend::Mysql => "ON DUPLICATE KEY UPDATE id = id".to_owned(),
+        };
+        let sql = format!("INSERT INTO {table} (id, {columns}) VALUES ({marks}) {known}");
+        (self.bind)(backend.query(AssertSqlSafe(sql)).bind(id.0.to_vec()), labels)
+    }
+}
+
+fn bind_full<'q>(query: Bound<'q>, labels: &'q FullLabels) -> Bound<'q> {
+    query
+        .bind(labels.namespace.as_ref())
+        .bind(labels.upstream.as_ref())
+        .bind(labels.model.as_ref())
+        .bind(labels.method.code())
+        .bind(labels.endpoint.as_ref())
+        .bind(labels.status)
+        .bind(labels.outcome.code())
+        .bind(labels.service_tier.code())
+        .bind(labels.source.code())
+        .bind(labels.is_final)
+        .bind(labels.limited_by.as_deref())
+}
+
+fn bind_short<'q>(query: Bound<'q>, labels: &'q ShortLabels) -> Bound<'q> {
+    query
+        .bind(labels.namespace.as_ref())
+        .bind(labels.upstream.as_ref())
+        .bind(labels.outcome.code())
+        .bind(labels.source.code())
+        .bind(labels.is_final)
+}
+
+/// Two rows under one id would add up what does not belong together.
+fn check_same(is_same: bool) -> Result<()> {
+    if is_same {
+        return Ok(());
+    }
+    Err(StoreError::Fatal { reason: "a series id stands for other labels".to_owned() })
+}

@@ -1,0 +1,142 @@
+//! The tables on a server: how they are made and brought to the newest format.
+//!
+//! Formats are steps in `migrations/mysql`. A server commits after each statement of a step, so
+//! every statement may be carried out again and the last one notes the format. Several processes
+//! may start at once: the steps are taken under a lock with a name. A database of a newer program
+//! is refused, and so is a server too old to keep the rules of the tables.
+
+use crate::error::{Result, StoreError};
+use crate::server::{Link, MysqlOptions, Server, Use};
+use crate::sql::{Backend, Conn};
+
+/// The steps; the number of the newest is the format of this program.
+const MIGRATIONS: [&str; 1] = [include_str!("../migrations/mysql/0001_ledger.sql")];
+/// Oldest servers that hold CHECK constraints.
+const MYSQL_OLDEST: (u32, u32, u32) = (8, 0, 16);
+const MARIADB_OLDEST: (u32, u32, u32) = (10, 5, 0);
+/// The lock for the steps. Its name must have at most 64 letters and is of the whole server.
+const LOCK: &str = "SELECT GET_LOCK(CONCAT('gatemeter-', SHA1(DATABASE())), ?)";
+const UNLOCK: &str = "SELECT RELEASE_LOCK(CONCAT('gatemeter-', SHA1(DATABASE())))";
+
+/// Brings the database to the newest format and gives connections for writing.
+pub(crate) async fn open_writers(options: &MysqlOptions) -> Result<Server> {
+    let server = Server::new(options, Use::Write);
+    let mut conn = connect(&server).await?;
+    check_server(&mut conn, &server).await?;
+    migrate(&mut conn, &server).await?;
+    Ok(server)
+}
+
+/// Connections for reading, to a database of this program's format.
+pub(crate) async fn open_readers(options: &MysqlOptions) -> Result<Server> {
+    let server = Server::new(options, Use::Read);
+    let mut conn = connect(&server).await?;
+    check_server(&mut conn, &server).await?;
+    check_format(&mut conn, &server).await?;
+    Ok(server)
+}
+
+async fn connect(server: &Server) -> Result<Conn> {
+    let link: Link = server.connect().await.map_err(StoreError::server("connect"))?;
+    Ok(Conn::Mysql(link))
+}
+
+/// Takes the steps that the database lacks, alone among all processes of the server.
+async fn migrate(conn: &mut Conn, server: &Server) -> Result<()> {
+    if format(conn).await? == MIGRATIONS.len() as i64 {
+        return Ok(());
+    }
+    let seconds = i64::try_from(server.lock_timeout().as_secs().max(1)).unwrap_or(1);
+    let query = Backend::Mysql.query(LOCK).bind(seconds);
+    let row = conn.fetch_one(query, "lock the tables").await?;
+    if row.get::<Option<i64>>(0)? != Some(1) {
+        // Whoever holds it is making the tables: a later try finds them.
+        let source = sqlx::Error::PoolTimedOut;
+        return Err(StoreError::Sql { action: "lock the tables", source });
+    }
+    let done = take_steps(conn).await;
+    let _ = conn.fetch_all(Backend::Mysql.query(UNLOCK), "unlock the tables").await;
+    done?;
+    check_format(conn, server).await
+}
+
+async fn take_steps(conn: &mut Conn) -> Result<()> {
+    let found = format(conn).await?;
+    let missing = usize::try_from(found).ok().and_then(|found| MIGRATIONS.get(found..));
+    let Conn::Mysql(link) = conn else { return Ok(()) };
+    for step in missing.unwrap_or_default() {
+        link.script(step).await.map_err(StoreError::server("apply a migration"))?;
+    }
+    Ok(())
+}
+
+/// Format of the database, 0 for an empty one.
+async fn format(conn: &mut Conn) -> Result<i64> {
+    let sql = "SELECT count(*) FROM information_schema.tables \
+               WHERE table_schema = DATABASE() AND table_name = 'meta'";
+    let row = conn.fetch_one(Backend::Mysql.query(sql), "read its schema").await?;
+    if row.get::<i64>(0)? == 0 {
+        return Ok(0);
+    }
+    let query = Backend::Mysql.query("SELECT format FROM meta");
+    let row = conn.fetch_optional(query, "read its format").await?;
+    row.map_or(Ok(0), |row| row.get(0))
+}
+
+/// Refuses a database of another format than this program's.
+async fn check_format(conn: &mut Conn, server: &Server) -> Result<()> {
+    let found = format(conn).await?;
+    if found == MIGRATIONS.len() as i64 {
+        return Ok(());
+    }
+    let reason = match found {
+        0 => "it has no tables of a ledger".to_owned(),
+        _ => format!("it has format {found}, this program knows {}", MIGRATIONS.len()),
+    };
+    Err(StoreError::Database { database: server.database().to_owned(), reason })
+}
+
+/// Refuses a server that reads CHECK constraints and does not hold them.
+async fn check_server(conn: &mut Conn, server: &Server) -> Result<()> {
+    let query = Backend::Mysql.query("SELECT VERSION()");
+    let row = conn.fetch_one(query, "ask for the version of the server").await?;
+    let version: String = row.get(0)?;
+    if is_new_enough(&version) {
+        return Ok(());
+    }
+    let reason =
+        format!("its server is {version}; MySQL 8.0.16 or MariaDB 10.5 or newer is needed");
+    Err(StoreError::Database { database: server.database().to_owned(), reason })
+}
+
+fn is_new_enough(version: &str) -> bool {
+    let oldest = if version.contains("MariaDB") { MARIADB_OLDEST } else { MYSQL_OLDEST };
+    let mut parts =
+        version.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse::<u32>().ok());
+    let mut next = || parts.next().flatten();
+    match (next(), next(), next()) {
+        (Some(major), Some(minor), Some(patch)) => (major, minor, patch) >= oldest,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_holds_no_checks_is_refused() {
+        for (version, expected) in [
+            ("10.11.19-MariaDB-0+deb12u1", true),
+            ("11.8.2-MariaDB", true),
+            ("10.4.34-MariaDB", false),
+            ("8.0.16", true),
+            ("8.4.3-0ubuntu1", true),
+            ("8.0.15", false),
+            ("5.7.44-log", false),
+            ("unknown", false),
+        ] {
+            assert_eq!(is_new_enough(version), expected, "{version}");
+        }
+    }
+}

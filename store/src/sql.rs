@@ -1,0 +1,233 @@
+//! One way to talk to both databases: a statement, a row, a connection, each of either kind.
+//!
+//! Everything above is written once. Where the two need different words, it asks for the `Backend`
+//! and chooses a text; nothing else depends on which one it is. Parameters are `?` in order, and
+//! the column `partition` stands in backticks, which both understand.
+
+use sqlx::mysql::{MySql, MySqlArguments, MySqlRow};
+use sqlx::query::Query;
+use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
+use sqlx::{Decode, Encode, Executor, Row as _, SqlSafeStr, Transaction, Type};
+
+use crate::error::{Result, StoreError};
+use crate::server::Link;
+
+/// Which database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Backend {
+    /// A file of our own.
+    Sqlite,
+    /// A server: MySQL or MariaDB.
+    Mysql,
+}
+
+impl Backend {
+    /// The text for this database.
+    pub(crate) fn text(self, sqlite: &'static str, mysql: &'static str) -> &'static str {
+        match self {
+            Backend::Sqlite => sqlite,
+            Backend::Mysql => mysql,
+        }
+    }
+
+    /// A statement to be bound.
+    pub(crate) fn query<'q>(self, sql: impl SqlSafeStr) -> Bound<'q> {
+        match self {
+            Backend::Sqlite => Bound::Sqlite(sqlx::query(sql)),
+            Backend::Mysql => Bound::Mysql(sqlx::query(sql)),
+        }
+    }
+
+    /// For `map_err`.
+    pub(crate) fn error(self, action: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
+        move |source| match self {
+            Backend::Sqlite => StoreError::of(action, source),
+            Backend::Mysql => StoreError::of_server(action, source),
+        }
+    }
+}
+
+/// A statement being bound.
+pub(crate) enum Bound<'q> {
+    Sqlite(Query<'q, Sqlite, SqliteArguments>),
+    Mysql(Query<'q, MySql, MySqlArguments>),
+}
+
+impl<'q> Bound<'q> {
+    /// Binds the next parameter.
+    pub(crate) fn bind<T>(self, value: T) -> Bound<'q>
+    where
+        T: 'q + Encode<'q, Sqlite> + Type<Sqlite> + Encode<'q, MySql> + Type<MySql>,
+    {
+        match self {
+            Bound::Sqlite(query) => Bound::Sqlite(query.bind(value)),
+            Bound::Mysql(query) => Bound::Mysql(query.bind(value)),
+        }
+    }
+}
+
+/// A row of an answer.
+pub(crate) enum Row {
+    Sqlite(SqliteRow),
+    Mysql(MySqlRow),
+}
+
+impl Row {
+    /// Reads a column.
+    pub(crate) fn get<'r, T>(&'r self, at: usize) -> Result<T>
+    where
+        T: Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, MySql> + Type<MySql>,
+    {
+        match self {
+            Row::Sqlite(row) => row.try_get_unchecked(at).map_err(StoreError::sql("read a row")),
+            Row::Mysql(row) => row.try_get_unchecked(at).map_err(StoreError::server("read a row")),
+        }
+    }
+
+    /// Reads a sum of whole numbers; that of no rows is 0. A server sums beyond 64 bits and answers
+    /// in decimal digits; what does not fit is an error, as it is in SQLite.
+    pub(crate) fn sum(&self, at: usize) -> Result<i64> {
+        let digits = match self {
+            Row::Sqlite(_) => return Ok(self.get::<Option<i64>>(at)?.unwrap_or(0)),
+            Row::Mysql(_) => self.get::<Option<String>>(at)?,
+        };
+        digits.map_or(Ok(0), |digits| digits.parse()).map_err(|_| StoreError::Fatal {
+            reason: "a sum of rows does not fit into 64 bits".to_owned(),
+        })
+    }
+}
+
+/// What a statement did.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Done {
+    /// Rows that it met. A server counts rows that it matched, changed or not, for the driver asks
+    /// it to.
+    pub rows: u64,
+    /// The number that `LAST_INSERT_ID(..)` was given, on a server.
+    pub last_id: u64,
+}
+
+/// A connection of either database.
+#[derive(Debug)]
+pub(crate) enum Conn {
+    /// The one that writes a file.
+    Sqlite(SqliteConnection),
+    /// A snapshot of a file.
+    SqliteRead(Transaction<'static, Sqlite>),
+    /// A connection to a server.
+    Mysql(Link),
+}
+
+impl Conn {
+    /// Which database it is of.
+    pub(crate) fn backend(&self) -> Backend {
+        match self {
+            Conn::Sqlite(_) | Conn::SqliteRead(_) => Backend::Sqlite,
+            Conn::Mysql(_) => Backend::Mysql,
+        }
+    }
+
+    /// A statement to be bound.
+    pub(crate) fn query<'q>(&self, sql: impl SqlSafeStr) -> Bound<'q> {
+        self.backend().query(sql)
+    }
+
+    /// Carries a statement out.
+    pub(crate) async fn execute(&mut self, query: Bound<'_>, action: &'static str) -> Result<Done> {
+        let backend = self.backend();
+        let done = match (self, query) {
+            (Conn::Sqlite(conn), Bound::Sqlite(query)) => {
+                query.execute(conn).await.map(|done| (done.rows_affected(), 0))
+            }
+            (Conn::SqliteRead(conn), Bound::Sqlite(query)) => {
+                query.execute(&mut **conn).await.map(|done| (done.rows_affected(), 0))
+            }
+            (Conn::Mysql(link), Bound::Mysql(query)) => {
+                link.execute(query).await.map(|done| (done.rows_affected(), done.last_insert_id()))
+            }
+            _ => return Err(mixed()),
+        };
+        done.map(|(rows, last_id)| Done { rows, last_id }).map_err(backend.error(action))
+    }
+
+    /// All rows of an answer.
+    pub(crate) async fn fetch_all(
+        &mut self,
+        query: Bound<'_>,
+        action: &'static str,
+    ) -> Result<Vec<Row>> {
+        let rows = match (self, query) {
+            (Conn::Sqlite(conn), Bound::Sqlite(query)) => query.fetch_all(conn).await,
+            (Conn::SqliteRead(conn), Bound::Sqlite(query)) => query.fetch_all(&mut **conn).await,
+            (Conn::Mysql(link), Bound::Mysql(query)) => {
+                let rows = link.fetch_all(query).await.map_err(StoreError::server(action))?;
+                return Ok(rows.into_iter().map(Row::Mysql).collect());
+            }
+            _ => return Err(mixed()),
+        };
+        let rows = rows.map_err(StoreError::sql(action))?;
+        Ok(rows.into_iter().map(Row::Sqlite).collect())
+    }
+
+    /// The first row of an answer.
+    pub(crate) async fn fetch_optional(
+        &mut self,
+        query: Bound<'_>,
+        action: &'static str,
+    ) -> Result<Option<Row>> {
+        Ok(self.fetch_all(query, action).await?.into_iter().next())
+    }
+
+    /// The only row of an answer.
+    pub(crate) async fn fetch_one(
+        &mut self,
+        query: Bound<'_>,
+        action: &'static str,
+    ) -> Result<Row> {
+        let backend = self.backend();
+        let row = self.fetch_optional(query, action).await?;
+        row.ok_or_else(|| backend.error(action)(sqlx::Error::RowNotFound))
+    }
+
+    /// Begins to write; on a server, unless a transaction is open.
+    pub(crate) async fn begin(&mut self) -> Result<()> {
+        match self {
+            Conn::Sqlite(conn) => {
+                conn.execute("BEGIN IMMEDIATE").await.map_err(StoreError::sql("begin"))?;
+                Ok(())
+            }
+            Conn::SqliteRead(_) => Err(StoreError::ReadOnly),
+            Conn::Mysql(link) => link.begin().await.map_err(StoreError::server("begin")),
+        }
+    }
+
+    /// Commits. After an error of a server nobody knows whether it took effect.
+    pub(crate) async fn commit(&mut self) -> Result<()> {
+        match self {
+            Conn::Sqlite(conn) => {
+                conn.execute("COMMIT").await.map_err(StoreError::sql("commit"))?;
+                Ok(())
+            }
+            Conn::SqliteRead(_) => Err(StoreError::ReadOnly),
+            Conn::Mysql(link) => link.commit().await.map_err(StoreError::server("commit")),
+        }
+    }
+
+    /// Rolls back what has not been committed; whether it is certainly gone. A server drops what
+    /// a lost connection did not commit.
+    pub(crate) async fn rollback(&mut self) -> bool {
+        match self {
+            Conn::Sqlite(conn) => conn.execute("ROLLBACK").await.is_ok(),
+            Conn::SqliteRead(_) => true,
+            Conn::Mysql(link) => {
+                link.rollback().await;
+                true
+            }
+        }
+    }
+}
+
+/// A statement was made for the other database.
+fn mixed() -> StoreError {
+    StoreError::Fatal { reason: "a statement was made for another database".to_owned() }
+}

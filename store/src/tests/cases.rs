@@ -1,0 +1,248 @@
+//! What the store must do on either database; each case gets a ledger of its own.
+
+use std::sync::Arc;
+
+use ledger::account::Account;
+use ledger::commit::{Outcome, Progress, Resolution};
+use ledger::measures::Measures;
+
+use super::fixture::{Bed, commit, fail_after, sums, total};
+use crate::*;
+
+pub(super) async fn a_commit_takes_effect_once_and_every_table_has_its_sums(bed: Bed) {
+    let store = &bed.store;
+    let claim = store.claim(1, 0, [1; 16]).await.expect("a claim");
+    assert_eq!((claim.owner.epoch, claim.progress), (1, Progress::default()));
+    let names: Vec<String> = (0..40).map(|n| format!("team-{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let first = Arc::new(commit(claim.owner, &claim.progress, 3, &names));
+    let (outcome, error) = store.commit(Arc::clone(&first)).await;
+    assert_eq!(outcome, Outcome::Committed { version: 1 }, "{error:?}");
+    assert_eq!(store.commit(Arc::clone(&first)).await.0, Outcome::Refused);
+    let second = Arc::new(commit(claim.owner, &first.progress, 2, &names));
+    assert_eq!(store.commit(second).await.0, Outcome::Committed { version: 2 });
+    assert_eq!(store.commit_of(1).await.expect("read"), Some(first.id));
+    assert_eq!(store.commit_of(3).await.expect("read"), None);
+    let mut reader = store.read().await.expect("a reader");
+    assert_eq!(reader.as_of().version, 2);
+    let totals = reader.total_rows(None).await.expect("totals");
+    assert_eq!(totals.len(), 40);
+    assert!(totals.iter().all(|(_, row)| *row == {
+        let mut both: Measures = sums(3);
+        both.add(&sums(2)).expect("small");
+        both
+    }));
+    let quarters = reader.quarter_sums(0..10, Some("team-7")).await.expect("quarters");
+    assert_eq!((quarters.len(), quarters[0].1.n), (1, 5));
+    let minutes = reader.short_rows(61..62, None).await.expect("minutes");
+    assert_eq!((minutes.len(), minutes[0].2.ttft_us, minutes[0].2.n_ttft()), (40, 5, 0));
+    let summed = reader.minute_sums(0..62, Some("team-7")).await.expect("minutes");
+    assert_eq!((summed.len(), summed[0].1.ttft_us, summed[0].1.n_ttft()), (1, 5, 0));
+    assert_eq!(reader.short_rows(62..99, None).await.expect("minutes").len(), 0);
+    for (rows, range) in [(Rows::Minutes, 0..62), (Rows::Quarters, 0..10)] {
+        let none = reader.requests(rows, 90..99, None).await.expect("no requests");
+        let all = reader.requests(rows, range.clone(), None).await.expect("requests");
+        let one = reader.requests(rows, range.clone(), Some("team-7")).await.expect("requests");
+        assert_eq!((none.n, all.n, one.n), (0, 200, 5));
+        let tokens = reader.tokens(rows, range.clone(), Some("team-7")).await.expect("tokens");
+        assert_eq!((tokens.reported.tokens, tokens.estimated.tokens), ([5, 0, 0, 10, 0], [0; 5]));
+        let outcomes = reader.outcomes(rows, range).await.expect("outcomes");
+        assert_eq!(outcomes.len(), 40);
+        assert!(outcomes.iter().all(|(_, outcome, sums)| outcome.code() == 0 && sums.n == 5));
+    }
+    let journal = reader.journal().await.expect("a journal");
+    assert_eq!(journal.iter().map(|row| row.journal.counted).collect::<Vec<_>>(), [120, 80]);
+    let letters = reader.letters().await.expect("letters");
+    assert_eq!((letters[0].events, letters[0].with_content), (2, 2));
+    let baselines = reader.baselines().await.expect("baselines");
+    assert_eq!((baselines.len(), baselines[0].version, baselines[0].totals.len()), (1, 0, 0));
+}
+
+pub(super) async fn a_former_owner_is_fenced_and_an_unknown_outcome_is_resolved_in_each_way(
+    bed: Bed,
+) {
+    let store = &bed.store;
+    let old = store.claim(1, 0, [1; 16]).await.expect("a claim");
+    let lost = Arc::new(commit(old.owner, &old.progress, 1, &["a"]));
+    let mut stranger = (*lost).clone();
+    stranger.owner.partition = 9;
+    assert_eq!(store.resolve(&stranger).await.expect("an answer"), Resolution::Fenced);
+    assert_eq!(store.resolve(&lost).await.expect("an answer"), Resolution::Base);
+    assert_eq!(store.commit(Arc::clone(&lost)).await.0, Outcome::Committed { version: 1 });
+    let committed = Resolution::Committed { version: 1 };
+    assert_eq!(store.resolve(&lost).await.expect("an answer"), committed);
+    let new = store.claim(1, 0, [2; 16]).await.expect("a claim");
+    assert_eq!((new.owner.epoch, new.progress.next), (2, 1));
+    assert_eq!(store.resolve(&lost).await.expect("an answer"), Resolution::Fenced);
+    let late = Arc::new(commit(old.owner, &lost.progress, 5, &["a"]));
+    assert_eq!(store.commit(late).await.0, Outcome::Refused);
+    assert_eq!(total(store).await, 1);
+}
+
+pub(super) async fn a_commit_that_fails_at_any_statement_leaves_no_trace_and_works_when_tried_again(
+    bed: Bed,
+) {
+    let store = &bed.store;
+    let claim = store.claim(1, 0, [1; 16]).await.expect("a claim");
+    let mut progress = claim.progress;
+    let mut expected = 0;
+    for n_statements in 0..100 {
+        let next = Arc::new(commit(claim.owner, &progress, 1, &["a", "b", "c"]));
+        let fail_after = fail_after(store).await;
+        fail_after.set(Some(n_statements));
+        let (outcome, _) = store.commit(Arc::clone(&next)).await;
+        fail_after.set(None);
+        if let Outcome::Committed { .. } = outcome {
+            assert!(n_statements >= 15, "all statements were tried: {n_statements}");
+            return;
+        }
+        // On a server nobody knows what became of a COMMIT that failed; it is looked up.
+        if outcome == Outcome::Unknown && bed.is_server() {
+            assert_eq!(store.resolve(&next).await.expect("an answer"), Resolution::Base);
+        } else {
+            assert_eq!(outcome, Outcome::Aborted);
+        }
+        assert_eq!(total(store).await, expected);
+        let (outcome, error) = store.commit(Arc::clone(&next)).await;
+        assert!(matches!(outcome, Outcome::Committed { .. }), "{error:?}");
+        progress = next.progress;
+        expected += 3;
+        assert_eq!(total(store).await, expected);
+    }
+    panic!("a commit has fewer than 100 statements");
+}
+
+pub(super) async fn a_commit_that_breaks_a_rule_of_the_ledger_is_fatal_and_leaves_no_trace(
+    bed: Bed,
+) {
+    let store = &bed.store;
+    let claim = store.claim(1, 0, [1; 16]).await.expect("a claim");
+    let mut unbalanced = commit(claim.owner, &claim.progress, 1, &["a"]);
+    unbalanced.progress.account = Account { events: 5, counted: 1, ..Account::default() };
+    let (outcome, error) = store.commit(Arc::new(unbalanced)).await;
+    assert!(outcome == Outcome::Aborted && error.is_some_and(|error| error.is_fatal()));
+    assert!(*store.fatal().borrow());
+    let mut huge = commit(claim.owner, &claim.progress, 1, &["a"]);
+    huge.totals[0].2.n = i64::MAX;
+    let huge = Arc::new(huge);
+    assert_eq!(store.commit(Arc::clone(&huge)).await.0, Outcome::Committed { version: 1 });
+    let overflow = Arc::new(commit(claim.owner, &huge.progress, 1, &["a"]));
+    let (outcome, error) = store.commit(overflow).await;
+    assert!(outcome == Outcome::Aborted && error.is_some_and(|error| error.is_fatal()));
+}
+
+pub(super) async fn a_reader_keeps_its_version_while_commits_go_on(bed: Bed) {
+    let store = &bed.store;
+    let claim = store.claim(1, 0, [1; 16]).await.expect("a claim");
+    let first = Arc::new(commit(claim.owner, &claim.progress, 1, &["a"]));
+    store.commit(Arc::clone(&first)).await;
+    let other = bed.open_read_only().await;
+    let mut reader = other.read().await.expect("a reader");
+    store.commit(Arc::new(commit(claim.owner, &first.progress, 1, &["a"]))).await;
+    assert_eq!(reader.as_of().version, 1);
+    assert_eq!(reader.total_rows(None).await.expect("totals")[0].1.n, 1);
+    assert_eq!(total(&other).await, 2);
+    assert!(matches!(other.claim(1, 0, [9; 16]).await, Err(StoreError::ReadOnly)));
+}
+
+pub(super) async fn generations_are_made_once_and_keep_their_secret(bed: Bed) {
+    let store = &bed.store;
+    let made = store.generation(1, 3).await.expect("made");
+    assert_eq!(store.generation(1, 3).await.expect("found"), made);
+    assert!(matches!(store.generation(1, 4).await, Err(StoreError::Partitions { .. })));
+    store.close().await;
+    let store = bed.open().await;
+    assert_eq!(store.generation(1, 3).await.expect("found"), made);
+}
+
+pub(super) async fn budgets_hold_and_what_was_registered_stays(bed: Bed) {
+    let store = &bed.store;
+    let name = |name: &str| LabelRequest {
+        label: LabelName {
+            kind: LabelKind::Namespace,
+            scope: String::new(),
+            name: name.to_owned(),
+        },
+        max: Some(2),
+    };
+    let (one, two) = tokio::join!(
+        store.register_many(vec![name("a"), name("b")]),
+        store.register_many(vec![name("c"), name("a")]),
+    );
+    let verdicts = [one.expect("answers"), two.expect("answers")].concat();
+    let count = |wanted| verdicts.iter().filter(|verdict| **verdict == wanted).count();
+    assert_eq!(count(Registration::Added), 2, "{verdicts:?}");
+    let known = store.namespaces_after(0).await.expect("rows");
+    assert_eq!(known.len(), 2);
+    let again = store.register_many(vec![name(&known[0].code), name("z")]).await.expect("answers");
+    assert_eq!(again, [Registration::Known, Registration::OverBudget]);
+    let made = store.create_namespace("by-hand", "By hand").await.expect("beyond the budget");
+    assert_eq!((made.name.as_str(), made.status), ("By hand", NamespaceStatus::Enabled));
+    let again = store.create_namespace("by-hand", "x").await;
+    assert!(matches!(again, Err(StoreError::Exists(_))));
+    let off = store.set_namespace_status(made.id, NamespaceStatus::Disabled).await;
+    assert_eq!(off.expect("answer").expect("found").status, NamespaceStatus::Disabled);
+    let none = store.set_namespace_status(99, NamespaceStatus::Disabled).await;
+    assert_eq!(none.expect("answer"), None);
+    let mut reader = store.read().await.expect("a reader");
+    assert_eq!(reader.namespace_counts().await.expect("counts"), (2, 1));
+    let filter = NamespaceFilter {
+        page: 1,
+        size: 10,
+        keyword: Some("HAND".to_owned()),
+        status: Some(NamespaceStatus::Disabled),
+    };
+    let page = reader.namespaces(&filter).await.expect("a page");
+    assert_eq!((page.total, page.items[0].code.as_str()), (1, "by-hand"));
+    assert!(reader.namespace_by_id(made.id).await.expect("answer").is_some());
+}
+
+pub(super) async fn old_rows_are_deleted_and_totals_stay(bed: Bed) {
+    let store = &bed.store;
+    let claim = store.claim(1, 0, [1; 16]).await.expect("a claim");
+    store.commit(Arc::new(commit(claim.owner, &claim.progress, 1, &["a"]))).await;
+    let row = |active, seen_us| ConnectionsRow {
+        gateway: "g".to_owned(),
+        namespace: "a".to_owned(),
+        active,
+        seen_us,
+    };
+    store.put_connections(vec![row(5, 100), row(3, 90)]).await.expect("kept");
+    let mut reader = store.read().await.expect("a reader");
+    assert_eq!(reader.connections(99).await.expect("rows"), [("a".to_owned(), 5)]);
+    drop(reader);
+    let keep = Keep { minute_us: 0, quarter_us: 0, journal_us: 0, letter_us: 0 };
+    let far = crate::now_us() + 3 * 24 * 3_600 * 1_000_000;
+    let retained = store.retain(far, &keep).await.expect("retained");
+    assert!(retained.deleted >= 5 && !retained.more, "{retained:?}");
+    let mut reader = store.read().await.expect("a reader");
+    assert_eq!(reader.oldest_quarter().await.expect("answer"), None);
+    assert_eq!(reader.letters().await.expect("letters"), []);
+    assert_eq!(total(store).await, 1);
+}
+
+pub(super) async fn tokens_counted_from_text_are_summed_apart(bed: Bed) {
+    let store = &bed.store;
+    let claim = store.claim(1, 0, [1; 16]).await.expect("a claim");
+    let mut counted = commit(claim.owner, &claim.progress, 3, &["a"]);
+    let mut labels = counted.totals[0].1.clone();
+    labels.source = event::UsageSource::Estimated;
+    let (id, short) = (labels.id(), labels.short());
+    counted.quarters[0].1 = id;
+    counted.minutes[0].1 = short.id();
+    counted.shorts[0] = (short.id(), short);
+    counted.totals[0] = (id, labels, sums(3));
+    let progress = counted.progress;
+    for next in [counted, commit(claim.owner, &progress, 1, &["a", "b"])] {
+        let (outcome, error) = store.commit(Arc::new(next)).await;
+        assert!(matches!(outcome, Outcome::Committed { .. }), "{error:?}");
+    }
+    let mut reader = store.read().await.expect("a reader");
+    for (rows, range) in [(Rows::Minutes, 0..62), (Rows::Quarters, 0..10)] {
+        for (namespace, n_reported, n_estimated) in [(Some("a"), 1, 3), (Some("b"), 1, 0)] {
+            let found = reader.tokens(rows, range.clone(), namespace).await.expect("tokens");
+            assert_eq!(found.reported.tokens, sums(n_reported).tokens, "{rows:?} {namespace:?}");
+            assert_eq!(found.estimated.tokens, sums(n_estimated).tokens, "{rows:?} {namespace:?}");
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! A ledger of its own for a test, on either database, and commits to put into it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ledger::commit::{Commit, CommitId, Journal, Outcome, Owner, Progress, Resolution};
+use ledger::measures::Measures;
+use ledger::series::FullLabels;
+
+use super::server::Database;
+use crate::steps::FailAfter;
+use crate::{MysqlOptions, Store};
+
+/// How long a test waits for a state before it fails.
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Where a ledger lies.
+enum Place {
+    File(tempfile::TempDir),
+    Server(Database),
+}
+
+/// A ledger.
+pub(super) struct Bed {
+    pub store: Store,
+    place: Place,
+}
+
+impl Bed {
+    pub(super) async fn file() -> Bed {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(folder.path()).await.expect("a store");
+        Bed { store, place: Place::File(folder) }
+    }
+
+    pub(super) async fn server() -> Bed {
+        let database = Database::shared().await;
+        let store = Store::open_mysql(&database.options()).await.expect("a store");
+        Bed { store, place: Place::Server(database) }
+    }
+
+    pub(super) fn is_server(&self) -> bool {
+        matches!(self.place, Place::Server(_))
+    }
+
+    /// Opens the ledger once more.
+    pub(super) async fn open(&self) -> Store {
+        match &self.place {
+            Place::File(folder) => Store::open(folder.path()).await,
+            Place::Server(database) => Store::open_mysql(&database.options()).await,
+        }
+        .expect("opened again")
+    }
+
+    pub(super) async fn open_read_only(&self) -> Store {
+        match &self.place {
+            Place::File(folder) => Store::open_read_only(folder.path()).await,
+            Place::Server(database) => Store::open_mysql_read_only(&database.options()).await,
+        }
+        .expect("opened for reading")
+    }
+}
+
+/// Waits for a state.
+pub(super) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let end = Instant::now() + WAIT_MAX;
+    while !is_so().await {
+        assert!(Instant::now() < end, "{what} did not happen");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Opens the ledger of a database on a server.
+pub(super) async fn open_with(options: &MysqlOptions) -> Store {
+    Store::open_mysql(options).await.expect("a store")
+}
+
+/// Commits as the core does: what was aborted is tried again, what is unknown is looked up. How
+/// often it was unknown.
+pub(super) async fn commit_at_last(store: &Store, commit: &Arc<Commit>) -> u32 {
+    let end = Instant::now() + WAIT_MAX;
+    let mut n_unknown = 0;
+    loop {
+        assert!(Instant::now() < end, "a commit came to no end");
+        match store.commit(Arc::clone(commit)).await {
+            (Outcome::Committed { .. }, _) => return n_unknown,
+            (Outcome::Aborted, error) => {
+                assert!(error.is_some_and(|error| !error.is_fatal()), "it may be tried again");
+            }
+            (Outcome::Unknown, _) => {
+                n_unknown += 1;
+                if let Resolution::Committed { .. } = resolve_at_last(store, commit).await {
+                    return n_unknown;
+                }
+            }
+            (Outcome::Refused, error) => panic!("refused: {error:?}"),
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+pub(super) async fn resolve_at_last(store: &Store, commit: &Commit) -> Resolution {
+    let end = Instant::now() + WAIT_MAX;
+    loop {
+        match store.resolve(commit).await {
+            Ok(Resolution::Fenced) => panic!("nobody else is there"),
+            Ok(resolution) => return resolution,
+            Err(error) => assert!(!error.is_fatal() && Instant::now() < end, "{error:?}"),
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+pub(super) fn labels(namespace: &str) -> FullLabels {
+    FullLabels {
+        namespace: namespace.into(),
+        upstream: "openai".into(),
+        model: "gpt-4o".into(),
+        method: event::Method::Post,
+        endpoint: "/v1/chat/completions".into(),
+        status: 200,
+        outcome: event::Outcome::Success,
+        service_tier: event::ServiceTier::Standard,
+        source: event::UsageSource::Reported,
+        is_final: true,
+        limited_by: None,
+    }
+}
+
+pub(super) fn sums(n: i64) -> Measures {
+    let mut sums = Measures { n, duration_us: n * 7, ttft_us: n, ..Measures::default() };
+    sums.duration[3] = n;
+    sums.ttft[2] = n;
+    sums.tokens = [n, 0, 0, 2 * n, 0];
+    sums
+}
+
+/// A commit of `n` events of each namespace, from `base` to `base + 1`.
+pub(super) fn commit(owner: Owner, before: &Progress, n: i64, namespaces: &[&str]) -> Commit {
+    let counted = n * i64::try_from(namespaces.len()).expect("few");
+    let mut progress = *before;
+    progress.next += 1;
+    progress.clock_us = Some(60_000_000);
+    progress.account.events += counted;
+    progress.account.counted += counted;
+    let mut id = owner.nonce;
+    id[8..].copy_from_slice(&progress.next.to_le_bytes());
+    let mut rows: Vec<FullLabels> = namespaces.iter().map(|name| labels(name)).collect();
+    rows.sort_by_key(FullLabels::id);
+    let short = |labels: &FullLabels| (labels.short().id(), labels.short());
+    Commit {
+        id: CommitId(id),
+        owner,
+        base: before.next,
+        progress,
+        totals: rows.iter().map(|labels| (labels.id(), labels.clone(), sums(n))).collect(),
+        quarters: rows.iter().map(|labels| (4, labels.id(), sums(n))).collect(),
+        shorts: rows.iter().map(short).collect(),
+        minutes: rows.iter().map(|labels| (61, labels.short().id(), sums(n))).collect(),
+        letters: vec![ledger::commit::DeadLetter {
+            offset: before.next,
+            idx: 0,
+            n: 1,
+            class: ledger::account::Class::Late,
+            reason: "late",
+            time_us: Some(1),
+            namespace: Some("a".into()),
+            content: Some(vec![1, 2].into()),
+            clock_us: None,
+        }],
+        journal: Journal { events: counted, counted, ..Journal::default() },
+    }
+}
+
+pub(super) async fn fail_after(store: &Store) -> FailAfter {
+    let held = store.writers().expect("writers").hold().await.expect("a writer");
+    held.fail_after().clone()
+}
+
+pub(super) async fn total(store: &Store) -> i64 {
+    let snapshot = store.snapshot().await.expect("a snapshot");
+    snapshot.totals.iter().map(|(_, sums)| sums.n).sum()
+}
