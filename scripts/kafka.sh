@@ -5,6 +5,8 @@
 #        scripts/kafka.sh start DIR [PORT]
 #        scripts/kafka.sh stop DIR
 #        scripts/kafka.sh lend DIR PORT CONTROLLER_PORT [--remove]
+#        scripts/kafka.sh prepare DIR PORT CONTROLLER_PORT
+#        scripts/kafka.sh answers PORT
 #
 #   jars    fetch the broker's jars with Maven, once, and print their folder; the others do it too
 #   start   run a broker that keeps its data in DIR, on PORT or the next free one; returns when it
@@ -13,6 +15,8 @@
 #   lend    run a broker until standard input ends: it never outlives whoever started it, however
 #           that one ends. Prints "ready" when it answers; DIR/broker.pid tells its process;
 #           --remove deletes DIR at the end
+#   prepare lay out DIR for a broker that somebody else runs, and print the jars' folder
+#   answers exit 0 if a broker on PORT answers a request for metadata
 #
 # Jars lie in $GATEMETER_CACHE, by default ~/.cache/gatemeter. One node, replication factor 1, no
 # encryption: never for data that anybody needs.
@@ -101,8 +105,8 @@ share.coordinator.state.topic.min.isr=1
 PROPERTIES
 }
 
-# broker DIR PORT CONTROLLER_PORT: starts one in the background; its process id is in $pid.
-broker() {
+# prepare DIR PORT CONTROLLER_PORT: lays DIR out and says where the jars are.
+prepare() {
   local libs
   libs=$(jars)
   mkdir -p "$1"
@@ -112,6 +116,13 @@ broker() {
       -t Z2F0ZW1ldGVyLWthZmthMQ -c "$1/server.properties" >"$1/format.log" 2>&1 ||
       fail "the broker's folder could not be laid out: $(tail -n 1 "$1/format.log")"
   fi
+  printf '%s\n' "$libs"
+}
+
+# broker DIR PORT CONTROLLER_PORT: starts one in the background; its process id is in $pid.
+broker() {
+  local libs
+  libs=$(prepare "$@")
   printf '%s %s\n' "$2" "$3" >"$1/ports"
   java -Xms128m -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
     -Dlog4j2.configurationFile="$1/log4j2.properties" -cp "$libs/*" \
@@ -137,7 +148,7 @@ answers() {
 
 # await DIR PORT: waits until the broker of $pid answers; else says why and ends it.
 await() {
-  (wait_for 60 "the broker answered" "$pid" answers "$2") || {
+  (wait_for 60 "the broker" "$pid" answers "$2") || {
     tail -n 20 "$1/broker.log" >&2
     kill -KILL "$pid" 2>/dev/null || true
     rm -f "$1/broker.pid"
@@ -184,8 +195,10 @@ case "${1:-}:$#" in
   start:2 | start:3) start "${@:2}" ;;
   stop:2) stop_broker "$2" ;;
   lend:4 | lend:5) lend "${@:2}" ;;
+  prepare:4) prepare "${@:2}" ;;
+  answers:2) answers "$2" ;;
   *)
-    sed -n '2,19s/^# \{0,1\}//p' "$0"
+    sed -n '2,23s/^# \{0,1\}//p' "$0"
     [ "${1:-}" = --help ] || exit 2
     ;;
 esac

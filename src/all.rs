@@ -5,7 +5,7 @@
 //! failure ends the process: it is never papered over.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -14,15 +14,17 @@ use std::time::Duration;
 use anyhow::Context as _;
 use queue::{DirectoryLock, EmbeddedOptions, Queue};
 use service::answer::with_fallbacks;
-use service::auth::{Access, DevMode, KeyHash, Verifier, check_listen};
+use service::auth::{Access, DevMode, check_listen};
 use service::config::{Settings, Sources, load};
 use service::health::routes;
-use service::key_file::ensure_key;
 use service::metrics::ProcessMetrics;
 use service::server::Server;
 use service::shutdown::{Shutdown, Trigger, channel, on_signals};
 use store::{Generation, Store};
 use tracing::{error, info, warn};
+
+use crate::keys::{Guarded, access};
+use crate::services::refuse_foreign_log;
 
 /// Options of `gatemeter all`.
 #[derive(Debug, clap::Args)]
@@ -93,7 +95,12 @@ pub async fn run(args: AllArgs) -> anyhow::Result<ExitCode> {
     let dir = settings.data.dir.clone();
     let _lock = DirectoryLock::acquire(&dir)?;
     let storage = Storage::open(&settings, &args).await?;
-    let keys = Keys::of(&dir, dev, &storage.store).await?;
+    if dev != DevMode::Off {
+        info!("development mode: no key is asked for");
+    }
+    let ingest = access(Guarded::Ingest, &dir, dev, &storage.store).await?;
+    let admin = access(Guarded::Admin, &dir, dev, &storage.store).await?;
+    let keys = Keys { ingest, admin };
     let servers = Servers::bind(&settings).await?;
     let ended = serve(&settings, &storage, keys, servers, &trigger, shutdown).await;
     signals.abort();
@@ -107,6 +114,12 @@ pub async fn run(args: AllArgs) -> anyhow::Result<ExitCode> {
     ended?;
     info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// How the two guarded listeners are guarded.
+struct Keys {
+    ingest: Access,
+    admin: Access,
 }
 
 /// Log and ledger.
@@ -133,7 +146,11 @@ impl Storage {
         let store = Store::open(dir)
             .await
             .with_context(|| format!("the ledger in {} cannot be opened", dir.display()))?;
-        let generation = store.generation(queue.generation(), queue.partitions()).await?;
+        let (generation, partitions) = (queue.generation(), queue.partitions());
+        if store.known_generation(generation).await?.is_none() {
+            refuse_foreign_log(queue.watermarks(0).await?.high, generation)?;
+        }
+        let generation = store.generation(generation, partitions).await?;
         Ok(Storage { queue: Arc::new(queue), store: Arc::new(store), generation })
     }
 
@@ -147,43 +164,6 @@ impl Storage {
         }
     }
 }
-
-/// How the two guarded listeners are guarded.
-struct Keys {
-    ingest: Access,
-    admin: Access,
-}
-
-impl Keys {
-    /// Makes the key files at the first start and keeps the hashes of their keys.
-    async fn of(dir: &Path, dev: DevMode, store: &Store) -> anyhow::Result<Keys> {
-        if dev != DevMode::Off {
-            info!("development mode: no key is asked for");
-            return Ok(Keys { ingest: Access::Dev, admin: Access::Dev });
-        }
-        let mut hashes: Vec<KeyHash> = Vec::new();
-        for (role, source) in [("ingest", SOURCE), ("admin", "admin")] {
-            // A stored hash decides, so that a lost file never makes a second key.
-            let stored = store.keys(role).await?.first().map(|key| key.sha256);
-            let hash = match stored {
-                Some(hash) => hash,
-                None => {
-                    let path = dir.join(format!("{role}.key"));
-                    let key = ensure_key(&path)?;
-                    info!(role, file = %path.display(), "key for those who need it is in the file");
-                    store.put_key(role, source, key.sha256).await?;
-                    key.sha256
-                }
-            };
-            hashes.push(hash);
-        }
-        let access = |hash: KeyHash| Access::Key(Verifier::new(hash));
-        Ok(Keys { ingest: access(hashes[0]), admin: access(hashes[1]) })
-    }
-}
-
-/// The source that every event belongs to until keys have sources of their own.
-const SOURCE: &str = "default";
 
 /// How long the last appends may take once all listeners are closed: an append takes milliseconds.
 const DRAIN: Duration = Duration::from_secs(1);

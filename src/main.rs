@@ -4,7 +4,10 @@
 //! with a code other than 0. What a subcommand reports goes to standard output.
 
 mod settings;
+mod keys;
+mod services;
 mod all;
+mod role;
 mod replay;
 mod recount;
 
@@ -24,6 +27,12 @@ struct Arguments {
 enum Command {
     /// Run ingest, aggregator and api in one process on embedded storage
     All(all::AllArgs),
+    /// Take events in over HTTP and append them to the log on Kafka
+    Ingest(role::RoleArgs),
+    /// Count the log on Kafka into the ledger on MySQL and expose the metrics
+    Aggregator(role::RoleArgs),
+    /// Answer questions from the ledger on MySQL, keep the configuration, serve the page
+    Api(role::RoleArgs),
     /// Send traces, recorded events or synthetic streams, and say what must be counted
     Replay(replay::ReplayArgs),
     /// Count the log again and compare it with the ledger, /metrics and the API
@@ -36,6 +45,9 @@ enum Command {
 async fn main() -> ExitCode {
     let ended = match Arguments::parse().command {
         Command::All(args) => all::run(args).await,
+        Command::Ingest(args) => role::run(role::Role::Ingest, args).await,
+        Command::Aggregator(args) => role::run(role::Role::Aggregator, args).await,
+        Command::Api(args) => role::run(role::Role::Api, args).await,
         Command::Replay(args) => replay::run(args).await,
         Command::Recount(args) => recount::run(args).await,
         Command::Config(args) => settings::run(&args),

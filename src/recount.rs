@@ -40,8 +40,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use queue::Queue;
+use queue::{Queue, QueueReader};
 use serde::de::DeserializeOwned;
+use service::config::{Sources as LoadedFrom, load};
 use store::Store;
 
 use crate::recount::answers::Answers;
@@ -51,6 +52,7 @@ use crate::recount::log::Expected;
 use crate::recount::report::{Column, Report};
 use crate::recount::sent::Sent;
 use crate::recount::views::{Sources, Views};
+use crate::services;
 
 /// All agrees.
 const AGREE: u8 = 0;
@@ -69,6 +71,12 @@ pub struct RecountArgs {
     /// Directory with the log and the ledger
     #[arg(long, value_name = "DIR", default_value = "./gatemeter-data")]
     data: PathBuf,
+    /// The log on Kafka and the ledger on MySQL, as the settings say, in place of a directory
+    #[arg(long, conflicts_with = "data")]
+    cluster: bool,
+    /// Settings file for --cluster [default: gatemeter.toml in the working directory, if any]
+    #[arg(long, value_name = "FILE", requires = "cluster")]
+    config: Option<PathBuf>,
     /// Compare with this page too, such as http://127.0.0.1:8002; /metrics is added unless the
     /// URL has a path
     #[arg(long, value_name = "URL", value_parser = page_url)]
@@ -133,8 +141,7 @@ impl Recount {
         let sent: Option<Sent> = args.sent.as_deref().map(read_json).transpose()?;
         let before: Option<Report> = args.before.as_deref().map(read_json).transpose()?;
         sent.as_ref().map_or(Ok(()), Sent::check)?;
-        let log = Queue::open_embedded_read_only(&args.data).await?;
-        let store = Store::open_read_only(&args.data).await?;
+        let (log, store) = open(args).await?;
         let generation = store.generation(log.generation(), log.partitions()).await?;
         let goals = match sent {
             Some(_) => views::log_ends(&log).await?,
@@ -223,6 +230,17 @@ impl Recount {
         }
         text
     }
+}
+
+/// Opens log and ledger for reading, beside whoever writes them.
+async fn open(args: &RecountArgs) -> anyhow::Result<(QueueReader, Store)> {
+    if args.cluster {
+        let settings = load(&LoadedFrom::of_process(args.config.clone(), Vec::new()))?;
+        let store = Store::open_mysql_read_only(&services::mysql_options(&settings.mysql)?).await?;
+        return Ok((services::log_to_read(&settings).await?, store));
+    }
+    let log = Queue::open_embedded_read_only(&args.data).await?;
+    Ok((log, Store::open_read_only(&args.data).await?))
 }
 
 fn read_key(path: &Path) -> anyhow::Result<String> {

@@ -19,7 +19,7 @@ use http::header::{ACCEPT_ENCODING, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 use queue::{Position, Queue};
 use service::answer::{ApiError, with_fallbacks};
-use service::auth::{Access, require_key};
+use service::auth::{Access, require_key, require_own_origin};
 use service::config::IngestSettings;
 use service::health::{Readiness, routes};
 use service::http_metrics::SlowBody;
@@ -110,6 +110,7 @@ pub async fn start(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Ingest,
     };
     let events = Router::new()
         .route("/v1/events", post(events))
+        .route_layer(from_fn_with_state(access.clone(), require_own_origin))
         .route_layer(from_fn_with_state(access, require_key))
         .with_state(shared);
     let readiness = move || {

@@ -42,6 +42,20 @@ pub struct Sources<'a> {
     pub goals: BTreeMap<u32, Watermarks>,
 }
 
+/// The page shows new series at zero, until scrapers have seen that.
+#[derive(Debug)]
+struct Held {
+    n_series: i128,
+}
+
+impl std::fmt::Display for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "/metrics still shows {} new series at zero", self.n_series)
+    }
+}
+
+impl std::error::Error for Held {}
+
 /// All views of one version.
 #[derive(Debug)]
 pub struct Views {
@@ -90,10 +104,11 @@ impl Sources<'_> {
 
     /// `settle` with another patience.
     pub(super) async fn settle_within(&self, patience: Duration) -> anyhow::Result<Views> {
-        let begin = Instant::now();
-        let end = begin + patience;
+        let end = Instant::now() + patience;
+        // Only versions that move on are a reason to ask about less.
+        let mut moving_since: Option<Instant> = None;
         loop {
-            let elapsed = begin.elapsed();
+            let elapsed = moving_since.map_or(Duration::ZERO, |since| since.elapsed());
             let extent = EXTENTS.iter().find(|(after, _)| elapsed >= *after);
             let n_namespaces_max = extent.map_or(usize::MAX, |(_, n)| *n);
             match self.look(n_namespaces_max).await {
@@ -108,7 +123,11 @@ impl Sources<'_> {
                         patience.as_secs()
                     )));
                 }
-                Err(_) => tokio::time::sleep(LOOK_EVERY).await,
+                Err(error) => {
+                    let since = moving_since.unwrap_or_else(Instant::now);
+                    moving_since = (!error.is::<Held>()).then_some(since);
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
             }
         }
     }
@@ -169,7 +188,7 @@ impl Sources<'_> {
         };
         let held = gauge("gatemeter_series_held")? / MILLION;
         if held != 0 {
-            bail!("/metrics still shows {held} new series at zero");
+            return Err(Held { n_series: held }.into());
         }
         let shown = i64::try_from(gauge("gatemeter_ledger_version")? / MILLION)?;
         check_version("/metrics", shown, version)?;

@@ -97,3 +97,18 @@ fn sigterm_ends_the_process_although_a_stranger_holds_the_ledger_and_nothing_is_
     place.wait_events("counted", 2);
     place.recount();
 }
+
+#[test]
+fn a_log_whose_ledger_is_gone_is_refused_and_not_counted_under_new_keys() {
+    let place = Place::new();
+    let mut running = place.start();
+    send(&place, "once");
+    place.wait_events("counted", 1);
+    assert!(running.terminate().0.success());
+    for file in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
+        let _ = std::fs::remove_file(place.data().join(file));
+    }
+    let mut running = place.start_with(&["--dev"]);
+    assert!(!running.wait().success());
+    assert!(place.log().contains("the ledger was lost or is another one"), "{}", place.log());
+}

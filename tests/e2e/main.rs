@@ -7,6 +7,7 @@ mod referee;
 
 mod bombs;
 mod broken;
+mod cluster;
 mod crash;
 mod first_run;
 mod page;

@@ -201,7 +201,7 @@ async fn client_that_goes_away_leaves_its_events_whole_in_the_log() {
 async fn not_durable_within_the_limit_is_503_and_the_retry_has_the_same_keys() {
     let mut options = Options::default();
     options.settings.gather_ms = 60_000;
-    // Long enough for the labels to be registered and the event to be handed over on a busy machine.
+    // Long enough for the event to be handed over on a busy machine.
     options.settings.durable_timeout_ms = 2_000;
     let (folder, running) = Running::fresh_with(options).await;
     let body = event("slow").to_string();

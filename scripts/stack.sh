@@ -1,0 +1,287 @@
+#!/usr/bin/env bash
+# The stack as plain processes: Kafka, MariaDB, Prometheus and the three roles.
+#
+# usage: scripts/stack.sh up [--offset N] [--dir D]
+#        scripts/stack.sh status [--json] [--dir D]
+#        scripts/stack.sh logs [SERVICE] [--dir D]
+#        scripts/stack.sh down [--volumes] [--dir D]
+#
+#   up      installs what is missing, builds, starts what does not run yet, and returns when every
+#           service is healthy. --offset N adds N to each port, so that two stacks can run
+#   status  name, process id, port and health of each service; --json for programs. Exits 1 if
+#           one is not healthy
+#   logs    the last lines of each service, or all of one
+#   down    stops every service by its process id, the last started first; --volumes also deletes
+#           the folder with all data
+#
+# Data, logs and process ids are in D (./gatemeter-stack by default). Ports: api 8001, aggregator
+# 8002, ingest 8003, mysql 3307, kafka 9092, prometheus 9090. For one machine and for trials: no
+# key is asked for, one copy of everything. GATEMETER_PROGRAM names a program that is built already.
+# Safe to run again.
+set -euo pipefail
+here=$(cd "$(dirname "$0")/.." && pwd)
+. "$here/scripts/lib.sh"
+
+services="kafka mysql api ingest aggregator prometheus"
+
+usage() { sed -n '2,21s/^# \{0,1\}//p' "$0"; }
+
+command=${1:-}
+[ $# -gt 0 ] && shift
+dir=./gatemeter-stack offset="" json=no volumes=no service=""
+while [ $# -gt 0 ]; do
+  case "$command $1" in
+    *" --dir") dir=${2:?--dir needs a folder} && shift ;;
+    "up --offset") offset=${2:?--offset needs a number} && shift ;;
+    "status --json") json=yes ;;
+    "down --volumes") volumes=yes ;;
+    logs\ [a-z]*) service=$1 ;;
+    *) fail "unknown option '$1' of '$command': see scripts/stack.sh --help" ;;
+  esac
+  shift
+done
+case "$offset" in *[!0-9]*) fail "--offset must be a whole number, not '$offset'" ;; esac
+
+marker=gatemeter-stack.offset
+
+# port NAME: where a service listens.
+port() {
+  local base
+  case "$1" in
+    api) base=8001 ;;
+    aggregator) base=8002 ;;
+    ingest) base=8003 ;;
+    mysql) base=3307 ;;
+    kafka) base=9092 ;;
+    prometheus) base=9090 ;;
+    kafka-controller) base=9093 ;;
+  esac
+  printf '%s' $((base + offset))
+}
+
+# began PID: when a process began, in ticks since boot; tells it from a later one with its number.
+# Nothing for one that is dead and only waits to be forgotten.
+began() { sed 's/^.*) //' "/proc/$1/stat" 2>/dev/null | grep -v '^[ZX]' | cut -d' ' -f20; }
+
+# pid_of NAME: the process id of a service that runs; fails if it does not.
+pid_of() {
+  local pid since
+  [ -e "$dir/run/$1" ] && read -r pid since <"$dir/run/$1" || return 1
+  [ -n "$since" ] && [ "$(began "$pid")" = "$since" ] || return 1
+  printf '%s' "$pid"
+}
+
+# launch NAME COMMAND..: starts a service in a session of its own, its log beside the others.
+launch() {
+  local name=$1 pid
+  shift
+  setsid "$@" >>"$dir/logs/$name.log" 2>&1 </dev/null &
+  pid=$!
+  printf '%s %s\n' "$pid" "$(began "$pid")" >"$dir/run/$name"
+}
+
+healthy() {
+  local at
+  at=$(port "$1")
+  case "$1" in
+    kafka) "$here/scripts/kafka.sh" answers "$at" ;;
+    mysql) mariadb-admin --no-defaults --socket "$dir/run/mysql.sock" ping --silent ;;
+    prometheus) curl --noproxy '*' -sf "http://127.0.0.1:$at/-/ready" ;;
+    *) curl --noproxy '*' -sf "http://127.0.0.1:$at/readyz" ;;
+  esac >/dev/null 2>&1
+}
+
+start_kafka() {
+  local libs
+  libs=$("$here/scripts/kafka.sh" prepare "$dir/kafka" "$(port kafka)" "$(port kafka-controller)")
+  launch kafka java -Xms128m -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
+    -Dlog4j2.configurationFile="$dir/kafka/log4j2.properties" -cp "$libs/*" \
+    kafka.Kafka "$dir/kafka/server.properties"
+}
+
+start_mysql() {
+  if [ ! -d "$dir/mysql/mysql" ]; then
+    mariadb-install-db --no-defaults --datadir="$dir/mysql" --skip-test-db \
+      --auth-root-authentication-method=socket >>"$dir/logs/mysql.log" 2>&1 ||
+      fail "MariaDB could not lay out $dir/mysql"
+  fi
+  local user=()
+  [ "$(id -u)" -ne 0 ] || user=(--user=root)
+  launch mysql mariadbd --no-defaults "${user[@]}" --datadir="$dir/mysql" \
+    --socket="$dir/run/mysql.sock" --pid-file="$dir/mysql/mariadbd.pid" --bind-address=127.0.0.1 \
+    --port="$(port mysql)" --character-set-server=utf8mb4 --skip-log-bin
+}
+
+# The database and the user that the roles need.
+prepare_mysql() {
+  mariadb --no-defaults --socket "$dir/run/mysql.sock" <<SQL
+CREATE DATABASE IF NOT EXISTS gatemeter CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+CREATE USER IF NOT EXISTS gatemeter@'127.0.0.1' IDENTIFIED BY '$(cat "$dir/mysql.password")';
+GRANT ALL ON gatemeter.* TO gatemeter@'127.0.0.1';
+SQL
+}
+
+start_prometheus() {
+  launch prometheus prometheus --config.file="$dir/prometheus.yml" \
+    --storage.tsdb.path="$dir/prometheus" --storage.tsdb.retention.time=30d \
+    --web.listen-address="127.0.0.1:$(port prometheus)"
+}
+
+start_role() {
+  launch "$1" "$gatemeter" "$1" --dev --config "$dir/gatemeter.toml" \
+    --listen "127.0.0.1:$(port "$1")"
+}
+
+# What the roles and Prometheus are told.
+write_settings() {
+  [ -s "$dir/mysql.password" ] ||
+    (umask 077 && head -c 24 /dev/urandom | base64 | tr -d '/+=\n' >"$dir/mysql.password")
+  cat >"$dir/gatemeter.toml" <<TOML
+[data]
+dir = "$dir/gatemeter"
+
+[kafka]
+brokers = "127.0.0.1:$(port kafka)"
+partitions = 6
+replication_factor = 1
+
+[mysql]
+host = "127.0.0.1"
+port = $(port mysql)
+user = "gatemeter"
+database = "gatemeter"
+password_file = "$dir/mysql.password"
+TOML
+  cat >"$dir/prometheus.yml" <<YAML
+global:
+  scrape_interval: 10s
+scrape_configs:
+  - job_name: gatemeter-api
+    static_configs: [{targets: ["127.0.0.1:$(port api)"]}]
+  - job_name: gatemeter-ingest
+    static_configs: [{targets: ["127.0.0.1:$(port ingest)"]}]
+  # What is counted has one identity, whichever process shows it.
+  - job_name: gatemeter-aggregator
+    params: {section: [business]}
+    static_configs: [{targets: ["127.0.0.1:$(port aggregator)"], labels: {instance: gatemeter}}]
+  - job_name: gatemeter-aggregator-process
+    params: {section: [process]}
+    static_configs: [{targets: ["127.0.0.1:$(port aggregator)"]}]
+YAML
+}
+
+# Starts a service unless it runs, and waits until it is healthy.
+bring_up() {
+  local pid
+  if ! pid=$(pid_of "$1"); then
+    if port_is_taken "$(port "$1")"; then
+      fail "port $(port "$1") of $1 is taken by somebody else: stop it, or use --offset"
+    fi
+    say "starting $1 on port $(port "$1")"
+    case "$1" in
+      kafka | mysql | prometheus) "start_$1" ;;
+      *) start_role "$1" ;;
+    esac
+    pid=$(pid_of "$1") || fail "$1 ended at once: $(tail -n 5 "$dir/logs/$1.log")"
+  fi
+  (wait_for 90 "$1" "$pid" healthy "$1") || {
+    tail -n 20 "$dir/logs/$1.log" >&2
+    exit 1
+  }
+}
+
+install_all() {
+  need_rust
+  install_packages mariadbd mariadb-server mariadb-client
+  install_packages prometheus prometheus
+}
+
+up() {
+  mkdir -p "$dir/run" "$dir/logs" "$dir/mysql" "$dir/gatemeter"
+  dir=$(cd "$dir" && pwd)
+  if [ -e "$dir/$marker" ] && [ -n "$offset" ] && [ "$(cat "$dir/$marker")" != "$offset" ]; then
+    fail "the stack in $dir has offset $(cat "$dir/$marker"): use that, or another --dir"
+  fi
+  [ -n "$offset" ] || offset=$(cat "$dir/$marker" 2>/dev/null || echo 0)
+  printf '%s\n' "$offset" >"$dir/$marker"
+  install_all
+  gatemeter=${GATEMETER_PROGRAM:-}
+  if [ -z "$gatemeter" ]; then
+    say "building"
+    (cd "$here" && cargo build --locked --release --bin gatemeter)
+    gatemeter="${CARGO_TARGET_DIR:-$here/target}/release/gatemeter"
+  fi
+  write_settings
+  local name
+  for name in $services; do
+    bring_up "$name"
+    [ "$name" != mysql ] || prepare_mysql
+  done
+  say "every service is healthy; the page is at http://localhost:$(port api)"
+}
+
+status() {
+  local name pid state all=0 comma=""
+  [ "$json" = no ] || printf '['
+  for name in $services; do
+    pid=$(pid_of "$name" || true)
+    state=false
+    if [ -n "$pid" ] && healthy "$name"; then state=true; else all=1; fi
+    if [ "$json" = yes ]; then
+      printf '%s{"name":"%s","pid":%s,"port":%s,"healthy":%s}' \
+        "$comma" "$name" "${pid:-null}" "$(port "$name")" "$state"
+      comma=,
+    else
+      printf '%-12s pid %-8s port %-6s %s\n' "$name" "${pid:--}" "$(port "$name")" \
+        "$([ "$state" = true ] && echo healthy || echo 'not healthy')"
+    fi
+  done
+  [ "$json" = no ] || printf ']\n'
+  return $all
+}
+
+logs() {
+  if [ -n "$service" ]; then
+    [ -e "$dir/logs/$service.log" ] || fail "there is no log of '$service': one of $services"
+    cat "$dir/logs/$service.log"
+    return
+  fi
+  local name
+  for name in $services; do
+    say "$name"
+    tail -n 10 "$dir/logs/$name.log" 2>/dev/null || true
+  done
+}
+
+down() {
+  local name pid reversed=""
+  for name in $services; do reversed="$name $reversed"; done
+  for name in $reversed; do
+    if pid=$(pid_of "$name"); then
+      say "stopping $name"
+      stop "$pid" || say "$name did not stop in time and was killed"
+    fi
+    rm -f "$dir/run/$name"
+  done
+  if [ "$volumes" = yes ]; then
+    rm -rf "$dir"
+  fi
+}
+
+case "$command" in
+  up) up ;;
+  status | logs | down)
+    if [ ! -e "$dir/$marker" ]; then
+      [ "$command" = down ] && exit 0
+      fail "there is no stack in $dir: scripts/stack.sh up --dir $dir"
+    fi
+    dir=$(cd "$dir" && pwd)
+    offset=$(cat "$dir/$marker")
+    "$command"
+    ;;
+  -h | --help) usage ;;
+  *)
+    usage >&2
+    exit 2
+    ;;
+esac

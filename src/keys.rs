@@ -1,0 +1,67 @@
+//! The keys of the two guarded ports: made once, at the first start without `--dev`.
+//!
+//! The key goes to a file that its owner alone can read, its hash to the store; from then on the
+//! stored hash decides, so that a file that was taken away never makes a second key.
+
+use std::path::Path;
+
+use service::auth::{Access, DevMode, Verifier};
+use service::key_file::ensure_key;
+use store::Store;
+use tracing::info;
+
+/// A guarded port, with the source that its key stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guarded {
+    /// Events come in; every one belongs to this source until keys have sources of their own.
+    Ingest,
+    /// Questions and configuration.
+    Admin,
+}
+
+impl Guarded {
+    fn role(self) -> &'static str {
+        match self {
+            Guarded::Ingest => "ingest",
+            Guarded::Admin => "admin",
+        }
+    }
+
+    fn source(self) -> &'static str {
+        match self {
+            Guarded::Ingest => "default",
+            Guarded::Admin => "admin",
+        }
+    }
+}
+
+/// How a port is guarded. Makes its key at the first start and keeps the hash of it.
+///
+/// # Errors
+/// The store does not answer, or the file cannot be made.
+pub async fn access(
+    guarded: Guarded,
+    dir: &Path,
+    dev: DevMode,
+    store: &Store,
+) -> anyhow::Result<Access> {
+    if dev != DevMode::Off {
+        return Ok(Access::Dev);
+    }
+    let role = guarded.role();
+    if let Some(stored) = store.keys(role).await?.first() {
+        return Ok(Access::Key(Verifier::new(stored.sha256)));
+    }
+    std::fs::create_dir_all(dir)?;
+    let path = dir.join(format!("{role}.key"));
+    let key = ensure_key(&path)?;
+    store.put_key(role, guarded.source(), key.sha256).await?;
+    // Whoever was first decides, should two processes start at once.
+    let stored = store.keys(role).await?.first().map_or(key.sha256, |stored| stored.sha256);
+    if stored == key.sha256 {
+        info!(role, file = %path.display(), "key for those who need it is in the file");
+    } else {
+        std::fs::remove_file(&path)?;
+    }
+    Ok(Access::Key(Verifier::new(stored)))
+}

@@ -1,0 +1,90 @@
+//! `gatemeter aggregator`: counts the log on Kafka into the ledger and exposes the metrics.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use service::answer::with_fallbacks;
+use service::health::routes;
+use service::metrics::ProcessMetrics;
+use service::server::Server;
+use service::shutdown::{Shutdown, channel};
+use store::Store;
+use tracing::{error, warn};
+
+use super::Start;
+use crate::services;
+
+/// How often others are told that there is no memory left for recognising copies.
+const PRESSURE_EVERY: Duration = Duration::from_secs(1);
+
+/// Runs until a signal or a failure.
+///
+/// # Errors
+/// Whatever keeps it from starting, or makes it stop.
+pub async fn run(start: Start) -> anyhow::Result<()> {
+    let Start { settings, trigger, shutdown, .. } = start;
+    let store = Arc::new(services::ledger(&settings, &shutdown).await?);
+    let queue = Arc::new(services::log_to_count(&settings, &shutdown).await?);
+    let generation = services::generation(&settings, &store).await?;
+    let server = Server::bind("aggregator", settings.aggregator.listen).await?;
+    let pressure = Arc::new(AtomicBool::new(false));
+    let telling = tokio::spawn(tell(Arc::clone(&store), Arc::clone(&pressure), shutdown.clone()));
+    let metrics = Arc::new(ProcessMetrics::new("aggregator", env!("CARGO_PKG_VERSION"))?);
+    let parts = aggregator::Parts {
+        queue: Arc::clone(&queue),
+        store: Arc::clone(&store),
+        generation,
+        pressure,
+    };
+    // It commits what it has read after the listener is closed.
+    let (aggregator_trigger, aggregator_shutdown) = channel();
+    let mut aggregator = aggregator::start(&settings, parts, metrics, aggregator_shutdown).await?;
+    let router = with_fallbacks(aggregator.router().merge(routes(aggregator.readiness())));
+    let mut fatal = queue.fatal();
+    let serving = server.serve(router, &settings.server, shutdown);
+    tokio::pin!(serving);
+    let failed = tokio::select! {
+        _ = &mut serving => None,
+        Ok(_) = fatal.wait_for(|is_fatal| *is_fatal) => {
+            Some(anyhow::anyhow!("the log failed and cannot be trusted"))
+        }
+        ended = aggregator.ended() => {
+            let ended = ended.err().map(anyhow::Error::from);
+            Some(ended.unwrap_or_else(|| anyhow::anyhow!("the aggregator ended by itself")))
+        }
+    };
+    if let Some(error) = failed {
+        error!(error = &*error as &dyn std::error::Error, "counting failed, the process ends");
+        trigger.stop_now();
+        serving.await;
+        aggregator_trigger.drain();
+        return Err(error);
+    }
+    aggregator_trigger.drain();
+    aggregator.ended().await?;
+    telling.abort();
+    queue.close().await;
+    store.close().await;
+    Ok(())
+}
+
+/// Tells every ingest, through the ledger, while there is no memory left for recognising copies.
+async fn tell(store: Arc<Store>, pressure: Arc<AtomicBool>, shutdown: Shutdown) {
+    loop {
+        if pressure.load(Ordering::Relaxed)
+            && let Err(error) = store.put_pressure(now_us()).await
+        {
+            warn!(%error, "others could not be told that memory is short");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(PRESSURE_EVERY) => {}
+            () = shutdown.requested() => return,
+        }
+    }
+}
+
+fn now_us() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}

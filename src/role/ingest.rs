@@ -1,0 +1,87 @@
+//! `gatemeter ingest`: takes events in over HTTP and appends them to the log on Kafka.
+//!
+//! Several run side by side without knowing of each other: labels are registered through the
+//! ledger, and copies that came in through two of them meet in one partition.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use service::metrics::ProcessMetrics;
+use service::server::Server;
+use service::shutdown::Shutdown;
+use store::Store;
+use tracing::{error, warn};
+
+use super::Start;
+use crate::keys::{Guarded, access};
+use crate::services;
+
+/// How long the last appends may take once the listener is closed.
+const DRAIN: Duration = Duration::from_secs(1);
+/// How often it is asked whether an aggregator is out of memory.
+const PRESSURE_EVERY: Duration = Duration::from_secs(1);
+
+/// Runs until a signal or a failure.
+///
+/// # Errors
+/// Whatever keeps it from starting, or makes it stop.
+pub async fn run(start: Start) -> anyhow::Result<()> {
+    let Start { settings, dev, trigger, shutdown } = start;
+    let store = Arc::new(services::ledger(&settings, &shutdown).await?);
+    let queue = Arc::new(services::log_to_write(&settings, &shutdown).await?);
+    let generation = services::generation(&settings, &store).await?;
+    let access = access(Guarded::Ingest, &settings.data.dir, dev, &store).await?;
+    let server = Server::bind("ingest", settings.ingest.listen).await?;
+    let pressure = Arc::new(AtomicBool::new(false));
+    let watching = tokio::spawn(watch(Arc::clone(&store), Arc::clone(&pressure), shutdown.clone()));
+    let metrics = Arc::new(ProcessMetrics::new("ingest", env!("CARGO_PKG_VERSION"))?);
+    let parts = ingest::Parts {
+        queue: Arc::clone(&queue),
+        store: Arc::clone(&store),
+        generation,
+        access,
+        pressure,
+        settings: settings.ingest.clone(),
+    };
+    let ingest = ingest::start(parts, metrics).await?;
+    let mut fatal = queue.fatal();
+    let serving = server.serve(ingest.router(), &settings.server, shutdown);
+    tokio::pin!(serving);
+    let failed = tokio::select! {
+        _ = &mut serving => false,
+        Ok(_) = fatal.wait_for(|is_fatal| *is_fatal) => true,
+    };
+    if failed {
+        error!("log failed, the process ends");
+        trigger.stop_now();
+        serving.await;
+        anyhow::bail!("the log failed and cannot be trusted");
+    }
+    if tokio::time::timeout(DRAIN, ingest.drained()).await.is_err() {
+        warn!("requests that were cut off are not waited for any longer");
+    }
+    watching.abort();
+    queue.close().await;
+    store.close().await;
+    Ok(())
+}
+
+/// Follows whether some aggregator is out of memory for recognising copies. A ledger that does not
+/// answer changes nothing: what was known holds on.
+async fn watch(store: Arc<Store>, pressure: Arc<AtomicBool>, shutdown: Shutdown) {
+    loop {
+        if let Ok(is_under_pressure) = store.under_pressure(now_us()).await {
+            pressure.store(is_under_pressure, Ordering::Relaxed);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(PRESSURE_EVERY) => {}
+            () = shutdown.requested() => return,
+        }
+    }
+}
+
+fn now_us() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,208 @@
+//! The services that a role stands on, opened as the settings say.
+//!
+//! A start waits for them: in a stack that starts all at once, a database is often the last to be
+//! there. What is wrong in the settings themselves is told at once.
+
+use std::future::Future;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use queue::{
+    KafkaOptions, KafkaPassword, KafkaProtocol, KafkaSasl, KafkaSecurity, Queue, QueueError,
+    QueueReader,
+};
+use service::config::{self, KafkaSettings, MysqlSettings, MysqlTlsMode, Settings};
+use service::shutdown::{Phase, Shutdown};
+use store::{Generation, MysqlOptions, MysqlTls, Store, StoreError};
+use tokio::time::Instant;
+use tracing::warn;
+
+/// How long a start waits for a service that does not answer.
+const START_MAX: Duration = Duration::from_secs(60);
+/// Pause between two tries.
+const TRY_EVERY: Duration = Duration::from_millis(500);
+
+/// Where the log is.
+///
+/// # Errors
+/// A password is wanted and there is none.
+pub fn kafka_options(settings: &Settings) -> anyhow::Result<KafkaOptions> {
+    let kafka = &settings.kafka;
+    let retention_days = i64::from(settings.queue.retention_days);
+    Ok(KafkaOptions {
+        brokers: kafka.brokers.clone(),
+        generation: kafka.generation,
+        partitions: kafka.partitions,
+        replication_factor: kafka.replication_factor,
+        retention_us: retention_days * 24 * 3_600 * 1_000_000,
+        security: security(kafka)?,
+    })
+}
+
+fn security(kafka: &KafkaSettings) -> anyhow::Result<KafkaSecurity> {
+    let (protocol, wants_password) = match kafka.security_protocol {
+        config::KafkaProtocol::Plaintext => (KafkaProtocol::Plaintext, false),
+        config::KafkaProtocol::Ssl => (KafkaProtocol::Ssl, false),
+        config::KafkaProtocol::SaslPlaintext => (KafkaProtocol::SaslPlaintext, true),
+        config::KafkaProtocol::SaslSsl => (KafkaProtocol::SaslSsl, true),
+    };
+    let sasl = match wants_password {
+        false => None,
+        true => Some(KafkaSasl {
+            mechanism: kafka.sasl_mechanism.clone(),
+            username: kafka.sasl_username.clone(),
+            password: KafkaPassword::new(kafka.sasl_password()?.unwrap_or_default()),
+        }),
+    };
+    Ok(KafkaSecurity {
+        protocol,
+        ca_file: kafka.ssl_ca_file.clone(),
+        certificate_file: kafka.ssl_certificate_file.clone(),
+        key_file: kafka.ssl_key_file.clone(),
+        sasl,
+    })
+}
+
+/// Where the ledger is.
+///
+/// # Errors
+/// The file of the password cannot be read.
+pub fn mysql_options(mysql: &MysqlSettings) -> anyhow::Result<MysqlOptions> {
+    Ok(MysqlOptions {
+        host: mysql.host.clone(),
+        port: mysql.port,
+        socket: mysql.socket.clone(),
+        user: mysql.user.clone(),
+        password: mysql.password()?,
+        database: mysql.database.clone(),
+        tls: match mysql.tls {
+            MysqlTlsMode::Disabled => MysqlTls::Disabled,
+            MysqlTlsMode::Preferred => MysqlTls::Preferred,
+            MysqlTlsMode::Required => MysqlTls::Required,
+            MysqlTlsMode::VerifyCa => MysqlTls::VerifyCa,
+            MysqlTlsMode::VerifyIdentity => MysqlTls::VerifyIdentity,
+        },
+        ca_file: mysql.ca_file.clone(),
+        writers_max: mysql.writers_max,
+        readers_max: mysql.readers_max,
+        connect_timeout: mysql.connect_timeout(),
+        statement_timeout: mysql.statement_timeout(),
+        lock_timeout: mysql.lock_timeout(),
+    })
+}
+
+/// Opens the ledger and makes its tables if they are missing.
+///
+/// # Errors
+/// It does not answer in time, or is of another format.
+pub async fn ledger(settings: &Settings, shutdown: &Shutdown) -> anyhow::Result<Store> {
+    let options = mysql_options(&settings.mysql)?;
+    let place = format!("{}:{}", options.host, options.port);
+    let open = || Store::open_mysql(&options);
+    let opened = wait_for("ledger", shutdown, open, |error: &StoreError| {
+        matches!(error, StoreError::Format { .. } | StoreError::Database { .. })
+    })
+    .await;
+    opened.with_context(|| format!("the ledger at {place} cannot be opened"))
+}
+
+/// Opens the log for appends.
+///
+/// # Errors
+/// No broker answers in time, or the topic is laid out otherwise than the settings say.
+pub async fn log_to_write(settings: &Settings, shutdown: &Shutdown) -> anyhow::Result<Queue> {
+    let options = kafka_options(settings)?;
+    let open = || Queue::open_kafka_producer(&options);
+    let opened = wait_for("log", shutdown, open, is_final).await;
+    opened.with_context(|| format!("the log at {} cannot be opened", options.brokers))
+}
+
+/// Opens the log for counting it.
+///
+/// # Errors
+/// As `log_to_write`.
+pub async fn log_to_count(settings: &Settings, shutdown: &Shutdown) -> anyhow::Result<Queue> {
+    let options = kafka_options(settings)?;
+    let open = || Queue::open_kafka_consumer(&options);
+    let opened = wait_for("log", shutdown, open, is_final).await;
+    opened.with_context(|| format!("the log at {} cannot be opened", options.brokers))
+}
+
+/// Opens the log for looking at it alone.
+///
+/// # Errors
+/// As `log_to_write`, and if there is no topic yet.
+pub async fn log_to_read(settings: &Settings) -> anyhow::Result<QueueReader> {
+    let options = kafka_options(settings)?;
+    let opened = Queue::open_kafka_read_only(&options).await;
+    opened.with_context(|| format!("the log at {} cannot be opened", options.brokers))
+}
+
+/// The generation of the log, made by whoever is first.
+///
+/// # Errors
+/// The ledger does not answer, or knows the log with another number of partitions.
+pub async fn generation(settings: &Settings, store: &Store) -> anyhow::Result<Generation> {
+    let kafka = &settings.kafka;
+    if store.known_generation(kafka.generation).await?.is_none() {
+        let log = log_to_read(settings).await?;
+        for partition in 0..log.partitions() {
+            refuse_foreign_log(log.watermarks(partition).await?.high, kafka.generation)?;
+        }
+        log.close().await;
+    }
+    Ok(store.generation(kafka.generation, kafka.partitions).await?)
+}
+
+/// Refuses a log that holds frames although the ledger does not know it. A new secret for the same
+/// frames would give every id another key, and a retry of what was counted would count again.
+///
+/// # Errors
+/// `high`, the end of the log, is not 0.
+pub fn refuse_foreign_log(high: u64, generation: u32) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        high == 0,
+        "the log holds {high} frames, but the ledger does not know generation {generation} of it: \
+         the ledger was lost or is another one. Put the right one back, or start with an empty log"
+    );
+    Ok(())
+}
+
+/// Whether trying again cannot help.
+fn is_final(error: &QueueError) -> bool {
+    matches!(error, QueueError::TopicSetting { .. } | QueueError::KafkaSetting { .. })
+}
+
+/// Tries until it works, the time is up, or the process is to end.
+async fn wait_for<T, E, F, Fut>(
+    what: &'static str,
+    shutdown: &Shutdown,
+    mut open: F,
+    is_final: impl Fn(&E) -> bool,
+) -> Result<T, E>
+where
+    E: std::error::Error,
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+{
+    let end = Instant::now() + START_MAX;
+    let mut has_told = false;
+    loop {
+        let error = match open().await {
+            Ok(opened) => return Ok(opened),
+            Err(error) => error,
+        };
+        let is_over = Instant::now() >= end || shutdown.phase() != Phase::Running;
+        if is_final(&error) || is_over {
+            return Err(error);
+        }
+        if !has_told {
+            warn!(what, %error, "waiting for a service");
+            has_told = true;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(TRY_EVERY) => {}
+            () = shutdown.requested() => {}
+        }
+    }
+}
