@@ -21,6 +21,8 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 . "$here/scripts/lib.sh"
+# Servers are there, which is no part of everybody's path.
+PATH="$PATH:/usr/sbin"
 
 services="kafka mysql api ingest aggregator prometheus"
 
@@ -192,7 +194,8 @@ bring_up() {
 
 install_all() {
   need_rust
-  install_packages mariadbd mariadb-server mariadb-client
+  # The packages without a service: they start none of the system's.
+  install_packages mariadbd mariadb-server-core mariadb-client-core
   install_packages prometheus prometheus
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use service::answer::with_fallbacks;
 use service::health::routes;
@@ -12,7 +12,7 @@ use service::shutdown::{Shutdown, channel};
 use store::Store;
 use tracing::{error, warn};
 
-use super::Start;
+use super::{Start, now_us};
 use crate::services;
 
 /// How often others are told that there is no memory left for recognising copies.
@@ -82,9 +82,4 @@ async fn tell(store: Arc<Store>, pressure: Arc<AtomicBool>, shutdown: Shutdown) 
             () = shutdown.requested() => return,
         }
     }
-}
-
-fn now_us() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use service::metrics::ProcessMetrics;
 use service::server::Server;
@@ -13,7 +13,7 @@ use service::shutdown::Shutdown;
 use store::Store;
 use tracing::{error, warn};
 
-use super::Start;
+use super::{Start, now_us};
 use crate::keys::{Guarded, access};
 use crate::services;
 
@@ -79,9 +79,4 @@ async fn watch(store: Arc<Store>, pressure: Arc<AtomicBool>, shutdown: Shutdown)
             () = shutdown.requested() => return,
         }
     }
-}
-
-fn now_us() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

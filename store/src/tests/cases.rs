@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ledger::account::Account;
-use ledger::commit::{Outcome, Progress, Resolution};
+use ledger::commit::{Commit, Outcome, Progress, Resolution};
 use ledger::measures::Measures;
 
 use super::fixture::{Bed, commit, fail_after, sums, total};
@@ -76,7 +76,23 @@ pub(super) async fn a_former_owner_is_fenced_and_an_unknown_outcome_is_resolved_
     assert_eq!(store.resolve(&lost).await.expect("an answer"), Resolution::Fenced);
     let late = Arc::new(commit(old.owner, &lost.progress, 5, &["a"]));
     assert_eq!(store.commit(late).await.0, Outcome::Refused);
+    // Each part of the fence by itself: a restored ledger hands out an epoch again, never a nonce.
+    let mine = commit(new.owner, &new.progress, 5, &["a"]);
+    let others: [fn(&mut Commit); 5] = [
+        |commit| commit.owner.epoch -= 1,
+        |commit| commit.owner.nonce = [1; 16],
+        |commit| commit.owner.partition = 7,
+        |commit| commit.owner.generation = 7,
+        |commit| commit.base += 1,
+    ];
+    for (idx, change) in others.into_iter().enumerate() {
+        let mut other = mine.clone();
+        change(&mut other);
+        assert_eq!(store.commit(Arc::new(other)).await.0, Outcome::Refused, "part {idx}");
+    }
     assert_eq!(total(store).await, 1);
+    assert_eq!(store.commit(Arc::new(mine)).await.0, Outcome::Committed { version: 2 });
+    assert_eq!(total(store).await, 6);
 }
 
 pub(super) async fn a_commit_that_fails_at_any_statement_leaves_no_trace_and_works_when_tried_again(
