@@ -425,12 +425,14 @@ impl Reader {
             .collect()
     }
 
-    /// Keys of a role.
+    /// Keys of a role, the one that was stored first at the front: where several processes made
+    /// one at a first start, all take that.
     ///
     /// # Errors
     /// As every read.
     pub async fn keys(&mut self, role: &str) -> Result<Vec<KeyRow>> {
-        let sql = "SELECT source, sha256 FROM access_key WHERE role = ?";
+        let sql =
+            "SELECT source, sha256 FROM access_key WHERE role = ? ORDER BY created_us, sha256";
         let rows = self.rows(self.conn.query(sql).bind(role)).await?;
         rows.iter().map(|row| Ok(KeyRow { source: get(row, 0)?, sha256: bytes(row, 1)? })).collect()
     }

@@ -58,6 +58,16 @@ pub(super) async fn a_commit_takes_effect_once_and_every_table_has_its_sums(bed:
     assert_eq!((baselines.len(), baselines[0].version, baselines[0].totals.len()), (1, 0, 0));
 }
 
+pub(super) async fn the_key_that_was_stored_first_comes_first(bed: Bed) {
+    let store = &bed.store;
+    for first_byte in [9, 1, 5] {
+        store.put_key("ingest", "default", [first_byte; 32]).await.expect("stored");
+    }
+    let keys = store.keys("ingest").await.expect("keys");
+    assert_eq!(keys.iter().map(|key| key.sha256[0]).collect::<Vec<_>>(), [9, 1, 5]);
+    assert_eq!(store.keys("admin").await.expect("none"), []);
+}
+
 pub(super) async fn a_former_owner_is_fenced_and_an_unknown_outcome_is_resolved_in_each_way(
     bed: Bed,
 ) {
