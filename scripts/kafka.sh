@@ -39,8 +39,10 @@ jars() {
     pom >"$work/pom.xml"
     mvn -q -B -f "$work/pom.xml" \
       org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
-      -DincludeScope=runtime -DoutputDirectory="$work/libs" >&2 ||
+      -DincludeScope=runtime -DoutputDirectory="$work/libs" >&2 || {
+      rm -rf "$work"
       fail "Maven could not fetch Kafka $version"
+    }
     touch "$work/complete"
     # Whoever is first wins; a half-filled folder is never seen.
     mv -T "$work" "$cache" 2>/dev/null || rm -rf "$work"
