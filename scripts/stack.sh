@@ -87,7 +87,7 @@ healthy() {
   at=$(port "$1")
   case "$1" in
     kafka) "$here/scripts/kafka.sh" answers "$at" ;;
-    mysql) mariadb-admin --no-defaults --socket "$dir/run/mysql.sock" ping --silent ;;
+    mysql) mariadb --no-defaults --socket "$dir/run/mysql.sock" --execute 'SELECT 1' ;;
     prometheus) curl --noproxy '*' -sf "http://127.0.0.1:$at/-/ready" ;;
     *) curl --noproxy '*' -sf "http://127.0.0.1:$at/readyz" ;;
   esac >/dev/null 2>&1
