@@ -19,17 +19,26 @@ mod poller;
 
 mod consumer;
 
+mod raw_parts;
+
+mod raw;
+mod raw_topic;
+
 use std::fmt;
 
 use tokio::sync::watch;
 
 pub use self::options::{KafkaOptions, KafkaPassword, KafkaProtocol, KafkaSasl, KafkaSecurity};
+pub use self::raw::RawReader;
+pub use self::raw_parts::{RawMark, RawMessage};
+pub use self::raw_topic::RawTopic;
 
 use self::consumer::Consumer;
 use self::listener::Listener;
 use self::poller::Membership;
 use self::producer::Producer;
 use self::question::Questions;
+use self::topic::Layout;
 use crate::error::QueueError;
 use crate::record::{Append, Position, Record, RetainReport, Watermarks};
 
@@ -70,8 +79,8 @@ impl Kafka {
         let (fatal, failed) = watch::channel(false);
         let listener = Listener::new(fatal.clone());
         let questions = Questions::new(&config, &options.topic(), listener.clone())?;
-        topic::ensure(options, &config, &questions, &listener).await?;
-        let producer = Producer::open(options, &config, listener, failed)?;
+        topic::ensure(&Layout::of_log(options), &config, &questions, &listener).await?;
+        let producer = Producer::open(options.log(), &config, listener, failed)?;
         Ok(Kafka::new(options, questions, fatal, Direction::Append(producer)))
     }
 
@@ -81,7 +90,7 @@ impl Kafka {
         let fatal = watch::Sender::new(false);
         let listener = Listener::new(fatal.clone());
         let questions = Questions::new(&config, &options.topic(), listener.clone())?;
-        topic::ensure(options, &config, &questions, &listener).await?;
+        topic::ensure(&Layout::of_log(options), &config, &questions, &listener).await?;
         Kafka::reading(options, &config, Membership::Group, questions, fatal)
     }
 
@@ -91,7 +100,7 @@ impl Kafka {
         let fatal = watch::Sender::new(false);
         let listener = Listener::new(fatal.clone());
         let questions = Questions::new(&config, &options.topic(), listener)?;
-        topic::find(options, &questions).await?;
+        topic::find(&Layout::of_log(options), &questions).await?;
         Kafka::reading(options, &config, Membership::Alone, questions, fatal)
     }
 
@@ -103,7 +112,7 @@ impl Kafka {
         fatal: watch::Sender<bool>,
     ) -> Result<Kafka, QueueError> {
         let asked = questions.clone();
-        let consumer = Consumer::open(options, config, membership, asked, fatal.clone())?;
+        let consumer = Consumer::open(options.log(), config, membership, asked, fatal.clone())?;
         Ok(Kafka::new(options, questions, fatal, Direction::Read(consumer)))
     }
 

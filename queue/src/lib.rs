@@ -66,11 +66,14 @@ use tokio::sync::watch;
 
 pub use embedded::{Embedded, EmbeddedOptions};
 pub use error::QueueError;
-pub use kafka::{Kafka, KafkaOptions, KafkaPassword, KafkaProtocol, KafkaSasl, KafkaSecurity};
+pub use kafka::{
+    Kafka, KafkaOptions, KafkaPassword, KafkaProtocol, KafkaSasl, KafkaSecurity, RawMark,
+    RawMessage, RawReader, RawTopic,
+};
 pub use limits::{
     APPEND_BYTES_MAX, APPENDS_WAITING_MAX, BYTES_MAX, CLOCK_ALARM_US, CLOCK_BACK_US_MAX,
-    CLOCK_FORWARD_US_MAX, DISK_RESERVE_BYTES, KAFKA_RECORD_BYTES_MAX, READ_RECORDS_MAX,
-    RETENTION_US, ROW_BYTES, WAL_ALARM_BYTES,
+    CLOCK_FORWARD_US_MAX, DISK_RESERVE_BYTES, KAFKA_RECORD_BYTES_MAX, RAW_BYTES_MAX,
+    READ_RECORDS_MAX, RETENTION_US, ROW_BYTES, WAL_ALARM_BYTES,
 };
 pub use lock::DirectoryLock;
 pub use reader::Reader as EmbeddedReader;

@@ -149,3 +149,10 @@ pub(crate) const KAFKA_SHOW_SECONDS: u64 = 5;
 
 /// Milliseconds between two looks at the ends that the client knows of.
 pub(crate) const KAFKA_STATISTICS_MS: u64 = 1_000;
+
+/// Bytes of raw messages that are fetched and not yet done with; above it nothing more is fetched,
+/// below the half it goes on. Four of the largest.
+pub const RAW_BYTES_MAX: usize = 32 << 20;
+
+/// Raw messages that are fetched and not yet done with, whatever their size.
+pub(crate) const RAW_MESSAGES_MAX: usize = 50_000;

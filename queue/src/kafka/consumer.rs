@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::handoff::{Broken, Place, Taken};
 use super::listener::Listener;
-use super::options::KafkaOptions;
+use super::options::Topic;
 use super::poller::{self, Membership, Poller, Shared};
 use super::question::Questions;
 use crate::error::QueueError;
@@ -35,20 +35,20 @@ pub(super) struct Consumer {
 impl Consumer {
     /// Starts the thread.
     pub(super) fn open(
-        options: &KafkaOptions,
+        topic: Topic,
         config: &ClientConfig,
         membership: Membership,
         questions: Questions,
         fatal: watch::Sender<bool>,
     ) -> Result<Consumer, QueueError> {
         let shared = Arc::new(Shared {
-            places: (0..options.partitions).map(|_| Place::new()).collect(),
+            places: (0..topic.partitions).map(|_| Place::new()).collect(),
             has_wishes: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
         });
-        let (group, listener) = (group(options, membership), Listener::new(fatal.clone()));
+        let (group, listener) = (group(&topic, membership), Listener::new(fatal.clone()));
         let config = poller::settings(config, &group, membership);
-        let topic = options.topic();
+        let topic = topic.name;
         let poller = Poller::new(&config, &topic, membership, Arc::clone(&shared), listener)?;
         let (end, ended) = oneshot::channel();
         let at_end = AtEnd { shared: Arc::clone(&shared), fatal: fatal.clone(), _end: end };
@@ -263,8 +263,8 @@ impl Drop for Consumer {
 
 /// Members of the group share the partitions of one topic. Whoever reads alone needs a name too,
 /// and under one of its own it can never disturb them.
-fn group(options: &KafkaOptions, membership: Membership) -> String {
-    let generation = options.generation;
+fn group(topic: &Topic, membership: Membership) -> String {
+    let generation = topic.generation;
     match membership {
         Membership::Group => format!("gatemeter.aggregator.g{generation}"),
         Membership::Alone => format!("gatemeter.reader.g{generation}"),

@@ -41,6 +41,17 @@ impl Default for KafkaOptions {
     }
 }
 
+/// A topic, as a client that reads or writes it needs to know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Topic {
+    /// Its name.
+    pub name: String,
+    /// Generation of the log, of which positions and groups speak.
+    pub generation: u32,
+    /// Number of its partitions.
+    pub partitions: u32,
+}
+
 /// How brokers are trusted, and how they trust us.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KafkaSecurity {
@@ -116,6 +127,11 @@ impl KafkaOptions {
     #[must_use]
     pub fn topic(&self) -> String {
         format!("gatemeter.events.g{}", self.generation)
+    }
+
+    /// The topic of the log.
+    pub(super) fn log(&self) -> Topic {
+        Topic { name: self.topic(), generation: self.generation, partitions: self.partitions }
     }
 
     /// What every client of ours is told.

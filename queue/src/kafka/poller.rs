@@ -245,7 +245,7 @@ fn hand_over(poller: &Poller, message: &BorrowedMessage<'_>) {
 }
 
 /// Whether an error says that offsets are not where they were, or that the topic is another.
-fn concerns_the_log(error: &KafkaError) -> bool {
+pub(super) fn concerns_the_log(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
         Some(

@@ -17,7 +17,7 @@ use rdkafka::{ClientContext, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot, watch};
 
 use super::listener::Listener;
-use super::options::KafkaOptions;
+use super::options::Topic;
 use crate::error::QueueError;
 use crate::limits::{
     APPEND_BYTES_MAX, KAFKA_BATCH_BYTES_MAX, KAFKA_CLOSE_SECONDS_MAX, KAFKA_DELIVERY_MS_MAX,
@@ -38,21 +38,21 @@ pub(super) struct Producer {
 
 impl Producer {
     pub(super) fn open(
-        options: &KafkaOptions,
+        topic: Topic,
         config: &ClientConfig,
         listener: Listener,
         fatal: watch::Receiver<bool>,
     ) -> Result<Producer, QueueError> {
         let ends: Arc<[watch::Sender<u64>]> =
-            (0..options.partitions).map(|_| watch::Sender::new(0)).collect();
-        let generation = options.generation;
+            (0..topic.partitions).map(|_| watch::Sender::new(0)).collect();
+        let generation = topic.generation;
         let reports = Reports { listener, generation, ends: Arc::clone(&ends) };
         let client = settings(config)
             .create_with_context(reports)
             .map_err(QueueError::kafka("set up the producer"))?;
         Ok(Producer {
             client: RwLock::new(Some(Arc::new(client))),
-            topic: options.topic(),
+            topic: topic.name,
             room: Arc::new(Semaphore::new(APPEND_BYTES_MAX)),
             ends,
             fatal,

@@ -1,7 +1,8 @@
-//! The topic: made as the counting needs it, or checked and refused with what is wrong.
+//! A topic: made as the counting needs it, or checked and refused with what is wrong.
 //!
 //! A topic that stamps other times, compacts, or forgets early would spoil counts without a
-//! sound, so that nobody reads or writes one that was not checked. What is there is never changed.
+//! sound, so that nobody reads or writes one that was not checked. Less is asked of a topic that
+//! others write to. What is there is never changed.
 
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::limits::{KAFKA_BATCH_BYTES_MAX, KAFKA_TOPIC_SECONDS_MAX};
 /// Time between two looks for a topic that was just made.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// What a setting of the topic must be.
+/// What a setting of a topic must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Wanted {
     /// This and nothing else.
@@ -52,45 +53,87 @@ impl Wanted {
     }
 }
 
-/// Every setting that counts depend on.
-fn wanted(options: &KafkaOptions) -> Vec<(&'static str, Wanted)> {
-    // A majority of the copies: what is acknowledged outlives the loss of any one broker.
-    let in_sync_min = i64::from(options.replication_factor / 2 + 1);
-    let bytes_max = i64::try_from(KAFKA_BATCH_BYTES_MAX).unwrap_or(i64::MAX);
-    vec![
-        // A producer's clock decides nothing about lateness.
-        ("message.timestamp.type", Wanted::Exactly("LogAppendTime")),
-        // Compaction would take records out of the middle.
-        ("cleanup.policy", Wanted::Exactly("delete")),
-        ("retention.ms", Wanted::AtLeast(options.retention_us / 1_000)),
-        // A bound in bytes would delete what is not counted yet.
-        ("retention.bytes", Wanted::Exactly("-1")),
-        ("max.message.bytes", Wanted::AtLeast(bytes_max)),
-        ("min.insync.replicas", Wanted::AtLeast(in_sync_min)),
-        // A leader that lacks records would take back what was acknowledged.
-        ("unclean.leader.election.enable", Wanted::Exactly("false")),
-    ]
+/// What is asked of a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Layout {
+    topic: String,
+    /// Of a topic that is made; with `is_frozen`, of any.
+    partitions: u32,
+    copies: u32,
+    /// Whether another number of partitions, or fewer copies, are refused.
+    is_frozen: bool,
+    /// Every setting that counts depend on.
+    wanted: Vec<(&'static str, Wanted)>,
+    /// Settings of a topic that is made, which one that is there may have otherwise.
+    made_with: Vec<(&'static str, String)>,
+}
+
+impl Layout {
+    /// The topic of the log.
+    pub(super) fn of_log(options: &KafkaOptions) -> Layout {
+        // A majority of the copies: what is acknowledged outlives the loss of any one broker.
+        let in_sync_min = i64::from(options.replication_factor / 2 + 1);
+        let bytes_max = i64::try_from(KAFKA_BATCH_BYTES_MAX).unwrap_or(i64::MAX);
+        Layout {
+            topic: options.topic(),
+            partitions: options.partitions,
+            copies: options.replication_factor,
+            is_frozen: true,
+            wanted: vec![
+                // A producer's clock decides nothing about lateness.
+                ("message.timestamp.type", Wanted::Exactly("LogAppendTime")),
+                // Compaction would take records out of the middle.
+                ("cleanup.policy", Wanted::Exactly("delete")),
+                ("retention.ms", Wanted::AtLeast(options.retention_us / 1_000)),
+                // A bound in bytes would delete what is not counted yet.
+                ("retention.bytes", Wanted::Exactly("-1")),
+                ("max.message.bytes", Wanted::AtLeast(bytes_max)),
+                ("min.insync.replicas", Wanted::AtLeast(in_sync_min)),
+                // A leader that lacks records would take back what was acknowledged.
+                ("unclean.leader.election.enable", Wanted::Exactly("false")),
+            ],
+            made_with: Vec::new(),
+        }
+    }
+
+    /// A topic of messages that others write: theirs to lay out, but for what would lose messages
+    /// without a sound.
+    pub(super) fn of_raw(options: &KafkaOptions, topic: &str) -> Layout {
+        let retention_ms = options.retention_us / 1_000;
+        Layout {
+            topic: topic.to_owned(),
+            partitions: options.partitions,
+            copies: options.replication_factor,
+            is_frozen: false,
+            // Compaction would drop messages that have the same key.
+            wanted: vec![("cleanup.policy", Wanted::Exactly("delete"))],
+            made_with: vec![
+                ("retention.ms", retention_ms.to_string()),
+                ("max.message.bytes", KAFKA_BATCH_BYTES_MAX.to_string()),
+            ],
+        }
+    }
 }
 
 /// Makes the topic unless it is there, then checks it.
 pub(super) async fn ensure(
-    options: &KafkaOptions,
+    layout: &Layout,
     config: &ClientConfig,
     questions: &Questions,
     listener: &Listener,
 ) -> Result<(), QueueError> {
-    let topic = options.topic();
+    let topic = &layout.topic;
     let admin = Admin::new(config, listener.clone())?;
     if questions.shape().await?.is_none() {
+        let wanted = layout.wanted.iter().map(|(name, wanted)| (*name, wanted.value()));
         let settings: Vec<(&str, String)> =
-            wanted(options).iter().map(|(name, wanted)| (*name, wanted.value())).collect();
-        let copies = options.replication_factor;
-        admin.create(&topic, options.partitions, copies, &settings).await?;
-        tracing::info!(topic, partitions = options.partitions, copies, "topic made");
+            wanted.chain(layout.made_with.iter().cloned()).collect();
+        admin.create(topic, layout.partitions, layout.copies, &settings).await?;
+        tracing::info!(topic, layout.partitions, layout.copies, "topic made");
     }
-    let shape = appears(&topic, questions).await?;
-    check_shape(options, shape)?;
-    check_settings(options, &admin.settings(&topic).await?)?;
+    let shape = appears(topic, questions).await?;
+    check_shape(layout, shape)?;
+    check_settings(layout, &admin.settings(topic).await?)?;
     if shape.copies_min == 1 {
         tracing::warn!(
             topic,
@@ -101,10 +144,10 @@ pub(super) async fn ensure(
 }
 
 /// Checks that the topic is there with the right number of partitions; makes and changes nothing.
-pub(super) async fn find(options: &KafkaOptions, questions: &Questions) -> Result<(), QueueError> {
+pub(super) async fn find(layout: &Layout, questions: &Questions) -> Result<(), QueueError> {
     let shape = questions.shape().await?;
-    let shape = shape.ok_or_else(|| QueueError::TopicMissing { topic: options.topic() })?;
-    check_partitions(options, shape)
+    let shape = shape.ok_or_else(|| QueueError::TopicMissing { topic: layout.topic.clone() })?;
+    check_partitions(layout, shape)
 }
 
 /// Waits until the brokers know a topic that was made a moment ago.
@@ -121,38 +164,38 @@ async fn appears(topic: &str, questions: &Questions) -> Result<Shape, QueueError
     }
 }
 
-fn check_partitions(options: &KafkaOptions, shape: Shape) -> Result<(), QueueError> {
-    if shape.partitions as u64 == u64::from(options.partitions) {
+fn check_partitions(layout: &Layout, shape: Shape) -> Result<(), QueueError> {
+    if !layout.is_frozen || shape.partitions as u64 == u64::from(layout.partitions) {
         return Ok(());
     }
     Err(QueueError::TopicSetting {
-        topic: options.topic(),
+        topic: layout.topic.clone(),
         setting: "partitions",
         found: shape.partitions.to_string(),
-        wanted: options.partitions.to_string(),
+        wanted: layout.partitions.to_string(),
     })
 }
 
-fn check_shape(options: &KafkaOptions, shape: Shape) -> Result<(), QueueError> {
-    check_partitions(options, shape)?;
-    if shape.copies_min as u64 >= u64::from(options.replication_factor) {
+fn check_shape(layout: &Layout, shape: Shape) -> Result<(), QueueError> {
+    check_partitions(layout, shape)?;
+    if !layout.is_frozen || shape.copies_min as u64 >= u64::from(layout.copies) {
         return Ok(());
     }
     Err(QueueError::TopicSetting {
-        topic: options.topic(),
+        topic: layout.topic.clone(),
         setting: "replication factor",
         found: shape.copies_min.to_string(),
-        wanted: format!("{} or more", options.replication_factor),
+        wanted: format!("{} or more", layout.copies),
     })
 }
 
-fn check_settings(options: &KafkaOptions, settings: &[(String, String)]) -> Result<(), QueueError> {
-    for (setting, wanted) in wanted(options) {
+fn check_settings(layout: &Layout, settings: &[(String, String)]) -> Result<(), QueueError> {
+    for (setting, wanted) in &layout.wanted {
         let found = settings.iter().find(|(name, _)| name == setting);
         let found = found.map_or("(not told)", |(_, value)| value.as_str());
         if !wanted.allows(found) {
             return Err(QueueError::TopicSetting {
-                topic: options.topic(),
+                topic: layout.topic.clone(),
                 setting,
                 found: found.to_owned(),
                 wanted: wanted.words(),
@@ -167,7 +210,7 @@ mod tests {
     use super::*;
 
     fn settings(changed: &str, value: &str) -> Vec<(String, String)> {
-        let all = wanted(&KafkaOptions::default()).into_iter();
+        let all = Layout::of_log(&KafkaOptions::default()).wanted.into_iter();
         all.map(|(name, wanted)| {
             let kept = wanted.value();
             (name.to_owned(), if name == changed { value.to_owned() } else { kept })
@@ -176,8 +219,8 @@ mod tests {
     }
 
     fn check(changed: &str, value: &str) -> Result<(), String> {
-        let options = KafkaOptions::default();
-        check_settings(&options, &settings(changed, value)).map_err(|error| error.to_string())
+        let layout = Layout::of_log(&KafkaOptions::default());
+        check_settings(&layout, &settings(changed, value)).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -211,18 +254,28 @@ mod tests {
             let error = check(setting, value).unwrap_err();
             assert!(error.contains(&format!("has {setting} {value} where")), "{error}");
         }
-        let options = KafkaOptions::default();
-        assert!(check_settings(&options, &[]).is_err(), "what is not told is not trusted");
+        let layout = Layout::of_log(&KafkaOptions::default());
+        assert!(check_settings(&layout, &[]).is_err(), "what is not told is not trusted");
     }
 
     #[test]
     fn shape_must_be_the_one_that_was_frozen() {
-        let options = KafkaOptions::default();
+        let layout = Layout::of_log(&KafkaOptions::default());
         let shape = |partitions, copies_min| Shape { partitions, copies_min };
-        assert!(check_shape(&options, shape(12, 3)).is_ok());
-        assert!(check_shape(&options, shape(12, 5)).is_ok());
-        assert!(check_shape(&options, shape(12, 2)).is_err());
-        assert!(check_shape(&options, shape(24, 3)).is_err());
-        assert!(check_partitions(&options, shape(12, 1)).is_ok());
+        assert!(check_shape(&layout, shape(12, 3)).is_ok());
+        assert!(check_shape(&layout, shape(12, 5)).is_ok());
+        assert!(check_shape(&layout, shape(12, 2)).is_err());
+        assert!(check_shape(&layout, shape(24, 3)).is_err());
+        assert!(check_partitions(&layout, shape(12, 1)).is_ok());
+    }
+
+    #[test]
+    fn topic_of_others_may_be_laid_out_as_they_like_but_not_compacted() {
+        let layout = Layout::of_raw(&KafkaOptions::default(), "gatemeter.raw");
+        assert!(check_shape(&layout, Shape { partitions: 3, copies_min: 1 }).is_ok());
+        let policy = |value: &str| vec![("cleanup.policy".to_owned(), value.to_owned())];
+        assert!(check_settings(&layout, &policy("delete")).is_ok());
+        let error = check_settings(&layout, &policy("compact")).unwrap_err().to_string();
+        assert!(error.starts_with("topic gatemeter.raw has cleanup.policy compact"), "{error}");
     }
 }

@@ -4,6 +4,7 @@
 mod death;
 mod group;
 mod layout;
+mod raw;
 mod strange;
 
 use std::sync::atomic::{AtomicU32, Ordering};

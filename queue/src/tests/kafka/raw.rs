@@ -1,0 +1,173 @@
+//! Raw topics: a message comes until it is said to be done with, and none is lost without a word.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::{RAW_BYTES_MAX, RawMark, RawMessage, RawReader, RawTopic};
+
+/// A raw topic of a test's own.
+struct Raw {
+    topic: Topic,
+    name: String,
+}
+
+impl Raw {
+    fn new(partitions: u32) -> Raw {
+        let topic = Topic::new(partitions);
+        let name = format!("raw.g{}", topic.options.generation);
+        Raw { topic, name }
+    }
+
+    async fn reader(&self) -> RawReader {
+        let topics = vec![self.name.clone()];
+        RawReader::open(&self.topic.options, &self.name, topics).await.unwrap()
+    }
+
+    async fn writer(&self) -> RawTopic {
+        RawTopic::find(&self.topic.options, &self.name).await.unwrap()
+    }
+
+    async fn delete_before(&self, partition: i32, offset: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.name, partition, Offset::Offset(offset)).unwrap();
+        let deleted = self.topic.admin().delete_records(&list, &AdminOptions::new()).await.unwrap();
+        assert_eq!(deleted.elements()[0].error(), Ok(()));
+    }
+}
+
+/// Takes messages until there are so many.
+async fn take(reader: &mut RawReader, n: usize) -> Vec<RawMessage> {
+    let mut messages = Vec::new();
+    let taken = async {
+        while messages.len() < n {
+            assert!(reader.take(&mut messages, 1_000).await, "the reader has ended");
+        }
+    };
+    tokio::time::timeout(DEADLINE, taken).await.expect("messages");
+    messages
+}
+
+fn texts(messages: &[RawMessage]) -> Vec<Bytes> {
+    let mut texts: Vec<Bytes> = messages.iter().map(|message| message.bytes.clone()).collect();
+    texts.sort();
+    texts
+}
+
+fn some(range: std::ops::Range<u32>) -> Vec<Bytes> {
+    range.map(|n| Bytes::from(format!("message {n:05}"))).collect()
+}
+
+fn marks(messages: &[RawMessage]) -> Vec<RawMark> {
+    let mut last = BTreeMap::new();
+    for message in messages {
+        last.insert(message.partition, message.mark());
+    }
+    last.into_values().collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn message_comes_again_until_it_is_done_with() {
+    let raw = Raw::new(3);
+    let mut reader = raw.reader().await;
+    let writer = raw.writer().await;
+    writer.publish(some(0..90)).await.unwrap();
+    let first = take(&mut reader, 90).await;
+    assert_eq!(texts(&first), some(0..90));
+    for partition in 0..3 {
+        let offsets = first.iter().filter(|m| m.partition == partition).map(|m| m.offset);
+        assert!(offsets.eq(0..30), "in order and whole");
+    }
+    let done: Vec<RawMark> =
+        first.iter().filter(|m| m.partition == 1 && m.offset == 29).map(RawMessage::mark).collect();
+    reader.done(&done);
+    drop(first);
+    reader.close().await;
+
+    let mut reader = raw.reader().await;
+    let again = take(&mut reader, 60).await;
+    assert!(again.iter().all(|message| message.partition != 1), "it was done with");
+    reader.done(&marks(&again));
+    writer.publish(some(90..93)).await.unwrap();
+    let new = take(&mut reader, 3).await;
+    assert_eq!(texts(&new), some(90..93), "nothing else comes");
+    reader.done(&marks(&new));
+    reader.close().await;
+    let mut reader = raw.reader().await;
+    writer.publish(some(93..94)).await.unwrap();
+    assert_eq!(texts(&take(&mut reader, 1).await), some(93..94));
+    assert_eq!(reader.lost(), 0);
+    reader.close().await;
+    writer.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_share_partitions_and_word_from_before_a_loss_changes_nothing() {
+    let raw = Raw::new(4);
+    let mut first = raw.reader().await;
+    let writer = raw.writer().await;
+    writer.publish(some(0..40)).await.unwrap();
+    let all = take(&mut first, 40).await;
+    let mut second = raw.reader().await;
+    // Two partitions change hands with nothing done: their messages come to the new owner.
+    let moved = take(&mut second, 20).await;
+    assert_eq!(moved.len(), 20);
+    first.done(&marks(&all));
+    second.close().await;
+    // They come back, and what the first member said of them before is not believed.
+    let back = take(&mut first, 20).await;
+    assert_eq!(texts(&back), texts(&moved));
+    first.done(&marks(&back));
+    first.close().await;
+    let mut third = raw.reader().await;
+    writer.publish(some(40..41)).await.unwrap();
+    assert_eq!(texts(&take(&mut third, 1).await), some(40..41), "all else is done with");
+    third.close().await;
+    writer.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_deleted_unread_is_counted_and_what_is_left_is_read() {
+    let raw = Raw::new(1);
+    let mut reader = raw.reader().await;
+    let writer = raw.writer().await;
+    writer.publish(some(0..10)).await.unwrap();
+    let first = take(&mut reader, 10).await;
+    reader.done(&[first[3].mark()]);
+    reader.close().await;
+    writer.publish(some(10..20)).await.unwrap();
+    raw.delete_before(0, 15).await;
+    let mut reader = raw.reader().await;
+    assert_eq!(texts(&take(&mut reader, 5).await), some(15..20));
+    assert_eq!(reader.lost(), 11, "messages 4 to 14");
+    assert_eq!(writer.message(0, 14).await.unwrap(), None, "it is gone");
+    assert_eq!(writer.message(0, 16).await.unwrap(), Some(some(16..17).remove(0)));
+    assert_eq!(writer.message(0, 20).await.unwrap(), None, "it is not there yet");
+    reader.close().await;
+    writer.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_work_bounds_what_is_fetched() {
+    let raw = Raw::new(2);
+    let mut reader = raw.reader().await;
+    let writer = raw.writer().await;
+    let large = |n: u8| Bytes::from(vec![n; 2 << 20]);
+    for n in 0..25 {
+        writer.publish(vec![large(n)]).await.unwrap();
+    }
+    let waiting = async {
+        while reader.waiting_bytes() < RAW_BYTES_MAX {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, waiting).await.expect("it fills up");
+    let mut seen = 0;
+    while seen < 25 {
+        let taken = take(&mut reader, 1).await;
+        assert!(reader.waiting_bytes() <= RAW_BYTES_MAX + (2 << 20), "no more is fetched");
+        seen += taken.len();
+    }
+    assert_eq!(seen, 25);
+    reader.close().await;
+    writer.close().await;
+}
