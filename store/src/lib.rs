@@ -16,6 +16,7 @@ mod server_schema;
 mod generation;
 mod read;
 mod part;
+mod letter;
 mod config;
 mod retain;
 mod dictionary;
@@ -40,6 +41,7 @@ pub use config::{
 };
 pub use error::{Result, StoreError};
 pub use generation::Generation;
+pub use letter::{LetterFilter, LogLetter, RawLetter};
 pub use part::{Rows, TokenSums};
 pub use read::{AsOf, Baseline, JournalRow, LetterCount, PartitionRow, Reader};
 pub use retain::{Keep, Retained};
@@ -308,6 +310,15 @@ impl Store {
     /// What the database says.
     pub async fn put_connections(&self, rows: Vec<ConnectionsRow>) -> Result<()> {
         transact!(self, |conn| config::put_connections(conn, &rows))
+    }
+
+    /// Keeps messages of raw topics, or events in them, that were not taken; those that are kept
+    /// already stay as they are. Beyond `hour_max` rows an hour, one row stands for many.
+    ///
+    /// # Errors
+    /// What the database says; nothing happened then.
+    pub async fn put_raw_letters(&self, letters: Vec<RawLetter>, hour_max: i64) -> Result<()> {
+        transact!(self, |conn| letter::put_raw(conn, &letters, hour_max, now_us()))
     }
 
     /// Notes that an aggregator has no memory left for recognising copies, so that every ingest

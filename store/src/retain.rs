@@ -58,7 +58,7 @@ pub(crate) async fn retain(conn: &mut Conn, now_us: i64, keep: &Keep) -> Result<
 
 /// The rounds, table by table. A server deletes with a limit of its own; SQLite picks the rows
 /// first. The journal keeps its newest line on either.
-fn rounds(now_us: i64, keep: &Keep) -> [Round; 7] {
+fn rounds(now_us: i64, keep: &Keep) -> [Round; 8] {
     [
         Round {
             sqlite: "DELETE FROM minute WHERE (at, series) IN \
@@ -84,6 +84,12 @@ fn rounds(now_us: i64, keep: &Keep) -> [Round; 7] {
             sqlite: "DELETE FROM dead_letter WHERE rowid IN \
                      (SELECT rowid FROM dead_letter WHERE stored_us < ?1 LIMIT ?2)",
             mysql: "DELETE FROM dead_letter WHERE stored_us < ? ORDER BY stored_us LIMIT ?",
+            before: now_us - keep.letter_us,
+        },
+        Round {
+            sqlite: "DELETE FROM raw_letter WHERE rowid IN \
+                     (SELECT rowid FROM raw_letter WHERE stored_us < ?1 LIMIT ?2)",
+            mysql: "DELETE FROM raw_letter WHERE stored_us < ? ORDER BY stored_us LIMIT ?",
             before: now_us - keep.letter_us,
         },
         Round {

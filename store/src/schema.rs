@@ -17,7 +17,10 @@ use crate::error::{Result, StoreError};
 /// Name of the database file in the data directory.
 pub(crate) const FILE: &str = "ledger.db";
 /// The steps; the number of the newest is the format of this program.
-const MIGRATIONS: [&str; 1] = [include_str!("../migrations/sqlite/0001_ledger.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../migrations/sqlite/0001_ledger.sql"),
+    include_str!("../migrations/sqlite/0002_raw_letters.sql"),
+];
 /// Connections for reading: the API's answers side by side.
 const READERS_MAX: u32 = 4;
 /// How long a connection waits for a lock that a stranger holds.

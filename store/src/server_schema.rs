@@ -10,7 +10,10 @@ use crate::server::{Link, MysqlOptions, Server, Use};
 use crate::sql::{Backend, Conn};
 
 /// The steps; the number of the newest is the format of this program.
-const MIGRATIONS: [&str; 1] = [include_str!("../migrations/mysql/0001_ledger.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../migrations/mysql/0001_ledger.sql"),
+    include_str!("../migrations/mysql/0002_raw_letters.sql"),
+];
 /// Oldest servers that hold CHECK constraints.
 const MYSQL_OLDEST: (u32, u32, u32) = (8, 0, 16);
 const MARIADB_OLDEST: (u32, u32, u32) = (10, 5, 0);

@@ -35,4 +35,5 @@ on_both! {
     generations_are_made_once_and_keep_their_secret,
     budgets_hold_and_what_was_registered_stays,
     old_rows_are_deleted_and_totals_stay,
+    letters_of_raw_topics_are_kept_once_and_within_their_cap,
 }

@@ -234,6 +234,7 @@ pub(super) async fn old_rows_are_deleted_and_totals_stay(bed: Bed) {
         seen_us,
     };
     store.put_connections(vec![row(5, 100), row(3, 90)]).await.expect("kept");
+    store.put_raw_letters(vec![raw_letter(0, "syntax")], 10).await.expect("kept");
     let mut reader = store.read().await.expect("a reader");
     assert_eq!(reader.connections(99).await.expect("rows"), [("a".to_owned(), 5)]);
     drop(reader);
@@ -244,6 +245,8 @@ pub(super) async fn old_rows_are_deleted_and_totals_stay(bed: Bed) {
     let mut reader = store.read().await.expect("a reader");
     assert_eq!(reader.oldest_quarter().await.expect("answer"), None);
     assert_eq!(reader.letters().await.expect("letters"), []);
+    let all = LetterFilter { limit: 9, ..LetterFilter::default() };
+    assert_eq!(reader.raw_letters(&all).await.expect("letters"), []);
     assert_eq!(total(store).await, 1);
 }
 
@@ -271,4 +274,56 @@ pub(super) async fn tokens_counted_from_text_are_summed_apart(bed: Bed) {
             assert_eq!(found.estimated.tokens, sums(n_estimated).tokens, "{rows:?} {namespace:?}");
         }
     }
+}
+
+fn raw_letter(offset: u64, kind: &str) -> RawLetter {
+    RawLetter {
+        topic: "gatemeter.raw".to_owned(),
+        partition: 3,
+        offset,
+        idx: 0,
+        until: offset,
+        n: 1,
+        kind: kind.to_owned(),
+        field: "time".to_owned(),
+        reason: format!("message {offset}: {}", "\u{e9}".repeat(200)),
+        event_id: Some(format!("id-{offset}")),
+        stored_us: 0,
+    }
+}
+
+pub(super) async fn letters_of_raw_topics_are_kept_once_and_within_their_cap(bed: Bed) {
+    let store = &bed.store;
+    let first = vec![raw_letter(7, "syntax"), raw_letter(8, "missing")];
+    store.put_raw_letters(first.clone(), 3).await.expect("kept");
+    store.put_raw_letters(first, 3).await.expect("kept already");
+    let flood = (9..20).map(|n| raw_letter(n, if n == 12 { "type" } else { "syntax" })).collect();
+    store.put_raw_letters(flood, 3).await.expect("kept");
+    let mut reader = store.read().await.expect("a reader");
+    let all = LetterFilter { limit: 99, ..LetterFilter::default() };
+    let mut found = reader.raw_letters(&all).await.expect("letters");
+    found.sort_by_key(|letter| letter.offset);
+    let places: Vec<_> = found.iter().map(|l| (l.offset, l.until, l.n, l.kind.as_str())).collect();
+    let singles = [(7, 7, 1, "syntax"), (8, 8, 1, "missing"), (9, 9, 1, "syntax")];
+    assert_eq!(places[..3], singles);
+    assert_eq!(places[3..], [(10, 19, 9, "syntax"), (12, 12, 1, "type")], "beyond the cap");
+    assert_eq!(found[0].event_id.as_deref(), Some("id-7"));
+    assert!(found[0].reason.len() <= 255 && found[0].reason.starts_with("message 7: "));
+    assert_eq!((found[3].event_id.as_deref(), found[3].reason.as_str()), (None, ""));
+    let of_kind = LetterFilter { word: Some("type".to_owned()), ..all.clone() };
+    assert_eq!(reader.raw_letters(&of_kind).await.expect("letters").len(), 1);
+    let later = LetterFilter { since_us: found[0].stored_us + 3_600_000_000, ..all.clone() };
+    assert_eq!(reader.raw_letters(&later).await.expect("letters"), []);
+    let here = reader.raw_letters_at("gatemeter.raw", 3, 8).await.expect("letters");
+    assert_eq!(here.len(), 1);
+    drop(reader);
+    let claim = store.claim(1, 0, [1; 16]).await.expect("a claim");
+    store.commit(Arc::new(commit(claim.owner, &claim.progress, 1, &["a"]))).await;
+    let mut reader = store.read().await.expect("a reader");
+    let listed = reader.log_letters(&all).await.expect("letters");
+    assert_eq!((listed.len(), listed[0].content.as_deref()), (1, None));
+    let LogLetter { generation, partition, offset, idx, .. } = listed[0];
+    let whole = reader.log_letter(generation, partition, offset, idx).await.expect("a letter");
+    assert!(whole.expect("it is there").content.is_some());
+    assert_eq!(reader.log_letter(9, 9, 9, 9).await.expect("an answer"), None);
 }
