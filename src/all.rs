@@ -207,6 +207,7 @@ async fn serve(
         store: Arc::clone(&storage.store),
         generation: storage.generation.clone(),
         pressure: Arc::clone(&pressure),
+        is_shared: false,
     };
     let mut aggregator =
         aggregator::start(settings, parts, aggregator_metrics, aggregator_shutdown).await?;

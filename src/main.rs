@@ -6,10 +6,12 @@
 mod settings;
 mod keys;
 mod services;
+mod client;
 mod all;
 mod role;
 mod replay;
 mod recount;
+mod dlq;
 
 use std::process::ExitCode;
 
@@ -37,6 +39,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Count the log again and compare it with the ledger, /metrics and the API
     Recount(recount::RecountArgs),
+    /// List, show and send again what was not counted
+    Dlq(dlq::DlqArgs),
     /// Show or check settings
     Config(settings::ConfigArgs),
 }
@@ -50,6 +54,7 @@ async fn main() -> ExitCode {
         Command::Api(args) => role::run(role::Role::Api, args).await,
         Command::Replay(args) => replay::run(args).await,
         Command::Recount(args) => recount::run(args).await,
+        Command::Dlq(args) => dlq::run(args).await,
         Command::Config(args) => settings::run(&args),
     };
     ended.unwrap_or_else(|error| {

@@ -14,7 +14,6 @@ mod log;
 mod text;
 mod differ;
 mod figures;
-mod client;
 mod answers;
 mod views;
 #[cfg(test)]
@@ -45,8 +44,8 @@ use serde::de::DeserializeOwned;
 use service::config::{Sources as LoadedFrom, load};
 use store::Store;
 
+use crate::client::{Client, check_url, page_url};
 use crate::recount::answers::Answers;
-use crate::recount::client::{Client, check_url, page_url};
 use crate::recount::differ::Differences;
 use crate::recount::log::Expected;
 use crate::recount::report::{Column, Report};

@@ -28,8 +28,13 @@ mod source;
 mod plan;
 
 mod answer;
+mod attempt;
 mod latency;
 mod totals;
+
+mod post;
+
+mod way;
 
 mod tape;
 
@@ -64,8 +69,9 @@ use crate::replay::report::Report;
 use crate::replay::send::{Overdue, SendOptions, Sender};
 use crate::replay::setup::Setup;
 use crate::replay::source::Source;
-use crate::replay::tape::Tape;
+use crate::replay::tape::{Tape, Ways};
 use crate::replay::timing::{now_us, show_us};
+use crate::replay::way::Way;
 
 /// Runs `gatemeter replay`. The exit code is 0 only when the run came to its end and every total
 /// is certain.
@@ -89,7 +95,7 @@ async fn play(
     interrupt: impl Future<Output = ()>,
     out: &mut impl Write,
 ) -> anyhow::Result<ExitCode> {
-    let Session { setup, to, tape, past } = Session::open(&args)?;
+    let Session { setup, ways, tape, past } = Session::open(&args)?;
     let source = Source::open(&setup)?;
     let remark = source.remark();
     let plan = Plan::new(source, &setup);
@@ -98,7 +104,10 @@ async fn play(
     }
     let voice = if args.quiet { Voice::Quiet } else { Voice::Loud };
     if voice == Voice::Loud {
-        eprintln!("run {}, seed {}, to {}", setup.run_id, setup.seed, to);
+        eprintln!("run {}, seed {}, to {}", setup.run_id, setup.seed, ways.to);
+        if let Some(also) = &ways.also {
+            eprintln!("every other copy goes to {also}");
+        }
         if let Some(tape) = &tape {
             eprintln!("tape {}", tape.path().display());
         }
@@ -107,20 +116,20 @@ async fn play(
         }
     }
     let n_connections = usize::from(args.connections);
-    let key = args.ingest_key()?;
-    let options = SendOptions {
-        n_connections,
-        give_up_after: args.give_up_after,
-        compress: args.compress,
-        overdue: Overdue::of(setup.times),
-    };
+    let overdue = Overdue::of(setup.times);
+    let options = SendOptions { give_up_after: args.give_up_after, overdue };
+    let mut opened = Vec::new();
+    for url in std::iter::once(&ways.to).chain(&ways.also) {
+        opened.push(Way::open(url, &args).await?);
+    }
     let progress = Progress::new(voice, plan.n_items_guess());
-    let sender =
-        Sender::new(&to, key.as_deref(), options, tape.clone())?.with_notices(progress.notices());
+    let sender = Sender::new(opened, options, tape.clone()).with_notices(progress.notices());
     let rate = args.rate;
     let sender = Arc::new(sender);
-    let drive = Drive { plan, sender, tape, past, n_connections, rate, progress };
+    let own = Arc::clone(&sender);
+    let drive = Drive { plan, sender: own, tape, past, n_connections, rate, progress };
     let outcome = drive.run(interrupt).await;
+    sender.close().await;
     let report = Report::new(&setup.run_id, setup.seed, &outcome);
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
@@ -137,8 +146,7 @@ async fn play(
 /// What a new or a resumed run begins with.
 struct Session {
     setup: Setup,
-    /// Where ingest listens.
-    to: String,
+    ways: Ways,
     tape: Option<Tape>,
     /// The first batch last, as the drive takes them.
     past: Vec<PastBatch>,
@@ -160,16 +168,18 @@ impl Session {
                 );
             }
             let to = args.to.clone().or(past.to).unwrap_or_else(|| TO_DEFAULT.to_owned());
-            return Ok(Session { setup: past.setup, to, tape: Some(tape), past: batches });
+            let ways = Ways { to, also: args.also.clone().or(past.also) };
+            return Ok(Session { setup: past.setup, ways, tape: Some(tape), past: batches });
         }
         let mut setup = Setup::from_args(args, now_us())?;
         let to = args.to.clone().unwrap_or_else(|| TO_DEFAULT.to_owned());
+        let ways = Ways { to, also: args.also.clone() };
         let Some(path) = &args.tape else {
-            return Ok(Session { setup, to, tape: None, past: Vec::new() });
+            return Ok(Session { setup, ways, tape: None, past: Vec::new() });
         };
         setup.mark_files()?;
-        let tape = Tape::create(path, &setup, &to)?;
-        Ok(Session { setup, to, tape: Some(tape), past: Vec::new() })
+        let tape = Tape::create(path, &setup, &ways)?;
+        Ok(Session { setup, ways, tape: Some(tape), past: Vec::new() })
     }
 }
 

@@ -9,9 +9,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use queue::{
     KafkaOptions, KafkaPassword, KafkaProtocol, KafkaSasl, KafkaSecurity, Queue, QueueError,
-    QueueReader,
+    QueueReader, RawReader,
 };
-use service::config::{self, KafkaSettings, MysqlSettings, MysqlTlsMode, Settings};
+use service::config::{self, KafkaSettings, MysqlSettings, MysqlTlsMode, RawTopic, Settings};
 use service::shutdown::{Phase, Shutdown};
 use store::{Generation, MysqlOptions, MysqlTls, Store, StoreError};
 use tokio::time::Instant;
@@ -126,6 +126,22 @@ pub async fn log_to_count(settings: &Settings, shutdown: &Shutdown) -> anyhow::R
     let open = || Queue::open_kafka_consumer(&options);
     let opened = wait_for("log", shutdown, open, is_final).await;
     opened.with_context(|| format!("the log at {} cannot be opened", options.brokers))
+}
+
+/// Begins to read raw topics.
+///
+/// # Errors
+/// As `log_to_write`.
+pub async fn raw_topics(
+    settings: &Settings,
+    topics: &[RawTopic],
+    shutdown: &Shutdown,
+) -> anyhow::Result<RawReader> {
+    let options = kafka_options(settings)?;
+    let names: Vec<String> = topics.iter().map(|topic| topic.topic.clone()).collect();
+    let open = || RawReader::open(&options, &settings.kafka.raw_group, names.clone());
+    let opened = wait_for("raw topics", shutdown, open, is_final).await;
+    opened.with_context(|| format!("the raw topics at {} cannot be read", options.brokers))
 }
 
 /// Opens the log for looking at it alone.

@@ -1,8 +1,8 @@
 //! The aggregator's own port: `/metrics` with its two sections, `/healthz`, `/readyz`.
 //!
 //! The business section is the publisher's prebuilt page; the process section is written when it
-//! is asked for. Before the first page both the plain page and the business section answer 503, so
-//! that a scraper sees a gap and never a dip.
+//! is asked for. Before the first page, and while a shared ledger does not answer, both the plain
+//! page and the business section answer 503, so that a scraper sees a gap and never a dip.
 
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ use http::{HeaderMap, StatusCode};
 use queue::Queue;
 use service::metrics::ProcessMetrics;
 
+use crate::confirm::Confirmer;
 use crate::metrics::Gauges;
 use crate::page::{Page, Piece, gzip};
 use crate::publisher::{Publisher, Reader};
@@ -31,6 +32,8 @@ const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub struct Shared {
     /// What is shown.
     pub publisher: Arc<Publisher>,
+    /// Whether it may be shown.
+    pub confirmer: Arc<Confirmer>,
     /// The process section.
     pub metrics: Arc<ProcessMetrics>,
     /// Numbers that are brought up to date when they are asked for.
@@ -84,6 +87,9 @@ async fn metrics(
         Section::Both | Section::Business => {
             let is_scrape = headers.contains_key(SCRAPE_HEADER);
             let reader = if is_scrape { Reader::Scrape } else { Reader::Other };
+            if let Err(reason) = shared.confirmer.confirm(&shared.publisher).await {
+                return closed(reason.to_owned());
+            }
             match shared.publisher.page(reader) {
                 Ok(page) => Some(page),
                 Err(reason) => return closed(reason),

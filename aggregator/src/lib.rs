@@ -9,6 +9,7 @@ mod expose;
 mod metrics;
 mod page;
 mod publisher;
+mod confirm;
 mod retention;
 mod labels;
 mod worker;

@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{error, warn};
 
+use crate::confirm::Confirmer;
 use crate::http::{Shared, router};
 use crate::metrics::{Gauges, Lag, now_us};
 use crate::publisher::{Publisher, Start};
@@ -45,6 +46,9 @@ pub struct Parts {
     pub generation: Generation,
     /// Set while the dedup set is at its budget.
     pub pressure: Arc<AtomicBool>,
+    /// Whether others reach the ledger too. Then each page is confirmed by it first, and none is
+    /// shown while it does not answer.
+    pub is_shared: bool,
 }
 
 /// Why the aggregator could not start, or had to stop.
@@ -141,6 +145,7 @@ pub async fn start(
     ];
     let shared = Shared {
         publisher: Arc::clone(&publisher),
+        confirmer: Arc::new(Confirmer::new(parts.is_shared.then(|| Arc::clone(&parts.store)))),
         metrics,
         gauges: Arc::clone(&gauges),
         queue: Arc::clone(&parts.queue),

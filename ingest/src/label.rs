@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
-use event::name::{is_consumer, is_label};
-use event::{Connections, Event};
+use event::name::{NONE, OTHER, is_consumer, is_label};
+use event::{Connections, Event, Labels};
 use service::config::IngestSettings;
 use store::{LabelKind, LabelName, LabelRequest, Registration, Store, StoreError};
 
@@ -110,6 +110,31 @@ impl LabelCache {
         if labels.is_empty() { Ok(()) } else { self.ask(store, labels).await }
     }
 
+    /// Registers names within their budgets, those of namespaces first.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn register_names(
+        &self,
+        store: &Store,
+        names: Vec<LabelName>,
+    ) -> Result<(), StoreError> {
+        let missing: BTreeSet<LabelName> = {
+            let (known, now) = (self.known(), Instant::now());
+            let is_missing = |label: &LabelName| {
+                let LabelName { kind, scope, name } = label;
+                !known.has(*kind, scope, name) && !known.is_full(*kind, scope, now)
+            };
+            names.into_iter().filter(is_missing).collect()
+        };
+        let request = |label: LabelName| {
+            let max = Some(self.budget(label.kind));
+            LabelRequest { label, max }
+        };
+        let missing: Vec<LabelRequest> = missing.into_iter().map(request).collect();
+        if missing.is_empty() { Ok(()) } else { self.ask(store, missing).await }
+    }
+
     /// Registers names and remembers what became of them.
     async fn ask(&self, store: &Store, missing: Vec<LabelRequest>) -> Result<(), StoreError> {
         let verdicts = store.register_many(missing.clone()).await?;
@@ -207,6 +232,25 @@ impl LabelCache {
             LabelKind::Consumer => settings.consumers_per_namespace_max,
         })
     }
+}
+
+/// The names that labels are made of; fixed words are none.
+pub fn names(labels: &Labels<'_>) -> Vec<LabelName> {
+    let of = |kind, scope: &str, name: Option<&str>| {
+        let name = name.filter(|name| ![NONE, OTHER].contains(name))?;
+        Some(LabelName { kind, scope: scope.to_owned(), name: name.to_owned() })
+    };
+    [
+        of(LabelKind::Namespace, "", Some(labels.namespace)),
+        of(LabelKind::Upstream, "", Some(labels.upstream)),
+        of(LabelKind::Model, "", Some(labels.model)),
+        of(LabelKind::Endpoint, "", Some(labels.endpoint)),
+        of(LabelKind::Policy, "", labels.limited_by),
+        of(LabelKind::Consumer, labels.namespace, labels.consumer),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// The name of a namespace.

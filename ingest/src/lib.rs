@@ -1,10 +1,11 @@
-//! Takes events in over HTTP and answers when they are durable.
+//! Takes events in over HTTP, and from raw topics, and answers when they are durable.
 //!
 //! A body is unpacked (`encoding`) and parsed (`event::native`), its labels are settled against
 //! their budgets (`label`), its events are stamped into columns (`stamp`), gathered with those of
-//! other requests and appended to the log (`gather`); then `http` answers. Before that nothing is
-//! promised, and after it the meaning of an event never changes. Prompt text ends here: it is
-//! dropped while it is parsed.
+//! other requests and appended to the log (`gather`); `intake` is that way as a whole. `http`
+//! answers a client, `raw` moves the offset of a topic: before that nothing is promised, and after
+//! it the meaning of an event never changes. Prompt text ends here: it is dropped while it is
+//! parsed.
 
 mod metrics;
 mod encoding;
@@ -12,10 +13,67 @@ mod label;
 mod gateways;
 mod stamp;
 mod gather;
+mod intake;
 mod answer;
 mod body;
+mod letters;
 mod http;
+mod raw;
 #[cfg(test)]
 mod tests;
 
-pub use http::{Ingest, IngestError, Parts, start};
+use std::sync::Arc;
+
+use axum::Router;
+use service::metrics::ProcessMetrics;
+use service::shutdown::Shutdown;
+use tokio::task::JoinHandle;
+use tracing::error;
+
+pub use intake::{IngestError, Parts};
+pub use raw::RawParts;
+
+use intake::Intake;
+
+/// A running ingest.
+#[derive(Debug)]
+pub struct Ingest {
+    intake: Intake,
+    router: Router,
+    gatherers: Vec<JoinHandle<()>>,
+}
+
+/// Starts the gatherers. Serving the router is the caller's.
+///
+/// # Errors
+/// If the labels cannot be read or a metric cannot be registered.
+pub async fn start(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Ingest, IngestError> {
+    let (intake, gatherers) = Intake::start(parts, &process).await?;
+    let router = http::router(intake.clone(), process);
+    Ok(Ingest { intake, router, gatherers })
+}
+
+impl Ingest {
+    /// The routes of ingest's port.
+    pub fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    /// Reads raw topics until the shutdown. Ends by itself only with false, when they cannot be read
+    /// any more: then the process must exit.
+    pub fn read_raw(&self, parts: RawParts, shutdown: Shutdown) -> JoinHandle<bool> {
+        let intake = self.intake.clone();
+        tokio::spawn(raw::run(intake, parts, shutdown))
+    }
+
+    /// Waits until everything that was handed over is appended. The router and its clones, and
+    /// readers of raw topics, must be gone by then: they could hand over more.
+    pub async fn drained(self) {
+        drop((self.router, self.intake));
+        for gatherer in self.gatherers {
+            if let Err(error) = gatherer.await {
+                error!(%error, "gatherer ended by a defect");
+            }
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! What ingest measures of itself: per process, may reset, never per event.
 
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
+use event::Reject;
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use service::Error;
 use service::metrics::ProcessMetrics;
 
@@ -27,6 +28,12 @@ pub struct IngestMetrics {
     pub waiting: IntGauge,
     /// Time from the parsed body to durable.
     pub durable: Histogram,
+    /// Messages of raw topics that are done with, by topic and result.
+    pub raw_messages: IntCounterVec,
+    /// Messages of raw topics that are not done with, by topic.
+    pub raw_lag: IntGaugeVec,
+    /// Messages of raw topics that were deleted unread.
+    pub raw_lost: IntCounter,
 }
 
 impl IngestMetrics {
@@ -69,6 +76,30 @@ impl IngestMetrics {
                 "Time from a parsed body to its events being durable.",
                 &DURABLE_SECONDS,
             )?,
+            raw_messages: metrics.counter_vec(
+                "gatemeter_raw_messages_total",
+                "Messages of raw topics that are durable in the log or kept as dead letters, by \
+                 result: taken, rejected (an event of it was not accepted), unreadable.",
+                &["topic", "result"],
+            )?,
+            raw_lag: metrics.gauge_vec(
+                "gatemeter_raw_lag_messages",
+                "Messages of raw topics, in the partitions of this process, that are not done \
+                 with yet.",
+                &["topic"],
+            )?,
+            raw_lost: metrics.counter(
+                "gatemeter_raw_lost_messages_total",
+                "Messages of raw topics that the brokers deleted before they were read.",
+            )?,
         })
+    }
+
+    /// Counts what was taken, and what was not.
+    pub fn note_taken(&self, n_events: usize, rejects: &[Reject]) {
+        self.accepted.inc_by(n_events as u64);
+        for reject in rejects {
+            self.rejected.with_label_values(&[reject.kind]).inc();
+        }
     }
 }

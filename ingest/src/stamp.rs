@@ -8,14 +8,14 @@ use std::time::Instant;
 
 use event::frame::FrameBuilder;
 use event::labels::settle_model;
-use event::name::{OTHER, is_label};
+use event::name::{NONE, OTHER, is_label};
 use event::{Connections, Event, Facts, Key, Labels, Reject};
 use store::{ConnectionsRow, Generation, LabelKind};
 
 use crate::gateways::{GATEWAYS_PER_NAMESPACE_MAX, Gateways};
 use crate::label::Known;
 
-/// The source that every event belongs to until keys have sources of their own.
+/// The source of every event that comes in over HTTP, until keys have sources of their own.
 pub const SOURCE: &str = "default";
 
 /// A body, ready for the log.
@@ -35,21 +35,23 @@ pub struct Stamped {
     pub future: Vec<usize>,
 }
 
-/// Stamps the events of a body. At most as many as fit one frame: bodies are bounded below that.
+/// Stamps the events of a body and adds them to what is stamped already. All together are at most
+/// as many as fit one frame: bodies are bounded below that, and whoever adds several watches it.
 pub fn stamp(
     events: &[(usize, Event<'_>)],
     known: &Known,
     generation: &Generation,
+    source: &str,
     now_us: i64,
-) -> Stamped {
-    let mut stamped = Stamped::default();
+    stamped: &mut Stamped,
+) {
     let window = &generation.window;
     for (index, event) in events {
         let Some(labels) = settle(event, known) else {
             stamped.rejects.push(not_registered(*index, Some(&event.id)));
             continue;
         };
-        let key = Key::of(&generation.secret, SOURCE, &event.id);
+        let key = Key::of(&generation.secret, source, &event.id);
         let facts = Facts {
             key,
             time_us: event.time_us,
@@ -71,11 +73,10 @@ pub fn stamp(
             stamped.future.push(*index);
         }
     }
-    stamped
 }
 
 /// The builder of a partition, made when it is first needed.
-fn builder(builders: &mut Vec<(u32, FrameBuilder)>, partition: u32) -> &mut FrameBuilder {
+pub fn builder(builders: &mut Vec<(u32, FrameBuilder)>, partition: u32) -> &mut FrameBuilder {
     let at = builders.iter().position(|(other, _)| *other == partition);
     let at = at.unwrap_or_else(|| {
         builders.push((partition, FrameBuilder::default()));
@@ -120,6 +121,27 @@ fn settle<'e>(event: &'e Event<'_>, known: &Known) -> Option<Labels<'e>> {
             .as_deref()
             .map(|name| if is_label(name) { name } else { OTHER }),
         consumer,
+    })
+}
+
+/// The labels of an event that was stamped before, as names are known now; nothing if its namespace
+/// is not registered.
+pub fn settle_again<'e>(labels: &Labels<'e>, known: &Known) -> Option<Labels<'e>> {
+    let namespace = labels.namespace;
+    if !known.has(LabelKind::Namespace, "", namespace) {
+        return None;
+    }
+    let settled = |kind: LabelKind, scope: &str, name: &'e str| {
+        let is_word = name == NONE || name == OTHER;
+        if is_word || known.has(kind, scope, name) { name } else { OTHER }
+    };
+    Some(Labels {
+        upstream: settled(LabelKind::Upstream, "", labels.upstream),
+        model: settled(LabelKind::Model, "", labels.model),
+        endpoint: settled(LabelKind::Endpoint, "", labels.endpoint),
+        limited_by: labels.limited_by.map(|name| settled(LabelKind::Policy, "", name)),
+        consumer: labels.consumer.map(|name| settled(LabelKind::Consumer, namespace, name)),
+        ..*labels
     })
 }
 

@@ -6,6 +6,7 @@
 //! never in files of settings: a password comes from the environment or from a file of its own.
 
 mod layer;
+mod raw_topic;
 mod rule;
 mod settings;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+pub use self::raw_topic::{RawTopic, RawTopics};
 pub use self::settings::{
     AggregatorSettings, ApiSettings, DataSettings, IngestSettings, KafkaProtocol, KafkaSettings,
     LogFormat, LogLevel, LogSettings, MysqlSettings, MysqlTlsMode, QueueSettings, ServerSettings,

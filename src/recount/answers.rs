@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio::task::JoinSet;
 
-use crate::recount::client::{Client, Hopeless};
+use crate::client::{Client, Hopeless};
 
 /// Questions under way at once: a few more than the API reads, so that it never waits for one.
 const AT_ONCE: usize = 4;

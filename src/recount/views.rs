@@ -11,8 +11,8 @@ use queue::{QueueReader, Watermarks};
 use store::{Generation, Store};
 use tokio::time::Instant;
 
+use crate::client::{Client, Hopeless};
 use crate::recount::answers::Answers;
-use crate::recount::client::{Client, Hopeless};
 use crate::recount::found::Ledger;
 use crate::recount::log::{Beginning, beginning};
 use crate::recount::text::{MILLION, Page, Series};

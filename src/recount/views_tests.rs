@@ -17,10 +17,10 @@ use store::Store;
 use tokio::net::TcpListener;
 
 use super::against_page;
-use super::client::Client;
 use super::differ::Differences;
 use super::tally::Account;
 use super::views::{Sources, Views};
+use crate::client::Client;
 
 const EMPTY: &str = "# HELP gatemeter_ledger_version x\n# TYPE gatemeter_ledger_version gauge\n\
     gatemeter_ledger_version 0\n# HELP gatemeter_series_held x\n\

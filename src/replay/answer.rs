@@ -6,6 +6,8 @@
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
+use crate::replay::item::{Batch, Class};
+
 /// The part of the contract's answer that a replay needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Answer {
@@ -53,6 +55,15 @@ pub struct Reject {
 }
 
 impl Answer {
+    /// What ingest is expected to make of a batch, where it says nothing of it itself.
+    pub fn as_expected(batch: &Batch) -> Answer {
+        let refused = batch.items.iter().enumerate().filter(|(_, i)| i.class == Class::Rejected);
+        let rejected: Vec<Reject> =
+            refused.map(|(index, _)| Reject { index, ..Reject::default() }).collect();
+        let accepted = (batch.items.len() - rejected.len()) as u64;
+        Answer { accepted, rejected, ..Answer::default() }
+    }
+
     /// Reads the answer to a batch of `n_items`.
     ///
     /// # Errors

@@ -41,10 +41,21 @@ pub struct ReplayArgs {
     /// several files of one kind are played as one
     #[arg(value_name = "SOURCE", required_unless_present = "resume", conflicts_with = "resume")]
     pub sources: Vec<String>,
-    /// Where ingest listens; /v1/events is added unless the URL has a path [default:
-    /// http://127.0.0.1:8003, or with --resume where the run on the tape went]
+    /// Where ingest listens; /v1/events is added unless the URL has a path. Or a raw topic of
+    /// Kafka, as in kafka://127.0.0.1:9092/gatemeter.raw [default: http://127.0.0.1:8003, or with
+    /// --resume where the run on the tape went]
     #[arg(long, value_name = "URL")]
     pub to: Option<String>,
+    /// A second way in: every other copy of --duplicates goes there
+    #[arg(long, value_name = "URL")]
+    pub also: Option<String>,
+    /// How events stand in the messages of a topic
+    #[arg(long, value_name = "FORM", default_value = "array", value_enum)]
+    pub message: MessageForm,
+    /// Settings file, for login and encryption at Kafka [default: gatemeter.toml in the working
+    /// directory, if there is one]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Ingest key
     #[arg(long, env = "GATEMETER_INGEST_KEY", hide_env_values = true)]
     pub key: Option<String>,
@@ -72,7 +83,7 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "N", default_value = "2")]
     #[arg(value_parser = clap::value_parser!(u8).range(1..=CONNECTIONS_MAX as i64))]
     pub connections: u8,
-    /// Send bodies compressed
+    /// Send bodies of requests compressed
     #[arg(long, value_name = "HOW", default_value = "none", value_enum)]
     pub compress: Compress,
     /// Copies of earlier events, same id and time, as in 5%
@@ -139,6 +150,17 @@ impl ReplayArgs {
         }
         Ok(Some(key.to_string()))
     }
+}
+
+/// How events stand in the messages of a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum MessageForm {
+    /// A batch is a message: an array of its events.
+    Array,
+    /// A batch is a message: a line for each event.
+    Ndjson,
+    /// Each event is a message.
+    Event,
 }
 
 /// A share of the good events, in parts per million; 1,000,000 is one for each.

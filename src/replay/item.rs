@@ -170,6 +170,8 @@ impl Item {
 pub struct Batch {
     /// 1, 2, 3.. within the run.
     pub number: u64,
+    /// Which way it goes: 0, or 1 for the second one.
+    pub way: usize,
     /// The clock when it was made; what is drawn "now", late or future hangs on it.
     pub at_us: i64,
     /// The events in the order of the body.
@@ -180,7 +182,7 @@ pub struct Batch {
 
 impl Batch {
     /// Puts the bodies of `items` into one array.
-    pub fn new(number: u64, at_us: i64, items: Vec<Item>) -> Batch {
+    pub fn new(number: u64, way: usize, at_us: i64, items: Vec<Item>) -> Batch {
         let n_bytes: usize = items.iter().map(|item| item.body.len() + 1).sum();
         let mut body = String::with_capacity(n_bytes + 2);
         body.push('[');
@@ -191,7 +193,7 @@ impl Batch {
             body.push_str(&item.body);
         }
         body.push(']');
-        Batch { number, at_us, items, body: Bytes::from(body) }
+        Batch { number, way, at_us, items, body: Bytes::from(body) }
     }
 
     /// The last moment at which every event still meets its class.

@@ -23,6 +23,8 @@ pub struct Past {
     pub setup: Setup,
     /// Where it went, if the tape says so.
     pub to: Option<String>,
+    /// Its second way.
+    pub also: Option<String>,
     /// The batches that were sent; number 1 first.
     pub batches: Vec<PastBatch>,
 }
@@ -100,8 +102,8 @@ fn read(reader: &mut dyn Read) -> anyhow::Result<(Past, u64)> {
             serde_json::from_slice(&text).with_context(|| format!("line {n_lines} is damaged"))?;
         match (&mut past, line) {
             (Some(past), line) => past.add(line).with_context(|| format!("line {n_lines}"))?,
-            (None, Line::Run { tape: TAPE_VERSION, setup, to }) => {
-                past = Some(Past { setup, to, batches: Vec::new() });
+            (None, Line::Run { tape: TAPE_VERSION, setup, to, also }) => {
+                past = Some(Past { setup, to, also, batches: Vec::new() });
             }
             (None, _) => bail!("line 1 is not the head of a tape that this version knows"),
         }

@@ -51,10 +51,11 @@ pub struct Plan {
     n_batches: u64,
     n_good: u64,
     n_extra: u64,
-    /// Items made but not yet in a batch.
-    ready: VecDeque<Item>,
-    /// Copies by the number of the good event after which they are due, then by their own.
-    copies: BTreeMap<Reverse<(u64, u64)>, Item>,
+    /// Items made but not yet in a batch, by the way that they go.
+    ready: [VecDeque<Item>; 2],
+    /// Copies and their way, by the number of the good event after which they are due, then by
+    /// their own.
+    copies: BTreeMap<Reverse<(u64, u64)>, (usize, Item)>,
     /// Recorded ids already counted in a run that keeps them.
     kept_ids: HashSet<[u8; 16]>,
 }
@@ -70,7 +71,7 @@ impl Plan {
             n_batches: 0,
             n_good: 0,
             n_extra: 0,
-            ready: VecDeque::new(),
+            ready: [VecDeque::new(), VecDeque::new()],
             copies: BTreeMap::new(),
             kept_ids: HashSet::new(),
         }
@@ -100,42 +101,53 @@ impl Plan {
     /// # Errors
     /// The source cannot be read on.
     pub fn next_batch(&mut self, at_us: i64) -> anyhow::Result<Option<Batch>> {
-        let mut items = Vec::with_capacity(self.setup.batch);
-        let mut n_bytes = 2;
-        while items.len() < self.setup.batch {
-            if self.ready.is_empty() && !self.make_ready(at_us)? {
-                break;
-            }
-            let Some(next) = self.ready.front() else { break };
-            n_bytes += next.body.len() + 1;
-            if n_bytes > BODY_BYTES_MAX && !items.is_empty() {
-                break;
-            }
-            items.extend(self.ready.pop_front());
+        let mut way = usize::from(self.ready[1].len() >= self.setup.batch);
+        let mut items = self.fill(way, at_us)?;
+        if items.is_empty() && way == 0 {
+            way = 1;
+            items = self.fill(way, at_us)?;
         }
         if items.is_empty() {
             return Ok(None);
         }
         self.n_batches += 1;
-        Ok(Some(Batch::new(self.n_batches, at_us, items)))
+        Ok(Some(Batch::new(self.n_batches, way, at_us, items)))
+    }
+
+    /// The items of a batch that goes one way; none at the end of the run. Only copies go the
+    /// second one, and they are made along with the others.
+    fn fill(&mut self, way: usize, at_us: i64) -> anyhow::Result<Vec<Item>> {
+        let mut items = Vec::with_capacity(self.setup.batch);
+        let mut n_bytes = 2;
+        while items.len() < self.setup.batch {
+            while way == 0 && self.ready[0].is_empty() && self.make_ready(at_us)? {}
+            let Some(next) = self.ready[way].front() else { break };
+            n_bytes += next.body.len() + 1;
+            if n_bytes > BODY_BYTES_MAX && !items.is_empty() {
+                break;
+            }
+            items.extend(self.ready[way].pop_front());
+        }
+        Ok(items)
     }
 
     /// Puts the next good event and what goes with it into `ready`; false at the end of the run.
     fn make_ready(&mut self, at_us: i64) -> anyhow::Result<bool> {
         let Some(facts) = self.source.next()? else {
-            let Some((_, copy)) = self.copies.pop_last() else { return Ok(false) };
-            self.ready.push_back(copy);
+            let Some((_, (way, copy))) = self.copies.pop_last() else { return Ok(false) };
+            self.ready[way].push_back(copy);
             return Ok(true);
         };
         while self.copies.last_key_value().is_some_and(|(due, _)| due.0.0 <= self.n_good) {
-            self.ready.extend(self.copies.pop_last().map(|(_, copy)| copy));
+            let Some((_, (way, copy))) = self.copies.pop_last() else { break };
+            self.ready[way].push_back(copy);
         }
         self.n_good += 1;
         let good = self.good(&facts, at_us)?;
         if matches!(good.class, Class::Counted | Class::Duplicate) {
             self.draw_copies(&good);
         }
-        self.ready.push_back(good);
+        self.ready[0].push_back(good);
         self.draw_extras(&facts, at_us);
         Ok(true)
     }
@@ -177,7 +189,9 @@ impl Plan {
             let distance = self.rng.random_range(0..distance_max);
             self.n_extra += 1;
             let due = Reverse((self.n_good + distance, self.n_extra));
-            self.copies.insert(due, Item { class: Class::Duplicate, ..good.clone() });
+            let way = if self.setup.is_two_ways { (self.n_extra % 2) as usize } else { 0 };
+            let copy = Item { class: Class::Duplicate, ..good.clone() };
+            self.copies.insert(due, (way, copy));
         }
     }
 
@@ -205,7 +219,7 @@ impl Plan {
     fn push_extra(&mut self, facts: &Facts, id: String, time_us: i64, class: Class, body: String) {
         let effect = Arc::clone(&facts.effect);
         let item = Item { id: id.into(), time_us, class, effect, body: body.into() };
-        self.ready.push_back(item);
+        self.ready[0].push_back(item);
     }
 
     fn extra_id(&mut self, letter: char) -> String {

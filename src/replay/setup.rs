@@ -71,6 +71,9 @@ pub struct Setup {
     pub namespaces: usize,
     /// What comes on top of the good events.
     pub mix: Mix,
+    /// Whether every other copy goes a second way.
+    #[serde(default)]
+    pub is_two_ways: bool,
     /// An event of the future is at least this far ahead, so that it is still one at its last
     /// retry. Microseconds.
     pub future_min_us: i64,
@@ -105,6 +108,9 @@ impl Setup {
         if args.window.is_some() && !matches!(source, SourceSpec::ServeGen(_)) {
             bail!("--window is for servegen: other sources have no such parts");
         }
+        if args.also.is_some() && args.duplicates == Share::default() {
+            bail!("--also carries copies, and there are none: give --duplicates a share");
+        }
         let count = match source {
             SourceSpec::Synthetic => Some(args.count.unwrap_or(SYNTHETIC_COUNT)),
             _ => args.count,
@@ -131,6 +137,7 @@ impl Setup {
                 malformed: args.malformed,
             },
             future_min_us: future_min_us(args.give_up_after),
+            is_two_ways: args.also.is_some(),
         })
     }
 

@@ -1,7 +1,7 @@
 //! The tape: an account of the run outside the receiver, synced before each send.
 //!
 //! One JSON object a line, in this order:
-//! - `{"kind":"run","tape":1,"setup":{..},"to":"url"}`, the head;
+//! - `{"kind":"run","tape":1,"setup":{..},"to":"url"[,"also":"url"]}`, the head;
 //! - `{"kind":"batch","batch":n,"at":us,"digest":"..","events":[..]}` before the first send of a
 //!   batch; batches stand in the order of their numbers. An event is
 //!   `[id, time us, class, namespace, upstream, model, status, final, [input, output, cache_read,
@@ -42,6 +42,9 @@ pub enum Line {
         /// Where it goes; nothing on tapes of before.
         #[serde(default)]
         to: Option<String>,
+        /// The second way, if there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        also: Option<String>,
     },
     /// A batch, before it is sent for the first time.
     Batch {
@@ -84,6 +87,15 @@ pub enum Line {
         #[serde(default)]
         sent: i64,
     },
+}
+
+/// Where a run goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ways {
+    /// URL of the way that every event goes.
+    pub to: String,
+    /// URL of the one that copies go as well.
+    pub also: Option<String>,
 }
 
 /// Id, time, class, namespace, upstream, model, status, final, tokens.
@@ -156,7 +168,7 @@ impl Tape {
     ///
     /// # Errors
     /// The file exists already or cannot be written.
-    pub fn create(path: &Path, setup: &Setup, to: &str) -> anyhow::Result<Tape> {
+    pub fn create(path: &Path, setup: &Setup, ways: &Ways) -> anyhow::Result<Tape> {
         let path = if path.is_dir() {
             path.join(format!("replay-{}.tape.ndjson", setup.run_id))
         } else {
@@ -168,8 +180,8 @@ impl Tape {
             .open(&path)
             .with_context(|| format!("cannot begin the tape {}", path.display()))?;
         let tape = Tape::locked(file, path)?;
-        let to = Some(to.to_owned());
-        tape.write(&[Line::Run { tape: TAPE_VERSION, setup: setup.clone(), to }])?;
+        let (to, also) = (Some(ways.to.clone()), ways.also.clone());
+        tape.write(&[Line::Run { tape: TAPE_VERSION, setup: setup.clone(), to, also }])?;
         tape.sync()?;
         // The name of a new file is durable only when its folder is.
         let folder = tape.path.parent().filter(|folder| !folder.as_os_str().is_empty());

@@ -2,6 +2,7 @@
 
 mod fake;
 mod keep;
+mod ways;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -16,7 +17,7 @@ use crate::replay::past::Past;
 use crate::replay::plan::Plan;
 use crate::replay::setup::Setup;
 use crate::replay::source::Source;
-use crate::replay::tape::Tape;
+use crate::replay::tape::{Tape, Ways};
 use crate::replay::timing::now_us;
 use crate::replay::{Session, play};
 use fake::{Act, Fake, Tally};
@@ -33,6 +34,10 @@ struct Cli {
 fn args(words: &str) -> ReplayArgs {
     let words = words.split_whitespace();
     Cli::try_parse_from(["replay", "--quiet", "--json"].into_iter().chain(words)).unwrap().args
+}
+
+fn nowhere() -> Ways {
+    Ways { to: "http://127.0.0.1:9".to_owned(), also: None }
 }
 
 async fn run(words: &str, fake: &Fake) -> (ExitCode, Value) {
@@ -303,7 +308,7 @@ async fn a_tape_whose_events_would_turn_late_is_refused_and_accounted_for() {
     let path = folder.path().join("tape");
     let words = "synthetic --count 30 --batch 10 --times fit:45m --run-id old";
     let setup = Setup::from_args(&args(words), now_us() - 20 * MINUTE_US).unwrap();
-    let tape = Tape::create(&path, &setup, "http://127.0.0.1:9").unwrap();
+    let tape = Tape::create(&path, &setup, &nowhere()).unwrap();
     let mut plan = Plan::new(Source::open(&setup).unwrap(), &setup);
     let batch = plan.next_batch(setup.base_us).unwrap().unwrap();
     tape.write_synced(vec![crate::replay::tape::Line::batch(&batch)]).await.unwrap();

@@ -36,6 +36,7 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
         store: Arc::clone(&store),
         generation,
         pressure,
+        is_shared: true,
     };
     // It commits what it has read after the listener is closed.
     let (aggregator_trigger, aggregator_shutdown) = channel();

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use service::config::Settings;
 use service::metrics::ProcessMetrics;
 use service::server::Server;
 use service::shutdown::Shutdown;
 use store::Store;
+use tokio::task::JoinHandle;
 use tracing::{error, warn};
 
 use super::{Start, now_us};
@@ -46,18 +48,24 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
     };
     let ingest = ingest::start(parts, metrics).await?;
     let mut fatal = queue.fatal();
+    let reading = read_raw(&settings, &ingest, shutdown.clone()).await?;
     let serving = server.serve(ingest.router(), &settings.server, shutdown);
     tokio::pin!(serving);
+    tokio::pin!(reading);
     let failed = tokio::select! {
-        _ = &mut serving => false,
-        Ok(_) = fatal.wait_for(|is_fatal| *is_fatal) => true,
+        _ = &mut serving => None,
+        Ok(_) = fatal.wait_for(|is_fatal| *is_fatal) => {
+            Some("the log failed and cannot be trusted")
+        }
+        () = failed(&mut reading) => Some("raw topics cannot be read any more"),
     };
-    if failed {
-        error!("log failed, the process ends");
+    if let Some(reason) = failed {
+        error!(reason, "the process ends");
         trigger.stop_now();
         serving.await;
-        anyhow::bail!("the log failed and cannot be trusted");
+        anyhow::bail!(reason);
     }
+    let _ = reading.await;
     if tokio::time::timeout(DRAIN, ingest.drained()).await.is_err() {
         warn!("requests that were cut off are not waited for any longer");
     }
@@ -65,6 +73,28 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
     queue.close().await;
     store.close().await;
     Ok(())
+}
+
+/// Begins to read raw topics, if there are any.
+async fn read_raw(
+    settings: &Settings,
+    ingest: &ingest::Ingest,
+    shutdown: Shutdown,
+) -> anyhow::Result<JoinHandle<bool>> {
+    let topics = settings.kafka.raw_topics.0.clone();
+    if topics.is_empty() {
+        return Ok(tokio::spawn(async { true }));
+    }
+    let reader = services::raw_topics(settings, &topics, &shutdown).await?;
+    let letters_per_hour = settings.aggregator.dead_letter_rows_per_hour;
+    Ok(ingest.read_raw(ingest::RawParts { reader, topics, letters_per_hour }, shutdown))
+}
+
+/// Returns when the reading has failed; never if it ended as it should.
+async fn failed(reading: &mut JoinHandle<bool>) {
+    if let Ok(true) = reading.await {
+        std::future::pending().await
+    }
 }
 
 /// Follows whether some aggregator is out of memory for recognising copies. A ledger that does not

@@ -96,6 +96,7 @@ impl Running {
             store: Arc::clone(&store),
             generation: generation.expect("a generation"),
             pressure: Arc::new(AtomicBool::new(false)),
+            is_shared: true,
         };
         let (trigger, shutdown) = channel();
         let metrics = Arc::new(ProcessMetrics::new("aggregator", "0.1.0").expect("new"));

@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use toml::Value;
 
 use super::layer::{Entry, Origin, Raw};
+use super::raw_topic::RawTopics;
 use crate::error::Error;
 
 /// How much of a refused value an error shows.
@@ -31,6 +32,8 @@ pub(super) enum Rule {
     Folder,
     /// Hosts with ports, with commas between.
     Brokers,
+    /// Topics with their sources, with commas between, or none.
+    RawTopics,
     /// Any text, or none.
     Text,
     /// A path, or nothing.
@@ -76,6 +79,8 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("kafka.generation", Rule::Integer(1, 1_000_000)),
     ("kafka.partitions", Rule::Integer(1, 1_024)),
     ("kafka.replication_factor", Rule::Integer(1, 9)),
+    ("kafka.raw_topics", Rule::RawTopics),
+    ("kafka.raw_group", Rule::Name),
     ("kafka.security_protocol", Rule::Choice(&["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"])),
     ("kafka.ssl_ca_file", Rule::File),
     ("kafka.ssl_certificate_file", Rule::File),
@@ -158,6 +163,11 @@ impl Rule {
             Rule::Address => "an IP address with a port, such as 127.0.0.1:8000".to_owned(),
             Rule::Folder => "the path of a folder".to_owned(),
             Rule::Brokers => "hosts with ports, such as kafka-1:9092,kafka-2:9092".to_owned(),
+            Rule::RawTopics => {
+                "topics and their sources, such as gatemeter.raw=default, each once, \
+                                or nothing"
+                    .to_owned()
+            }
             Rule::Text => "a text".to_owned(),
             Rule::File => "the path of a file, or empty".to_owned(),
             Rule::Name => format!("a name of 1 to {NAME_BYTES_MAX} bytes"),
@@ -189,6 +199,7 @@ impl Rule {
             (Rule::Address, Value::String(text)) => text.parse::<SocketAddr>().is_ok(),
             (Rule::Folder, Value::String(text)) => !text.is_empty() && !text.contains('\0'),
             (Rule::Brokers, Value::String(text)) => text.split(',').all(is_host_with_port),
+            (Rule::RawTopics, Value::String(text)) => RawTopics::read(text).is_some(),
             (Rule::Text, Value::String(text)) => !text.contains('\0'),
             (Rule::File, Value::String(text)) => !text.contains('\0'),
             (Rule::Name, Value::String(text)) => {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer, de};
 
+use super::raw_topic::RawTopics;
 use crate::error::Error;
 
 /// No honest password file is larger.
@@ -122,6 +123,10 @@ pub struct KafkaSettings {
     pub partitions: u32,
     /// Copies of each partition.
     pub replication_factor: u32,
+    /// Topics that gateways publish to, for ingest to read.
+    pub raw_topics: RawTopics,
+    /// Under which name it is kept how far they are read.
+    pub raw_group: String,
     /// Encryption and login.
     pub security_protocol: KafkaProtocol,
     /// Certificates that sign the brokers' own; the system's without it.

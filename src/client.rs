@@ -1,4 +1,4 @@
-//! GET over plain HTTP, for pages and answers.
+//! GET and POST over plain HTTP, for pages and answers.
 //!
 //! One request at a time, with a bound on time and size. A connection that fails is an error for
 //! the caller to show or to try again; nothing is retried here.
@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, HeaderValue};
-use http::{Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Empty, Limited};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -36,7 +36,7 @@ impl std::error::Error for Hopeless {}
 /// Asks over kept connections; clones share them.
 #[derive(Clone, Debug)]
 pub struct Client {
-    pool: Pool<HttpConnector, Empty<Bytes>>,
+    pool: Pool<HttpConnector, Full<Bytes>>,
     key: Option<HeaderValue>,
 }
 
@@ -64,7 +64,9 @@ impl Client {
     /// No answer in time, one that is too large or no text, or another status than 200; it is
     /// `Hopeless` for one that stays as it is.
     pub async fn get(&self, url: &str) -> anyhow::Result<String> {
-        let exchange = tokio::time::timeout(ANSWER_TIME_MAX, self.exchange(url)).await;
+        let mut request = Request::new(Full::default());
+        *request.uri_mut() = url.parse::<Uri>()?;
+        let exchange = tokio::time::timeout(ANSWER_TIME_MAX, self.exchange(request)).await;
         let (status, text) = exchange
             .map_err(|_| anyhow::anyhow!("no answer within {ANSWER_TIME_MAX:?}"))
             .and_then(|answer| answer)
@@ -88,9 +90,27 @@ impl Client {
         Ok(text)
     }
 
-    async fn exchange(&self, url: &str) -> anyhow::Result<(StatusCode, String)> {
-        let mut request = Request::new(Empty::new());
+    /// Posts a JSON text; gives status and text of the answer, whatever they are.
+    ///
+    /// # Errors
+    /// No answer in time, or one that is too large or no text.
+    pub async fn post(&self, url: &str, json: String) -> anyhow::Result<(StatusCode, String)> {
+        let mut request = Request::new(Full::from(json));
+        *request.method_mut() = Method::POST;
         *request.uri_mut() = url.parse::<Uri>()?;
+        let json = HeaderValue::from_static("application/json");
+        request.headers_mut().insert(CONTENT_TYPE, json);
+        let exchange = tokio::time::timeout(ANSWER_TIME_MAX, self.exchange(request)).await;
+        exchange
+            .map_err(|_| anyhow::anyhow!("no answer within {ANSWER_TIME_MAX:?}"))
+            .and_then(|answer| answer)
+            .with_context(|| url.to_owned())
+    }
+
+    async fn exchange(
+        &self,
+        mut request: Request<Full<Bytes>>,
+    ) -> anyhow::Result<(StatusCode, String)> {
         if let Some(key) = &self.key {
             request.headers_mut().insert(AUTHORIZATION, key.clone());
         }

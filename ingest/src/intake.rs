@@ -1,0 +1,210 @@
+//! What a batch goes through on its way to the log, whichever way it came in.
+//!
+//! A text is parsed, its labels are settled against their budgets, its events are stamped into
+//! columns; then they are appended. Whatever cannot be decided now fails the whole batch with
+//! `Unready`: whoever brought it brings it again, and what was written already is recognised as a
+//! copy.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLockReadGuard};
+use std::time::Duration;
+
+use event::frame::FrameBuilder;
+use event::native::Batch;
+use queue::{Position, Queue};
+use service::auth::Access;
+use service::config::IngestSettings;
+use service::metrics::ProcessMetrics;
+use store::{ConnectionsRow, Generation, LabelName, Store, StoreError};
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+use crate::gateways::Gateways;
+use crate::gather::{GatherError, GatherOptions, Gatherers, now_us};
+use crate::label::{Known, LabelCache};
+use crate::metrics::IngestMetrics;
+use crate::stamp::{Stamped, stamp, stamp_connections};
+
+/// What ingest works on.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// The log.
+    pub queue: Arc<Queue>,
+    /// Labels and connections.
+    pub store: Arc<Store>,
+    /// Generation of the log.
+    pub generation: Generation,
+    /// Who may send.
+    pub access: Access,
+    /// Set while the dedup set of the aggregator is at its budget.
+    pub pressure: Arc<AtomicBool>,
+    /// Its settings.
+    pub settings: IngestSettings,
+}
+
+/// Why ingest could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// The registered labels could not be read.
+    #[error("labels could not be read")]
+    Store(#[from] StoreError),
+    /// A metric could not be registered.
+    #[error("process metrics failed")]
+    Metrics(#[from] service::Error),
+}
+
+/// Why a batch cannot be taken now. It may be later, as it is.
+#[derive(Debug, thiserror::Error)]
+pub enum Unready {
+    /// There is no memory for recognising copies.
+    #[error("the memory for recognising copies is full")]
+    Pressure,
+    /// Labels cannot be registered, or what does not go into the log be kept.
+    #[error("the ledger does not answer")]
+    Store(#[source] StoreError),
+    /// The events are not durable.
+    #[error(transparent)]
+    Append(#[from] GatherError),
+}
+
+/// The way into the log. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    /// What it works on.
+    pub parts: Parts,
+    /// What is measured.
+    pub metrics: IngestMetrics,
+    labels: Arc<LabelCache>,
+    gateways: Arc<Gateways>,
+    gatherers: Arc<Gatherers>,
+    refusals: Arc<Refusals>,
+}
+
+impl Intake {
+    /// Starts the gatherers, which end once the intake and its clones are gone.
+    ///
+    /// # Errors
+    /// If the labels cannot be read or a metric cannot be registered.
+    pub async fn start(
+        parts: Parts,
+        process: &ProcessMetrics,
+    ) -> Result<(Intake, Vec<JoinHandle<()>>), IngestError> {
+        let metrics = IngestMetrics::new(process)?;
+        let labels = Arc::new(LabelCache::load(&parts.store, parts.settings.clone()).await?);
+        let options = GatherOptions {
+            gather: Duration::from_millis(parts.settings.gather_ms),
+            events_max: parts.settings.queue_events_max,
+            window: parts.generation.window,
+        };
+        let (gatherers, tasks) = Gatherers::start(&parts.queue, options, &metrics);
+        let intake = Intake {
+            parts,
+            metrics,
+            labels,
+            gateways: Arc::default(),
+            gatherers: Arc::new(gatherers),
+            refusals: Arc::default(),
+        };
+        Ok((intake, tasks))
+    }
+
+    /// Refuses while there is no memory for recognising copies.
+    ///
+    /// # Errors
+    /// `Pressure`.
+    pub fn check_pressure(&self) -> Result<(), Unready> {
+        match self.parts.pressure.load(Ordering::Relaxed) {
+            true => Err(Unready::Pressure),
+            false => Ok(()),
+        }
+    }
+
+    /// Settles the labels of a batch and adds its events to what is stamped already, under a
+    /// source.
+    ///
+    /// # Errors
+    /// `Store` if a name is not known and cannot be registered now; nothing was added then.
+    pub async fn prepare(
+        &self,
+        batch: Batch<'_>,
+        source: &str,
+        stamped: &mut Stamped,
+    ) -> Result<(), Unready> {
+        let registered =
+            self.labels.register(&self.parts.store, &batch.events, &batch.connections).await;
+        registered.map_err(Unready::Store)?;
+        let known = self.labels.known();
+        let now_us = now_us();
+        stamp(&batch.events, &known, &self.parts.generation, source, now_us, stamped);
+        stamp_connections(batch.connections, &known, &self.gateways, now_us, stamped);
+        drop(known);
+        stamped.rejects.extend(batch.rejects);
+        stamped.rejects.sort_by_key(|reject| reject.index);
+        Ok(())
+    }
+
+    /// Registers names within their budgets.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub async fn register_names(&self, names: Vec<LabelName>) -> Result<(), Unready> {
+        let registered = self.labels.register_names(&self.parts.store, names).await;
+        registered.map_err(Unready::Store)
+    }
+
+    /// The known names. Not to be held across a wait.
+    pub fn known(&self) -> RwLockReadGuard<'_, Known> {
+        self.labels.known()
+    }
+
+    /// Keeps reports of open connections, which do not enter the log.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub async fn keep_connections(&self, rows: Vec<ConnectionsRow>) -> Result<(), Unready> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.parts.store.put_connections(rows).await.map_err(Unready::Store)
+    }
+
+    /// Appends events, if there are any; durable when this returns.
+    ///
+    /// # Errors
+    /// `Append`; some may be in the log nonetheless.
+    pub async fn append(
+        &self,
+        builders: Vec<(u32, FrameBuilder)>,
+    ) -> Result<Vec<Position>, Unready> {
+        if builders.is_empty() {
+            return Ok(Vec::new());
+        }
+        let positions = self.gatherers.append(builders).await?;
+        self.refusals.over();
+        Ok(positions)
+    }
+
+    /// Tells once that batches are being refused.
+    pub fn note(&self, unready: &Unready) {
+        self.refusals.note(unready);
+    }
+}
+
+/// Whether batches are being refused for what is not their fault: one line when that begins and
+/// one when it ends, and not one per batch.
+#[derive(Debug, Default)]
+struct Refusals(AtomicBool);
+
+impl Refusals {
+    fn note(&self, error: &(dyn std::error::Error + 'static)) {
+        if !self.0.swap(true, Ordering::Relaxed) {
+            warn!(error, "events are refused");
+        }
+    }
+
+    fn over(&self) {
+        if self.0.load(Ordering::Relaxed) && self.0.swap(false, Ordering::Relaxed) {
+            info!("events are accepted again");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! How a dead letter is named on the command line.
+//!
+//! One of the log is `GENERATION/PARTITION/OFFSET/INDEX`, one of a raw topic
+//! `raw:TOPIC/PARTITION/OFFSET`, which stands for all letters of that message.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The name of a letter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// Of the log.
+    Log {
+        /// Generation of the log.
+        generation: u32,
+        /// Partition of the log.
+        partition: u32,
+        /// Offset of the frame.
+        offset: u64,
+        /// Index of the event in the frame.
+        index: u32,
+    },
+    /// Of a raw topic.
+    Raw {
+        /// The topic.
+        topic: String,
+        /// Partition of the topic.
+        partition: u32,
+        /// Offset of the message.
+        offset: u64,
+    },
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Log { generation, partition, offset, index } => {
+                write!(f, "{generation}/{partition}/{offset}/{index}")
+            }
+            Address::Raw { topic, partition, offset } => {
+                write!(f, "raw:{topic}/{partition}/{offset}")
+            }
+        }
+    }
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Address, String> {
+        let wrong = || {
+            format!(
+                "`{text}` is no address: give GENERATION/PARTITION/OFFSET/INDEX, as in 1/3/17/0, \
+                 or raw:TOPIC/PARTITION/OFFSET"
+            )
+        };
+        let parts: Vec<&str> = text.strip_prefix("raw:").unwrap_or(text).split('/').collect();
+        let number = |part: &str| part.parse::<u32>().map_err(|_| wrong());
+        let offset = |part: &str| part.parse::<u64>().map_err(|_| wrong());
+        match (text.starts_with("raw:"), &parts[..]) {
+            (false, [generation, partition, at, index]) => Ok(Address::Log {
+                generation: number(generation)?,
+                partition: number(partition)?,
+                offset: offset(at)?,
+                index: number(index)?,
+            }),
+            (true, [topic, partition, at]) if !topic.is_empty() => Ok(Address::Raw {
+                topic: (*topic).to_owned(),
+                partition: number(partition)?,
+                offset: offset(at)?,
+            }),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_reads_as_it_is_written() {
+        for text in ["1/3/17/0", "raw:gatemeter.raw/0/12"] {
+            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
+        }
+        for text in ["", "1/2/3", "1/2/3/4/5", "a/0/0/0", "raw:/0/1", "raw:t/1", "1/2/-3/0"] {
+            assert!(text.parse::<Address>().is_err(), "{text}");
+        }
+    }
+}
