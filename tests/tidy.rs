@@ -9,19 +9,20 @@ const FILE_LINES_MAX: usize = 500;
 const LINE_COLUMNS_MAX: usize = 100;
 const PACKAGES_MAX: usize = 450;
 /// The crates from the foundation up; one may use only those of lower layers.
-const LAYERS: [(&str, u8); 9] = [
+const LAYERS: [(&str, u8); 10] = [
     ("event", 0),
     ("queue", 0),
     ("ledger", 1),
     ("store", 2),
     ("service", 2),
+    ("cache", 2),
     ("ingest", 3),
     ("aggregator", 3),
     ("api", 3),
     ("gatemeter", 4),
 ];
 /// Outside crates that may be used in these crates only.
-const CONFINED: [(&str, &[&str]); 12] = [
+const CONFINED: [(&str, &[&str]); 13] = [
     ("sqlx", &["store", "queue"]),
     ("libsqlite3-sys", &["store", "queue"]),
     ("axum", &["service", "ingest", "aggregator", "api"]),
@@ -29,7 +30,8 @@ const CONFINED: [(&str, &[&str]); 12] = [
     ("clap", &["gatemeter"]),
     ("anyhow", &["gatemeter"]),
     ("rdkafka", &["queue"]),
-    ("redis", &["store"]),
+    ("redis", &["cache"]),
+    ("moka", &["cache"]),
     ("flate2", &["ingest", "aggregator", "gatemeter"]),
     ("zstd", &["ingest", "gatemeter"]),
     ("libm", &["gatemeter"]),

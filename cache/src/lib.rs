@@ -1,0 +1,163 @@
+//! What was answered before, and word between processes: never a source of truth.
+//!
+//! Values lie in the process, and on Redis as well where there is one, so that several processes
+//! share them and one that has just started has some. Whoever reads a value decides whether it
+//! still holds. Messages go to every process that listens; one that is lost must only cost time.
+//! While Redis does not answer, everything goes on within the process, and no call waits for it.
+
+mod limits;
+mod remote;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use bytes::Bytes;
+use moka::sync::Cache as Memory;
+use tokio::sync::broadcast;
+
+pub use limits::{KEPT_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX};
+
+use limits::HEARD_WAITING_MAX;
+use remote::Remote;
+
+/// Where values lie.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct CacheOptions {
+    /// Bytes of values within the process.
+    pub bytes_max: u64,
+    /// Redis as a URL, such as `redis://127.0.0.1:6379/0`; without one there is only the process.
+    pub url: Option<String>,
+    /// The password, if Redis asks for one.
+    pub password: Option<String>,
+}
+
+impl fmt::Debug for CacheOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A URL may hold a password.
+        let (bytes_max, has_url) = (self.bytes_max, self.url.is_some());
+        f.debug_struct("CacheOptions")
+            .field("bytes_max", &bytes_max)
+            .field("redis", &has_url)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a cache cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheError {
+    /// The URL of Redis cannot be read. It is not repeated: it may hold a password.
+    #[error("redis.url is no URL of Redis, such as redis://127.0.0.1:6379/0: {reason}")]
+    Url {
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// What messages are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Channel {
+    /// The configuration has changed.
+    Config,
+    /// Totals of the ledger, about once a second.
+    Live,
+}
+
+/// What a listener hears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// A message.
+    Message(Channel, Bytes),
+    /// Messages may have been missed: Redis was away.
+    Gap,
+}
+
+/// Values and messages.
+#[derive(Debug)]
+pub struct Cache {
+    memory: Memory<String, Bytes>,
+    remote: Option<Remote>,
+    heard: broadcast::Sender<Heard>,
+}
+
+impl Cache {
+    /// Makes a cache. With Redis it must be called within a tokio runtime, on which tasks of it run
+    /// until it is dropped; Redis need not be there.
+    ///
+    /// # Errors
+    /// `Url`.
+    pub fn new(options: &CacheOptions) -> Result<Cache, CacheError> {
+        let memory = Memory::builder()
+            .max_capacity(options.bytes_max)
+            .weigher(|key: &String, value: &Bytes| {
+                u32::try_from(key.len() + value.len()).unwrap_or(u32::MAX)
+            })
+            .time_to_live(KEPT_MAX)
+            .build();
+        let heard = broadcast::Sender::new(HEARD_WAITING_MAX);
+        let remote = match &options.url {
+            None => None,
+            Some(url) => Some(Remote::new(url, options.password.as_deref(), heard.clone())?),
+        };
+        Ok(Cache { memory, remote, heard })
+    }
+
+    /// The value of this process.
+    pub fn own(&self, key: &str) -> Option<Bytes> {
+        self.memory.get(key)
+    }
+
+    /// The value on Redis; nothing if there is none, or no Redis, or no answer in time.
+    pub async fn shared(&self, key: &str) -> Option<Bytes> {
+        self.remote.as_ref()?.get(key).await
+    }
+
+    /// Keeps a value of another process here as well.
+    pub fn keep(&self, key: &str, value: Bytes) {
+        if fits(key, &value) {
+            self.memory.insert(key.to_owned(), value);
+        }
+    }
+
+    /// Keeps a value here and, without waiting for it, on Redis. What is too large is not kept.
+    pub fn put(&self, key: &str, value: Bytes) {
+        if !fits(key, &value) {
+            return;
+        }
+        self.memory.insert(key.to_owned(), value.clone());
+        if let Some(remote) = &self.remote {
+            remote.put(key, value);
+        }
+    }
+
+    /// Tells every process that listens, this one included. Never waits; a message that finds no
+    /// room is dropped.
+    pub fn publish(&self, channel: Channel, message: Bytes) {
+        match &self.remote {
+            Some(remote) => remote.publish(channel, message),
+            None => {
+                // Nobody listens: nobody needs it.
+                let _ = self.heard.send(Heard::Message(channel, message));
+            }
+        }
+    }
+
+    /// Hears messages from now on.
+    pub fn listen(&self) -> broadcast::Receiver<Heard> {
+        self.heard.subscribe()
+    }
+
+    /// Whether there is a Redis.
+    pub fn has_redis(&self) -> bool {
+        self.remote.is_some()
+    }
+
+    /// Why Redis is of no use at present.
+    pub fn fault(&self) -> Option<&'static str> {
+        self.remote.as_ref().and_then(Remote::fault)
+    }
+}
+
+fn fits(key: &str, value: &Bytes) -> bool {
+    key.len() <= KEY_BYTES_MAX && value.len() <= VALUE_BYTES_MAX
+}
