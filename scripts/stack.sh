@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The stack as plain processes: Kafka, MariaDB, Prometheus and the three roles.
+# The stack as plain processes: Kafka, MariaDB, Redis, Prometheus and the three roles.
 #
 # usage: scripts/stack.sh up [--offset N] [--dir D]
 #        scripts/stack.sh status [--json] [--dir D]
@@ -15,16 +15,16 @@
 #           the folder with all data
 #
 # Data, logs and process ids are in D (./gatemeter-stack by default). Ports: api 8001, aggregator
-# 8002, ingest 8003, mysql 3307, kafka 9092, prometheus 9090. For one machine and for trials: no
-# key is asked for, one copy of everything. GATEMETER_PROGRAM names a program that is built already.
-# Safe to run again.
+# 8002, ingest 8003, mysql 3307, redis 6379, kafka 9092, prometheus 9090. For one machine and for
+# trials: no key is asked for, one copy of everything. GATEMETER_PROGRAM names a program that is
+# built already. Safe to run again.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 . "$here/scripts/lib.sh"
 # Servers are there, which is no part of everybody's path.
 PATH="$PATH:/usr/sbin"
 
-services="kafka mysql api ingest aggregator prometheus"
+services="kafka mysql redis api ingest aggregator prometheus"
 
 usage() { sed -n '2,21s/^# \{0,1\}//p' "$0"; }
 
@@ -54,6 +54,7 @@ port() {
     aggregator) base=8002 ;;
     ingest) base=8003 ;;
     mysql) base=3307 ;;
+    redis) base=6379 ;;
     kafka) base=9092 ;;
     prometheus) base=9090 ;;
     kafka-controller) base=9093 ;;
@@ -88,6 +89,7 @@ healthy() {
   case "$1" in
     kafka) "$here/scripts/kafka.sh" answers "$at" ;;
     mysql) mariadb --no-defaults --socket "$dir/run/mysql.sock" --execute 'SELECT 1' ;;
+    redis) [ "$(redis-cli -h 127.0.0.1 -p "$at" ping)" = PONG ] ;;
     prometheus) curl --noproxy '*' -sf "http://127.0.0.1:$at/-/ready" ;;
     *) curl --noproxy '*' -sf "http://127.0.0.1:$at/readyz" ;;
   esac >/dev/null 2>&1
@@ -123,6 +125,14 @@ GRANT ALL ON gatemeter.* TO gatemeter@'127.0.0.1';
 SQL
 }
 
+# The server is the same file as one of the tools, and goes by its name. Nothing of it is kept: it
+# holds nothing that is not in the ledger.
+start_redis() {
+  launch redis bash -c 'exec -a redis-server redis-check-rdb "$@"' redis \
+    --bind 127.0.0.1 --port "$(port redis)" --dir "$dir/redis" --save "" --appendonly no \
+    --maxmemory 256mb --maxmemory-policy allkeys-lru
+}
+
 start_prometheus() {
   launch prometheus prometheus --config.file="$dir/prometheus.yml" \
     --storage.tsdb.path="$dir/prometheus" --storage.tsdb.retention.time=30d \
@@ -153,6 +163,9 @@ port = $(port mysql)
 user = "gatemeter"
 database = "gatemeter"
 password_file = "$dir/mysql.password"
+
+[redis]
+url = "redis://127.0.0.1:$(port redis)/0"
 TOML
   cat >"$dir/prometheus.yml" <<YAML
 global:
@@ -181,7 +194,7 @@ bring_up() {
     fi
     say "starting $1 on port $(port "$1")"
     case "$1" in
-      kafka | mysql | prometheus) "start_$1" ;;
+      kafka | mysql | redis | prometheus) "start_$1" ;;
       *) start_role "$1" ;;
     esac
     pid=$(pid_of "$1") || fail "$1 ended at once: $(tail -n 5 "$dir/logs/$1.log")"
@@ -197,10 +210,12 @@ install_all() {
   # The packages without a service: they start none of the system's.
   install_packages mariadbd mariadb-server-core mariadb-client-core
   install_packages prometheus prometheus
+  # The server is in the package of the tools, which starts no service.
+  install_packages redis-check-rdb redis-tools
 }
 
 up() {
-  mkdir -p "$dir/run" "$dir/logs" "$dir/mysql" "$dir/gatemeter"
+  mkdir -p "$dir/run" "$dir/logs" "$dir/mysql" "$dir/redis" "$dir/gatemeter"
   dir=$(cd "$dir" && pwd)
   if [ -e "$dir/$marker" ] && [ -n "$offset" ] && [ "$(cat "$dir/$marker")" != "$offset" ]; then
     fail "the stack in $dir has offset $(cat "$dir/$marker"): use that, or another --dir"

@@ -4,8 +4,8 @@
 # usage: scripts/test.sh [--help]
 #
 # Steps: format, lints, unit and property tests, the log on a real Kafka broker, the ledger on a
-# real MariaDB, the seeded simulation with its mutants, the end to end tests on real processes, and
-# Debian's promtool on a real page. Safe to run again.
+# real MariaDB, the cache on a real Redis, the seeded simulation with its mutants, the end to end
+# tests on real processes, and Debian's promtool on a real page. Safe to run again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -29,6 +29,7 @@ scripts/kafka.sh jars >/dev/null
 # The tests start a server of their own; the packages without a service start none of the system's.
 install_packages mariadb-install-db mariadb-server-core mariadb-client-core
 install_packages openssl openssl
+install_packages redis-check-rdb redis-tools
 
 say "format"
 cargo fmt --all --check

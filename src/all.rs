@@ -12,6 +12,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use cache::{Cache, CacheOptions};
 use queue::{DirectoryLock, EmbeddedOptions, Queue};
 use service::answer::with_fallbacks;
 use service::auth::{Access, DevMode, check_listen};
@@ -24,6 +25,7 @@ use store::{Generation, Store};
 use tracing::{error, info, warn};
 
 use crate::keys::{Guarded, access};
+use crate::live::view;
 use crate::services::refuse_foreign_log;
 
 /// Options of `gatemeter all`.
@@ -222,7 +224,7 @@ async fn serve(
     };
     let ingest = ingest::start(parts, ingest_metrics).await?;
     let api_metrics = Arc::new(ProcessMetrics::new("api", version)?);
-    let api_parts = api_parts(settings, storage, keys.admin, &aggregator);
+    let api_parts = api_parts(settings, storage, keys.admin, &aggregator, shutdown.clone())?;
     let api_router = api::router(api_parts, api_metrics)?;
     let aggregator_router =
         with_fallbacks(aggregator.router().merge(routes(aggregator.readiness())));
@@ -265,7 +267,8 @@ fn api_parts(
     storage: &Storage,
     access: Access,
     aggregator: &aggregator::Aggregator,
-) -> api::Parts {
+    shutdown: Shutdown,
+) -> anyhow::Result<api::Parts> {
     let lag = aggregator.lag();
     let lag = move || {
         lag()
@@ -287,12 +290,18 @@ fn api_parts(
             })
             .to_vec()
     };
-    api::Parts {
+    let live = aggregator.live();
+    // Alone in its process, it has nobody to share with.
+    let options = CacheOptions { bytes_max: settings.redis.own_bytes_max, ..Default::default() };
+    Ok(api::Parts {
         store: Arc::clone(&storage.store),
         access,
         lag: Arc::new(lag),
         dependencies: Arc::new(dependencies),
         timezone: settings.api.timezone.clone(),
         version: env!("CARGO_PKG_VERSION"),
-    }
+        cache: Arc::new(Cache::new(&options)?),
+        live: Arc::new(move || live().map(view)),
+        shutdown,
+    })
 }

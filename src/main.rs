@@ -7,6 +7,7 @@ mod settings;
 mod keys;
 mod services;
 mod client;
+mod live;
 mod all;
 mod role;
 mod replay;

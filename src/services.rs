@@ -7,6 +7,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use cache::{Cache, CacheOptions};
 use queue::{
     KafkaOptions, KafkaPassword, KafkaProtocol, KafkaSasl, KafkaSecurity, Queue, QueueError,
     QueueReader, RawReader,
@@ -152,6 +153,20 @@ pub async fn log_to_read(settings: &Settings) -> anyhow::Result<QueueReader> {
     let options = kafka_options(settings)?;
     let opened = Queue::open_kafka_read_only(&options).await;
     opened.with_context(|| format!("the log at {} cannot be opened", options.brokers))
+}
+
+/// What was answered before, shared through Redis if there is one.
+///
+/// # Errors
+/// The settings of Redis are wrong. It need not be there.
+pub fn cache(settings: &Settings) -> anyhow::Result<Cache> {
+    let redis = &settings.redis;
+    let has_redis = !redis.url.is_empty();
+    Ok(Cache::new(&CacheOptions {
+        bytes_max: redis.own_bytes_max,
+        url: has_redis.then(|| redis.url.clone()),
+        password: if has_redis { redis.password()? } else { None },
+    })?)
 }
 
 /// The generation of the log, made by whoever is first.

@@ -20,5 +20,5 @@ mod tests;
 
 pub use metrics::Lag;
 pub use page::Page;
-pub use publisher::{Publisher, Reader, Start};
+pub use publisher::{Live, Publisher, Reader, Start};
 pub use run::{Aggregator, AggregatorError, Parts, start};

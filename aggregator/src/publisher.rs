@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
+use event::Outcome;
 use ledger::account::Account;
 use ledger::commit::{Commit, CommitId};
 use ledger::exposure::{Births, Gate, Scrapes, Step};
@@ -35,6 +36,39 @@ pub struct Start {
     pub goals: BTreeMap<u32, u64>,
 }
 
+/// Sums of everything that is shown, for eyes that follow them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Live {
+    /// Ledger version.
+    pub version: i64,
+    /// Requests: final attempts.
+    pub requests: i64,
+    /// Those of them that failed.
+    pub errors: i64,
+    /// Input tokens of all attempts.
+    pub input_tokens: i64,
+    /// Output tokens of all attempts.
+    pub output_tokens: i64,
+}
+
+impl Live {
+    fn add(&mut self, labels: &FullLabels, sums: &Measures) {
+        if labels.is_final {
+            self.requests = self.requests.saturating_add(sums.n);
+            if labels.outcome != Outcome::Success {
+                self.errors = self.errors.saturating_add(sums.n);
+            }
+        }
+        let [uncached, read, write, text, reasoning] = sums.tokens;
+        for tokens in [uncached, read, write] {
+            self.input_tokens = self.input_tokens.saturating_add(tokens);
+        }
+        for tokens in [text, reasoning] {
+            self.output_tokens = self.output_tokens.saturating_add(tokens);
+        }
+    }
+}
+
 /// Keeps what is shown.
 #[derive(Debug)]
 pub struct Publisher {
@@ -49,6 +83,7 @@ struct State {
     scrapes: Scrapes,
     accounts: BTreeMap<u32, Account>,
     version: i64,
+    live: Live,
     is_restored: bool,
     /// Commits of other partitions that came before one with a lower version, and since when.
     early: BTreeMap<i64, (Arc<Commit>, i64)>,
@@ -83,6 +118,7 @@ impl Default for Publisher {
                 scrapes: Scrapes::default(),
                 accounts: BTreeMap::new(),
                 version: 0,
+                live: Live::default(),
                 is_restored: false,
                 early: BTreeMap::new(),
                 page: None,
@@ -95,12 +131,14 @@ impl Publisher {
     /// Starts from a snapshot. Series in it are shown at their value from the first page on.
     pub fn take_over(&self, start: Start) {
         let mut exposition = Exposition::new(Births::new(Safeguards::default()));
+        let mut live = Live::default();
         let nobody = ledger::exposure::Interval::Nobody;
         for namespace in &start.namespaces {
             exposition.configure(namespace, nobody);
         }
         for (labels, sums) in &start.totals {
             exposition.add(labels.id(), labels, sums, nobody);
+            live.add(labels, sums);
         }
         let mut state = self.lock();
         state.exposition = exposition;
@@ -108,6 +146,7 @@ impl Publisher {
         state.gate = Gate::take_over(seen, start.goals, Safeguards::default());
         state.accounts = start.accounts;
         state.version = start.version;
+        state.live = live;
         state.rebuild();
     }
 
@@ -210,6 +249,13 @@ impl Publisher {
         Ok(page)
     }
 
+    /// The sums of the page as it stands; nothing while there is none.
+    #[must_use]
+    pub fn live(&self) -> Option<Live> {
+        let state = self.lock();
+        state.is_open().then_some(Live { version: state.version, ..state.live })
+    }
+
     /// Whether pages are served, or why not.
     ///
     /// # Errors
@@ -234,6 +280,7 @@ impl State {
         let interval = self.scrapes.interval(now_us);
         for (id, labels, sums) in &commit.totals {
             self.exposition.add(*id, labels, sums, interval);
+            self.live.add(labels, sums);
         }
         let partition = commit.owner.partition;
         self.accounts.insert(partition, commit.progress.account);

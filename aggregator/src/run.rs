@@ -24,7 +24,7 @@ use tracing::{error, warn};
 use crate::confirm::Confirmer;
 use crate::http::{Shared, router};
 use crate::metrics::{Gauges, Lag, now_us};
-use crate::publisher::{Publisher, Start};
+use crate::publisher::{Live, Publisher, Start};
 use crate::retention;
 use crate::worker::{Worker, WorkerError, WorkerParts};
 
@@ -178,6 +178,12 @@ impl Aggregator {
     pub fn lag(&self) -> impl Fn() -> BTreeMap<u32, Lag> + Send + Sync + Clone + use<> {
         let (gauges, queue) = (Arc::clone(&self.gauges), Arc::clone(&self.queue));
         move || gauges.lag(&queue)
+    }
+
+    /// Sums of what is shown; for live totals.
+    pub fn live(&self) -> impl Fn() -> Option<Live> + Send + Sync + Clone + use<> {
+        let publisher = Arc::clone(&self.publisher);
+        move || publisher.live()
     }
 
     /// Waits until the workers have ended, after shutdown or for a failure: the first one is given.

@@ -5,9 +5,12 @@
 
 use std::sync::Arc;
 
+use cache::Cache;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
 use service::auth::Access;
+use service::shutdown::Shutdown;
 use store::Store;
 
 /// How far the counting of one partition is behind.
@@ -32,6 +35,23 @@ pub struct Dependency {
     pub fault: Option<&'static str>,
 }
 
+/// Totals of the ledger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Live {
+    /// Ledger version.
+    pub version: i64,
+    /// Requests: final attempts.
+    pub requests: i64,
+    /// Those of them that failed.
+    pub errors: i64,
+    /// Input tokens of all attempts.
+    pub input_tokens: i64,
+    /// Output tokens of all attempts.
+    pub output_tokens: i64,
+}
+
+/// A view of the newest totals; nothing if nobody has told them within the last seconds.
+pub type LiveView = Arc<dyn Fn() -> Option<Live> + Send + Sync>;
 /// A view of the lag of every partition.
 pub type LagView = Arc<dyn Fn() -> Vec<Lag> + Send + Sync>;
 /// A view of every dependency.
@@ -52,6 +72,20 @@ pub struct Parts {
     pub timezone: TimeZone,
     /// Version of the program.
     pub version: &'static str,
+    /// What was answered before, and word from other processes.
+    pub cache: Arc<Cache>,
+    /// The newest totals, where somebody tells them.
+    pub live: LiveView,
+    /// Ends streams.
+    pub shutdown: Shutdown,
+}
+
+impl Parts {
+    /// Whether the ledger is known not to answer: then nobody need wait to find out.
+    pub(crate) fn is_ledger_down(&self) -> bool {
+        let dependencies = (self.dependencies)();
+        dependencies.iter().any(|each| each.name == "ledger" && each.fault.is_some())
+    }
 }
 
 /// The clock that ranges are laid over, microseconds since the epoch.

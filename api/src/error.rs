@@ -22,6 +22,9 @@ pub(crate) enum Error {
     /// The ledger could not be read or written.
     #[error("ledger failed")]
     Store(#[from] StoreError),
+    /// The ledger does not answer, and nothing was answered before.
+    #[error("the ledger does not answer")]
+    LedgerDown,
     /// The rows have no answer that can be shown.
     #[error("rows of the ledger could not be added up")]
     Query(#[from] QueryError),
@@ -48,6 +51,9 @@ impl From<Error> for ApiError {
             }
             Error::Store(StoreError::Sql { .. }) => {
                 tracing::warn!(error = %service::chain(&error), "ledger is not available");
+                ApiError::unavailable("the ledger is not available now").retry_after(RETRY_SECONDS)
+            }
+            Error::LedgerDown => {
                 ApiError::unavailable("the ledger is not available now").retry_after(RETRY_SECONDS)
             }
             Error::Store(_) | Error::Query(_) => {

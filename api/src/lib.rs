@@ -1,8 +1,9 @@
 //! Configuration and metric queries over HTTP, and the built-in page.
 //!
 //! A question is read into a range and a scope, answered from rows of one committed version of the
-//! ledger, and shown in the envelope that every answer has. Nothing is counted here, and nothing
-//! is kept between two questions: the ledger is the only source of numbers.
+//! ledger, and shown in the envelope that every answer has. Nothing is counted here. An answer is
+//! kept to be given again while the ledger would say the same, and while it is down, with a word
+//! that it is stale: the ledger is the only source of numbers.
 
 mod error;
 mod params;
@@ -11,6 +12,9 @@ mod range;
 mod context;
 mod view;
 mod scope;
+mod answers;
+mod live;
+mod shared;
 mod rows;
 mod metrics;
 mod system;
@@ -20,5 +24,5 @@ mod routes;
 #[cfg(test)]
 mod tests;
 
-pub use context::{Dependency, Lag, Parts};
+pub use context::{Dependency, Lag, Live, Parts};
 pub use routes::router;

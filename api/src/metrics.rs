@@ -6,19 +6,21 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
-use axum::response::Response;
 use http::Uri;
 use ledger::query::distribution::{Distribution, SHOWN};
 use ledger::query::sums::Sums;
 use serde::Serialize;
 use service::answer::ApiError;
+use store::Reader;
 
-use crate::context::{Parts, now_us};
+use crate::answers::{About, Begun, Known};
+use crate::context::Parts;
 use crate::error::Error;
 use crate::params::{Params, Segment};
 use crate::range::{Ask, Cover, Name, RANGE_PARAMS, Window};
 use crate::rows::{Part, buckets, distribute, each, window};
-use crate::scope::{Scope, answered};
+use crate::scope::Scope;
+use crate::shared::Shared;
 use crate::view::{AsOfView, TokenTotals};
 
 /// Named numbers of a chart, one per label.
@@ -47,21 +49,31 @@ struct DistributionView {
 
 /// Requests by outcome, per namespace.
 pub(crate) async fn status_distribution(
-    State(parts): State<Parts>,
+    State(shared): State<Shared>,
     uri: Uri,
-) -> Result<Response, ApiError> {
-    Ok(answered(&Scope::All, distribution(&parts, &uri).await?))
+) -> Result<Known, ApiError> {
+    let Shared { parts, answers, .. } = shared;
+    let params = Params::of(&uri, &RANGE_PARAMS)?;
+    let ask = Ask::of(&params, Name::Today, &parts.timezone)?;
+    let key = params.key("status-distribution", &[zone(&parts)]);
+    let mut asked = match answers.begin(&parts, About::Ledger, key).await? {
+        Begun::Known(known) => return Ok(known),
+        Begun::Open(asked) => asked,
+    };
+    let found = distribution(&mut asked.reader, &ask, asked.now_us).await;
+    asked.answer(found.map(|view| (Scope::All, view))).await
 }
 
-async fn distribution(parts: &Parts, uri: &Uri) -> Result<DistributionView, Error> {
-    let params = Params::of(uri, &RANGE_PARAMS)?;
-    let ask = Ask::of(&params, Name::Today, &parts.timezone)?;
-    let mut reader = parts.store.read().await?;
-    let window = window(&mut reader, &ask, now_us()).await?;
+async fn distribution(
+    reader: &mut Reader,
+    ask: &Ask,
+    now_us: i64,
+) -> Result<DistributionView, Error> {
+    let window = window(reader, ask, now_us).await?;
     let namespaces = reader.namespaces_after(0).await?;
     let (enabled, disabled) = reader.namespace_counts().await?;
     let mut distribution = Distribution::of(namespaces.iter().map(|row| row.code.as_str()));
-    distribute(&mut reader, &window, &mut distribution).await?;
+    distribute(reader, &window, &mut distribution).await?;
     let labels: Vec<&str> = SHOWN.iter().map(|outcome| outcome.word()).collect();
     let totals = distribution.totals()?;
     let datasets = distribution.namespaces()?.into_iter();
@@ -122,21 +134,32 @@ struct TrendView {
 
 /// Requests per bucket of time.
 pub(crate) async fn request_trend(
-    State(parts): State<Parts>,
+    State(shared): State<Shared>,
     uri: Uri,
-) -> Result<Response, ApiError> {
-    let (scope, view) = trend(&parts, &uri).await?;
-    Ok(answered(&scope, view))
+) -> Result<Known, ApiError> {
+    let Shared { parts, answers, .. } = shared;
+    let [range, from, to, tz] = RANGE_PARAMS;
+    let params = Params::of(&uri, &["namespace", range, from, to, tz])?;
+    let ask = Ask::of(&params, Name::Today, &parts.timezone)?;
+    let key = params.key("request-trend", &[zone(&parts)]);
+    let mut asked = match answers.begin(&parts, About::Ledger, key).await? {
+        Begun::Known(known) => return Ok(known),
+        Begun::Open(asked) => asked,
+    };
+    let scope = params.get("namespace").unwrap_or("all");
+    let found = trend(&mut asked.reader, scope, &ask, asked.now_us).await;
+    asked.answer(found).await
 }
 
-async fn trend(parts: &Parts, uri: &Uri) -> Result<(Scope, TrendView), Error> {
-    let [range, from, to, tz] = RANGE_PARAMS;
-    let params = Params::of(uri, &["namespace", range, from, to, tz])?;
-    let ask = Ask::of(&params, Name::Today, &parts.timezone)?;
-    let mut reader = parts.store.read().await?;
-    let scope = Scope::of(&mut reader, params.get("namespace").unwrap_or("all")).await?;
-    let window = window(&mut reader, &ask, now_us()).await?;
-    let found = buckets(&mut reader, &window, scope.code(), Part::Requests).await?;
+async fn trend(
+    reader: &mut Reader,
+    scope: &str,
+    ask: &Ask,
+    now_us: i64,
+) -> Result<(Scope, TrendView), Error> {
+    let scope = Scope::of(reader, scope).await?;
+    let window = window(reader, ask, now_us).await?;
+    let found = buckets(reader, &window, scope.code(), Part::Requests).await?;
     let data = each(&found.sums, Sums::requests)?;
     let as_of = AsOfView::of(reader.as_of());
     let frame = Frame::new(&window, as_of, found.labels, vec![(scope.label(), data)]);
@@ -153,21 +176,36 @@ struct TokensView {
 
 /// Tokens of a namespace, or of all, per bucket of time.
 pub(crate) async fn tokens(
-    State(parts): State<Parts>,
+    State(shared): State<Shared>,
     Segment(scope): Segment,
     uri: Uri,
-) -> Result<Response, ApiError> {
-    let (scope, view) = tokens_of(&parts, &scope, &uri).await?;
-    Ok(answered(&scope, view))
+) -> Result<Known, ApiError> {
+    let Shared { parts, answers, .. } = shared;
+    let params = Params::of(&uri, &RANGE_PARAMS)?;
+    let ask = Ask::of(&params, Name::Today, &parts.timezone)?;
+    let key = params.key("tokens", &[&scope, zone(&parts)]);
+    let mut asked = match answers.begin(&parts, About::Ledger, key).await? {
+        Begun::Known(known) => return Ok(known),
+        Begun::Open(asked) => asked,
+    };
+    let found = tokens_of(&mut asked.reader, &scope, &ask, asked.now_us).await;
+    asked.answer(found).await
 }
 
-async fn tokens_of(parts: &Parts, scope: &str, uri: &Uri) -> Result<(Scope, TokensView), Error> {
-    let params = Params::of(uri, &RANGE_PARAMS)?;
-    let ask = Ask::of(&params, Name::Today, &parts.timezone)?;
-    let mut reader = parts.store.read().await?;
-    let scope = Scope::of(&mut reader, scope).await?;
-    let window = window(&mut reader, &ask, now_us()).await?;
-    let found = buckets(&mut reader, &window, scope.code(), Part::Tokens).await?;
+/// The zone of a question that names none: two processes may have other ones.
+fn zone(parts: &Parts) -> &str {
+    parts.timezone.iana_name().unwrap_or_default()
+}
+
+async fn tokens_of(
+    reader: &mut Reader,
+    scope: &str,
+    ask: &Ask,
+    now_us: i64,
+) -> Result<(Scope, TokensView), Error> {
+    let scope = Scope::of(reader, scope).await?;
+    let window = window(reader, ask, now_us).await?;
+    let found = buckets(reader, &window, scope.code(), Part::Tokens).await?;
     let tokens = each(&found.sums, Sums::tokens)?;
     let datasets = vec![
         ("input", tokens.iter().map(|sums| sums.input).collect()),

@@ -10,14 +10,15 @@ use event::name::check_namespace;
 use http::{HeaderMap, StatusCode, Uri, header};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use service::answer::{Answer, AnswerResult, ApiError};
+use service::answer::{Answer, ApiError};
 use service::http_metrics::NamespaceLabel;
-use store::{NamespaceFilter, NamespaceRow, NamespaceStatus};
+use store::{NamespaceFilter, NamespaceRow, NamespaceStatus, Reader};
 
-use crate::context::Parts;
+use crate::answers::{About, Begun, Known};
 use crate::error::{Error, quoted};
 use crate::params::{Params, Segment};
 use crate::scope::{Scope, answered};
+use crate::shared::Shared;
 use crate::view::moment;
 
 /// Largest body of a change, bytes.
@@ -78,21 +79,27 @@ impl NamespaceView {
 }
 
 /// One page of the list.
-pub(crate) async fn list(State(parts): State<Parts>, uri: Uri) -> AnswerResult<PageView> {
-    let filter = filter(&uri)?;
-    let mut reader = parts.store.read().await.map_err(Error::from)?;
-    let found = reader.namespaces(&filter).await.map_err(Error::from)?;
-    Ok(Answer::ok(PageView {
+pub(crate) async fn list(State(shared): State<Shared>, uri: Uri) -> Result<Known, ApiError> {
+    let Shared { parts, answers, .. } = shared;
+    let params = Params::of(&uri, &["page", "size", "keyword", "status"])?;
+    let filter = filter(&params)?;
+    let key = params.key("namespaces", &[]);
+    let mut asked = match answers.begin(&parts, About::Config, key).await? {
+        Begun::Known(known) => return Ok(known),
+        Begun::Open(asked) => asked,
+    };
+    let found = asked.reader.namespaces(&filter).await.map_err(Error::from);
+    let view = found.map(|found| PageView {
         items: found.items.into_iter().map(NamespaceView::of).collect(),
         total: found.total,
         page: filter.page,
         size: filter.size,
         pages: (found.total + filter.size - 1) / filter.size,
-    }))
+    });
+    asked.answer(view.map(|view| (Scope::All, view))).await
 }
 
-fn filter(uri: &Uri) -> Result<NamespaceFilter, Error> {
-    let params = Params::of(uri, &["page", "size", "keyword", "status"])?;
+fn filter(params: &Params) -> Result<NamespaceFilter, Error> {
     let keyword = params.get("keyword").map(str::to_owned);
     if keyword.as_ref().is_some_and(|text| text.chars().count() > KEYWORD_CHARS_MAX) {
         let message = format!("keyword must be at most {KEYWORD_CHARS_MAX} characters");
@@ -109,16 +116,18 @@ fn filter(uri: &Uri) -> Result<NamespaceFilter, Error> {
 
 /// Makes one; 409 if there is one of this code.
 pub(crate) async fn create(
-    State(parts): State<Parts>,
+    State(shared): State<Shared>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
+    let Shared { parts, answers, .. } = shared;
     let new: NewNamespace = read_json(&headers, body).await?;
     check_namespace(&new.code)
         .map_err(|rule| Error::Request(format!("code {} {rule}", quoted(&new.code))))?;
     let name = new.name.unwrap_or_else(|| new.code.clone());
     check_name(&name)?;
     let row = parts.store.create_namespace(&new.code, &name).await.map_err(Error::from)?;
+    answers.config_changed();
     tracing::info!(namespace = %row.code, "namespace was made");
     let label = NamespaceLabel(row.code.clone());
     let mut response = Answer::created(NamespaceView::of(row)).into_response();
@@ -137,33 +146,42 @@ fn check_name(name: &str) -> Result<(), Error> {
 
 /// One namespace, by its number or code.
 pub(crate) async fn show(
-    State(parts): State<Parts>,
+    State(shared): State<Shared>,
     Segment(name): Segment,
-) -> Result<Response, ApiError> {
-    let row = find(&parts, &name).await?;
-    Ok(answered(&Scope::One(row.clone()), NamespaceView::of(row)))
+) -> Result<Known, ApiError> {
+    let Shared { parts, answers, .. } = shared;
+    let key = format!("namespace&{name:?}");
+    let mut asked = match answers.begin(&parts, About::Config, key).await? {
+        Begun::Known(known) => return Ok(known),
+        Begun::Open(asked) => asked,
+    };
+    let found = find(&mut asked.reader, &name).await;
+    asked.answer(found.map(|row| (Scope::One(row.clone()), NamespaceView::of(row)))).await
 }
 
 /// Enables or disables one.
 pub(crate) async fn set_status(
-    State(parts): State<Parts>,
+    State(shared): State<Shared>,
     Segment(name): Segment,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let id = find(&parts, &name).await?.id;
+    let Shared { parts, answers, .. } = shared;
+    let mut reader = parts.store.read().await.map_err(Error::from)?;
+    let id = find(&mut reader, &name).await?.id;
+    drop(reader);
     let new: NewStatus = read_json(&headers, body).await?;
     let status = status(&new.status)?;
     let row = parts.store.set_namespace_status(id, status).await.map_err(Error::from)?;
     let row = row.ok_or_else(|| Error::NoNamespace(quoted(&name)))?;
+    answers.config_changed();
     tracing::info!(namespace = %row.code, status = status.word(), "namespace was switched");
     Ok(answered(&Scope::One(row.clone()), NamespaceView::of(row)))
 }
 
 /// The namespace of a path; `all` is none.
-async fn find(parts: &Parts, name: &str) -> Result<NamespaceRow, Error> {
-    let mut reader = parts.store.read().await?;
-    match Scope::of(&mut reader, name).await? {
+async fn find(reader: &mut Reader, name: &str) -> Result<NamespaceRow, Error> {
+    match Scope::of(reader, name).await? {
         Scope::One(row) => Ok(row),
         Scope::All => Err(Error::NoNamespace(quoted(name))),
     }

@@ -59,6 +59,19 @@ impl Params {
         found.map(|(_, value)| value.as_str())
     }
 
+    /// The parameters in one order, whatever order they were given in: with the name of the call,
+    /// the question itself.
+    pub fn key(&self, call: &str, more: &[&str]) -> String {
+        let given = self.0.iter().filter(|(_, value)| !value.is_empty());
+        let mut pairs: Vec<String> =
+            given.map(|(name, value)| format!("{name}={value:?}")).collect();
+        pairs.sort_unstable();
+        let more = more.iter().map(|text| format!("{text:?}"));
+        let parts: Vec<String> =
+            std::iter::once(call.to_owned()).chain(more).chain(pairs).collect();
+        parts.join("&")
+    }
+
     /// A whole number within bounds, or the default.
     pub fn number(&self, name: &str, default: i64, max: i64) -> Result<i64, Error> {
         let Some(text) = self.get(name) else { return Ok(default) };
@@ -83,6 +96,9 @@ mod tests {
         let params = check("page=7&keyword=%E5%BE%AE+a").expect("good");
         assert_eq!((params.get("keyword"), params.get("size")), (Some("微 a"), None));
         assert_eq!(params.number("page", 1, 10).expect("good"), 7);
+        let other = check("keyword=%E5%BE%AE%20a&page=7").expect("good");
+        assert_eq!(params.key("list", &["UTC"]), other.key("list", &["UTC"]));
+        assert_ne!(params.key("list", &["UTC"]), params.key("list", &["Asia/Shanghai"]));
         let params = check("page=&").expect("good");
         assert_eq!(params.number("page", 1, 10).expect("good"), 1);
     }

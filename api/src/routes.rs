@@ -15,16 +15,21 @@ use service::health::{Readiness, routes};
 use service::http_metrics::HttpMetrics;
 use service::metrics::ProcessMetrics;
 
+use crate::answers::Answers;
 use crate::context::Parts;
 use crate::limit::{Turns, take_turns};
-use crate::{metrics, namespaces, page, system};
+use crate::live::Hub;
+use crate::shared::Shared;
+use crate::{live, metrics, namespaces, page, system};
 
-/// All routes.
+/// All routes. Must be called within a tokio runtime, on which what the routes share then works.
 ///
 /// # Errors
 /// A name of the process metrics is taken.
 pub fn router(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Router, service::Error> {
     let http_metrics = HttpMetrics::new(&process)?;
+    let answers = Answers::new(Arc::clone(&parts.cache), &process)?;
+    let shared = Shared { answers, hub: Hub::new(&parts), parts: parts.clone() };
     let access = parts.access.clone();
     let dependencies = Arc::clone(&parts.dependencies);
     let questions = Router::new()
@@ -37,10 +42,11 @@ pub fn router(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Router, serv
         .route("/api/namespaces", get(namespaces::list).post(namespaces::create))
         .route("/api/namespaces/{id}", get(namespaces::show))
         .route("/api/namespaces/{id}/status", put(namespaces::set_status))
+        .route("/api/metrics/live", get(live::live))
         .merge(questions)
         .route_layer(from_fn_with_state(access.clone(), require_own_origin))
         .route_layer(from_fn_with_state(access, require_key))
-        .with_state(parts);
+        .with_state(shared);
     let readiness = move || {
         // Answers come from the ledger; they are as good while the log does not answer.
         let faults = dependencies().into_iter().filter(|each| each.name == "ledger");

@@ -4,22 +4,23 @@
 //! asked for; the accounting of events, lag and dependencies are those of now.
 
 use axum::extract::State;
-use axum::response::Response;
 use http::Uri;
 use ledger::account::{Account, Class};
 use ledger::query::sums::{Requests, Row, Sums};
 use ledger::window::MINUTE_US;
 use serde::Serialize;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value, to_value};
 use service::answer::ApiError;
 use store::{Reader, Rows};
 
-use crate::context::{Dependency, Lag, Parts, now_us};
+use crate::answers::{About, Begun, Known};
+use crate::context::{Dependency, Lag, Parts};
 use crate::error::Error;
 use crate::params::Params;
 use crate::range::{Ask, Cover, Name, RANGE_PARAMS};
 use crate::rows::{whole, window};
-use crate::scope::{Scope, answered};
+use crate::scope::Scope;
+use crate::shared::Shared;
 use crate::view::{AsOfView, TokenTotals, milliseconds};
 
 /// How long a gateway's report of its open connections holds, microseconds: the contract's time
@@ -94,18 +95,48 @@ struct DependencyView {
 }
 
 /// The answer.
-pub(crate) async fn system(State(parts): State<Parts>, uri: Uri) -> Result<Response, ApiError> {
-    Ok(answered(&Scope::All, view(&parts, &uri).await?))
+pub(crate) async fn system(State(shared): State<Shared>, uri: Uri) -> Result<Known, ApiError> {
+    let Shared { parts, answers, .. } = shared;
+    let params = Params::of(&uri, &RANGE_PARAMS)?;
+    let ask = Ask::of(&params, Name::All, &parts.timezone)?;
+    let key = params.key("system", &[parts.timezone.iana_name().unwrap_or_default()]);
+    let mut known = match answers.begin(&parts, About::Now, key).await? {
+        Begun::Known(known) => known,
+        Begun::Open(mut asked) => {
+            let found = view(&parts, &mut asked.reader, &ask, asked.now_us).await;
+            asked.answer(found.map(|view| (Scope::All, view))).await?
+        }
+    };
+    if known.is_stale() {
+        known.data = with_state_of_now(&known.data, &parts)?;
+    }
+    Ok(known)
 }
 
-async fn view(parts: &Parts, uri: &Uri) -> Result<SystemView, Error> {
-    let params = Params::of(uri, &RANGE_PARAMS)?;
-    let ask = Ask::of(&params, Name::All, &parts.timezone)?;
-    let now_us = now_us();
-    let mut reader = parts.store.read().await?;
-    let window = window(&mut reader, &ask, now_us).await?;
+/// An earlier answer with lag and dependencies as they are now: they do not come from the ledger.
+fn with_state_of_now(data: &RawValue, parts: &Parts) -> Result<Box<RawValue>, ApiError> {
+    let changed = || {
+        let mut data: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(data.get())?;
+        data.insert("lag".to_owned(), to_value(LagTotal::of((parts.lag)()))?);
+        data.insert("dependencies".to_owned(), to_value(dependencies(parts))?);
+        to_raw_value(&data)
+    };
+    changed().map_err(|error: serde_json::Error| {
+        tracing::error!(%error, "earlier answer cannot be read");
+        ApiError::internal()
+    })
+}
+
+async fn view(
+    parts: &Parts,
+    reader: &mut Reader,
+    ask: &Ask,
+    now_us: i64,
+) -> Result<SystemView, Error> {
+    let window = window(reader, ask, now_us).await?;
     let mut sums = Sums::default();
-    for (labels, measures) in whole(&mut reader, &window, None).await? {
+    for (labels, measures) in whole(reader, &window, None).await? {
         sums.add(&Row::short(&labels, &measures));
     }
     let requests = sums.latency()?;
@@ -119,7 +150,7 @@ async fn view(parts: &Parts, uri: &Uri) -> Result<SystemView, Error> {
         total_requests: requests.n,
         error_rate: share(requests.errors, requests.n),
         avg_response_time: mean.map(milliseconds),
-        qps: share(last_minute(&mut reader, now_us).await?, 60),
+        qps: share(last_minute(reader, now_us).await?, 60),
         quantiles: Quantiles::of(&requests),
         tokens: TokenTotals::of(&sums.tokens()?),
         active_connections: connections.iter().map(|(_, active)| active).sum(),

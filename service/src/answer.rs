@@ -4,6 +4,7 @@
 //! that code and status never differ. It never invents a message: the caller names the fault.
 
 use std::num::NonZeroU32;
+use std::ops::Not;
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};
@@ -19,6 +20,7 @@ pub type AnswerResult<T> = Result<Answer<T>, ApiError>;
 pub struct Answer<T> {
     status: StatusCode,
     data: T,
+    is_stale: bool,
 }
 
 /// A bad answer: its status and a message that names the fault.
@@ -34,18 +36,28 @@ struct Envelope<'a, T> {
     code: u16,
     message: &'a str,
     data: Option<T>,
+    /// Only there if the data is from before something failed.
+    #[serde(skip_serializing_if = "Not::not")]
+    stale: bool,
     timestamp: String,
 }
 
 impl<T: Serialize> Answer<T> {
     /// 200 with this data.
     pub fn ok(data: T) -> Answer<T> {
-        Answer { status: StatusCode::OK, data }
+        Answer { status: StatusCode::OK, data, is_stale: false }
     }
 
     /// 201 with what was made.
     pub fn created(data: T) -> Answer<T> {
-        Answer { status: StatusCode::CREATED, data }
+        Answer { status: StatusCode::CREATED, data, is_stale: false }
+    }
+
+    /// Says that the data is from before something failed.
+    #[must_use]
+    pub fn stale(mut self) -> Answer<T> {
+        self.is_stale = true;
+        self
     }
 }
 
@@ -96,13 +108,13 @@ impl ApiError {
 
 impl<T: Serialize> IntoResponse for Answer<T> {
     fn into_response(self) -> Response {
-        respond(self.status, "success", Some(&self.data))
+        respond(self.status, "success", Some(&self.data), self.is_stale)
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = respond::<()>(self.status, &self.message, None);
+        let mut response = respond::<()>(self.status, &self.message, None, false);
         if let Some(seconds) = self.retry_after_seconds {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.get().into());
         }
@@ -126,9 +138,14 @@ async fn no_such_method(method: Method, uri: Uri) -> ApiError {
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, message)
 }
 
-fn respond<T: Serialize>(status: StatusCode, message: &str, data: Option<T>) -> Response {
+fn respond<T: Serialize>(
+    status: StatusCode,
+    message: &str,
+    data: Option<T>,
+    stale: bool,
+) -> Response {
     let timestamp = format!("{:.3}", Timestamp::now());
-    let envelope = Envelope { code: status.as_u16(), message, data, timestamp };
+    let envelope = Envelope { code: status.as_u16(), message, data, stale, timestamp };
     match serde_json::to_vec(&envelope) {
         Ok(body) => {
             let json = HeaderValue::from_static("application/json");

@@ -20,8 +20,8 @@ use serde::Deserialize;
 pub use self::raw_topic::{RawTopic, RawTopics};
 pub use self::settings::{
     AggregatorSettings, ApiSettings, DataSettings, IngestSettings, KafkaProtocol, KafkaSettings,
-    LogFormat, LogLevel, LogSettings, MysqlSettings, MysqlTlsMode, QueueSettings, ServerSettings,
-    Settings,
+    LogFormat, LogLevel, LogSettings, MysqlSettings, MysqlTlsMode, QueueSettings, RedisSettings,
+    ServerSettings, Settings,
 };
 
 use self::layer::{Entry, Origin, Raw};

@@ -13,6 +13,7 @@ use store::Store;
 use tracing::{error, warn};
 
 use super::{Start, now_us};
+use crate::live;
 use crate::services;
 
 /// How often others are told that there is no memory left for recognising copies.
@@ -41,6 +42,8 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
     // It commits what it has read after the listener is closed.
     let (aggregator_trigger, aggregator_shutdown) = channel();
     let mut aggregator = aggregator::start(&settings, parts, metrics, aggregator_shutdown).await?;
+    let cache = services::cache(&settings)?;
+    let sharing = tokio::spawn(live::tell(cache, aggregator.live(), shutdown.clone()));
     let router = with_fallbacks(aggregator.router().merge(routes(aggregator.readiness())));
     let mut fatal = queue.fatal();
     let serving = server.serve(router, &settings.server, shutdown);
@@ -65,6 +68,7 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
     aggregator_trigger.drain();
     aggregator.ended().await?;
     telling.abort();
+    sharing.abort();
     queue.close().await;
     store.close().await;
     Ok(())

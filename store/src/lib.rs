@@ -43,7 +43,7 @@ pub use error::{Result, StoreError};
 pub use generation::Generation;
 pub use letter::{LetterFilter, LogLetter, RawLetter};
 pub use part::{Rows, TokenSums};
-pub use read::{AsOf, Baseline, JournalRow, LetterCount, PartitionRow, Reader};
+pub use read::{AsOf, Baseline, JournalRow, LetterCount, PartitionRow, Reader, Stamp};
 pub use retain::{Keep, Retained};
 pub use server::{MysqlOptions, MysqlTls};
 

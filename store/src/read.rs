@@ -26,6 +26,17 @@ pub struct AsOf {
     pub committed_us: i64,
 }
 
+/// What answers stand on: two that are made at the same stamp say the same of the same range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Ledger version.
+    pub version: i64,
+    /// Namespaces that there are.
+    pub namespaces: i64,
+    /// When one of them was last changed, microseconds since the epoch; 0 for none.
+    pub changed_us: i64,
+}
+
 /// Where one partition stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartitionRow {
@@ -101,6 +112,17 @@ impl Reader {
     #[must_use]
     pub fn as_of(&self) -> AsOf {
         self.as_of
+    }
+
+    /// What the answers of this reader stand on.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn stamp(&mut self) -> Result<Stamp> {
+        let sql = "SELECT count(*), COALESCE(max(updated_us), 0) FROM namespace";
+        let row = self.conn.fetch_one(self.conn.query(sql), "read the namespaces").await?;
+        let version = self.as_of.version;
+        Ok(Stamp { version, namespaces: get(&row, 0)?, changed_us: get(&row, 1)? })
     }
 
     pub(crate) async fn rows(&mut self, query: Bound<'_>) -> Result<Vec<Row>> {

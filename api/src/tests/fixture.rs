@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
+use cache::{Cache, CacheOptions};
 use event::{Method, Outcome, ServiceTier, UsageSource};
 use http::{HeaderMap, Request, StatusCode};
 use jiff::tz::TimeZone;
@@ -16,6 +18,7 @@ use ledger::window::{MINUTE_US, QUARTER_US};
 use serde_json::{Value, json};
 use service::auth::Access;
 use service::metrics::ProcessMetrics;
+use service::shutdown::{Trigger, channel};
 use store::Store;
 use tower::ServiceExt as _;
 
@@ -71,9 +74,23 @@ impl Fact {
 pub struct Place {
     pub store: Arc<Store>,
     pub router: Router,
+    /// Whether the ledger is known to be down.
+    pub is_down: Arc<AtomicBool>,
+    parts: Parts,
+    trigger: Trigger,
     owner: Owner,
     progress: Progress,
     _folder: tempfile::TempDir,
+}
+
+fn cache() -> Cache {
+    let options = CacheOptions { bytes_max: 1 << 20, ..CacheOptions::default() };
+    Cache::new(&options).expect("there is no URL to be wrong")
+}
+
+fn router(parts: Parts) -> Router {
+    let metrics = ProcessMetrics::new("api", "1.2.3").expect("a new registry");
+    crate::router(parts, Arc::new(metrics)).expect("names are free")
 }
 
 impl Place {
@@ -86,18 +103,40 @@ impl Place {
         let store = Arc::new(Store::open(folder.path()).await.expect("a store"));
         let claim = store.claim(1, 0, [7; 16]).await.expect("a claim");
         let lag = Lag { partition: 0, frames: 3, commit_age_us: 1_500_000, halted: None };
+        let is_down = Arc::new(AtomicBool::new(false));
+        let down = Arc::clone(&is_down);
+        let (trigger, shutdown) = channel();
         let parts = Parts {
             store: Arc::clone(&store),
             access,
             lag: Arc::new(move || vec![lag.clone()]),
-            dependencies: Arc::new(move || vec![Dependency { name: "ledger", fault }]),
+            dependencies: Arc::new(move || {
+                let fault =
+                    if down.load(Ordering::Relaxed) { Some("does not answer") } else { fault };
+                vec![Dependency { name: "ledger", fault }]
+            }),
             timezone: TimeZone::UTC,
             version: "1.2.3",
+            cache: Arc::new(cache()),
+            live: Arc::new(|| None),
+            shutdown,
         };
-        let metrics = ProcessMetrics::new("api", "1.2.3").expect("a new registry");
-        let router = crate::router(parts, Arc::new(metrics)).expect("names are free");
+        let router = router(parts.clone());
         let (owner, progress) = (claim.owner, claim.progress);
-        Place { store, router, owner, progress, _folder: folder }
+        Place { store, router, is_down, parts, trigger, owner, progress, _folder: folder }
+    }
+
+    /// Another api on the same ledger, which has answered nothing yet; with the same words between
+    /// processes, as through Redis, or with none.
+    pub fn beside(&self, hears: bool) -> Router {
+        let own = Arc::new(cache());
+        let cache = if hears { Arc::clone(&self.parts.cache) } else { own };
+        router(Parts { cache, ..self.parts.clone() })
+    }
+
+    /// Ends streams, as the end of the process does.
+    pub fn end(&self) {
+        self.trigger.drain();
     }
 
     /// Commits facts as the aggregator would, and their namespaces with them.

@@ -34,6 +34,8 @@ pub(super) enum Rule {
     Brokers,
     /// Topics with their sources, with commas between, or none.
     RawTopics,
+    /// A URL of Redis without a password, or none.
+    RedisUrl,
     /// Any text, or none.
     Text,
     /// A path, or nothing.
@@ -103,6 +105,10 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("mysql.connect_timeout_ms", Rule::Integer(100, 60_000)),
     ("mysql.statement_timeout_ms", Rule::Integer(1_000, 600_000)),
     ("mysql.lock_timeout_s", Rule::Integer(1, 600)),
+    ("redis.url", Rule::RedisUrl),
+    ("redis.password", Rule::Secret),
+    ("redis.password_file", Rule::File),
+    ("redis.own_bytes_max", Rule::Integer(1 << 20, 1 << 40)),
     ("api.listen", Rule::Address),
     ("api.timezone", Rule::Zone),
     ("log.level", Rule::Choice(&["error", "warn", "info", "debug", "trace"])),
@@ -168,6 +174,9 @@ impl Rule {
                                 or nothing"
                     .to_owned()
             }
+            Rule::RedisUrl => "a URL such as redis://127.0.0.1:6379/0, without a password, or \
+                               nothing"
+                .to_owned(),
             Rule::Text => "a text".to_owned(),
             Rule::File => "the path of a file, or empty".to_owned(),
             Rule::Name => format!("a name of 1 to {NAME_BYTES_MAX} bytes"),
@@ -200,6 +209,9 @@ impl Rule {
             (Rule::Folder, Value::String(text)) => !text.is_empty() && !text.contains('\0'),
             (Rule::Brokers, Value::String(text)) => text.split(',').all(is_host_with_port),
             (Rule::RawTopics, Value::String(text)) => RawTopics::read(text).is_some(),
+            (Rule::RedisUrl, Value::String(text)) => {
+                text.is_empty() || (text.starts_with("redis://") && !text.contains('@'))
+            }
             (Rule::Text, Value::String(text)) => !text.contains('\0'),
             (Rule::File, Value::String(text)) => !text.contains('\0'),
             (Rule::Name, Value::String(text)) => {

@@ -35,6 +35,8 @@ pub struct Settings {
     pub kafka: KafkaSettings,
     /// The database server of roles that run apart.
     pub mysql: MysqlSettings,
+    /// What several processes share of answers and words.
+    pub redis: RedisSettings,
     /// Answering questions.
     pub api: ApiSettings,
     /// Log lines.
@@ -232,6 +234,31 @@ impl MysqlSettings {
     /// For a row that another transaction holds.
     pub fn lock_timeout(&self) -> Duration {
         Duration::from_secs(self.lock_timeout_s)
+    }
+}
+
+/// `[redis]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RedisSettings {
+    /// Where it is; empty for none.
+    pub url: String,
+    /// Password as the environment gave it.
+    password: Password,
+    /// File with the password.
+    #[serde(deserialize_with = "path")]
+    password_file: Option<PathBuf>,
+    /// Bytes of answers that a process keeps itself.
+    pub own_bytes_max: u64,
+}
+
+impl RedisSettings {
+    /// The password: from the environment, else from its file, else none.
+    ///
+    /// # Errors
+    /// The file cannot be read, is not UTF-8 or is too large.
+    pub fn password(&self) -> Result<Option<String>, Error> {
+        self.password.or_in(self.password_file.as_deref())
     }
 }
 

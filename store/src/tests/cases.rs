@@ -206,7 +206,11 @@ pub(super) async fn budgets_hold_and_what_was_registered_stays(bed: Bed) {
     assert_eq!((made.name.as_str(), made.status), ("By hand", NamespaceStatus::Enabled));
     let again = store.create_namespace("by-hand", "x").await;
     assert!(matches!(again, Err(StoreError::Exists(_))));
+    let before = store.read().await.expect("a reader").stamp().await.expect("a stamp");
     let off = store.set_namespace_status(made.id, NamespaceStatus::Disabled).await;
+    let after = store.read().await.expect("a reader").stamp().await.expect("a stamp");
+    assert_eq!((before.version, before.namespaces), (0, 3));
+    assert!(after.namespaces == 3 && after.changed_us > before.changed_us, "{after:?}");
     assert_eq!(off.expect("answer").expect("found").status, NamespaceStatus::Disabled);
     let none = store.set_namespace_status(99, NamespaceStatus::Disabled).await;
     assert_eq!(none.expect("answer"), None);

@@ -1,0 +1,196 @@
+//! `live`: totals and rates once a second, as server-sent events.
+//!
+//! The totals come from whoever tells them, which is the aggregator of the same process or, through
+//! Redis, of another one; without either the ledger is asked, by one task for all streams and only
+//! while there are any. Numbers are committed ones, as everywhere; rates are for the eye.
+
+use std::convert::Infallible;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::State;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream::unfold;
+use http::HeaderValue;
+use http::header::CACHE_CONTROL;
+use ledger::query::sums::{Row, Sums};
+use serde::Serialize;
+use service::answer::ApiError;
+use service::shutdown::Phase;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use crate::context::{Live, Parts};
+use crate::error::Error;
+use crate::shared::Shared;
+
+/// Streams at once: far below the connections of a listener.
+const STREAMS_MAX: usize = 64;
+/// From one event to the next.
+const EVERY: Duration = Duration::from_secs(1);
+/// Longest wait for the ledger.
+const LEDGER_MAX: Duration = Duration::from_secs(2);
+/// Seconds after which a stream that found no place is worth another try.
+const RETRY_SECONDS: NonZeroU32 = NonZeroU32::new(5).expect("five is not zero");
+
+/// What an event says.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Tick {
+    #[serde(flatten)]
+    totals: Totals,
+    /// Per second since the last event; nothing in the first one.
+    rates: Option<Rates>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Totals {
+    version: i64,
+    requests: i64,
+    errors: i64,
+    input_tokens: i64,
+    output_tokens: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Rates {
+    requests: f64,
+    errors: f64,
+    input_tokens: f64,
+    output_tokens: f64,
+}
+
+/// Totals with the time at which they were looked at.
+type Seen = Option<(Live, Instant)>;
+
+/// The streams of a process.
+#[derive(Clone, Debug)]
+pub(crate) struct Hub {
+    places: Arc<Semaphore>,
+    newest: watch::Sender<Seen>,
+}
+
+impl Hub {
+    /// Begins to look, within a tokio runtime, until the process ends.
+    pub fn new(parts: &Parts) -> Hub {
+        let newest = watch::Sender::new(None);
+        let hub = Hub { places: Arc::new(Semaphore::new(STREAMS_MAX)), newest: newest.clone() };
+        let parts = parts.clone();
+        tokio::spawn(async move {
+            while parts.shutdown.phase() == Phase::Running {
+                tokio::select! {
+                    () = tokio::time::sleep(EVERY) => {}
+                    () = parts.shutdown.requested() => return,
+                }
+                if newest.receiver_count() > 0
+                    && let Some(live) = look(&parts).await
+                {
+                    newest.send_replace(Some((live, Instant::now())));
+                }
+            }
+        });
+        hub
+    }
+}
+
+/// The newest totals; nothing while nobody can tell.
+async fn look(parts: &Parts) -> Option<Live> {
+    if let Some(live) = (parts.live)() {
+        return Some(live);
+    }
+    match tokio::time::timeout(LEDGER_MAX, of_ledger(parts)).await {
+        Ok(Ok(live)) => Some(live),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "no live totals");
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+async fn of_ledger(parts: &Parts) -> Result<Live, Error> {
+    let mut reader = parts.store.read().await?;
+    let mut sums = Sums::default();
+    for (labels, measures) in reader.total_rows(None).await? {
+        sums.add(&Row::full(&labels, &measures));
+    }
+    let (requests, tokens) = (sums.latency()?, sums.tokens()?);
+    Ok(Live {
+        version: reader.as_of().version,
+        requests: requests.n,
+        errors: requests.errors,
+        input_tokens: tokens.input,
+        output_tokens: tokens.output,
+    })
+}
+
+/// A stream of events, one a second, until either side ends.
+pub(crate) async fn live(State(shared): State<Shared>) -> Result<Response, ApiError> {
+    let Shared { parts, hub, .. } = shared;
+    let place = Arc::clone(&hub.places).try_acquire_owned().map_err(|_| {
+        let message = format!("there are {STREAMS_MAX} streams already, ask again later");
+        ApiError::unavailable(message).retry_after(RETRY_SECONDS)
+    })?;
+    let stream = Stream { newest: hub.newest.subscribe(), last: None, parts, _place: place };
+    let events = unfold(stream, |mut stream| async move {
+        let tick = stream.next().await?;
+        let event = Event::default().json_data(tick).unwrap_or_else(|_| Event::default());
+        Some((Ok::<_, Infallible>(event), stream))
+    });
+    let mut response = Sse::new(events).keep_alive(KeepAlive::default()).into_response();
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+struct Stream {
+    newest: watch::Receiver<Seen>,
+    last: Seen,
+    parts: Parts,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Stream {
+    /// Waits for what comes next; nothing at the end of the process.
+    async fn next(&mut self) -> Option<Tick> {
+        loop {
+            tokio::select! {
+                changed = self.newest.changed() => changed.ok()?,
+                () = self.parts.shutdown.requested() => return None,
+            }
+            let Some((live, at)) = *self.newest.borrow_and_update() else { continue };
+            let rates = self.last.map(|last| rates(last, (live, at)));
+            self.last = Some((live, at));
+            let Live { version, requests, errors, input_tokens, output_tokens } = live;
+            let totals = Totals { version, requests, errors, input_tokens, output_tokens };
+            return Some(Tick { totals, rates });
+        }
+    }
+}
+
+fn rates((before, since): (Live, Instant), (now, at): (Live, Instant)) -> Rates {
+    let seconds = at.duration_since(since).as_secs_f64().max(f64::EPSILON);
+    let rate = |before: i64, now: i64| now.saturating_sub(before).max(0) as f64 / seconds;
+    Rates {
+        requests: rate(before.requests, now.requests),
+        errors: rate(before.errors, now.errors),
+        input_tokens: rate(before.input_tokens, now.input_tokens),
+        output_tokens: rate(before.output_tokens, now.output_tokens),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_per_second_and_never_negative() {
+        let before = Live { requests: 10, input_tokens: 5, ..Live::default() };
+        let now = Live { requests: 30, input_tokens: 3, ..Live::default() };
+        let since = Instant::now();
+        let found = rates((before, since), (now, since + Duration::from_secs(4)));
+        assert_eq!((found.requests, found.input_tokens, found.errors), (5.0, 0.0, 0.0));
+    }
+}

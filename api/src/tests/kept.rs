@@ -1,0 +1,166 @@
+//! Answers that are given again, answers while the ledger is down, and live totals.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use http::{Request, StatusCode};
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use super::fixture::{Fact, Place, change, get};
+use crate::context::now_us;
+
+/// Longest time that a test waits for a state.
+const DEADLINE: Duration = Duration::from_secs(30);
+const QUESTIONS: [&str; 5] = [
+    "/api/metrics/namespaces/status-distribution",
+    "/api/metrics/namespaces/request-trend?namespace=wechat&timeRange=all",
+    "/api/metrics/namespaces/all/tokens?timeRange=all",
+    "/api/metrics/namespaces/wechat/tokens?timeRange=1h&tz=Asia%2FShanghai",
+    "/api/metrics/system",
+];
+
+async fn ask(router: &Router, path: &str) -> Value {
+    let response = router.clone().oneshot(get(path)).await.expect("routers do not fail");
+    let bytes = to_bytes(response.into_body(), 16 << 20).await.expect("a body");
+    serde_json::from_slice(&bytes).expect("JSON")
+}
+
+/// How many questions were answered from there.
+async fn from(place: &Place, source: &str) -> u64 {
+    let (_, _, page) = place.ask(get("/metrics")).await;
+    let page = page["text"].as_str().expect("a page").to_owned();
+    let line = format!("gatemeter_cache_answers_total{{source=\"{source}\"}} ");
+    let value = page.lines().find_map(|shown| shown.strip_prefix(&line)).unwrap_or("0");
+    value.parse().expect("a number")
+}
+
+#[tokio::test]
+async fn answer_is_given_again_at_one_version_and_is_the_one_that_the_ledger_would_give() {
+    let mut place = Place::open().await;
+    for round in 1..4 {
+        place.commit(&[Fact::new(now_us(), "wechat", 7)]).await;
+        for path in &QUESTIONS[..4] {
+            // Unless the minute changes in between, the second one is the first.
+            let began = now_us().div_euclid(60_000_000);
+            let (first, second) = (place.get(path).await, place.get(path).await);
+            let fresh = ask(&place.beside(false), path).await["data"].take();
+            if now_us().div_euclid(60_000_000) == began {
+                assert_eq!((&first, &second), (&fresh, &fresh), "{path}");
+            }
+            assert_eq!(first["as_of"]["version"], round, "{path}");
+        }
+    }
+    assert!(from(&place, "process").await >= 8, "they were not worked out again");
+    assert_eq!(from(&place, "redis").await, 0);
+    // A namespace changes no version, and is seen at once all the same.
+    let new = json!({"code": "new"});
+    place.ask(change("POST", "/api/namespaces", &new)).await;
+    let data = place.get(QUESTIONS[0]).await;
+    assert_eq!(data["namespaces"]["enabled"], 2, "{data}");
+}
+
+#[tokio::test]
+async fn ledger_that_is_down_leaves_the_last_answers_and_says_so() {
+    let mut place = Place::open().await;
+    place.commit(&[Fact::new(now_us(), "wechat", 7)]).await;
+    let mut before = Vec::new();
+    for path in QUESTIONS {
+        let (_, _, answer) = place.ask(get(path)).await;
+        assert_eq!(answer.get("stale"), None, "{path}");
+        before.push(answer);
+    }
+    place.get("/api/namespaces").await;
+    for is_known in [true, false] {
+        if is_known {
+            // It is known to be down.
+            place.is_down.store(true, Ordering::Relaxed);
+        } else {
+            // Nobody knows yet: it is found out by asking.
+            place.is_down.store(false, Ordering::Relaxed);
+            place.store.close().await;
+        }
+        for (path, before) in QUESTIONS.iter().zip(&before) {
+            let (status, _, mut answer) = place.ask(get(path)).await;
+            assert_eq!((status, &answer["stale"]), (StatusCode::OK, &json!(true)), "{path}");
+            if path.ends_with("system") && is_known {
+                let dependency = &answer["data"]["dependencies"][0];
+                assert_eq!(dependency["status"], "down", "the state is that of now");
+                answer["data"]["dependencies"] = before["data"]["dependencies"].clone();
+            }
+            assert_eq!(answer["data"], before["data"], "{path}");
+        }
+        if !is_known {
+            let never = "/api/metrics/namespaces/all/tokens?timeRange=6h";
+            let (status, headers, _) = place.ask(get(never)).await;
+            assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+            assert!(headers.contains_key("retry-after"));
+        }
+        let (status, _) = place.refused("/api/metrics/namespaces/all/tokens?timeRange=x").await;
+        assert_eq!(status, 400, "what is wrong is wrong whatever the ledger does");
+    }
+    assert!(from(&place, "stale").await >= 10);
+    // The configuration holds a moment longer, and then is stale too.
+    let end = Instant::now() + DEADLINE;
+    loop {
+        let (status, _, answer) = place.ask(get("/api/namespaces")).await;
+        assert_eq!((status, &answer["data"]["total"]), (StatusCode::OK, &json!(1)));
+        if answer["stale"] == true {
+            break;
+        }
+        assert!(Instant::now() < end, "{answer}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn change_of_the_configuration_reaches_other_processes() {
+    let place = Place::open().await;
+    for (router, code) in [(place.beside(true), "told"), (place.beside(false), "untold")] {
+        assert_eq!(ask(&router, "/api/namespaces?keyword=told").await["code"], 200);
+        let (status, _, _) =
+            place.ask(change("POST", "/api/namespaces", &json!({"code": code}))).await;
+        assert_eq!(status, StatusCode::CREATED);
+        let end = Instant::now() + DEADLINE;
+        let path = format!("/api/namespaces?keyword={code}");
+        while ask(&router, &path).await["data"]["items"][0]["code"] != code {
+            assert!(Instant::now() < end, "the other process never shows {code}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        // Its own process shows it at once.
+        assert_eq!(place.get(&path).await["items"][0]["code"], code);
+    }
+}
+
+#[tokio::test]
+async fn live_totals_come_as_events_until_the_process_ends() {
+    let mut place = Place::open().await;
+    place.commit(&[Fact::new(now_us(), "wechat", 7)]).await;
+    let request: Request<Body> = get("/api/metrics/live");
+    let response = place.router.clone().oneshot(request).await.expect("routers do not fail");
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let mut frames = response.into_body().into_data_stream();
+    let mut text = String::new();
+    let mut read = async |text: &mut String| {
+        use futures_util::StreamExt as _;
+        let frame = tokio::time::timeout(DEADLINE, frames.next()).await.expect("in time");
+        let frame = frame.map(|frame| frame.expect("a frame"));
+        text.push_str(&frame.as_deref().map(String::from_utf8_lossy).unwrap_or_default());
+        frame.is_some()
+    };
+    while text.matches("data: ").count() < 2 {
+        assert!(read(&mut text).await, "{text}");
+    }
+    let events: Vec<Value> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+        .map(|data| serde_json::from_str(data).expect("JSON"))
+        .collect();
+    assert_eq!((&events[0]["requests"], &events[0]["rates"]), (&json!(7), &Value::Null));
+    assert_eq!((&events[0]["inputTokens"], &events[0]["outputTokens"]), (&json!(700), &json!(140)));
+    assert_eq!(events[1]["rates"]["requests"], 0.0);
+    place.end();
+    while read(&mut text).await {}
+}
