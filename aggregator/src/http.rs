@@ -88,6 +88,7 @@ async fn metrics(
             let is_scrape = headers.contains_key(SCRAPE_HEADER);
             let reader = if is_scrape { Reader::Scrape } else { Reader::Other };
             if let Err(reason) = shared.confirmer.confirm(&shared.publisher).await {
+                shared.publisher.asked_in_vain(reader);
                 return closed(reason.to_owned());
             }
             match shared.publisher.page(reader) {

@@ -229,6 +229,15 @@ impl Publisher {
         }
     }
 
+    /// Notes that somebody asked for a page and got none for another reason than ours: a scrape all
+    /// the same, or the gap would make every series that is born now wait for two such gaps.
+    pub fn asked_in_vain(&self, reader: Reader) {
+        if reader == Reader::Scrape {
+            let now_us = self.now_us();
+            self.lock().scrapes.note(now_us);
+        }
+    }
+
     /// The page as it stands.
     ///
     /// # Errors
