@@ -4,8 +4,8 @@
 //! An answer holds for one ledger version, one state of the namespaces and one minute of the clock,
 //! for ranges move with the minute; it is then the very answer that the ledger would give, and is
 //! not worked out again. Answers about the configuration hold for two seconds at most, or until
-//! some process says that it has changed. While the ledger does not answer, the newest answer to the
-//! same question is given and says that it is stale; without one there is none.
+//! some process says that it has changed. While the ledger does not answer, the newest answer to
+//! the same question is given and says that it is stale; without one there is none.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,13 +1,11 @@
 //! `live`: totals and rates once a second, as server-sent events.
 //!
-//! The totals come from whoever tells them, which is the aggregator of the same process or, through
-//! Redis, of another one; without either the ledger is asked, by one task for all streams and only
-//! while there are any. Numbers are committed ones, as everywhere; rates are for the eye.
+//! The totals are those of `hub`; rates are made of two of them, for the eye.
 
 use std::convert::Infallible;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -15,22 +13,14 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream::unfold;
 use http::HeaderValue;
 use http::header::CACHE_CONTROL;
-use ledger::query::sums::{Row, Sums};
 use serde::Serialize;
 use service::answer::ApiError;
-use service::shutdown::Phase;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use crate::context::{Live, Parts};
-use crate::error::Error;
+use crate::hub::{STREAMS_MAX, Seen};
 use crate::shared::Shared;
 
-/// Streams at once: far below the connections of a listener.
-const STREAMS_MAX: usize = 64;
-/// From one event to the next.
-const EVERY: Duration = Duration::from_secs(1);
-/// Longest wait for the ledger.
-const LEDGER_MAX: Duration = Duration::from_secs(2);
 /// Seconds after which a stream that found no place is worth another try.
 const RETRY_SECONDS: NonZeroU32 = NonZeroU32::new(5).expect("five is not zero");
 
@@ -61,70 +51,6 @@ struct Rates {
     errors: f64,
     input_tokens: f64,
     output_tokens: f64,
-}
-
-/// Totals with the time at which they were looked at.
-type Seen = Option<(Live, Instant)>;
-
-/// The streams of a process.
-#[derive(Clone, Debug)]
-pub(crate) struct Hub {
-    places: Arc<Semaphore>,
-    newest: watch::Sender<Seen>,
-}
-
-impl Hub {
-    /// Begins to look, within a tokio runtime, until the process ends.
-    pub fn new(parts: &Parts) -> Hub {
-        let newest = watch::Sender::new(None);
-        let hub = Hub { places: Arc::new(Semaphore::new(STREAMS_MAX)), newest: newest.clone() };
-        let parts = parts.clone();
-        tokio::spawn(async move {
-            while parts.shutdown.phase() == Phase::Running {
-                tokio::select! {
-                    () = tokio::time::sleep(EVERY) => {}
-                    () = parts.shutdown.requested() => return,
-                }
-                if newest.receiver_count() > 0
-                    && let Some(live) = look(&parts).await
-                {
-                    newest.send_replace(Some((live, Instant::now())));
-                }
-            }
-        });
-        hub
-    }
-}
-
-/// The newest totals; nothing while nobody can tell.
-async fn look(parts: &Parts) -> Option<Live> {
-    if let Some(live) = (parts.live)() {
-        return Some(live);
-    }
-    match tokio::time::timeout(LEDGER_MAX, of_ledger(parts)).await {
-        Ok(Ok(live)) => Some(live),
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "no live totals");
-            None
-        }
-        Err(_) => None,
-    }
-}
-
-async fn of_ledger(parts: &Parts) -> Result<Live, Error> {
-    let mut reader = parts.store.read().await?;
-    let mut sums = Sums::default();
-    for (labels, measures) in reader.total_rows(None).await? {
-        sums.add(&Row::full(&labels, &measures));
-    }
-    let (requests, tokens) = (sums.latency()?, sums.tokens()?);
-    Ok(Live {
-        version: reader.as_of().version,
-        requests: requests.n,
-        errors: requests.errors,
-        input_tokens: tokens.input,
-        output_tokens: tokens.output,
-    })
 }
 
 /// A stream of events, one a second, until either side ends.
@@ -183,6 +109,8 @@ fn rates((before, since): (Live, Instant), (now, at): (Live, Instant)) -> Rates 
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

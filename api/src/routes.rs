@@ -17,8 +17,8 @@ use service::metrics::ProcessMetrics;
 
 use crate::answers::Answers;
 use crate::context::Parts;
+use crate::hub::Hub;
 use crate::limit::{Turns, take_turns};
-use crate::live::Hub;
 use crate::shared::Shared;
 use crate::{live, metrics, namespaces, page, system};
 

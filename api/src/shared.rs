@@ -2,7 +2,7 @@
 
 use crate::answers::Answers;
 use crate::context::Parts;
-use crate::live::Hub;
+use crate::hub::Hub;
 
 /// What every handler shares; cheap to clone.
 #[derive(Clone)]

@@ -59,8 +59,8 @@ impl Ingest {
         self.router.clone()
     }
 
-    /// Reads raw topics until the shutdown. Ends by itself only with false, when they cannot be read
-    /// any more: then the process must exit.
+    /// Reads raw topics until the shutdown. Ends by itself only with false, when they cannot be
+    /// read any more: then the process must exit.
     pub fn read_raw(&self, parts: RawParts, shutdown: Shutdown) -> JoinHandle<bool> {
         let intake = self.intake.clone();
         tokio::spawn(raw::run(intake, parts, shutdown))
