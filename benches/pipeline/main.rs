@@ -10,6 +10,7 @@ mod events;
 mod ingest;
 mod counting;
 mod page;
+mod cluster;
 
 /// Runs the parts that are named on the command line, or all of them.
 fn main() {
@@ -31,6 +32,9 @@ fn main() {
     }
     if is_wanted("page") {
         page::run();
+    }
+    if is_wanted("cluster") {
+        cluster::run();
     }
 }
 
