@@ -18,8 +18,9 @@
 #   prepare lay out DIR for a broker that somebody else runs, and print the jars' folder
 #   answers exit 0 if a broker on PORT answers a request for metadata
 #
-# Jars lie in $GATEMETER_CACHE, by default ~/.cache/gatemeter. One node, replication factor 1, no
-# encryption: never for data that anybody needs.
+# Jars lie in $GATEMETER_CACHE, by default ~/.cache/gatemeter. GATEMETER_KAFKA_ADVERTISED sends
+# clients to another HOST:PORT, such as that of a proxy before the broker. One node, replication
+# factor 1, no encryption: never for data that anybody needs.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 . "$here/scripts/lib.sh"
@@ -90,7 +91,7 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:$3
 listeners=PLAINTEXT://127.0.0.1:$2,CONTROLLER://127.0.0.1:$3
-advertised.listeners=PLAINTEXT://127.0.0.1:$2
+advertised.listeners=PLAINTEXT://${GATEMETER_KAFKA_ADVERTISED:-127.0.0.1:$2}
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
@@ -200,7 +201,7 @@ case "${1:-}:$#" in
   prepare:4) prepare "${@:2}" ;;
   answers:2) answers "$2" ;;
   *)
-    sed -n '2,23s/^# \{0,1\}//p' "$0"
+    sed -n '2,24s/^# \{0,1\}//p' "$0"
     [ "${1:-}" = --help ] || exit 2
     ;;
 esac

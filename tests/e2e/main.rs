@@ -4,6 +4,7 @@
 
 mod gatemeter;
 mod referee;
+mod stack;
 
 mod bombs;
 mod broken;

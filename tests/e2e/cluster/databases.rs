@@ -1,0 +1,146 @@
+//! MariaDB that loses answers, holds locks, refuses writes, hangs, or goes back in time.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::LOAD;
+use super::strangers::now_us;
+use crate::gatemeter::{get, post, wait_for};
+use crate::stack::{Books, Stack};
+
+/// How long the server hangs, as the test plan has it.
+const HANG: Duration = Duration::from_secs(60);
+/// What the aggregator may hold while nothing can be committed, bytes.
+const MEMORY_MAX: u64 = 400 << 20;
+
+pub fn database_refuses_hangs_and_goes_back(stack: &Stack, books: &mut Books) {
+    let raw = stack.raw();
+    let load = [&LOAD[..], &["--also", &raw]].concat();
+    stack.under_load("answers to COMMIT are lost", books, &load, || {
+        stack.sql.set(|faults| faults.n_commit_answers_dropped = 5);
+        let seen =
+            stack.sql.wait("five answers are lost", |seen| seen.n_commit_answers_dropped >= 5);
+        stack.runtime.block_on(seen);
+    });
+    stack.under_load("rows are locked by others", books, &load, || {
+        let held = "START TRANSACTION; SELECT count(*) FROM (SELECT next FROM partition_state \
+                    FOR UPDATE) held; SELECT SLEEP(5); ROLLBACK";
+        stack.sql_beside(held).wait();
+    });
+    stack.under_load("deadlocks", books, &load, || {
+        let before = deadlocks(stack);
+        let ring = "START TRANSACTION; SELECT v FROM ledger_version FOR UPDATE; SELECT SLEEP(1.2); \
+                    SELECT next FROM partition_state FOR UPDATE; ROLLBACK";
+        wait_for("there is a deadlock", || {
+            stack.sql_beside(ring).wait();
+            deadlocks(stack) > before
+        });
+    });
+    stack.under_load("the server takes no writes", books, &load, || {
+        stack.sql("SET GLOBAL read_only = 1");
+        std::thread::park_timeout(Duration::from_secs(4));
+        stack.sql("SET GLOBAL read_only = 0");
+    });
+    newest_row_is_claimed(stack, books);
+    ledger_goes_back(stack, books);
+    server_hangs(stack, books);
+}
+
+fn deadlocks(stack: &Stack) -> u64 {
+    let shown = stack.sql("SHOW GLOBAL STATUS LIKE 'Innodb_deadlocks'");
+    shown.split_whitespace().last().and_then(|n| n.parse().ok()).expect("a number")
+}
+
+/// A claim that waits for the row of its partition sees what was committed meanwhile, and not what
+/// stood there when it began.
+fn newest_row_is_claimed(stack: &Stack, books: &Books) {
+    let epoch = || -> i64 {
+        let row = "SELECT epoch FROM partition_state WHERE generation = 1 AND `partition` = 0";
+        stack.sql(row).parse().expect("a number")
+    };
+    let before = epoch();
+    stack.kill("aggregator");
+    let change = "START TRANSACTION; UPDATE partition_state SET epoch = epoch + 7 \
+                  WHERE generation = 1 AND `partition` = 0; SELECT SLEEP(6); COMMIT";
+    let change = stack.sql_beside(change);
+    wait_for("the row is changed", || {
+        stack.sql_is_refused(
+            "SELECT epoch FROM partition_state WHERE generation = 1 AND `partition` = 0 \
+             FOR UPDATE NOWAIT",
+        )
+    });
+    stack.start();
+    change.wait();
+    wait_for("the partition is claimed", || epoch() > before + 7);
+    stack.settle("a claim behind another transaction", books);
+}
+
+/// The ledger as it was some seconds ago: no page before it has caught up, then the same numbers.
+fn ledger_goes_back(stack: &Stack, books: &mut Books) {
+    let tables = stack.sql("SHOW TABLES");
+    let each = |statement: &dyn Fn(&str) -> String| {
+        let statements: Vec<String> = tables.split_whitespace().map(statement).collect();
+        format!("SET FOREIGN_KEY_CHECKS = 0; {}", statements.join("; "))
+    };
+    stack.sql("CREATE DATABASE saved");
+    stack.sql(&each(&|table| format!("CREATE TABLE saved.{table} AS SELECT * FROM {table}")));
+    let more = ["synthetic", "--count", "6000", "--namespaces", "8"];
+    books.add(&stack.sent(stack.load(&more)));
+    stack.settle("what the copy lacks", books);
+    stack.kill("aggregator");
+    stack.sql(&each(&|table| {
+        format!("DELETE FROM {table}; INSERT INTO {table} SELECT * FROM saved.{table}")
+    }));
+    stack.sql("DROP DATABASE saved");
+    // The referee sees that the page comes back with no less than it had.
+    stack.start();
+    let shown = stack.counted();
+    assert_eq!(shown, books.counted, "the first page has everything");
+    stack.settle("a ledger that went back", books);
+}
+
+/// Nothing is counted for a minute; ingest takes events of names that it knows, memory stays
+/// bounded, answers are stale.
+fn server_hangs(stack: &Stack, books: &mut Books) {
+    let mut n_posted = 0;
+    let mut post_some = || {
+        let events: Vec<Value> = (n_posted..n_posted + 20).map(event).collect();
+        let body = Value::from(events).to_string();
+        let answer = post(stack.port("ingest"), "/v1/events", &[], body.as_bytes());
+        let answer = answer.expect("ingest answers");
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        n_posted += 20;
+    };
+    post_some();
+    get(stack.port("api"), "/api/metrics/system", &[]).expect("an answer to give again");
+    stack.signal("mysql", "STOP");
+    let began = Instant::now();
+    while began.elapsed() < HANG {
+        post_some();
+        assert!(stack.memory("aggregator") < MEMORY_MAX, "the aggregator's memory is bounded");
+        assert!(stack.memory("ingest") < MEMORY_MAX, "the memory of ingest is bounded");
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+    let page = get(stack.port("aggregator"), "/metrics?section=business", &[]).expect("an answer");
+    assert_eq!(page.status, 503, "nobody stands behind a page");
+    let answer = get(stack.port("api"), "/api/metrics/system", &[]).expect("an answer");
+    assert!(answer.body.contains("\"stale\":true"), "{}", answer.body);
+    stack.signal("mysql", "CONT");
+    let n_posted: i64 = n_posted;
+    books.counted += n_posted;
+    books.requests += n_posted;
+    books.input += 3 * n_posted;
+    books.output += 2 * n_posted;
+    stack.settle("a server that hung", books);
+    println!("the server hangs: {n_posted} events, {:.1} s", began.elapsed().as_secs_f64());
+}
+
+/// An event of names that are known after the first one.
+fn event(n: i64) -> Value {
+    json!({
+        "id": format!("hang-{n}"), "time": now_us(), "namespace": "patient", "upstream": "openai",
+        "model": "gpt-4o", "method": "POST", "endpoint": "/v1/chat/completions", "status": 200,
+        "duration_ms": 7, "usage": {"input_tokens": 3, "output_tokens": 2},
+    })
+}

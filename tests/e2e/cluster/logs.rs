@@ -1,0 +1,221 @@
+//! A log that is not what it was: shortened before it was counted, cut, made anew, or with a hole.
+//!
+//! Each run has a generation and a ledger of its own on the servers of the stack. What can be said
+//! is said: lost frames are counted to the frame, and a partition that contradicts its ledger
+//! stands still with its reason.
+
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use queue::{Append, Queue};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::strangers::log;
+use crate::gatemeter::{get, program, wait_for};
+use crate::stack::Stack;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Roles of a generation of its own.
+struct Own<'a> {
+    stack: &'a Stack,
+    generation: u32,
+}
+
+/// A role, killed when it is dropped.
+struct Role(Child);
+
+impl Drop for Role {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl<'a> Own<'a> {
+    fn new(stack: &'a Stack, generation: u32) -> Own<'a> {
+        stack.sql(&format!(
+            "CREATE DATABASE gatemeter{generation} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin; \
+             GRANT ALL ON gatemeter{generation}.* TO gatemeter@'127.0.0.1'"
+        ));
+        Own { stack, generation }
+    }
+
+    fn role(&self, name: &str) -> Role {
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.stack.dir().join(format!("logs/{name}-g{}.log", self.generation)))
+            .expect("a log file");
+        let child = Command::new(program())
+            .args([name, "--dev", "--config"])
+            .arg(self.stack.dir().join("gatemeter.toml"))
+            .args(["--listen", &format!("127.0.0.1:{}", self.stack.port(name))])
+            .envs(self.stack.env())
+            .env("GATEMETER_KAFKA__GENERATION", self.generation.to_string())
+            .env("GATEMETER_KAFKA__RAW_TOPICS", "")
+            .env("GATEMETER_MYSQL__DATABASE", format!("gatemeter{}", self.generation))
+            .stdin(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("the role starts");
+        Role(child)
+    }
+
+    /// Sends so many events over HTTP, which must all be taken.
+    fn send(&self, count: &str) {
+        wait_for("ingest is ready", || {
+            get(self.stack.port("ingest"), "/readyz", &[]).is_some_and(|a| a.status == 200)
+        });
+        let args = ["synthetic", "--count", count, "--batch", "20", "--connections", "4"];
+        let sent = self.stack.sent(self.stack.load(&args));
+        assert_eq!(sent["exact"], true, "{sent}");
+    }
+
+    fn next(&self, partition: u32) -> u64 {
+        let sql = format!(
+            "SELECT next FROM gatemeter{}.partition_state WHERE `partition` = {partition}",
+            self.generation
+        );
+        self.stack.sql(&sql).parse().expect("an offset")
+    }
+
+    fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", format!("127.0.0.1:{}", self.stack.port("kafka")));
+        config
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        self.config().create().expect("a client")
+    }
+
+    fn topic(&self) -> String {
+        log(self.stack, self.generation).topic()
+    }
+
+    /// Deletes the topic, and makes it again with so many records in each partition.
+    fn make_anew(&self, n: impl Fn(u32) -> u64) {
+        let (options, topic) = (log(self.stack, self.generation), self.topic());
+        self.stack.runtime.block_on(async {
+            let deleted = self.admin().delete_topics(&[&topic], &AdminOptions::new()).await;
+            deleted.expect("an answer").into_iter().for_each(|one| assert!(one.is_ok(), "{one:?}"));
+            let made = async {
+                // The name is free some time after the brokers have said so.
+                loop {
+                    match Queue::open_kafka_producer(&options).await {
+                        Ok(queue) => return queue,
+                        Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                    }
+                }
+            };
+            let queue = tokio::time::timeout(DEADLINE, made).await.expect("made again");
+            for partition in 0..options.partitions {
+                let record = |_| Append { partition, bytes: b"other".to_vec().into() };
+                let records: Vec<Append> = (0..n(partition)).map(record).collect();
+                queue.append(records).await.expect("appended");
+            }
+            queue.close().await;
+        });
+    }
+
+    /// Waits until the aggregator says that a partition is halted, for a reason with this word.
+    fn wait_halted(&self, word: &str) {
+        let mut said = String::new();
+        wait_for(&format!("halted: {word}"), || {
+            let answer = get(self.stack.port("aggregator"), "/readyz", &[]);
+            said = answer.map(|answer| answer.body).unwrap_or_default();
+            said.contains("is halted") && said.contains(word)
+        });
+    }
+}
+
+pub fn log_that_is_not_what_it_was_is_told(stack: &Stack) {
+    for name in ["ingest", "aggregator", "api"] {
+        stack.kill(name);
+    }
+    retention_overtakes_the_ledger(&Own::new(stack, 2));
+    log_is_cut(&Own::new(stack, 3));
+    log_is_made_anew_at_the_same_length(&Own::new(stack, 4));
+    hole_stops_its_partition_alone(&Own::new(stack, 5));
+}
+
+fn retention_overtakes_the_ledger(own: &Own<'_>) {
+    let stack = own.stack;
+    let _ingest = own.role("ingest");
+    let aggregator = own.role("aggregator");
+    own.send("2000");
+    wait_for("all is counted", || stack.counted() == 2_000);
+    drop(aggregator);
+    let next = own.next(0);
+    own.send("3000");
+    let high = stack.runtime.block_on(async {
+        let log = Queue::open_kafka_read_only(&log(stack, own.generation)).await.expect("a log");
+        let high = log.watermarks(0).await.expect("ends").high;
+        log.close().await;
+        high
+    });
+    assert!(high > next + 3, "frames that are not counted: {next} of {high}");
+    let mut list = TopicPartitionList::new();
+    let low = i64::try_from(high - 1).expect("an offset");
+    list.add_partition_offset(&own.topic(), 0, Offset::Offset(low)).expect("a list");
+    let deleted = stack.runtime.block_on(own.admin().delete_records(&list, &AdminOptions::new()));
+    assert_eq!(deleted.expect("an answer").elements()[0].error(), Ok(()));
+    let _aggregator = own.role("aggregator");
+    let lost = i64::try_from(high - 1 - next).expect("a number");
+    wait_for("the loss is told to the frame", || {
+        stack.shown("gatemeter_lost_frames_total") == Some(lost)
+    });
+    wait_for("counting goes on", || own.next(0) == high);
+    assert!(stack.counted() > 2_000 && stack.counted() < 5_000, "nothing is reset or made up");
+}
+
+fn log_is_cut(own: &Own<'_>) {
+    let ingest = own.role("ingest");
+    let aggregator = own.role("aggregator");
+    own.send("2000");
+    wait_for("all is counted", || own.stack.counted() == 2_000);
+    drop((ingest, aggregator));
+    own.make_anew(|partition| own.next(partition) - 1);
+    let _aggregator = own.role("aggregator");
+    own.wait_halted("truncated");
+}
+
+fn log_is_made_anew_at_the_same_length(own: &Own<'_>) {
+    let ingest = own.role("ingest");
+    let aggregator = own.role("aggregator");
+    own.send("2000");
+    wait_for("all is counted", || own.stack.counted() == 2_000);
+    drop((ingest, aggregator));
+    own.make_anew(|partition| own.next(partition));
+    let _aggregator = own.role("aggregator");
+    own.wait_halted("replaced");
+}
+
+/// A transaction of a stranger leaves an offset without a record.
+fn hole_stops_its_partition_alone(own: &Own<'_>) {
+    let stack = own.stack;
+    let _ingest = own.role("ingest");
+    let _aggregator = own.role("aggregator");
+    own.send("2000");
+    wait_for("all is counted", || stack.counted() == 2_000);
+    let mut config = own.config();
+    config.set("transactional.id", "stranger");
+    let producer: BaseProducer = config.create().expect("a producer");
+    producer.init_transactions(DEADLINE).expect("transactions");
+    producer.begin_transaction().expect("begun");
+    let topic = own.topic();
+    let record = BaseRecord::<(), str>::to(&topic).partition(0).payload("stranger");
+    producer.send(record).expect("sent");
+    producer.commit_transaction(DEADLINE).expect("committed");
+    own.send("3000");
+    own.wait_halted("has no frame at offset");
+    let counted = stack.counted();
+    wait_for("the other partitions are counted", || stack.counted() > 2_000 + 2_000);
+    assert!(counted <= stack.counted() && stack.counted() < 5_000, "one partition stands still");
+    assert!(stack.events("poison") >= 1, "what the stranger wrote is kept");
+}

@@ -1,0 +1,192 @@
+//! Records that ingest did not write: in the wrong partition, garbled, or no frames at all; and raw
+//! messages that are no events.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use event::frame::{FrameBuilder, Stamp};
+use event::{Facts, Key, Labels, Method, Outcome, Secret, ServiceTier, Usage, UsageSource};
+use queue::{Append, KafkaOptions, Queue, RawTopic};
+use serde_json::Value;
+
+use crate::gatemeter::wait_for;
+use crate::stack::{Books, Stack};
+
+const PARTITIONS: u32 = 6;
+
+/// The log of the stack, as its settings lay it out.
+pub fn log(stack: &Stack, generation: u32) -> KafkaOptions {
+    KafkaOptions {
+        brokers: format!("127.0.0.1:{}", stack.port("kafka")),
+        generation,
+        partitions: PARTITIONS,
+        replication_factor: 1,
+        ..KafkaOptions::default()
+    }
+}
+
+pub fn now_us() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    i64::try_from(since.as_micros()).expect("before the year 294,000")
+}
+
+/// A frame of events with these keys, each a request of 30 input and 12 output tokens.
+pub fn frame(keys: &[Key]) -> Vec<u8> {
+    let labels = Labels {
+        status: 200,
+        method: Method::Post,
+        outcome: Outcome::Success,
+        service_tier: ServiceTier::Standard,
+        source: UsageSource::Reported,
+        is_final: true,
+        namespace: "stranger",
+        upstream: "openai",
+        model: "gpt-4o",
+        endpoint: "/v1/chat/completions",
+        limited_by: None,
+        stream: false,
+        requested_model: None,
+        consumer: None,
+    };
+    let mut builder = FrameBuilder::default();
+    for key in keys {
+        let usage = Usage { input: Some(30), output: Some(12), ..Usage::default() };
+        let facts = Facts {
+            key: *key,
+            time_us: now_us(),
+            duration_us: 800_000,
+            ttft_us: None,
+            usage,
+            cost_nano: None,
+            attempt: 0,
+            fingerprint: 7,
+        };
+        builder.push(&labels, &facts).expect("a frame has room");
+    }
+    builder.encode(Stamp { ingest_us: now_us(), ..Stamp::default() })
+}
+
+/// Keys of a partition.
+pub fn keys_of(partition: u32, n: usize) -> Vec<Key> {
+    let made =
+        (0_u32..).map(|n| Key::of(&Secret([9; 32]), "stranger", &format!("id-{partition}-{n}")));
+    made.filter(|key| key.partition(PARTITIONS) == partition).take(n).collect()
+}
+
+fn append(stack: &Stack, records: Vec<Append>) {
+    let options = log(stack, 1);
+    stack.runtime.block_on(async {
+        let queue = Queue::open_kafka_producer(&options).await.expect("the log");
+        queue.append(records).await.expect("appended");
+        queue.close().await;
+    });
+}
+
+pub fn what_others_write_is_kept_and_counted_once_when_it_is_sent_again(
+    stack: &Stack,
+    books: &mut Books,
+) {
+    // Events of partition 2 in partition 3, and behind them one that is where it belongs.
+    let misrouted = keys_of(2, 5);
+    let good = keys_of(3, 1);
+    let mut garbled = frame(&keys_of(3, 4));
+    let last = garbled.len() - 1;
+    garbled[last] ^= 0xff;
+    let mut versioned = frame(&keys_of(3, 2));
+    versioned[0] = 77;
+    let records = [
+        frame(&misrouted),
+        b"no frame at all".to_vec(),
+        Vec::new(),
+        versioned,
+        garbled,
+        // The largest that the topic takes; a broker refuses what is larger.
+        vec![0xa5; queue::KAFKA_RECORD_BYTES_MAX],
+        frame(&good),
+    ];
+    let (poison, misplaced) = (stack.events("poison"), stack.events("misrouted"));
+    let append_to_3 = |bytes: Vec<u8>| Append { partition: 3, bytes: bytes.into() };
+    append(stack, records.into_iter().map(append_to_3).collect());
+    books.counted += 1;
+    books.requests += 1;
+    books.input += 30;
+    books.output += 12;
+    stack.settle("records of strangers", books);
+    // One each, but for the garbled frame, whose envelope says that it had four.
+    assert_eq!(stack.events("poison") - poison, 1 + 1 + 1 + 4 + 1);
+    assert_eq!(stack.events("misrouted") - misplaced, 5);
+
+    let listed = stack.run(&["dlq", "list", "--class", "misrouted", "--json"]);
+    let listed: Value = serde_json::from_slice(&listed.stdout).expect("letters in JSON");
+    assert_eq!(listed.as_array().map(Vec::len), Some(5), "{listed}");
+    let ingest = stack.url("ingest");
+    for (round, copies) in [(1, 0), (2, 5)] {
+        let before = stack.events("duplicate");
+        let replay = ["dlq", "replay", "--class", "misrouted", "--to", &ingest];
+        let output = stack.run(&replay);
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && told.contains("5 sent again, 0 refused"), "{told}");
+        if round == 1 {
+            books.counted += 5;
+            books.requests += 5;
+            books.input += 5 * 30;
+            books.output += 5 * 12;
+        }
+        wait_for("copies are recognised", || stack.events("duplicate") >= before + copies);
+        stack.settle("misrouted events that are sent again", books);
+        assert_eq!(stack.events("duplicate"), before + copies, "counted once");
+    }
+    let refused = stack.run(&["dlq", "replay", "--class", "poison", "--to", &ingest]);
+    assert_eq!(refused.status.code(), Some(1), "what cannot be read cannot be counted");
+    unreadable_messages(stack, books);
+}
+
+/// Messages of the raw topic that are no events, and one that is half good.
+fn unreadable_messages(stack: &Stack, books: &mut Books) {
+    let event = |id: &str, status: u16| {
+        format!(
+            "{{\"id\":\"{id}\",\"time\":{},\"namespace\":\"stranger\",\"upstream\":\"openai\",\
+             \"method\":\"POST\",\"endpoint\":\"/v1/chat/completions\",\"status\":{status},\
+             \"duration_ms\":5,\"text\":{{\"output\":\"planted prompt\"}}}}",
+            now_us()
+        )
+    };
+    let messages = [
+        "not json: planted prompt".to_owned(),
+        String::new(),
+        format!("[{},{}]", event("raw-1", 200), event("raw-2", 99)),
+        format!("{}\n{{\"broken\n{}", event("raw-3", 200), event("raw-4", 200)),
+    ];
+    let options = log(stack, 1);
+    stack.runtime.block_on(async {
+        let topic = RawTopic::find(&options, "gatemeter.raw").await.expect("the topic");
+        let messages = messages.iter().map(|text| text.clone().into_bytes().into()).collect();
+        topic.publish(messages).await.expect("published");
+        topic.close().await;
+    });
+    books.counted += 3;
+    books.requests += 3;
+    stack.settle("raw messages that are no events", books);
+    let mut letters = Value::Null;
+    wait_for("letters are kept", || {
+        let output = stack.run(&["dlq", "list", "--json", "--limit", "1000"]);
+        letters = serde_json::from_slice(&output.stdout).expect("letters in JSON");
+        let all = letters.as_array().expect("letters");
+        all.iter().filter(|letter| of_raw(letter)).count() == 4
+    });
+    let all = letters.as_array().expect("letters");
+    let mut classes: Vec<&str> =
+        all.iter().filter(|l| of_raw(l)).map(|l| l["class"].as_str().expect("a word")).collect();
+    classes.sort_unstable();
+    assert_eq!(classes, ["range", "syntax", "unreadable", "unreadable"]);
+    assert!(!letters.to_string().contains("planted prompt"), "no prompt is stored");
+    let bad = all.iter().find(|l| l["class"] == "range").expect("it is there");
+    assert_eq!(bad["event_id"], "raw-2");
+    let address = bad["address"].as_str().expect("an address");
+    let shown = stack.run(&["dlq", "show", address, "--content"]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("status") && shown.contains("planted prompt"), "{shown}");
+}
+
+fn of_raw(letter: &Value) -> bool {
+    letter["address"].as_str().is_some_and(|address| address.starts_with("raw:"))
+}

@@ -1,0 +1,377 @@
+//! The whole stack as scripts/stack.sh runs it, with a fault proxy before MariaDB and one before
+//! Kafka, and books of what was sent to it.
+//!
+//! Everything is stopped by process id, and the data goes with the stack when it is dropped. After
+//! each fault the books must agree with the page and with a recount of the log, to the event.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use gatemeter_proxy::proxy::Proxy;
+use serde_json::Value;
+
+use crate::gatemeter::{get, program, repository, sum, wait_for};
+
+/// Ports of the services before the offset.
+const PORTS: [u16; 8] = [3307, 6379, 8001, 8002, 8003, 9090, 9092, 9093];
+/// Longest wait until everything is counted: a session of Kafka's group and a rebuild are in it.
+const SETTLE_MAX: Duration = Duration::from_secs(120);
+/// More than a load sends in the longest pause between two tries of a batch.
+const PAUSE_EVENTS: i64 = 7_000;
+/// Every service, in the order in which they start.
+pub const SERVICES: [&str; 7] =
+    ["kafka", "mysql", "redis", "api", "ingest", "aggregator", "prometheus"];
+
+/// A stack, taken down with its data when this is dropped.
+pub struct Stack {
+    folder: tempfile::TempDir,
+    offset: u16,
+    pub runtime: tokio::runtime::Runtime,
+    pub sql: Proxy,
+    pub kafka: Proxy,
+}
+
+/// What must have been counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Books {
+    pub counted: i64,
+    pub requests: i64,
+    pub input: i64,
+    pub output: i64,
+}
+
+impl Books {
+    pub fn add(&mut self, sent: &Value) {
+        let number = |pointer: &str| sent.pointer(pointer).and_then(Value::as_i64).expect("whole");
+        self.counted += number("/events/counted");
+        self.requests += number("/requests");
+        self.input += number("/tokens/input");
+        self.output += number("/tokens/output");
+    }
+}
+
+impl Stack {
+    pub fn up() -> Stack {
+        let is_free = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
+        // Below the ports that a system gives to clients.
+        let mut offsets = (10_100..21_000).step_by(97);
+        let offset = offsets.find(|offset| PORTS.iter().all(|port| is_free(port + offset)));
+        let offset = offset.expect("free ports");
+        let folder = tempfile::tempdir().expect("a folder");
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let proxy = |port: u16| {
+            let server = SocketAddr::from(([127, 0, 0, 1], port + offset));
+            runtime.block_on(Proxy::start(server)).expect("a free port")
+        };
+        let (sql, kafka) = (proxy(3307), proxy(9092));
+        let stack = Stack { folder, offset, runtime, sql, kafka };
+        stack.start();
+        stack
+    }
+
+    /// What the processes of the stack are told besides their settings file.
+    pub fn env(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("GATEMETER_PROGRAM", program().to_owned()),
+            ("GATEMETER_KAFKA_ADVERTISED", self.kafka.address().to_string()),
+            ("GATEMETER_KAFKA__BROKERS", self.kafka.address().to_string()),
+            ("GATEMETER_MYSQL__PORT", self.sql.address().port().to_string()),
+            // The proxy has to see a COMMIT.
+            ("GATEMETER_MYSQL__TLS", "disabled".to_owned()),
+            ("GATEMETER_MYSQL__LOCK_TIMEOUT_S", "2".to_owned()),
+        ]
+    }
+
+    /// Starts whatever does not run.
+    pub fn start(&self) {
+        let output = self.script(&["up", "--offset", &self.offset.to_string()]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "up: {told}\n{said}\n{}", self.logs());
+    }
+
+    fn script(&self, args: &[&str]) -> Output {
+        Command::new(repository("scripts/stack.sh"))
+            .args(args)
+            .args(["--dir".as_ref(), self.dir().as_os_str()])
+            .envs(self.env())
+            .stdin(Stdio::null())
+            .output()
+            .expect("scripts/stack.sh runs")
+    }
+
+    pub fn dir(&self) -> PathBuf {
+        self.folder.path().join("stack")
+    }
+
+    pub fn logs(&self) -> String {
+        String::from_utf8_lossy(&self.script(&["logs"]).stdout).into_owned()
+    }
+
+    pub fn status(&self) -> Vec<Value> {
+        let output = self.script(&["status", "--json"]);
+        serde_json::from_slice(&output.stdout).expect("services in JSON")
+    }
+
+    pub fn port(&self, name: &str) -> u16 {
+        let base = match name {
+            "api" => 8001,
+            "aggregator" => 8002,
+            "ingest" => 8003,
+            "kafka" => 9092,
+            other => panic!("no port of {other} is asked for"),
+        };
+        base + self.offset
+    }
+
+    pub fn url(&self, name: &str) -> String {
+        format!("http://127.0.0.1:{}", self.port(name))
+    }
+
+    /// URL of the raw topic.
+    pub fn raw(&self) -> String {
+        format!("kafka://127.0.0.1:{}/gatemeter.raw", self.port("kafka"))
+    }
+
+    pub fn pid(&self, name: &str) -> u32 {
+        let text = std::fs::read_to_string(self.dir().join("run").join(name));
+        let text = text.unwrap_or_else(|_| panic!("{name} was started"));
+        text.split(' ').next().and_then(|pid| pid.parse().ok()).expect("a process id")
+    }
+
+    /// Sends a signal by process id.
+    pub fn signal(&self, name: &str, signal: &str) {
+        let pid = self.pid(name).to_string();
+        let sent = Command::new("kill").args([&format!("-{signal}"), &pid]).status();
+        assert!(sent.expect("kill runs").success(), "{name} does not run");
+    }
+
+    /// `kill -9` by process id.
+    pub fn kill(&self, name: &str) {
+        let stat = format!("/proc/{}/stat", self.pid(name));
+        self.signal(name, "KILL");
+        wait_for("it is gone", || {
+            // A dead process whose parent has not looked is as good as gone.
+            std::fs::read_to_string(&stat).map_or(true, |text| text.contains(") Z "))
+        });
+    }
+
+    /// Resident memory of a service, bytes.
+    pub fn memory(&self, name: &str) -> u64 {
+        let path = format!("/proc/{}/status", self.pid(name));
+        let status = std::fs::read_to_string(path).expect("it runs");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a figure");
+        let kib = line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok());
+        kib.expect("a number") * 1024
+    }
+
+    /// Runs statements as the owner of the server, past the proxy; gives the rows as text.
+    pub fn sql(&self, statements: &str) -> String {
+        let output = mariadb(&self.dir(), statements).output().expect("mariadb runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{statements}: {said}");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// Whether the server refuses statements, for instance a row that somebody else has locked.
+    pub fn sql_is_refused(&self, statements: &str) -> bool {
+        let output = mariadb(&self.dir(), statements).output().expect("mariadb runs");
+        !output.status.success()
+    }
+
+    /// The same beside the test; what becomes of it does not matter.
+    pub fn sql_beside(&self, statements: &str) -> Background {
+        let mut command = mariadb(&self.dir(), statements);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        Background(Some(command.spawn().expect("mariadb runs")))
+    }
+
+    /// A load on ingest.
+    pub fn load(&self, args: &[&str]) -> Background {
+        self.replay(&[args, &["--to", &self.url("ingest")]].concat())
+    }
+
+    /// Sends to where the arguments say; the report.
+    pub fn sent_by(&self, args: &[&str]) -> Value {
+        self.sent(self.replay(args))
+    }
+
+    fn replay(&self, args: &[&str]) -> Background {
+        let child = Command::new(program())
+            .arg("replay")
+            .args(args)
+            .args(["--json", "--quiet", "--give-up-after", "5m"])
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("the load starts");
+        Background(Some(child))
+    }
+
+    /// Waits for a load to end; its report.
+    pub fn sent(&self, mut load: Background) -> Value {
+        let child = load.0.take().expect("it is asked once");
+        let output = child.wait_with_output().expect("the load ends");
+        let report = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "replay: {}\n{report}\n{}", output.status, self.logs());
+        serde_json::from_str(&report).expect("a report in JSON")
+    }
+
+    /// A fault under a load; then everything must agree. What was sent.
+    pub fn under_load(
+        &self,
+        what: &str,
+        books: &mut Books,
+        args: &[&str],
+        fault: impl FnOnce(),
+    ) -> Value {
+        let began = Instant::now();
+        let load = self.load(args);
+        self.wait_progress();
+        fault();
+        // A batch that waits for its next try must have had it: the longest pause is 5 s.
+        let counted = self.counted();
+        wait_for("the load goes on", || self.counted() > counted + PAUSE_EVENTS);
+        let sent = self.interrupted(load);
+        books.add(&sent);
+        self.settle(what, books);
+        println!("{what}: {:.1} s", began.elapsed().as_secs_f64());
+        sent
+    }
+
+    /// Waits until more is counted than now.
+    pub fn wait_progress(&self) {
+        let mut before = None;
+        wait_for("the load is being counted", || {
+            let Some(counted) = self.shown("gatemeter_events_total{class=\"counted\"}") else {
+                return false;
+            };
+            counted > *before.get_or_insert(counted)
+        });
+    }
+
+    /// Interrupts a load, which then waits for the answers that are due; its report.
+    fn interrupted(&self, mut load: Background) -> Value {
+        let child = load.0.take().expect("it is asked once");
+        let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+        assert!(sent.expect("kill runs").success(), "the load has ended by itself");
+        let output = child.wait_with_output().expect("the load ends");
+        let report: Value = serde_json::from_slice(&output.stdout).expect("a report in JSON");
+        let is_sure = report["unknown_batches"] == 0 && report["surprises"] == 0;
+        assert!(is_sure, "{report}\n{}", self.logs());
+        report
+    }
+
+    /// Waits until everything is counted; then page and recount must say what the books say.
+    pub fn settle(&self, what: &str, books: &Books) {
+        let end = Instant::now() + SETTLE_MAX;
+        while self.counted() < books.counted {
+            let counted = self.counted();
+            assert!(
+                Instant::now() < end,
+                "{what}: {counted} of {}\n{}",
+                books.counted,
+                self.logs()
+            );
+            std::thread::park_timeout(Duration::from_millis(100));
+        }
+        let report = self.recount();
+        let number = |pointer: &str| report.pointer(pointer).and_then(Value::as_i64);
+        let found = Books {
+            counted: number("/classes/counted").expect("whole"),
+            requests: number("/totals/requests").expect("whole"),
+            input: number("/totals/input_tokens").expect("whole"),
+            output: number("/totals/output_tokens").expect("whole"),
+        };
+        assert_eq!(found, *books, "{what}");
+        assert_eq!(self.shown("namespace_requests_total{"), Some(books.requests), "{what}");
+    }
+
+    /// Sum of the samples of the page whose line begins so; nothing while there is no page.
+    pub fn shown(&self, prefix: &str) -> Option<i64> {
+        let page = get(self.port("aggregator"), "/metrics?section=business", &[])?;
+        (page.status == 200).then(|| sum(&page.body, prefix))
+    }
+
+    pub fn events(&self, class: &str) -> i64 {
+        self.shown(&format!("gatemeter_events_total{{class=\"{class}\"}}")).unwrap_or(0)
+    }
+
+    pub fn counted(&self) -> i64 {
+        self.events("counted")
+    }
+
+    /// Sum of the samples of a role's own metrics whose line begins so.
+    pub fn own(&self, role: &str, prefix: &str) -> i64 {
+        let path = if role == "aggregator" { "/metrics?section=process" } else { "/metrics" };
+        get(self.port(role), path, &[]).map_or(0, |page| sum(&page.body, prefix))
+    }
+
+    /// Runs a subcommand with the settings of the stack.
+    pub fn run(&self, args: &[&str]) -> Output {
+        Command::new(program())
+            .args(args)
+            .args(["--cluster", "--config"])
+            .arg(self.dir().join("gatemeter.toml"))
+            .envs(self.env())
+            .output()
+            .expect("it runs")
+    }
+
+    /// Counts the log on Kafka again, and compares it with ledger, page and API.
+    pub fn recount(&self) -> Value {
+        let (metrics, api) = (self.url("aggregator"), self.url("api"));
+        let output = self.run(&["recount", "--json", "--metrics", &metrics, "--api", &api]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "recount: {}\n{told}\n{said}", output.status);
+        serde_json::from_str(&told).expect("a report in JSON")
+    }
+}
+
+fn mariadb(dir: &Path, statements: &str) -> Command {
+    let mut command = Command::new("mariadb");
+    command
+        .args(["--no-defaults", "--batch", "--skip-column-names", "--socket"])
+        .arg(dir.join("run/mysql.sock"))
+        .args(["--database", "gatemeter", "--execute", statements])
+        .stdin(Stdio::null());
+    command
+}
+
+/// A process beside the test, stopped with it: its retries must not reach another's stack.
+pub struct Background(Option<Child>);
+
+impl Background {
+    pub fn wait(mut self) {
+        if let Some(mut child) = self.0.take() {
+            child.wait().expect("a child");
+        }
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        let _ = self.script(&["down", "--volumes"]);
+        if !std::thread::panicking() {
+            assert!(!self.dir().exists(), "down --volumes leaves nothing behind");
+        }
+    }
+}
