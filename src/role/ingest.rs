@@ -48,16 +48,15 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
     };
     let ingest = ingest::start(parts, metrics).await?;
     let mut fatal = queue.fatal();
-    let reading = read_raw(&settings, &ingest, shutdown.clone()).await?;
+    let mut reading = Reading::begin(&settings, &ingest, shutdown.clone()).await?;
     let serving = server.serve(ingest.router(), &settings.server, shutdown);
     tokio::pin!(serving);
-    tokio::pin!(reading);
     let failed = tokio::select! {
         _ = &mut serving => None,
         Ok(_) = fatal.wait_for(|is_fatal| *is_fatal) => {
             Some("the log failed and cannot be trusted")
         }
-        () = failed(&mut reading) => Some("raw topics cannot be read any more"),
+        () = reading.failed() => Some("raw topics cannot be read any more"),
     };
     if let Some(reason) = failed {
         error!(reason, "the process ends");
@@ -65,7 +64,9 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
         serving.await;
         anyhow::bail!(reason);
     }
-    let _ = reading.await;
+    if tokio::time::timeout(DRAIN, reading.ended()).await.is_err() {
+        warn!("raw messages under way are not waited for any longer, they come again");
+    }
     if tokio::time::timeout(DRAIN, ingest.drained()).await.is_err() {
         warn!("requests that were cut off are not waited for any longer");
     }
@@ -75,25 +76,47 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Begins to read raw topics, if there are any.
-async fn read_raw(
-    settings: &Settings,
-    ingest: &ingest::Ingest,
-    shutdown: Shutdown,
-) -> anyhow::Result<JoinHandle<bool>> {
-    let topics = settings.kafka.raw_topics.0.clone();
-    if topics.is_empty() {
-        return Ok(tokio::spawn(async { true }));
-    }
-    let reader = services::raw_topics(settings, &topics, &shutdown).await?;
-    let letters_per_hour = settings.aggregator.dead_letter_rows_per_hour;
-    Ok(ingest.read_raw(ingest::RawParts { reader, topics, letters_per_hour }, shutdown))
+/// The reading of raw topics, if there are any.
+struct Reading {
+    /// Nothing once it has ended.
+    task: Option<JoinHandle<bool>>,
 }
 
-/// Returns when the reading has failed; never if it ended as it should.
-async fn failed(reading: &mut JoinHandle<bool>) {
-    if let Ok(true) = reading.await {
+impl Reading {
+    async fn begin(
+        settings: &Settings,
+        ingest: &ingest::Ingest,
+        shutdown: Shutdown,
+    ) -> anyhow::Result<Reading> {
+        let topics = settings.kafka.raw_topics.0.clone();
+        if topics.is_empty() {
+            return Ok(Reading { task: None });
+        }
+        let reader = services::raw_topics(settings, &topics, &shutdown).await?;
+        let letters_per_hour = settings.aggregator.dead_letter_rows_per_hour;
+        let parts = ingest::RawParts { reader, topics, letters_per_hour };
+        Ok(Reading { task: Some(ingest.read_raw(parts, shutdown)) })
+    }
+
+    /// Returns when it has failed; never if it ends as it should, or there is none.
+    async fn failed(&mut self) {
+        if let Some(task) = &mut self.task {
+            let ended = task.await;
+            self.task = None;
+            if !matches!(ended, Ok(true)) {
+                return;
+            }
+        }
         std::future::pending().await
+    }
+
+    /// Waits for its end.
+    async fn ended(&mut self) {
+        if let Some(task) = &mut self.task {
+            // How it ended does not matter any more.
+            let _ = task.await;
+            self.task = None;
+        }
     }
 }
 

@@ -154,8 +154,12 @@ impl Stack {
 
     /// `kill -9` by process id.
     pub fn kill(&self, name: &str) {
-        let stat = format!("/proc/{}/stat", self.pid(name));
         self.signal(name, "KILL");
+        self.wait_gone(name);
+    }
+
+    pub fn wait_gone(&self, name: &str) {
+        let stat = format!("/proc/{}/stat", self.pid(name));
         wait_for("it is gone", || {
             // A dead process whose parent has not looked is as good as gone.
             std::fs::read_to_string(&stat).map_or(true, |text| text.contains(") Z "))

@@ -1,5 +1,7 @@
 //! `kill -9` of every process under load, alone and all at once.
 
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
 use super::LOAD;
@@ -31,6 +33,23 @@ pub fn every_process_is_killed(stack: &Stack, books: &mut Books) {
         SERVICES.iter().for_each(|name| stack.kill(name));
         stack.start();
     });
+    stack.under_load("every role is told to end", books, &args, || {
+        every_role_ends_when_it_is_told(stack);
+    });
+}
+
+/// SIGTERM drains, and the process says that it has stopped well within ten seconds.
+fn every_role_ends_when_it_is_told(stack: &Stack) {
+    for name in ["ingest", "aggregator", "api"] {
+        let began = Instant::now();
+        stack.signal(name, "TERM");
+        stack.wait_gone(name);
+        assert!(began.elapsed() < Duration::from_secs(10), "{name}: {:?}", began.elapsed());
+        let log = std::fs::read_to_string(stack.dir().join(format!("logs/{name}.log")));
+        let log = log.expect("a log");
+        assert!(log.lines().last().is_some_and(|line| line.ends_with("stopped")), "{name}: {log}");
+    }
+    stack.start();
 }
 
 /// What the api says about the system, with the envelope.
