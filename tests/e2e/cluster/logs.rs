@@ -123,6 +123,21 @@ impl<'a> Own<'a> {
         });
     }
 
+    /// Counts the log again, and compares it with ledger and page: exit code and what was said.
+    fn recount(&self) -> (Option<i32>, String) {
+        let output = Command::new(program())
+            .args(["recount", "--cluster", "--metrics", &self.stack.url("aggregator"), "--config"])
+            .arg(self.stack.dir().join("gatemeter.toml"))
+            .envs(self.stack.env())
+            .env("GATEMETER_KAFKA__GENERATION", self.generation.to_string())
+            .env("GATEMETER_MYSQL__DATABASE", format!("gatemeter{}", self.generation))
+            .stdin(Stdio::null())
+            .output()
+            .expect("recount runs");
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code(), told + &String::from_utf8_lossy(&output.stderr))
+    }
+
     /// Waits until the aggregator says that a partition is halted, for a reason with this word.
     fn wait_halted(&self, word: &str) {
         let mut said = String::new();
@@ -172,6 +187,9 @@ fn retention_overtakes_the_ledger(own: &Own<'_>) {
     });
     wait_for("counting goes on", || own.next(0) == high);
     assert!(stack.counted() > 2_000 && stack.counted() < 5_000, "nothing is reset or made up");
+    let (code, said) = own.recount();
+    assert_eq!(code, Some(2), "what is gone cannot be counted again: {said}");
+    assert!(said.contains("none of the 1 baselines reaches back"), "{said}");
 }
 
 fn log_is_cut(own: &Own<'_>) {
@@ -183,6 +201,9 @@ fn log_is_cut(own: &Own<'_>) {
     own.make_anew(|partition| own.next(partition) - 1);
     let _aggregator = own.role("aggregator");
     own.wait_halted("truncated");
+    wait_for("what was counted is on the page", || own.stack.counted() == 2_000);
+    let (code, said) = own.recount();
+    assert!(code == Some(2) && said.contains("but the ledger counted up to"), "{said}");
 }
 
 fn log_is_made_anew_at_the_same_length(own: &Own<'_>) {
@@ -194,6 +215,9 @@ fn log_is_made_anew_at_the_same_length(own: &Own<'_>) {
     own.make_anew(|partition| own.next(partition));
     let _aggregator = own.role("aggregator");
     own.wait_halted("replaced");
+    wait_for("what was counted is on the page", || own.stack.counted() == 2_000);
+    let (code, said) = own.recount();
+    assert_eq!(code, Some(1), "this log is not the one that was counted: {said}");
 }
 
 /// A transaction of a stranger leaves an offset without a record.
@@ -218,4 +242,6 @@ fn hole_stops_its_partition_alone(own: &Own<'_>) {
     wait_for("the other partitions are counted", || stack.counted() > 2_000 + 2_000);
     assert!(counted <= stack.counted() && stack.counted() < 5_000, "one partition stands still");
     assert!(stack.events("poison") >= 1, "what the stranger wrote is kept");
+    let (code, said) = own.recount();
+    assert_eq!(code, Some(0), "all that was counted is in the log: {said}");
 }
