@@ -24,8 +24,8 @@ use crate::replay::tape::{Line, Tape};
 use crate::replay::timing::now_us;
 use crate::replay::totals::Totals;
 
-/// An interrupted run waits this long for the answers that are due.
-const GRACE: Duration = Duration::from_secs(5);
+/// An interrupted run waits this long for the answers that are due: longer than ingest ever takes.
+const GRACE: Duration = Duration::from_secs(15);
 
 /// Everything a run needs.
 pub struct Drive {
