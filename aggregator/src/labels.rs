@@ -107,6 +107,7 @@ mod tests {
             minutes: Vec::new(),
             letters: Vec::new(),
             journal: Journal::default(),
+            is_shortened: false,
         }
     }
 

@@ -125,6 +125,9 @@ pub struct Commit {
     pub letters: Vec<DeadLetter>,
     /// Line of the journal.
     pub journal: Journal,
+    /// Whether frames had left the log that this commit, or a recount, would have begun at: the
+    /// ledger is to keep a baseline behind it.
+    pub is_shortened: bool,
 }
 
 /// What became of a commit.

@@ -233,6 +233,10 @@ pub struct Core {
     clock: Clock,
     last_print: Option<u64>,
     entries: VecDeque<Entry>,
+    /// Frames before this offset were seen to be gone.
+    lowest: u64,
+    /// Whether frames were seen to be gone since the last commit.
+    is_shortened: bool,
     dedup: Dedup,
     rows: Rows,
     pending: Pending,
@@ -263,6 +267,8 @@ impl Core {
             clock: Clock::default(),
             last_print: None,
             entries: VecDeque::new(),
+            lowest: 0,
+            is_shortened: false,
             dedup: Dedup::default(),
             rows: Rows::default(),
             pending: Pending::default(),

@@ -34,6 +34,27 @@ pub(crate) async fn keep(steps: &mut Steps, day: i64) -> Result<()> {
         steps.commit().await?;
         return steps.begin().await;
     }
+    copy(steps, day, version).await?;
+    if backend == Backend::Mysql {
+        steps.commit().await?;
+        steps.begin().await?;
+    }
+    Ok(())
+}
+
+/// Replaces the baseline of a day by what stands there now, at the end of a commit that found frames
+/// gone which were not counted yet: a recount cannot begin before it.
+///
+/// The commit has raised the version, so that on a server no other one ends in between.
+pub(crate) async fn replace(steps: &mut Steps, day: i64, version: i64) -> Result<()> {
+    for sql in ["DELETE FROM baseline_total WHERE day = ?", "DELETE FROM baseline WHERE day = ?"] {
+        steps.run(steps.backend().query(sql).bind(day), ACTION).await?;
+    }
+    copy(steps, day, version).await
+}
+
+async fn copy(steps: &mut Steps, day: i64, version: i64) -> Result<()> {
+    let backend = steps.backend();
     let sql = format!(
         "INSERT INTO baseline (day, version, generation, `partition`, {PROGRESS}) \
          SELECT ?, ?, generation, `partition`, {PROGRESS} FROM partition_state"
@@ -45,10 +66,6 @@ pub(crate) async fn keep(steps: &mut Steps, day: i64) -> Result<()> {
         "INSERT INTO baseline_total (day, series, {names}) SELECT ?, series, {names} FROM total"
     );
     steps.run(backend.query(AssertSqlSafe(sql)).bind(day), ACTION).await?;
-    if backend == Backend::Mysql {
-        steps.commit().await?;
-        steps.begin().await?;
-    }
     Ok(())
 }
 

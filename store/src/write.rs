@@ -190,6 +190,9 @@ impl Writer {
         self.add(&upserts.minute, &minutes, commit.id, Width::Short).await?;
         self.letters(commit, now_us).await?;
         let version = self.journal(commit, now_us).await?;
+        if commit.is_shortened {
+            baseline::replace(&mut self.steps, day, version).await?;
+        }
         Ok(Some(Applied { version, fresh }))
     }
 

@@ -47,6 +47,7 @@ fn commit(next: u64, namespace: &str, n: i64) -> Arc<Commit> {
         minutes: Vec::new(),
         letters: Vec::new(),
         journal: Journal::default(),
+        is_shortened: false,
     })
 }
 

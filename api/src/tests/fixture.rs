@@ -179,6 +179,7 @@ impl Place {
             minutes: minutes.into_iter().map(|((at, id), sums)| (at, id, sums)).collect(),
             letters: Vec::new(),
             journal: Journal { events: counted, counted, ..Journal::default() },
+            is_shortened: false,
         };
         let (ended, error) = self.store.commit(Arc::new(commit)).await;
         assert!(matches!(ended, Ended::Committed { .. }), "{ended:?}: {error:?}");

@@ -52,6 +52,7 @@ impl Core {
         let mut effects = Vec::new();
         if self.position < self.committed.next {
             self.window_is_whole = false;
+            self.is_shortened = true;
             let floor = self.position;
             effects.push(Effect::Notice(Notice::FloorGone { floor, low }));
         }
@@ -63,12 +64,16 @@ impl Core {
             }
             effects.push(Effect::Notice(Notice::Lost { from, frames }));
             self.last_print = None;
+            self.is_shortened = true;
         }
+        // Marks of what is gone still hold here, but nobody can rebuild them.
+        self.entries.clear();
         if self.position < self.committed.next && low >= self.committed.next {
             self.position = self.committed.next;
             effects.extend(self.after_move());
         }
         self.position = low;
+        self.lowest = low;
         effects.push(Effect::Read { nonce, from: low });
         effects
     }

@@ -77,6 +77,7 @@ impl Core {
         account.merge(&pending.account);
         let (floor, floor_clock_us) = match self.entries.front() {
             Some(entry) => (entry.offset, Some(entry.clock_us)),
+            None if self.lowest > self.committed.floor => (self.lowest, self.clock.us()),
             None => (self.committed.floor, self.committed.floor_clock_us),
         };
         self.n_commits += 1;
@@ -102,6 +103,7 @@ impl Core {
             minutes: folded.minutes,
             letters: pending.letters,
             journal: pending.journal,
+            is_shortened: std::mem::take(&mut self.is_shortened),
         }
     }
 
@@ -156,6 +158,8 @@ impl Core {
         self.owner = None;
         self.pending = Pending::default();
         self.entries.clear();
+        self.lowest = 0;
+        self.is_shortened = false;
         self.clock = Clock::default();
         self.last_print = None;
         if self.options.safeguards.on(Safeguard::DropOnAbort) {

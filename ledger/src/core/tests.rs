@@ -312,8 +312,35 @@ fn frames_that_left_the_log_are_lost_and_counting_goes_on() {
     while owner.position() < 9 {
         read_one(&mut owner, &log, 1);
     }
-    let account = commit(&mut owner).expect("a commit").progress.account;
+    let made = commit(&mut owner).expect("a commit");
+    let account = made.progress.account;
     assert_eq!((account.counted, account.lost_frames), (4, 5));
+    assert!(made.is_shortened, "a recount can begin behind the gap only");
+    assert_eq!(made.progress.floor, 6, "nothing before the gap can be read again");
+    let mut next = core();
+    claim(&mut next, made.progress, &log, 2);
+    while next.is_rebuilding() {
+        read_one(&mut next, &log, 2);
+    }
+    assert_eq!((next.halted(), next.clock_us()), (None, owner.clock_us()));
+}
+
+#[test]
+fn a_gap_up_to_the_end_of_the_log_is_committed_without_a_frame() {
+    let log: Vec<Stored> =
+        (0..4).map(|id| frame(&[Made { id, age: 0, tokens: 1 }], NOW_US)).collect();
+    let mut owner = core();
+    claim(&mut owner, Progress::default(), &log, 1);
+    read_one(&mut owner, &log, 1);
+    let first = commit(&mut owner).expect("a commit");
+    assert!(!first.is_shortened);
+    owner.on(Input::Gap { nonce: [1; 16], low: 4 });
+    let made = commit(&mut owner).expect("a commit");
+    let progress = &made.progress;
+    assert_eq!((progress.next, progress.floor, progress.account.lost_frames), (4, 4, 3));
+    assert_eq!(progress.floor_clock_us, progress.clock_us);
+    assert!(made.is_shortened);
+    assert!(commit(&mut owner).is_none(), "nothing more to say");
 }
 
 #[test]

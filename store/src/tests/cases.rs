@@ -58,6 +58,26 @@ pub(super) async fn a_commit_takes_effect_once_and_every_table_has_its_sums(bed:
     assert_eq!((baselines.len(), baselines[0].version, baselines[0].totals.len()), (1, 0, 0));
 }
 
+pub(super) async fn a_commit_behind_a_gap_keeps_a_baseline_of_what_stands_then(bed: Bed) {
+    let store = &bed.store;
+    let here = store.claim(1, 0, [1; 16]).await.expect("a claim");
+    let there = store.claim(1, 1, [2; 16]).await.expect("a claim");
+    let first = Arc::new(commit(here.owner, &here.progress, 3, &["a", "b"]));
+    assert_eq!(store.commit(Arc::clone(&first)).await.0, Outcome::Committed { version: 1 });
+    let mut behind = commit(there.owner, &there.progress, 2, &["b"]);
+    behind.is_shortened = true;
+    assert_eq!(store.commit(Arc::new(behind)).await.0, Outcome::Committed { version: 2 });
+    let later = Arc::new(commit(here.owner, &first.progress, 5, &["a"]));
+    assert_eq!(store.commit(later).await.0, Outcome::Committed { version: 3 });
+    let baselines = store.read().await.expect("a reader").baselines().await.expect("baselines");
+    assert_eq!((baselines.len(), baselines[0].version), (1, 2));
+    let counted = |row: &(u32, u32, Progress)| (row.1, row.2.account.counted);
+    let mut partitions: Vec<_> = baselines[0].partitions.iter().map(counted).collect();
+    partitions.sort_unstable();
+    assert_eq!(partitions, [(0, 6), (1, 2)]);
+    assert_eq!(baselines[0].totals.iter().map(|(_, sums)| sums.n).sum::<i64>(), 8);
+}
+
 pub(super) async fn the_key_that_was_stored_first_comes_first(bed: Bed) {
     let store = &bed.store;
     for first_byte in [9, 1, 5] {

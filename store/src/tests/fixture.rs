@@ -169,6 +169,7 @@ pub(super) fn commit(owner: Owner, before: &Progress, n: i64, namespaces: &[&str
             clock_us: None,
         }],
         journal: Journal { events: counted, counted, ..Journal::default() },
+        is_shortened: false,
     }
 }
 

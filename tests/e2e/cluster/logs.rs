@@ -76,6 +76,11 @@ impl<'a> Own<'a> {
         assert_eq!(sent["exact"], true, "{sent}");
     }
 
+    fn log_of(&self, name: &str) -> String {
+        let path = self.stack.dir().join(format!("logs/{name}-g{}.log", self.generation));
+        std::fs::read_to_string(path).expect("a log")
+    }
+
     fn next(&self, partition: u32) -> u64 {
         let sql = format!(
             "SELECT next FROM gatemeter{}.partition_state WHERE `partition` = {partition}",
@@ -185,11 +190,17 @@ fn retention_overtakes_the_ledger(own: &Own<'_>) {
     wait_for("the loss is told to the frame", || {
         stack.shown("gatemeter_lost_frames_total") == Some(lost)
     });
+    let text = own.log_of("aggregator");
+    let told = format!("Lost {{ from: {next}, frames: {lost} }}");
+    assert!(text.contains(&told), "the lost offsets are told: {told}: {text}");
     wait_for("counting goes on", || own.next(0) == high);
     assert!(stack.counted() > 2_000 && stack.counted() < 5_000, "nothing is reset or made up");
     let (code, said) = own.recount();
-    assert_eq!(code, Some(2), "what is gone cannot be counted again: {said}");
-    assert!(said.contains("none of the 1 baselines reaches back"), "{said}");
+    assert_eq!(code, Some(0), "all that is still there, behind the gap: {said}");
+    assert!(said.contains("from the baseline of version"), "{said}");
+    own.send("1000");
+    let (code, said) = own.recount();
+    assert_eq!(code, Some(0), "and what comes later: {said}");
 }
 
 fn log_is_cut(own: &Own<'_>) {
