@@ -42,8 +42,8 @@ pub(crate) async fn keep(steps: &mut Steps, day: i64) -> Result<()> {
     Ok(())
 }
 
-/// Replaces the baseline of a day by what stands there now, at the end of a commit that found frames
-/// gone which were not counted yet: a recount cannot begin before it.
+/// Replaces the baseline of a day by what stands there now, at the end of a commit that found
+/// frames gone which were not counted yet: a recount cannot begin before it.
 ///
 /// The commit has raised the version, so that on a server no other one ends in between.
 pub(crate) async fn replace(steps: &mut Steps, day: i64, version: i64) -> Result<()> {
