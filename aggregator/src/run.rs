@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use axum::Router;
 use queue::{Queue, QueueError};
+use service::chain;
 use service::config::Settings;
 use service::health::Readiness;
 use service::metrics::ProcessMetrics;
@@ -258,7 +259,9 @@ async fn follow(
         match look(&parts, &publisher, &mut last_id, &mut last_connections).await {
             Ok(()) => {}
             Err(error @ AggregatorError::Restored) => return Err(error),
-            Err(error) => warn!(%error, "ledger did not answer, page stays as it is"),
+            Err(error) => {
+                warn!(error = chain(&error), "ledger did not answer, page stays as it is")
+            }
         }
     }
     Ok(())

@@ -15,6 +15,7 @@ use ledger::commit::Commit;
 use ledger::core::{Core, Effect, Input, LogView, Options, Record};
 use ledger::safeguard::Safeguards;
 use queue::{Queue, QueueError};
+use service::chain;
 use service::shutdown::{Phase, Shutdown};
 use store::{Generation, Store, StoreError};
 use tracing::{error, info, warn};
@@ -320,7 +321,8 @@ impl Worker {
     /// Hands a commit to the store and its outcome to the core.
     async fn commit(&mut self, commit: Arc<Commit>) -> Result<(), WorkerError> {
         if let Err(error) = self.labels.register(&self.parts.store, &commit).await {
-            warn!(partition = self.partition, %error, "labels could not be registered");
+            let error = chain(&error);
+            warn!(partition = self.partition, error, "labels could not be registered");
         }
         let (outcome, error) = self.parts.store.commit(commit).await;
         if let Some(error) = error {
@@ -358,14 +360,16 @@ impl Worker {
         if error.is_fatal() {
             return Err(error.into());
         }
-        warn!(partition = self.partition, %error, "ledger did not answer, trying again");
+        let error = chain(&error);
+        warn!(partition = self.partition, error, "ledger did not answer, trying again");
         self.wait().await;
         Ok(())
     }
 
     /// Notes that the log could not be read, and waits.
     async fn note_queue_error(&mut self, error: &QueueError) {
-        warn!(partition = self.partition, %error, "log could not be read, trying again");
+        let error = chain(error);
+        warn!(partition = self.partition, error, "log could not be read, trying again");
         self.wait().await;
     }
 

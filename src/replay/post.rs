@@ -15,6 +15,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use service::chain;
 
 use crate::replay::answer::Answer;
 use crate::replay::attempt::{Taken, Try};
@@ -140,17 +141,6 @@ fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8], n_items: usize) -
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse::<u64>().ok()?;
     Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
-}
-
-fn chain(fault: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = fault.to_string();
-    let mut source = fault.source();
-    while let Some(inner) = source {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        source = inner.source();
-    }
-    text
 }
 
 fn events_uri(url: &str) -> anyhow::Result<Uri> {

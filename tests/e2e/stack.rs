@@ -119,6 +119,22 @@ impl Stack {
         serde_json::from_slice(&output.stdout).expect("services in JSON")
     }
 
+    /// A role beside those that the script starts, with settings of its own.
+    pub fn role(&self, name: &str, port: u16, log: &str, env: &[(&str, String)]) -> Role {
+        let log = self.dir().join(format!("logs/{log}.log"));
+        let log = std::fs::File::options().create(true).append(true).open(log);
+        let child = Command::new(program())
+            .args([name, "--dev", "--config"])
+            .arg(self.dir().join("gatemeter.toml"))
+            .args(["--listen", &format!("127.0.0.1:{port}")])
+            .envs(self.env())
+            .envs(env.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stderr(log.expect("a log file"))
+            .spawn();
+        Role(child.expect("the role starts"))
+    }
+
     pub fn port(&self, name: &str) -> u16 {
         let base = match name {
             "api" => 8001,
@@ -187,6 +203,19 @@ impl Stack {
     pub fn sql_is_refused(&self, statements: &str) -> bool {
         let output = mariadb(&self.dir(), statements).output().expect("mariadb runs");
         !output.status.success()
+    }
+
+    /// Everything that a role wrote into its log so far.
+    pub fn said(&self, name: &str) -> String {
+        let path = self.dir().join(format!("logs/{name}.log"));
+        String::from_utf8_lossy(&std::fs::read(path).expect("a log")).into_owned()
+    }
+
+    /// Carries something out, and waits until a role has said these words about it.
+    pub fn until_said(&self, name: &str, words: &str, cause: impl FnOnce()) {
+        let before = self.said(name).matches(words).count();
+        cause();
+        wait_for(words, || self.said(name).matches(words).count() > before);
     }
 
     /// The same beside the test; what becomes of it does not matter.
@@ -359,6 +388,25 @@ impl Background {
         if let Some(mut child) = self.0.take() {
             child.wait().expect("a child");
         }
+    }
+}
+
+/// A role, killed when it is dropped.
+pub struct Role(Child);
+
+impl Role {
+    /// Ends it by signal, and waits until it has.
+    pub fn stop(mut self) {
+        let sent = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
+        assert!(sent.expect("kill runs").success(), "it does not run");
+        assert!(self.0.wait().expect("it ends").success());
+    }
+}
+
+impl Drop for Role {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

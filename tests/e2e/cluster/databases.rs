@@ -1,5 +1,6 @@
 //! MariaDB that loses answers, holds locks, refuses writes, hangs, or goes back in time.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -11,6 +12,8 @@ use crate::stack::{Books, Stack};
 
 /// How long the server hangs, as the test plan has it.
 const HANG: Duration = Duration::from_secs(60);
+/// What MariaDB says of a lock that somebody else holds for too long.
+const LOCKED: &str = "Lock wait timeout exceeded";
 /// What the aggregator may hold while nothing can be committed, bytes.
 const MEMORY_MAX: u64 = 400 << 20;
 
@@ -26,7 +29,7 @@ pub fn database_refuses_hangs_and_goes_back(stack: &Stack, books: &mut Books) {
     stack.under_load("rows are locked by others", books, &load, || {
         let held = "START TRANSACTION; SELECT count(*) FROM (SELECT next FROM partition_state \
                     FOR UPDATE) held; SELECT SLEEP(5); ROLLBACK";
-        stack.sql_beside(held).wait();
+        stack.until_said("aggregator", LOCKED, || stack.sql_beside(held).wait());
     });
     stack.under_load("deadlocks", books, &load, || {
         let before = deadlocks(stack);
@@ -38,8 +41,9 @@ pub fn database_refuses_hangs_and_goes_back(stack: &Stack, books: &mut Books) {
         });
     });
     stack.under_load("the server takes no writes", books, &load, || {
-        stack.sql("SET GLOBAL read_only = 1");
-        std::thread::park_timeout(Duration::from_secs(4));
+        stack.until_said("aggregator", "--read-only", || {
+            stack.sql("SET GLOBAL read_only = 1");
+        });
         stack.sql("SET GLOBAL read_only = 0");
     });
     newest_row_is_claimed(stack, books);
@@ -60,9 +64,11 @@ fn newest_row_is_claimed(stack: &Stack, books: &Books) {
         stack.sql(row).parse().expect("a number")
     };
     let before = epoch();
-    stack.kill("aggregator");
+    // Partitions of an aggregator that leaves its group are free at once.
+    stack.signal("aggregator", "TERM");
+    stack.wait_gone("aggregator");
     let change = "START TRANSACTION; UPDATE partition_state SET epoch = epoch + 7 \
-                  WHERE generation = 1 AND `partition` = 0; SELECT SLEEP(6); COMMIT";
+                  WHERE generation = 1 AND `partition` = 0; SELECT SLEEP(12); COMMIT";
     let change = stack.sql_beside(change);
     wait_for("the row is changed", || {
         stack.sql_is_refused(
@@ -70,7 +76,7 @@ fn newest_row_is_claimed(stack: &Stack, books: &Books) {
              FOR UPDATE NOWAIT",
         )
     });
-    stack.start();
+    stack.until_said("aggregator", LOCKED, || stack.start());
     change.wait();
     wait_for("the partition is claimed", || epoch() > before + 7);
     stack.settle("a claim behind another transaction", books);
@@ -94,7 +100,22 @@ fn ledger_goes_back(stack: &Stack, books: &mut Books) {
     }));
     stack.sql("DROP DATABASE saved");
     // The referee sees that the page comes back with no less than it had.
-    stack.start();
+    let (port, is_started) = (stack.port("aggregator"), AtomicBool::new(false));
+    let n_refused = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| {
+            let (began, mut n_refused) = (Instant::now(), 0);
+            while !is_started.load(Ordering::SeqCst) && began.elapsed() < HANG {
+                let page = get(port, "/metrics?section=business", &[]);
+                n_refused += u32::from(page.is_some_and(|page| page.status == 503));
+                std::thread::park_timeout(Duration::from_millis(10));
+            }
+            n_refused
+        });
+        stack.start();
+        is_started.store(true, Ordering::SeqCst);
+        asked.join().expect("it asks")
+    });
+    assert!(n_refused > 0, "no page before the log is counted again");
     let shown = stack.counted();
     assert_eq!(shown, books.counted, "the first page has everything");
     stack.settle("a ledger that went back", books);

@@ -4,7 +4,7 @@
 //! is said: lost frames are counted to the frame, and a partition that contradicts its ledger
 //! stands still with its reason.
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use queue::{Append, Queue};
@@ -16,7 +16,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::strangers::log;
 use crate::gatemeter::{get, program, wait_for};
-use crate::stack::Stack;
+use crate::stack::{Role, Stack};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -24,16 +24,6 @@ const DEADLINE: Duration = Duration::from_secs(60);
 struct Own<'a> {
     stack: &'a Stack,
     generation: u32,
-}
-
-/// A role, killed when it is dropped.
-struct Role(Child);
-
-impl Drop for Role {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 impl<'a> Own<'a> {
@@ -46,24 +36,13 @@ impl<'a> Own<'a> {
     }
 
     fn role(&self, name: &str) -> Role {
-        let log = std::fs::File::options()
-            .create(true)
-            .append(true)
-            .open(self.stack.dir().join(format!("logs/{name}-g{}.log", self.generation)))
-            .expect("a log file");
-        let child = Command::new(program())
-            .args([name, "--dev", "--config"])
-            .arg(self.stack.dir().join("gatemeter.toml"))
-            .args(["--listen", &format!("127.0.0.1:{}", self.stack.port(name))])
-            .envs(self.stack.env())
-            .env("GATEMETER_KAFKA__GENERATION", self.generation.to_string())
-            .env("GATEMETER_KAFKA__RAW_TOPICS", "")
-            .env("GATEMETER_MYSQL__DATABASE", format!("gatemeter{}", self.generation))
-            .stdin(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("the role starts");
-        Role(child)
+        let env = [
+            ("GATEMETER_KAFKA__GENERATION", self.generation.to_string()),
+            ("GATEMETER_KAFKA__RAW_TOPICS", String::new()),
+            ("GATEMETER_MYSQL__DATABASE", format!("gatemeter{}", self.generation)),
+        ];
+        let log = format!("{name}-g{}", self.generation);
+        self.stack.role(name, self.stack.port(name), &log, &env)
     }
 
     /// Sends so many events over HTTP, which must all be taken.
@@ -74,11 +53,6 @@ impl<'a> Own<'a> {
         let args = ["synthetic", "--count", count, "--batch", "20", "--connections", "4"];
         let sent = self.stack.sent(self.stack.load(&args));
         assert_eq!(sent["exact"], true, "{sent}");
-    }
-
-    fn log_of(&self, name: &str) -> String {
-        let path = self.stack.dir().join(format!("logs/{name}-g{}.log", self.generation));
-        std::fs::read_to_string(path).expect("a log")
     }
 
     fn next(&self, partition: u32) -> u64 {
@@ -190,7 +164,7 @@ fn retention_overtakes_the_ledger(own: &Own<'_>) {
     wait_for("the loss is told to the frame", || {
         stack.shown("gatemeter_lost_frames_total") == Some(lost)
     });
-    let text = own.log_of("aggregator");
+    let text = stack.said(&format!("aggregator-g{}", own.generation));
     let told = format!("Lost {{ from: {next}, frames: {lost} }}");
     assert!(text.contains(&told), "the lost offsets are told: {told}: {text}");
     wait_for("counting goes on", || own.next(0) == high);
