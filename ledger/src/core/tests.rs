@@ -98,6 +98,11 @@ fn log(made: impl Strategy<Value = Made>) -> impl Strategy<Value = Vec<Stored>> 
     })
 }
 
+/// So many frames of one event each.
+fn one_by_one(n: u64) -> Vec<Stored> {
+    (0..n).map(|id| frame(&[Made { id, age: 0, tokens: 1 }], NOW_US)).collect()
+}
+
 fn core() -> Core {
     Core::new(Options {
         window: Window::default(),
@@ -282,8 +287,7 @@ proptest! {
 
 #[test]
 fn a_log_that_is_shorter_or_another_one_halts() {
-    let log: Vec<Stored> =
-        (0..5).map(|id| frame(&[Made { id, age: 0, tokens: 1 }], NOW_US)).collect();
+    let log = one_by_one(5);
     let mut owner = core();
     claim(&mut owner, Progress::default(), &log, 1);
     for _ in 0..4 {
@@ -303,8 +307,7 @@ fn a_log_that_is_shorter_or_another_one_halts() {
 
 #[test]
 fn frames_that_left_the_log_are_lost_and_counting_goes_on() {
-    let log: Vec<Stored> =
-        (0..9).map(|id| frame(&[Made { id, age: 0, tokens: 1 }], NOW_US)).collect();
+    let log = one_by_one(9);
     let mut owner = core();
     claim(&mut owner, Progress::default(), &log, 1);
     read_one(&mut owner, &log, 1);
@@ -327,8 +330,7 @@ fn frames_that_left_the_log_are_lost_and_counting_goes_on() {
 
 #[test]
 fn a_gap_up_to_the_end_of_the_log_is_committed_without_a_frame() {
-    let log: Vec<Stored> =
-        (0..4).map(|id| frame(&[Made { id, age: 0, tokens: 1 }], NOW_US)).collect();
+    let log = one_by_one(4);
     let mut owner = core();
     claim(&mut owner, Progress::default(), &log, 1);
     read_one(&mut owner, &log, 1);
@@ -345,8 +347,7 @@ fn a_gap_up_to_the_end_of_the_log_is_committed_without_a_frame() {
 
 #[test]
 fn a_hole_in_the_log_halts_once_all_before_it_is_committed() {
-    let log: Vec<Stored> =
-        (0..9).map(|id| frame(&[Made { id, age: 0, tokens: 1 }], NOW_US)).collect();
+    let log = one_by_one(9);
     let mut owner = core();
     claim(&mut owner, Progress::default(), &log, 1);
     read_one(&mut owner, &log, 1);
@@ -375,8 +376,7 @@ fn letters_keep_their_content_up_to_the_cap_and_their_number_beyond() {
 
 #[test]
 fn an_unknown_outcome_stops_everything_until_it_is_looked_up() {
-    let log: Vec<Stored> =
-        (0..3).map(|id| frame(&[Made { id, age: 0, tokens: 1 }], NOW_US)).collect();
+    let log = one_by_one(3);
     for resolution in [Resolution::Committed { version: 7 }, Resolution::Base, Resolution::Fenced] {
         let mut owner = core();
         claim(&mut owner, Progress::default(), &log, 1);
