@@ -1,0 +1,185 @@
+-- Writes native events (docs/events.md) as JSON, once per attempt, and names endpoints.
+-- Facts of an attempt go in, one line of JSON comes out that every delivery repeats byte by byte.
+-- Pure; it must never write bytes that are not UTF-8 (one such line would cost the whole batch),
+-- nor a number with fewer digits than it has, nor a path with ids.
+local event = {}
+
+local LABEL_BYTES_MAX = 128
+-- Ingest reads 16 levels; the event and its text are two of them.
+local TEXT_LEVELS_MAX = 13
+
+local ENDPOINTS = {
+  "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/models",
+  "/v1/messages", "/v1/messages/count_tokens", "/v1/moderations", "/v1/rerank",
+  "/v1/images/generations", "/v1/images/edits", "/v1/images/variations", "/v1/audio/speech",
+  "/v1/audio/transcriptions", "/v1/audio/translations", "/v1/files", "/v1/batches",
+  "/v1/fine_tuning/jobs", "/v1/assistants", "/v1/threads", "/v1/vector_stores", "/v1/uploads",
+}
+local TEMPLATES = {
+  { "^/v1/models/[^/]+", "/v1/models/{model}" },
+  { "^/v1/responses/[^/]+$", "/v1/responses/{id}" },
+  { "^/v1/chat/completions/[^/]+$", "/v1/chat/completions/{id}" },
+  { "^/v1/files/[^/]+$", "/v1/files/{id}" },
+  { "^/v1/files/[^/]+/content$", "/v1/files/{id}/content" },
+  { "^/v1/batches/[^/]+$", "/v1/batches/{id}" },
+  { "^/v1/batches/[^/]+/cancel$", "/v1/batches/{id}/cancel" },
+  { "^/openai/deployments/[^/]+/chat/completions$",
+    "/openai/deployments/{model}/chat/completions" },
+  { "^/openai/deployments/[^/]+/completions$", "/openai/deployments/{model}/completions" },
+  { "^/openai/deployments/[^/]+/embeddings$", "/openai/deployments/{model}/embeddings" },
+}
+local KNOWN = {}
+for _, path in ipairs(ENDPOINTS) do
+  KNOWN[path] = path
+end
+
+-- The route template of a path; `/other` for every path that is not known.
+function event.endpoint(path)
+  path = path:gsub("(.)/$", "%1")
+  if KNOWN[path] then
+    return path
+  end
+  for i = 1, #TEMPLATES do
+    if path:find(TEMPLATES[i][1]) then
+      return TEMPLATES[i][2]
+    end
+  end
+  return "/other"
+end
+
+local function follows(text, at, n)
+  for i = at + 1, at + n do
+    local byte = text:byte(i)
+    if not byte or byte < 0x80 or byte > 0xbf then
+      return false
+    end
+  end
+  return true
+end
+
+-- Whether a string is UTF-8 as ingest reads it: no overlong forms, no surrogates.
+function event.is_utf8(text)
+  local at = text:find("[\128-\255]")
+  while at do
+    local first, second = text:byte(at, at + 1)
+    local n = first >= 0xf0 and 3 or first >= 0xe0 and 2 or 1
+    if first < 0xc2 or first > 0xf4 or not follows(text, at, n) then
+      return false
+    end
+    if first == 0xe0 and second < 0xa0 or first == 0xed and second > 0x9f
+      or first == 0xf0 and second < 0x90 or first == 0xf4 and second > 0x8f then
+      return false
+    end
+    at = text:find("[\128-\255]", at + n + 1)
+  end
+  return true
+end
+
+local SHORT = { ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }
+
+local function escape(char)
+  return SHORT[char] or ("\\u%04x"):format(char:byte())
+end
+
+local function quote(text)
+  if text:find('[%c"\\\127-\255]') then
+    text = event.is_utf8(text) and text or text:gsub("[\128-\255]", "?")
+    text = text:gsub('[%c"\\]', escape)
+  end
+  return '"' .. text .. '"'
+end
+
+local function whole(value)
+  return ("%.0f"):format(value)
+end
+
+local function milliseconds(value)
+  return ("%.3f"):format(value < 0 and 0 or value)
+end
+
+-- Labels longer than ingest takes become `other` there; cutting them keeps lines bounded as well.
+local function label(text)
+  return quote(#text > LABEL_BYTES_MAX and text:sub(1, LABEL_BYTES_MAX + 1) or text)
+end
+
+local function flag(value)
+  return value and "true" or "false"
+end
+
+local USAGE = { "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens",
+                "reasoning_tokens" }
+
+local function write_usage(usage)
+  local parts = {}
+  for _, name in ipairs(USAGE) do
+    if usage[name] then
+      parts[#parts + 1] = '"' .. name .. '":' .. whole(usage[name])
+    end
+  end
+  return "{" .. table.concat(parts, ",") .. "}"
+end
+
+local FIELDS = {
+  { "id", quote }, { "time", whole }, { "namespace", quote }, { "upstream", label },
+  { "model", label }, { "requested_model", label }, { "method", label }, { "endpoint", label },
+  { "status", whole }, { "duration_ms", milliseconds }, { "ttft_ms", milliseconds },
+  { "stream", flag }, { "usage", write_usage }, { "request_id", quote }, { "error_type", quote },
+  { "consumer", label }, { "producer", quote }, { "seq", whole },
+}
+
+-- One line. `facts.text_json` is text that text() has encoded already.
+function event.encode(facts)
+  local parts = {}
+  for i = 1, #FIELDS do
+    local name = FIELDS[i][1]
+    local value = facts[name]
+    if value ~= nil then
+      parts[#parts + 1] = '"' .. name .. '":' .. FIELDS[i][2](value)
+    end
+  end
+  if facts.text_json then
+    parts[#parts + 1] = '"text":' .. facts.text_json
+  end
+  return "{" .. table.concat(parts, ",") .. "}"
+end
+
+-- A gauge of active connections; it never enters the spool.
+function event.connections(namespace, gateway, active, time_us)
+  return ('{"kind":"connections","namespace":%s,"gateway":%s,"active":%s,"time":%s}'):format(
+    quote(namespace), quote(gateway), whole(active), whole(time_us))
+end
+
+local function levels_fit(value, left)
+  if type(value) ~= "table" then
+    return true
+  end
+  if left == 0 then
+    return false
+  end
+  for _, inner in pairs(value) do
+    if not levels_fit(inner, left - 1) then
+      return false
+    end
+  end
+  return true
+end
+
+-- Prompt and answer as JSON, for ingest to count tokens from; nil if they are too long, too deep
+-- or not UTF-8, for then the event is worth more without them.
+function event.text(encode, request, output, bytes_max)
+  local text = { output = output }
+  if type(request) == "table" then
+    text.messages = request.messages
+    text.input = request.input or request.prompt
+  end
+  if next(text) == nil or not levels_fit(text, TEXT_LEVELS_MAX) then
+    return nil
+  end
+  local ok, json = pcall(encode, text)
+  if not ok or not json or #json > bytes_max or not event.is_utf8(json) then
+    return nil
+  end
+  return json
+end
+
+return event

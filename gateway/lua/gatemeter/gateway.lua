@@ -1,0 +1,267 @@
+-- The phases of a proxied request: who asks (access), what the answer says (filters), the event
+-- (log). init() reads the settings in the master; everything else runs in the workers.
+-- The answer passes through untouched and at once. No failure here may cost a request its answer,
+-- and neither keys nor text may go to a log or a label.
+local answer = require("gatemeter.answer")
+local cjson = require("cjson.safe")
+local config = require("gatemeter.config")
+local emitter = require("gatemeter.emitter")
+local event = require("gatemeter.event")
+local http = require("gatemeter.http")
+local metrics = require("gatemeter.metrics")
+local namespace = require("gatemeter.namespace")
+local system = require("gatemeter.system")
+
+local gateway = {}
+
+local REQUEST_BYTES_MAX = 1024 * 1024
+local settings
+local header_variable
+
+local function read_file(path, what)
+  local file, err = io.open(path, "rb")
+  if not file then
+    error(what .. ": " .. err, 0)
+  end
+  local text = file:read("*a")
+  file:close()
+  return text
+end
+
+local function read_key(path, what)
+  local key = path and read_file(path, what):match("^%s*(%S+)%s*$")
+  if path and not key then
+    error(what .. ": the file must hold one key and nothing else", 0)
+  end
+  return key
+end
+
+-- `options`: config and spill_folder, and ingest and gateway, which win over the file if not empty.
+function gateway.init(options)
+  local err
+  settings, err = config.read(read_file(options.config, "settings"), cjson.decode,
+                              system.sha256_hex, cjson.null)
+  if not settings then
+    error(options.config .. ": " .. err, 0)
+  end
+  if options.ingest ~= "" then
+    settings["ingest.url"] = options.ingest
+  end
+  if options.gateway ~= "" then
+    settings.gateway = options.gateway
+  end
+  settings.spill_folder = options.spill_folder
+  settings.target, err = http.parse_url(settings["ingest.url"])
+  if not settings.target then
+    error("ingest.url: " .. err, 0)
+  end
+  settings.headers = { { "Content-Type", "application/x-ndjson" },
+                       { "User-Agent", "gatemeter-gateway" } }
+  local ingest_key = read_key(settings["ingest.key_file"], "ingest.key_file")
+  if ingest_key then
+    table.insert(settings.headers, { "Authorization", "Bearer " .. ingest_key })
+  end
+  settings.upstream_key = read_key(settings["upstream.key_file"], "upstream.key_file")
+  settings.has_keys = next(settings.keys) ~= nil
+  header_variable = "http_" .. settings.namespace_header:lower():gsub("-", "_")
+end
+
+function gateway.init_worker()
+  emitter.start(settings)
+end
+
+function gateway.exit_worker()
+  emitter.exit()
+end
+
+local function error_json(code, message, kind)
+  return cjson.encode({ error = { message = message, type = kind, code = code } })
+end
+
+local function refuse(refusal)
+  emitter.count("refused_total", refusal.reason, 1)
+  ngx.ctx.refused = true
+  ngx.status = refusal.status
+  ngx.header["Content-Type"] = "application/json"
+  if refusal.status == 401 then
+    ngx.header["WWW-Authenticate"] = "Bearer"
+  end
+  ngx.print(error_json(refusal.code, refusal.message, "invalid_request_error"))
+  return ngx.exit(refusal.status)
+end
+
+-- Asks the upstream for usage at the end of a stream. The text is only added to, so that nothing
+-- that the client wrote changes.
+local function inject_include_usage()
+  if ngx.req.get_method() ~= "POST" or not ngx.var.uri:find("/completions/?$") then
+    return
+  end
+  ngx.req.read_body()
+  local body = ngx.req.get_body_data()
+  if not body or #body > REQUEST_BYTES_MAX then
+    return
+  end
+  local asked = cjson.decode(body)
+  if type(asked) == "table" and asked.stream == true and asked.stream_options == nil then
+    local added = body:gsub("^(%s*{)", '%1"stream_options":{"include_usage":true},', 1)
+    ngx.req.set_body_data(added)
+  end
+end
+
+function gateway.access()
+  local start_ms = system.monotonic_ms()
+  local variables = ngx.var
+  local key_hash
+  if settings.has_keys then
+    local key = namespace.key_of(variables.http_authorization, variables.http_x_api_key
+      or variables.http_api_key)
+    key_hash = key and system.sha256_hex(key)
+  end
+  local told, refusal = namespace.tell(settings, variables[header_variable], key_hash)
+  if not told then
+    return refuse(refusal)
+  end
+  if settings.forward_namespace then
+    ngx.req.set_header(settings.namespace_header, told.namespace)
+  elseif variables[header_variable] then
+    ngx.req.clear_header(settings.namespace_header)
+  end
+  if settings.upstream_key then
+    ngx.req.set_header("Authorization", "Bearer " .. settings.upstream_key)
+  end
+  local ctx = ngx.ctx
+  ctx.start_ms, ctx.told = start_ms, told
+  -- What entered must leave: from here to the log phase nothing may fail.
+  ctx.entered, ctx.gauge = true, emitter.enter(told.namespace)
+  if settings.inject_include_usage then
+    inject_include_usage()
+  end
+end
+
+local OWN_ERRORS = {
+  [502] = { "upstream_unreachable", "the upstream cannot be reached" },
+  [504] = { "upstream_timeout", "the upstream did not answer in time" },
+}
+
+local function text_room()
+  return settings.send_text == "when_usage_absent" and settings.text_bytes_max or 0
+end
+
+function gateway.header_filter()
+  local ctx = ngx.ctx
+  if not ctx.entered then
+    return
+  end
+  local own = OWN_ERRORS[ngx.status]
+  if own and not tonumber(ngx.var.upstream_header_time) then
+    ctx.own_body = error_json(own[1], own[2], "api_error")
+    ngx.header["Content-Type"] = "application/json"
+    ngx.header["Content-Length"] = #ctx.own_body
+    return
+  end
+  local kind = ngx.header["Content-Type"]
+  kind = type(kind) == "string" and kind:lower() or ""
+  if kind:find("text/event-stream", 1, true) then
+    ctx.reader = answer.stream(cjson.decode, system.monotonic_ms, text_room())
+    ctx.stream = true
+  elseif kind:find("json", 1, true) then
+    ctx.reader = answer.json(cjson.decode)
+  end
+end
+
+function gateway.body_filter()
+  local ctx = ngx.ctx
+  local chunk, last = ngx.arg[1], ngx.arg[2]
+  if ctx.own_body then
+    ngx.arg[1] = last and ctx.own_body or nil
+    return
+  end
+  -- nginx flushes without data, and without an end, only when the upstream has broken off.
+  ctx.cut = chunk == "" and not last
+  if ctx.reader and chunk ~= "" then
+    local ok, err = pcall(ctx.reader.feed, ctx.reader, chunk)
+    if not ok then
+      ctx.reader = nil
+      ngx.log(ngx.ERR, "gatemeter: the answer could not be read: ", err)
+    end
+  end
+end
+
+local function request_json()
+  local body = ngx.req.get_body_data()
+  if not body or #body > REQUEST_BYTES_MAX then
+    return nil
+  end
+  local object = cjson.decode(body)
+  return type(object) == "table" and object or nil
+end
+
+-- 499 for a client that left, even when it had seen a status: it did not get the answer.
+local function status_of(ctx)
+  local status = ngx.status
+  if status < 100 or status > 599 then
+    return 499
+  end
+  if not ctx.cut and ngx.var.request_completion ~= "OK" and status < 400 then
+    return 499
+  end
+  return status
+end
+
+local function attempt(ctx)
+  local status = status_of(ctx)
+  local method = ngx.req.get_method()
+  local told = ctx.reader and ctx.reader:finish() or {}
+  local request = method == "POST" and request_json() or nil
+  local requested = request and type(request.model) == "string" and request.model or nil
+  local facts = {
+    time = system.epoch_us(), namespace = ctx.told.namespace, consumer = ctx.told.consumer,
+    upstream = settings["upstream.name"], method = method, endpoint = event.endpoint(ngx.var.uri),
+    model = told.model, requested_model = requested ~= told.model and requested or nil,
+    status = status, duration_ms = system.monotonic_ms() - ctx.start_ms,
+    ttft_ms = told.first_token and told.first_token - ctx.start_ms or nil,
+    stream = ctx.stream or false, usage = told.usage,
+  }
+  if facts.requested_model == "" then
+    facts.requested_model = nil
+  end
+  if not told.usage and method == "POST" and status < 400 then
+    emitter.count("usage_absent_total", nil, 1)
+    if text_room() > 0 and ctx.reader then
+      facts.text_json = event.text(cjson.encode, request, ctx.reader:output(), text_room())
+    end
+  end
+  emitter.count("requests_total", math.floor(status / 100) .. "xx", 1)
+  emitter.count("streams_total", nil, ctx.stream and 1 or 0)
+  emitter.count("upstream_cut_total", nil, ctx.cut and 1 or 0)
+  return facts
+end
+
+function gateway.log()
+  local ctx = ngx.ctx
+  if not ctx.entered then
+    if not ctx.refused then
+      emitter.count("refused_total", "bad_request", 1)
+    end
+    return
+  end
+  emitter.leave(ctx.gauge)
+  local ok, facts = pcall(attempt, ctx)
+  if not ok then
+    -- What an answer said could not be read: the attempt itself is still known.
+    ngx.log(ngx.ERR, "gatemeter: facts of an attempt are missing: ", facts)
+    facts = { time = system.epoch_us(), namespace = ctx.told.namespace,
+              consumer = ctx.told.consumer, upstream = settings["upstream.name"],
+              method = ngx.req.get_method(), endpoint = event.endpoint(ngx.var.uri),
+              status = status_of(ctx), duration_ms = system.monotonic_ms() - ctx.start_ms,
+              stream = ctx.stream or false }
+  end
+  emitter.emit(facts)
+end
+
+function gateway.metrics()
+  ngx.header["Content-Type"] = "text/plain; version=0.0.4; charset=utf-8"
+  ngx.print(metrics.render(emitter.read))
+end
+
+return gateway

@@ -1,0 +1,7 @@
+#!/bin/sh
+# Checks the gateway's Lua with luacheck and runs the tests of its pure modules.
+# usage: gateway/test.sh [SEED]   needs luajit, lua-cjson and luacheck
+set -eu
+cd "$(dirname "$0")"
+luacheck --quiet .
+luajit tests/run.lua "$@"

@@ -1,0 +1,83 @@
+-- Tests of events as they are written, endpoints, and the metrics page.
+-- It must never take an event as right that a JSON reader does not read back.
+local check = require("check")
+local cjson = require("cjson.safe")
+local event = require("gatemeter.event")
+local metrics = require("gatemeter.metrics")
+
+local tests = {}
+
+function tests.an_event_keeps_every_digit_and_escapes_what_json_wants()
+  local line = event.encode({
+    id = "a-1", time = 1769862896123456, namespace = "wechat", upstream = "openai",
+    method = "POST", endpoint = "/v1/embeddings", status = 200, duration_ms = 1.23456,
+    stream = false, consumer = 'a"\\\n\1\127\226\130\172',
+    usage = { input_tokens = 0, output_tokens = 1000000000 }, seq = 3, producer = "p" })
+  check.equal(line:match('"time":(%d+)'), "1769862896123456")
+  check.equal(line:match('"duration_ms":([%d.]+)'), "1.235")
+  local read = cjson.decode(line)
+  check.equal(read.consumer, 'a"\\\n\1\127\226\130\172')
+  check.equal(read.usage, { input_tokens = 0, output_tokens = 1000000000 })
+  check.equal(read.ttft_ms, nil)
+  check.equal(read.stream, false)
+end
+
+function tests.random_bytes_never_make_a_line_that_is_not_utf8()
+  for _ = 1, 3000 do
+    local bytes = {}
+    for i = 1, math.random(0, 12) do
+      bytes[i] = string.char(math.random(0, 255))
+    end
+    local line = event.encode({ id = "x", model = table.concat(bytes) })
+    assert(event.is_utf8(line), line)
+    assert(cjson.decode(line), line)
+    assert(not line:find("\n", 1, true), "a line holds a line end")
+  end
+end
+
+function tests.utf8_is_told_from_what_only_looks_like_it()
+  for _, good in ipairs({ "", "a", "\226\130\172", "\240\159\152\128", "\237\159\191" }) do
+    check.equal(event.is_utf8(good), true, good)
+  end
+  for _, bad in ipairs({ "\128", "\226\130", "\192\175", "\237\160\128", "\244\144\128\128",
+                         "\224\128\128", "\240\128\128\128", "\245\128\128\128" }) do
+    check.equal(event.is_utf8(bad), false)
+  end
+end
+
+function tests.endpoints_never_hold_an_id()
+  for path, expected in pairs({
+    ["/v1/chat/completions"] = "/v1/chat/completions", ["/v1/embeddings/"] = "/v1/embeddings",
+    ["/v1/models/gpt-4o"] = "/v1/models/{model}", ["/v1/responses/resp_1"] = "/v1/responses/{id}",
+    ["/v1/unknown/42"] = "/other", ["/"] = "/other", ["/v1/files/f1/content"] =
+      "/v1/files/{id}/content" }) do
+    check.equal(event.endpoint(path), expected, path)
+  end
+end
+
+function tests.text_that_is_too_long_or_too_deep_is_left_out()
+  local deep = {}
+  for _ = 1, 20 do
+    deep = { deep }
+  end
+  check.equal(event.text(cjson.encode, { messages = deep }, "a", 1000), nil)
+  check.equal(event.text(cjson.encode, { input = ("x"):rep(1000) }, "a", 1000), nil)
+  check.equal(event.text(cjson.encode, nil, "\255", 1000), nil)
+  check.equal(event.text(cjson.encode, nil, nil, 1000), nil)
+  check.equal(cjson.decode(event.text(cjson.encode, { prompt = "p" }, "a", 1000)),
+              { input = "p", output = "a" })
+end
+
+function tests.every_family_has_help_type_and_all_its_series()
+  local page = metrics.render(function(key)
+    return key == metrics.key("events_dropped_total", "spool_full") and 5 or nil
+  end)
+  assert(page:find('\ngatemeter_gateway_events_dropped_total{reason="spool_full"} 5\n', 1, true))
+  assert(page:find("\ngatemeter_gateway_events_total 0\n", 1, true))
+  for _, family in ipairs(metrics.FAMILIES) do
+    assert(page:find("# HELP gatemeter_gateway_" .. family[1] .. " %u"), family[1])
+    assert(page:find("# TYPE gatemeter_gateway_" .. family[1] .. " " .. family[2], 1, true))
+  end
+end
+
+return tests

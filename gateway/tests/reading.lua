@@ -1,0 +1,133 @@
+-- Tests of what reads answers: the parser of event streams, usage, models, first tokens.
+-- It must never depend on where a stream is cut.
+local answer = require("gatemeter.answer")
+local check = require("check")
+local cjson = require("cjson.safe")
+local sse = require("gatemeter.sse")
+local usage = require("gatemeter.usage")
+
+local tests = {}
+
+local function parse(text, cuts, bytes_max)
+  local seen = {}
+  local parser = sse.new(function(data) seen[#seen + 1] = data end,
+                         function(tail) seen[#seen + 1] = "long:" .. #tail end, bytes_max)
+  local at = 1
+  for _, cut in ipairs(cuts) do
+    parser:feed(text:sub(at, cut))
+    at = cut + 1
+  end
+  parser:feed(text:sub(at))
+  parser:finish()
+  return seen
+end
+
+local STREAM = "\239\187\191: comment\r\n\r\ndata: {\"a\":1}\n\ndata:two\r\ndata: lines\r\n\r\n"
+  .. "event: x\rid: 7\rdata: \226\130\172\r\rdata\n\ndata: [DONE]\n\ndata: no blank line"
+local EVENTS = { '{"a":1}', "two\nlines", "\226\130\172", "[DONE]", "no blank line" }
+
+function tests.any_cut_of_a_stream_gives_the_same_events()
+  check.equal(parse(STREAM, {}), EVENTS)
+  for first = 1, #STREAM do
+    check.equal(parse(STREAM, { first }), EVENTS, "cut at " .. first)
+  end
+  for _ = 1, 2000 do
+    local cuts, at = {}, 0
+    while at < #STREAM do
+      at = at + math.random(0, 9)
+      cuts[#cuts + 1] = math.min(at, #STREAM)
+    end
+    check.equal(parse(STREAM, cuts), EVENTS, "cuts " .. table.concat(cuts, ","))
+  end
+end
+
+function tests.a_line_beyond_the_bound_costs_no_memory_and_not_the_next_event()
+  local text = "data: " .. ("x"):rep(100000) .. "\n\ndata: next\n\n"
+  local cuts = {}
+  for at = 1000, #text, 1000 do
+    cuts[#cuts + 1] = at
+  end
+  check.equal(parse(text, cuts, 20000), { "long:" .. sse.TAIL_BYTES, "next" })
+end
+
+local function read(frames)
+  local clock = 0
+  local reader = answer.stream(cjson.decode, function() return clock end, 65536)
+  for i, data in ipairs(frames) do
+    clock = i
+    reader:feed("data: " .. data .. "\n\n")
+  end
+  return reader:finish(), reader
+end
+
+function tests.the_first_token_is_the_first_delta_that_is_not_empty()
+  local told, reader = read({
+    '{"model":"m","choices":[{"delta":{"role":"assistant","content":""}}],"usage":null}',
+    '{"choices":[{"delta":{"content":"Hi"}}],"usage":null}',
+    '{"choices":[{"delta":{"content":"!"}}]}',
+    '{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":2}}', "[DONE]" })
+  check.equal(told.first_token, 2)
+  check.equal(told.model, "m")
+  check.equal(told.done, true)
+  check.equal(told.usage, { input_tokens = 5, output_tokens = 2 })
+  check.equal(reader:output(), "Hi!")
+end
+
+function tests.tool_calls_reasoning_and_completions_are_tokens_too()
+  for _, data in ipairs({ '{"choices":[{"delta":{"tool_calls":[{"index":0}]}}]}',
+                          '{"choices":[{"delta":{"reasoning_content":"hm"}}]}',
+                          '{"choices":[{"text":"a"}]}',
+                          '{"type":"response.output_text.delta","delta":"a"}',
+                          '{"type":"content_block_delta","delta":{"text":"a"}}' }) do
+    check.equal(read({ "{}", data }).first_token, 2, data)
+  end
+  check.equal(read({ '{"type":"message_delta","delta":{"stop_reason":"end_turn"}}' }).first_token)
+end
+
+function tests.usage_of_anthropic_streams_is_put_together_and_includes_the_cache()
+  local told = read({
+    '{"type":"message_start","message":{"model":"c","usage":{"input_tokens":10,'
+      .. '"cache_read_input_tokens":20,"cache_creation_input_tokens":5,"output_tokens":1}}}',
+    '{"type":"message_delta","delta":{},"usage":{"output_tokens":42}}' })
+  check.equal(told.usage, { input_tokens = 35, cache_read_tokens = 20, cache_write_tokens = 5,
+                            output_tokens = 42 })
+  check.equal(told.model, "c")
+end
+
+function tests.absent_counts_stay_absent_and_zero_stays_zero()
+  check.equal(usage.read({ prompt_tokens = 0 }), { input_tokens = 0 })
+  check.equal(usage.read({}), nil)
+  check.equal(usage.read(nil), nil)
+  check.equal(usage.read({ prompt_tokens = cjson.null, completion_tokens = 1.5 }), nil)
+  check.equal(usage.read({ prompt_tokens = 9, completion_tokens = 8,
+                           prompt_tokens_details = { cached_tokens = 3 },
+                           completion_tokens_details = { reasoning_tokens = 0 } }),
+              { input_tokens = 9, output_tokens = 8, cache_read_tokens = 3, reasoning_tokens = 0 })
+end
+
+function tests.parts_above_their_whole_are_left_out()
+  check.equal(usage.read({ prompt_tokens = 1, completion_tokens = 1,
+                           prompt_tokens_details = { cached_tokens = 2 },
+                           completion_tokens_details = { reasoning_tokens = 2 } }),
+              { input_tokens = 1, output_tokens = 1 })
+end
+
+function tests.usage_of_an_answer_too_long_to_keep_is_found_at_its_end()
+  local reader = answer.json(cjson.decode)
+  reader:feed('{"model":"m","data":"')
+  for _ = 1, 40 do
+    reader:feed(("x"):rep(65536))
+  end
+  reader:feed('","usage":{"prompt_tokens":7,"prompt_tokens_details":{"cached_tokens":3}}}')
+  local told = reader:finish()
+  check.equal(told.usage, { input_tokens = 7, cache_read_tokens = 3 })
+  check.equal(told.model, "m")
+end
+
+function tests.an_answer_that_is_not_json_says_nothing()
+  local reader = answer.json(cjson.decode)
+  reader:feed("<html>")
+  check.equal(reader:finish(), { stream = false })
+end
+
+return tests
