@@ -8,13 +8,12 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use queue::{Append, Queue};
-use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::strangers::log;
+use super::strangers::{kafka, log};
 use crate::gatemeter::{get, program, wait_for};
 use crate::stack::{Role, Stack};
 
@@ -63,14 +62,8 @@ impl<'a> Own<'a> {
         self.stack.sql(&sql).parse().expect("an offset")
     }
 
-    fn config(&self) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", format!("127.0.0.1:{}", self.stack.port("kafka")));
-        config
-    }
-
     fn admin(&self) -> AdminClient<DefaultClientContext> {
-        self.config().create().expect("a client")
+        kafka(self.stack).create().expect("a client")
     }
 
     fn topic(&self) -> String {
@@ -212,7 +205,7 @@ fn hole_stops_its_partition_alone(own: &Own<'_>) {
     let _aggregator = own.role("aggregator");
     own.send("2000");
     wait_for("all is counted", || stack.counted() == 2_000);
-    let mut config = own.config();
+    let mut config = kafka(stack);
     config.set("transactional.id", "stranger");
     let producer: BaseProducer = config.create().expect("a producer");
     producer.init_transactions(DEADLINE).expect("transactions");

@@ -1,17 +1,23 @@
 //! Records that ingest did not write: in the wrong partition, garbled, or no frames at all; and raw
 //! messages that are no events.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use event::frame::{FrameBuilder, Stamp};
 use event::{Facts, Key, Labels, Method, Outcome, Secret, ServiceTier, Usage, UsageSource};
 use queue::{Append, KafkaOptions, Queue, RawTopic};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ConfigSource, ResourceSpecifier};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use serde_json::Value;
 
 use crate::gatemeter::wait_for;
 use crate::stack::{Books, Stack};
 
 const PARTITIONS: u32 = 6;
+/// Bytes of a record that nobody should send.
+const HUGE: usize = 10_000_000;
 
 /// The log of the stack, as its settings lay it out.
 pub fn log(stack: &Stack, generation: u32) -> KafkaOptions {
@@ -81,6 +87,52 @@ fn append(stack: &Stack, records: Vec<Append>) {
     });
 }
 
+/// Carries something out while the topic takes messages of this size at most.
+pub fn with_messages_of<T>(stack: &Stack, bytes_max: usize, act: impl FnOnce() -> T) -> T {
+    let admin: AdminClient<DefaultClientContext> =
+        kafka(stack).create().expect("a client of Kafka");
+    let topic = log(stack, 1).topic();
+    let (specifier, options) = (ResourceSpecifier::Topic(&topic), AdminOptions::new());
+    let told = stack.runtime.block_on(admin.describe_configs([&specifier], &options));
+    let told = told.expect("an answer").remove(0).expect("the topic's settings");
+    // What is not named again falls back to the broker's.
+    let own = told.entries.iter().filter(|entry| entry.source == ConfigSource::DynamicTopic);
+    let own: Vec<(&str, &str)> =
+        own.map(|entry| (entry.name.as_str(), entry.value.as_deref().expect("a value"))).collect();
+    let alter = |more: Option<(&str, &str)>| {
+        let all = own.iter().copied().chain(more);
+        let alter = AlterConfig { specifier, entries: all.collect() };
+        let answer = stack.runtime.block_on(admin.alter_configs([&alter], &options));
+        assert!(answer.expect("an answer").iter().all(Result::is_ok));
+    };
+    alter(Some(("max.message.bytes", &bytes_max.to_string())));
+    let result = act();
+    alter(None);
+    result
+}
+
+/// Settings of a client of the stack's broker.
+pub fn kafka(stack: &Stack) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", format!("127.0.0.1:{}", stack.port("kafka")));
+    config
+}
+
+/// A record of 10 MB, larger than ingest would write and the topic would take.
+fn append_huge(stack: &Stack, partition: i32) {
+    let topic = log(stack, 1).topic();
+    with_messages_of(stack, HUGE + (64 << 10), || {
+        let mut config = kafka(stack);
+        config.set("message.max.bytes", (2 * HUGE).to_string());
+        let producer: BaseProducer = config.create().expect("a producer");
+        let payload = vec![0xa5; HUGE];
+        let record = BaseRecord::<(), [u8]>::to(&topic).partition(partition).payload(&payload);
+        producer.send(record).expect("sent");
+        // What the broker refuses is flushed, too: the class of the record shows that it is there.
+        producer.flush(Duration::from_secs(20)).expect("flushed");
+    });
+}
+
 pub fn what_others_write_is_kept_and_counted_once_when_it_is_sent_again(
     stack: &Stack,
     books: &mut Books,
@@ -99,11 +151,12 @@ pub fn what_others_write_is_kept_and_counted_once_when_it_is_sent_again(
         Vec::new(),
         versioned,
         garbled,
-        // The largest that the topic takes; a broker refuses what is larger.
+        // The largest that the topic takes as it was made.
         vec![0xa5; queue::KAFKA_RECORD_BYTES_MAX],
         frame(&good),
     ];
     let (poison, misplaced) = (stack.events("poison"), stack.events("misrouted"));
+    append_huge(stack, 3);
     let append_to_3 = |bytes: Vec<u8>| Append { partition: 3, bytes: bytes.into() };
     append(stack, records.into_iter().map(append_to_3).collect());
     books.counted += 1;
@@ -112,7 +165,7 @@ pub fn what_others_write_is_kept_and_counted_once_when_it_is_sent_again(
     books.output += 12;
     stack.settle("records of strangers", books);
     // One each, but for the garbled frame, whose envelope says that it had four.
-    assert_eq!(stack.events("poison") - poison, 1 + 1 + 1 + 4 + 1);
+    assert_eq!(stack.events("poison") - poison, 1 + 1 + 1 + 1 + 4 + 1);
     assert_eq!(stack.events("misrouted") - misplaced, 5);
 
     let listed = stack.run(&["dlq", "list", "--class", "misrouted", "--json"]);
