@@ -107,6 +107,21 @@ impl Client {
             .with_context(|| url.to_owned())
     }
 
+    /// Status of an address, and the first letters of what it answers.
+    ///
+    /// # Errors
+    /// No answer within the limit, or one that is too large or no text.
+    pub async fn probe(&self, url: &str, limit: Duration) -> anyhow::Result<(StatusCode, String)> {
+        let mut request = Request::new(Full::default());
+        *request.uri_mut() = url.parse::<Uri>()?;
+        let exchange = tokio::time::timeout(limit, self.exchange(request)).await;
+        let (status, text) = exchange
+            .map_err(|_| anyhow::anyhow!("no answer within {limit:?}"))
+            .and_then(|answer| answer)
+            .with_context(|| url.to_owned())?;
+        Ok((status, text.chars().take(REFUSAL_CHARS_MAX).collect()))
+    }
+
     async fn exchange(
         &self,
         mut request: Request<Full<Bytes>>,
@@ -126,10 +141,22 @@ impl Client {
 /// # Errors
 /// As `check_url`.
 pub fn page_url(url: &str) -> Result<String, String> {
+    with_path(url, "/metrics")
+}
+
+/// The address of a probe: `/readyz` is added to a bare host.
+///
+/// # Errors
+/// As `check_url`.
+pub fn probe_url(url: &str) -> Result<String, String> {
+    with_path(url, "/readyz")
+}
+
+fn with_path(url: &str, path: &str) -> Result<String, String> {
     let url = check_url(url)?;
     let uri: Uri = url.parse().map_err(|error| format!("{error}"))?;
     let is_bare = uri.path().trim_end_matches('/').is_empty() && uri.query().is_none();
-    Ok(if is_bare { format!("{}/metrics", url.trim_end_matches('/')) } else { url })
+    Ok(if is_bare { format!("{}{path}", url.trim_end_matches('/')) } else { url })
 }
 
 /// Checks that an address is one of plain HTTP.
@@ -159,5 +186,7 @@ mod tests {
             assert_eq!(page_url(given).as_deref(), Ok(asked));
         }
         assert!(page_url("h:8002").is_err());
+        assert_eq!(probe_url("http://h:8002").as_deref(), Ok("http://h:8002/readyz"));
+        assert_eq!(probe_url("http://h:8002/healthz").as_deref(), Ok("http://h:8002/healthz"));
     }
 }

@@ -13,6 +13,7 @@ mod role;
 mod replay;
 mod recount;
 mod dlq;
+mod healthcheck;
 
 use std::process::ExitCode;
 
@@ -42,6 +43,8 @@ enum Command {
     Recount(recount::RecountArgs),
     /// List, show and send again what was not counted
     Dlq(dlq::DlqArgs),
+    /// Ask a process whether it is well: exit code 0 if URL answers 2xx
+    Healthcheck(healthcheck::HealthcheckArgs),
     /// Show or check settings
     Config(settings::ConfigArgs),
 }
@@ -56,6 +59,7 @@ async fn main() -> ExitCode {
         Command::Replay(args) => replay::run(args).await,
         Command::Recount(args) => recount::run(args).await,
         Command::Dlq(args) => dlq::run(args).await,
+        Command::Healthcheck(args) => healthcheck::run(args).await,
         Command::Config(args) => settings::run(&args),
     };
     ended.unwrap_or_else(|error| {

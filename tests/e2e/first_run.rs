@@ -85,3 +85,30 @@ fn settings_that_do_not_exist_are_refused_by_name() {
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && told.contains("[aggregator]"), "{told}");
 }
+
+#[test]
+fn healthcheck_says_by_its_exit_code_whether_a_process_is_well() {
+    let place = Place::new();
+    let check = |args: &[&str]| {
+        let output = std::process::Command::new(crate::gatemeter::program())
+            .arg("healthcheck")
+            .args(args)
+            .output()
+            .expect("it runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let url = |port: u16, path: &str| format!("http://127.0.0.1:{port}{path}");
+    let (code, said) = check(&[&url(place.api, "/readyz")]);
+    assert!(code == Some(1) && said.contains("/readyz"), "nobody is there: {said}");
+    let mut running = place.start();
+    place.wait_ready(&mut running);
+    for port in [place.api, place.aggregator, place.ingest] {
+        assert_eq!(check(&[&url(port, "")]).0, Some(0));
+        assert_eq!(check(&[&url(port, "/healthz"), "--timeout-s", "20"]).0, Some(0));
+    }
+    let (code, said) = check(&[&url(place.api, "/nothing")]);
+    assert!(code == Some(1) && said.contains("404"), "{said}");
+    for wrong in [&["host:1"][..], &["http://h", "--timeout-s", "0"], &[]] {
+        assert_eq!(check(wrong).0, Some(2), "{wrong:?}");
+    }
+}
