@@ -21,6 +21,7 @@ use service::health::routes;
 use service::metrics::ProcessMetrics;
 use service::server::Server;
 use service::shutdown::{Shutdown, Trigger, channel, on_signals};
+use service::token_count;
 use store::{Generation, Store};
 use tracing::{error, info, warn};
 
@@ -223,11 +224,12 @@ async fn serve(
         settings: settings.ingest.clone(),
     };
     let ingest = ingest::start(parts, ingest_metrics).await?;
+    let counting = token_count::routes(&keys.admin);
     let api_metrics = Arc::new(ProcessMetrics::new("api", version)?);
     let api_parts = api_parts(settings, storage, keys.admin, &aggregator, shutdown.clone())?;
     let api_router = api::router(api_parts, api_metrics)?;
-    let aggregator_router =
-        with_fallbacks(aggregator.router().merge(routes(aggregator.readiness())));
+    let aggregator_router = aggregator.router().merge(counting);
+    let aggregator_router = with_fallbacks(aggregator_router.merge(routes(aggregator.readiness())));
     let ingest_router = ingest.router();
     let limits = &settings.server;
     let serving = async move {

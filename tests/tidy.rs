@@ -9,9 +9,10 @@ const FILE_LINES_MAX: usize = 500;
 const LINE_COLUMNS_MAX: usize = 100;
 const PACKAGES_MAX: usize = 450;
 /// The crates from the foundation up; one may use only those of lower layers.
-const LAYERS: [(&str, u8); 10] = [
+const LAYERS: [(&str, u8); 11] = [
     ("event", 0),
     ("queue", 0),
+    ("tokens", 1),
     ("ledger", 1),
     ("store", 2),
     ("service", 2),
@@ -22,7 +23,7 @@ const LAYERS: [(&str, u8); 10] = [
     ("gatemeter", 4),
 ];
 /// Outside crates that may be used in these crates only.
-const CONFINED: [(&str, &[&str]); 13] = [
+const CONFINED: [(&str, &[&str]); 14] = [
     ("sqlx", &["store", "queue"]),
     ("libsqlite3-sys", &["store", "queue"]),
     ("axum", &["service", "ingest", "aggregator", "api"]),
@@ -35,7 +36,8 @@ const CONFINED: [(&str, &[&str]); 13] = [
     ("flate2", &["ingest", "aggregator", "gatemeter"]),
     ("zstd", &["ingest", "gatemeter"]),
     ("libm", &["gatemeter"]),
-    ("serde_json", &["event", "service", "ingest", "api", "gatemeter"]),
+    ("tiktoken-rs", &["tokens"]),
+    ("serde_json", &["event", "tokens", "service", "ingest", "api", "gatemeter"]),
 ];
 
 fn root() -> PathBuf {

@@ -14,6 +14,7 @@ use service::auth::{require_key, require_own_origin};
 use service::health::{Readiness, routes};
 use service::http_metrics::HttpMetrics;
 use service::metrics::ProcessMetrics;
+use service::token_count;
 
 use crate::answers::Answers;
 use crate::context::Parts;
@@ -31,6 +32,7 @@ pub fn router(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Router, serv
     let answers = Answers::new(Arc::clone(&parts.cache), &process)?;
     let shared = Shared { answers, hub: Hub::new(&parts), parts: parts.clone() };
     let access = parts.access.clone();
+    let counting_access = access.clone();
     let dependencies = Arc::clone(&parts.dependencies);
     let questions = Router::new()
         .route("/api/metrics/namespaces/status-distribution", get(metrics::status_distribution))
@@ -61,5 +63,6 @@ pub fn router(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Router, serv
         .route("/metrics", get(own_metrics))
         .merge(routes(readiness))
         .merge(page::routes());
-    Ok(http_metrics.count(with_fallbacks(guarded.merge(open))))
+    let counting = token_count::routes(&counting_access);
+    Ok(http_metrics.count(with_fallbacks(guarded.merge(counting).merge(open))))
 }

@@ -18,5 +18,6 @@ pub mod key_file;
 
 pub mod http_metrics;
 pub mod server;
+pub mod token_count;
 
 pub use error::{Error, chain};

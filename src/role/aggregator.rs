@@ -9,10 +9,12 @@ use service::health::routes;
 use service::metrics::ProcessMetrics;
 use service::server::Server;
 use service::shutdown::{Shutdown, channel};
+use service::token_count;
 use store::Store;
 use tracing::{error, warn};
 
 use super::{Start, now_us};
+use crate::keys::{Guarded, access};
 use crate::live;
 use crate::services;
 
@@ -24,8 +26,9 @@ const PRESSURE_EVERY: Duration = Duration::from_secs(1);
 /// # Errors
 /// Whatever keeps it from starting, or makes it stop.
 pub async fn run(start: Start) -> anyhow::Result<()> {
-    let Start { settings, trigger, shutdown, .. } = start;
+    let Start { settings, dev, trigger, shutdown } = start;
     let store = Arc::new(services::ledger(&settings, &shutdown).await?);
+    let access = access(Guarded::Admin, &settings.data.dir, dev, &store).await?;
     let queue = Arc::new(services::log_to_count(&settings, &shutdown).await?);
     let generation = services::generation(&settings, &store).await?;
     let server = Server::bind("aggregator", settings.aggregator.listen).await?;
@@ -44,7 +47,8 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
     let mut aggregator = aggregator::start(&settings, parts, metrics, aggregator_shutdown).await?;
     let cache = services::cache(&settings)?;
     let sharing = tokio::spawn(live::tell(cache, aggregator.live(), shutdown.clone()));
-    let router = with_fallbacks(aggregator.router().merge(routes(aggregator.readiness())));
+    let router = aggregator.router().merge(token_count::routes(&access));
+    let router = with_fallbacks(router.merge(routes(aggregator.readiness())));
     let mut fatal = queue.fatal();
     let serving = server.serve(router, &settings.server, shutdown);
     tokio::pin!(serving);

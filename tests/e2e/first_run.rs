@@ -112,3 +112,33 @@ fn healthcheck_says_by_its_exit_code_whether_a_process_is_well() {
         assert_eq!(check(wrong).0, Some(2), "{wrong:?}");
     }
 }
+
+#[test]
+fn tokens_of_a_text_are_counted_on_request_by_api_and_aggregator() {
+    let place = Place::new();
+    let mut running = place.start_with(&[]);
+    place.wait_ready(&mut running);
+    let key = std::fs::read_to_string(place.data().join("admin.key")).expect("a key");
+    let key = format!("authorization: Bearer {}", key.trim());
+    let body = br#"{"model":"gpt-4o","messages":[{"role":"user","content":"planted prompt"}]}"#;
+    for port in [place.api, place.aggregator] {
+        let ask = |headers: &[&str], body: &[u8]| {
+            post(port, "/api/tokens/count", headers, body).expect("an answer")
+        };
+        assert_eq!(ask(&[], body).status, 401);
+        let answer = ask(&[&key], body);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let answer: serde_json::Value = serde_json::from_str(&answer.body).expect("JSON");
+        let data = &answer["data"];
+        assert_eq!(
+            (&data["encoding"], &data["source"]),
+            (&"o200k_base".into(), &"estimated".into())
+        );
+        assert!(data["input_tokens"].as_u64().is_some_and(|n| n > 7), "{data}");
+        // A text that tokenizers give up on.
+        let spaces = format!("{{\"model\":\"gpt-4o\",\"input\":\"{}\"}}", " ".repeat(1_000_000));
+        let answer = ask(&[&key], spaces.as_bytes());
+        assert!(answer.status == 200 && answer.body.contains("\"exact\":false"), "{}", answer.body);
+    }
+    assert!(!place.log().contains("planted"), "no text is in the log");
+}

@@ -1,0 +1,263 @@
+//! `POST /api/tokens/count`: how many tokens a request and its answer have.
+//!
+//! The same route serves api and aggregator. Counting is work for a thread of its own, one request
+//! at a time; others wait with their bodies, and beyond a bound they are refused. No text is kept,
+//! logged or part of an error.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::State;
+use axum::middleware::from_fn_with_state;
+use axum::routing::post;
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokens::{Basis, COUNT_TIME_MAX, Content, Encoding};
+use tokio::sync::Semaphore;
+
+use crate::answer::{Answer, AnswerResult, ApiError};
+use crate::auth::{Access, require_key, require_own_origin};
+
+/// Largest body, bytes: twice the text that is counted, for what JSON adds to it.
+pub const BODY_BYTES_MAX: usize = 8 << 20;
+/// Requests whose bodies may be at hand at once.
+const AT_HAND_MAX: usize = 8;
+/// Longest wait for one's turn.
+const WAIT_MAX: Duration = Duration::from_secs(4);
+/// Seconds after which a request that was refused is worth another try.
+const RETRY_SECONDS: NonZeroU32 = NonZeroU32::new(2).expect("two is not zero");
+/// Longest name of a model, bytes.
+const MODEL_BYTES_MAX: usize = 256;
+
+#[derive(Clone, Debug)]
+struct Turns {
+    at_hand: Arc<Semaphore>,
+    counting: Arc<Semaphore>,
+    wait_max: Duration,
+}
+
+/// A request as the client would send it to the model; other fields are passed over.
+#[derive(Debug, Deserialize)]
+struct Request {
+    model: Option<String>,
+    encoding: Option<String>,
+    messages: Option<Value>,
+    tools: Option<Value>,
+    #[serde(alias = "prompt", alias = "text")]
+    input: Option<Value>,
+    output: Option<Value>,
+}
+
+/// What was counted.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct View {
+    model: Option<String>,
+    encoding: &'static str,
+    /// `published` by the model's vendor, or `assumed`.
+    basis: &'static str,
+    input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    /// Whether the tokenizer counted all of it.
+    exact: bool,
+    source: &'static str,
+}
+
+/// The route, guarded.
+pub fn routes(access: &Access) -> Router {
+    routes_with(access, WAIT_MAX)
+}
+
+fn routes_with(access: &Access, wait_max: Duration) -> Router {
+    let turns = Turns {
+        at_hand: Arc::new(Semaphore::new(AT_HAND_MAX)),
+        counting: Arc::new(Semaphore::new(1)),
+        wait_max,
+    };
+    Router::new()
+        .route("/api/tokens/count", post(count))
+        .route_layer(from_fn_with_state(access.clone(), require_own_origin))
+        .route_layer(from_fn_with_state(access.clone(), require_key))
+        .with_state(turns)
+}
+
+async fn count(State(turns): State<Turns>, body: Body) -> AnswerResult<Value> {
+    let busy = || {
+        let message = "too many texts are being counted, ask again in a moment";
+        ApiError::unavailable(message).retry_after(RETRY_SECONDS)
+    };
+    let _place = turns.at_hand.try_acquire().map_err(|_| busy())?;
+    let body = to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| {
+        let message =
+            format!("the body could not be read, or is larger than {BODY_BYTES_MAX} bytes");
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    })?;
+    let turn = tokio::time::timeout(turns.wait_max, Arc::clone(&turns.counting).acquire_owned());
+    let turn = turn.await.ok().and_then(Result::ok).ok_or_else(busy)?;
+    let counting = tokio::task::spawn_blocking(move || {
+        let view = answer(&body);
+        // A client that leaves does not give its turn back: its text is still being counted.
+        drop(turn);
+        view
+    });
+    let view = counting.await.map_err(|error| {
+        tracing::error!(%error, "tokens could not be counted");
+        ApiError::internal()
+    })??;
+    Ok(Answer::ok(serde_json::to_value(view).map_err(|_| ApiError::internal())?))
+}
+
+/// Reads the body and counts.
+fn answer(body: &[u8]) -> Result<View, ApiError> {
+    // An array would be taken for the fields in their order.
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        return Err(ApiError::bad_request("the body must be a JSON object"));
+    }
+    let request: Request = serde_json::from_slice(body).map_err(|error| {
+        // The category and place only: the rest of the message may quote the text.
+        let (line, column) = (error.line(), error.column());
+        let what = if error.is_data() { "has a field of the wrong type" } else { "is not JSON" };
+        ApiError::bad_request(format!("the body {what}, at line {line} column {column}"))
+    })?;
+    let Request { model, encoding, messages, tools, input, output } = request;
+    if model.as_ref().is_some_and(|model| model.len() > MODEL_BYTES_MAX) {
+        let message = format!("model must be at most {MODEL_BYTES_MAX} bytes");
+        return Err(ApiError::bad_request(message));
+    }
+    let (encoding, basis) = match (&encoding, &model) {
+        (Some(name), _) => {
+            let found = Encoding::from_name(name).ok_or_else(|| {
+                let names = Encoding::ALL.map(Encoding::name).join(", ");
+                ApiError::bad_request(format!("encoding must be one of {names}"))
+            })?;
+            (found, "published")
+        }
+        (None, Some(model)) => match Encoding::of_model(model) {
+            (found, Basis::Published) => (found, "published"),
+            (found, Basis::Assumed) => (found, "assumed"),
+        },
+        (None, None) => return Err(ApiError::bad_request("model or encoding must be given")),
+    };
+    if messages.is_none() && tools.is_none() && input.is_none() && output.is_none() {
+        let message = "messages, input, tools or output must be given";
+        return Err(ApiError::bad_request(message));
+    }
+    let content = Content {
+        messages: messages.as_ref(),
+        tools: tools.as_ref(),
+        input: input.as_ref(),
+        output: output.as_ref(),
+    };
+    let counted = tokens::count(content, encoding, COUNT_TIME_MAX);
+    Ok(View {
+        model,
+        encoding: encoding.name(),
+        basis,
+        input_tokens: counted.input,
+        output_tokens: counted.output,
+        exact: counted.is_exact,
+        source: "estimated",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::response::Response;
+    use http::{Request as HttpRequest, header};
+    use serde_json::json;
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::auth::{Verifier, hash_key};
+
+    async fn ask(router: &Router, body: impl Into<Body>) -> (StatusCode, Value) {
+        let request = HttpRequest::post("/api/tokens/count").body(body.into()).expect("a request");
+        read(router.clone().oneshot(request).await.expect("an answer")).await
+    }
+
+    async fn read(response: Response) -> (StatusCode, Value) {
+        let status = response.status();
+        let body = to_bytes(response.into_body(), 1 << 20).await.expect("a body");
+        (status, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    #[tokio::test]
+    async fn tokens_of_a_chat_a_prompt_and_an_answer_are_counted() {
+        let router = routes(&Access::Dev);
+        let chat = json!({"model": "gpt-4o", "temperature": 1,
+            "messages": [{"role": "user", "content": "hello world"}]});
+        let (status, answer) = ask(&router, chat.to_string()).await;
+        // 3 around the message, one of the role, two of the text, 3 that begin the answer.
+        let expected = json!({"model": "gpt-4o", "encoding": "o200k_base", "basis": "published",
+            "input_tokens": 9, "output_tokens": null, "exact": true, "source": "estimated"});
+        assert_eq!((status, &answer["data"]), (StatusCode::OK, &expected));
+        for (body, input, output) in [
+            (json!({"model": "claude", "input": "hello world"}), json!(2), json!(null)),
+            (json!({"encoding": "cl100k_base", "text": "hello world"}), json!(2), json!(null)),
+            (json!({"model": "gpt-4", "output": "hello"}), json!(null), json!(1)),
+        ] {
+            let (status, answer) = ask(&router, body.to_string()).await;
+            let data = &answer["data"];
+            assert_eq!(status, StatusCode::OK, "{answer}");
+            assert_eq!((&data["input_tokens"], &data["output_tokens"]), (&input, &output));
+        }
+    }
+
+    #[tokio::test]
+    async fn bad_requests_say_what_is_wrong_and_show_no_text() {
+        let router = routes(&Access::Dev);
+        for (body, status, words) in [
+            ("{\"model\":\"x\",\"input\":\"planted".to_owned(), 400, "is not JSON"),
+            (" [\"planted\"]".to_owned(), 400, "must be a JSON object"),
+            ("{\"model\":[\"planted\"],\"input\":\"a\"}".to_owned(), 400, "wrong type"),
+            ("{\"input\":\"planted\"}".to_owned(), 400, "model or encoding"),
+            ("{\"model\":\"gpt-4\"}".to_owned(), 400, "messages, input, tools or output"),
+            ("{\"encoding\":\"planted\",\"input\":\"a\"}".to_owned(), 400, "one of o200k_base"),
+            (format!("{{\"model\":\"{}\",\"input\":\"\"}}", "m".repeat(300)), 400, "at most 256"),
+            (format!("{{\"input\":{}", "[".repeat(100_000)), 400, "is not JSON"),
+            (" ".repeat(BODY_BYTES_MAX + 1), 413, "larger than"),
+        ] {
+            let (found, answer) = ask(&router, body).await;
+            let message = answer["message"].as_str().expect("a message");
+            assert_eq!(found.as_u16(), status, "{message}");
+            assert!(message.contains(words) && !message.contains("planted"), "{message}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_is_wanted_where_there_is_one() {
+        let router = routes(&Access::Key(Verifier::new(hash_key("secret"))));
+        let body = json!({"model": "gpt-4", "input": "a"}).to_string();
+        assert_eq!(ask(&router, body.clone()).await.0, StatusCode::UNAUTHORIZED);
+        let request = HttpRequest::post("/api/tokens/count")
+            .header(header::AUTHORIZATION, "Bearer secret")
+            .body(Body::from(body))
+            .expect("a request");
+        let (status, _) = read(router.oneshot(request).await.expect("an answer")).await;
+        assert_eq!(status, StatusCode::OK);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn whoever_finds_no_turn_is_told_when_to_come_again() {
+        let router = routes_with(&Access::Dev, Duration::from_millis(1));
+        // Each takes its whole second.
+        let slow = json!({"model": "gpt-4", "input": "'a".repeat(2_000_000)}).to_string();
+        let asked: Vec<_> = (0..12)
+            .map(|_| {
+                let (router, slow) = (router.clone(), slow.clone());
+                tokio::spawn(async move { ask(&router, slow).await.0 })
+            })
+            .collect();
+        let mut statuses = Vec::new();
+        for one in asked {
+            statuses.push(one.await.expect("no panic"));
+        }
+        assert!(statuses.contains(&StatusCode::OK), "{statuses:?}");
+        assert!(statuses.contains(&StatusCode::SERVICE_UNAVAILABLE), "{statuses:?}");
+        let small = json!({"model": "gpt-4", "input": "a"}).to_string();
+        assert_eq!(ask(&router, small).await.0, StatusCode::OK, "places come back");
+    }
+}
