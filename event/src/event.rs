@@ -1,7 +1,7 @@
 //! One attempt at an LLM request, parsed and checked, with the producer's own words.
 //!
 //! `native` makes it from JSON; the ingest settles it into `Labels` and `Facts`. It borrows from
-//! the body where it can. It never holds prompt text: that is dropped while it is parsed.
+//! the body where it can. Prompt text is only ever borrowed, and goes with the body.
 
 use std::borrow::Cow;
 
@@ -57,6 +57,9 @@ pub struct Event<'a> {
     pub seq: Option<u64>,
     /// Policy that refused the request.
     pub limited_by: Option<Cow<'a, str>>,
+    /// The object `text` as the producer wrote it, well-formed JSON, if no usage was reported:
+    /// prompt and answer, from which tokens can be counted. Never to be stored or shown.
+    pub text: Option<&'a str>,
 }
 
 impl Event<'_> {

@@ -1,9 +1,9 @@
 //! What a batch goes through on its way to the log, whichever way it came in.
 //!
-//! A text is parsed, its labels are settled against their budgets, its events are stamped into
-//! columns; then they are appended. Whatever cannot be decided now fails the whole batch with
-//! `Unready`: whoever brought it brings it again, and what was written already is recognised as a
-//! copy.
+//! A text is parsed, its labels are settled against their budgets, tokens that nobody reported are
+//! counted, its events are stamped into columns; then they are appended. Whatever cannot be decided
+//! now fails the whole batch with `Unready`: whoever brought it brings it again, and what was
+//! written already is recognised as a copy.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLockReadGuard};
@@ -19,6 +19,7 @@ use store::{ConnectionsRow, Generation, LabelName, Store, StoreError};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
+use crate::estimate::Estimator;
 use crate::gateways::Gateways;
 use crate::gather::{GatherError, GatherOptions, Gatherers, now_us};
 use crate::label::{Known, LabelCache};
@@ -75,6 +76,7 @@ pub struct Intake {
     /// What is measured.
     pub metrics: IngestMetrics,
     labels: Arc<LabelCache>,
+    estimator: Estimator,
     gateways: Arc<Gateways>,
     gatherers: Arc<Gatherers>,
     refusals: Arc<Refusals>,
@@ -97,10 +99,12 @@ impl Intake {
             window: parts.generation.window,
         };
         let (gatherers, tasks) = Gatherers::start(&parts.queue, options, &metrics);
+        let estimator = Estimator::new(metrics.estimated.clone());
         let intake = Intake {
             parts,
             metrics,
             labels,
+            estimator,
             gateways: Arc::default(),
             gatherers: Arc::new(gatherers),
             refusals: Arc::default(),
@@ -133,9 +137,11 @@ impl Intake {
         let registered =
             self.labels.register(&self.parts.store, &batch.events, &batch.connections).await;
         registered.map_err(Unready::Store)?;
+        let estimates = self.estimator.estimate(&batch.events).await;
         let known = self.labels.known();
         let now_us = now_us();
-        stamp(&batch.events, &known, &self.parts.generation, source, now_us, stamped);
+        let generation = &self.parts.generation;
+        stamp(&batch.events, &estimates, &known, generation, source, now_us, stamped);
         stamp_connections(batch.connections, &known, &self.gateways, now_us, stamped);
         drop(known);
         stamped.rejects.extend(batch.rejects);

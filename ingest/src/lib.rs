@@ -4,12 +4,13 @@
 //! their budgets (`label`), its events are stamped into columns (`stamp`), gathered with those of
 //! other requests and appended to the log (`gather`); `intake` is that way as a whole. `http`
 //! answers a client, `raw` moves the offset of a topic: before that nothing is promised, and after
-//! it the meaning of an event never changes. Prompt text ends here: it is dropped while it is
-//! parsed.
+//! it the meaning of an event never changes. Prompt text ends here: `estimate` counts its tokens
+//! where no usage was reported, and it goes with the body.
 
 mod metrics;
 mod encoding;
 mod label;
+mod estimate;
 mod gateways;
 mod stamp;
 mod gather;

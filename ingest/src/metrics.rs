@@ -18,6 +18,8 @@ pub struct IngestMetrics {
     pub accepted: IntCounter,
     /// Events that were not accepted, by reason.
     pub rejected: IntCounterVec,
+    /// Events whose tokens were counted from their text, by basis.
+    pub estimated: IntCounterVec,
     /// Bytes of bodies as they came.
     pub bytes: IntCounter,
     /// Bytes of the same bodies as they were parsed.
@@ -61,6 +63,12 @@ impl IngestMetrics {
                 "Events that were accepted, each delivery counted.",
             )?,
             rejected,
+            estimated: metrics.counter_vec(
+                "gatemeter_estimated_events_total",
+                "Events whose tokens were counted from their text, by basis: the tokenizer for all \
+                 of it, or the length for some.",
+                &["basis"],
+            )?,
             bytes: metrics
                 .counter("gatemeter_ingest_bytes_total", "Bytes of bodies as they came.")?,
             plain_bytes: metrics.counter(

@@ -9,7 +9,7 @@ use std::time::Instant;
 use event::frame::FrameBuilder;
 use event::labels::settle_model;
 use event::name::{NONE, OTHER, is_label};
-use event::{Connections, Event, Facts, Key, Labels, Reject};
+use event::{Connections, Event, Facts, Key, Labels, Reject, Usage, UsageSource};
 use store::{ConnectionsRow, Generation, LabelKind};
 
 use crate::gateways::{GATEWAYS_PER_NAMESPACE_MAX, Gateways};
@@ -35,10 +35,12 @@ pub struct Stamped {
     pub future: Vec<usize>,
 }
 
-/// Stamps the events of a body and adds them to what is stamped already. All together are at most
-/// as many as fit one frame: bodies are bounded below that, and whoever adds several watches it.
+/// Stamps the events of a body, with the estimates of those that have one, and adds them to what is
+/// stamped already. All together are at most as many as fit one frame: bodies are bounded below
+/// that, and whoever adds several watches it.
 pub fn stamp(
     events: &[(usize, Event<'_>)],
+    estimates: &[Option<Usage>],
     known: &Known,
     generation: &Generation,
     source: &str,
@@ -46,18 +48,22 @@ pub fn stamp(
     stamped: &mut Stamped,
 ) {
     let window = &generation.window;
-    for (index, event) in events {
-        let Some(labels) = settle(event, known) else {
+    for (at, (index, event)) in events.iter().enumerate() {
+        let estimate = estimates.get(at).copied().flatten();
+        let Some(mut labels) = settle(event, known) else {
             stamped.rejects.push(not_registered(*index, Some(&event.id)));
             continue;
         };
+        if estimate.is_some() {
+            labels.source = UsageSource::Estimated;
+        }
         let key = Key::of(&generation.secret, source, &event.id);
         let facts = Facts {
             key,
             time_us: event.time_us,
             duration_us: event.duration_us,
             ttft_us: event.ttft_us,
-            usage: event.usage,
+            usage: estimate.unwrap_or(event.usage),
             cost_nano: None,
             attempt: event.attempt,
             fingerprint: event.fingerprint(),

@@ -13,3 +13,4 @@ mod crash;
 mod first_run;
 mod page;
 mod totals;
+mod texts;

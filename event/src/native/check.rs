@@ -57,7 +57,7 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// The first fault, in the order of the fields in docs/events.md.
     pub fn event(&mut self) -> Result<Event<'a>, Fault> {
-        Ok(Event {
+        let mut event = Event {
             id: self.id()?,
             time_us: self.time()?,
             namespace: self.namespace()?,
@@ -80,7 +80,10 @@ impl<'a> Fields<'a> {
             producer: self.some_text(Field::Producer)?,
             seq: self.whole(Field::Seq, 0, u64::MAX)?,
             limited_by: self.some_text(Field::LimitedBy)?,
-        })
+            text: None,
+        };
+        event.text = self.prompt().filter(|_| !event.usage.is_present());
+        Ok(event)
     }
 
     /// The gauge of open connections.

@@ -1,16 +1,16 @@
 //! The fields of one event as they were written, and the faults of the object that holds them.
 //!
 //! `Fields::read` takes an object of the body in one pass: known fields go into their places,
-//! unknown ones and prompt text are thrown away. Field given twice, too many fields, too deep: the
-//! first such fault is kept, the rest of the object is still consumed, so that the next event of
-//! the body can be read. It never judges a value; `check` does.
+//! unknown ones are thrown away, prompt text is left where it is. Field given twice, too many
+//! fields, too deep: the first such fault is kept, the rest of the object is still consumed, so
+//! that the next event of the body can be read. It never judges a value; `check` does.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::value::{NameSeed, Scalar, Skip};
+use super::value::{Aside, NameSeed, Scalar, Skip};
 use crate::limits::{FIELDS_MAX, JSON_DEPTH_MAX};
 
 /// Why an event is not accepted, without its place in the body.
@@ -115,6 +115,7 @@ pub(super) struct Fields<'a> {
     values: [Scalar<'a>; N_FIELDS],
     /// One bit per known field; `null` counts as seen, so that it cannot hide a second value.
     seen: u64,
+    text: Option<&'a str>,
     fault: Option<Fault>,
 }
 
@@ -139,6 +140,11 @@ impl<'a> Fields<'a> {
     /// Takes a value out.
     pub fn take(&mut self, field: Field) -> Scalar<'a> {
         std::mem::take(&mut self.values[field as usize])
+    }
+
+    /// The object `text` as it was written.
+    pub fn prompt(&self) -> Option<&'a str> {
+        self.text
     }
 
     fn fill<A: MapAccess<'a>>(&mut self, level: Level, mut object: A) -> Result<(), A::Error> {
@@ -218,8 +224,9 @@ impl<'a> DeserializeSeed<'a> for ValueSeed<'_, 'a> {
             return source.deserialize_any(self);
         }
         // Prompt text is the one large value; it is passed over without looking inside strings.
-        let (shape, nesting) = Skip.deserialize(source)?;
+        let (text, shape, nesting) = Aside.deserialize(source)?;
         self.fields.descend(Level::Event as usize + nesting);
+        self.fields.text = Some(text).filter(|_| shape == Scalar::Object);
         Ok(shape)
     }
 }

@@ -17,6 +17,9 @@ use crate::usage::Usage;
 
 type OwnedText = Option<Cow<'static, str>>;
 
+/// Prompt text as the JSON of an event has it.
+const TEXT: &str = r#"{"messages":[{"content":"hidden","role":"user"}]}"#;
+
 fn some_text() -> impl Strategy<Value = OwnedText> {
     option::of("\\PC{1,40}").prop_map(|text| text.map(Cow::Owned))
 }
@@ -90,6 +93,7 @@ fn event() -> impl Strategy<Value = Event<'static>> {
             producer,
             seq,
             limited_by,
+            text: Some(TEXT).filter(|_| !usage.is_present()),
         }
     })
 }
@@ -123,7 +127,7 @@ fn to_json(event: &Event<'_>) -> Value {
         "ttft_ms": event.ttft_us.map(ms),
         "stream": event.stream,
         "usage": usage,
-        "text": {"messages": [{"role": "user", "content": "hidden"}]},
+        "text": serde_json::from_str::<Value>(TEXT).expect("JSON"),
         "request_id": event.request_id,
         "attempt": event.attempt,
         "final": event.is_final,

@@ -84,6 +84,7 @@ fn smallest_event_gets_the_defaults() {
         producer: None,
         seq: None,
         limited_by: None,
+        text: None,
     };
     assert_eq!(event(&body), expected);
     let optional = [
@@ -167,8 +168,22 @@ fn every_field_is_read() {
         producer: Some("w1".into()),
         seq: Some(u64::MAX),
         limited_by: Some("token_limit".into()),
+        text: None,
     };
     assert_eq!(event(&body), expected);
+}
+
+#[test]
+fn text_is_found_in_the_body_where_no_usage_was_reported() {
+    let text = r#"{ "output": "hidden \ud83d", "input": [1e999] }"#;
+    for usage in ["null", "{}", r#"{"input_tokens":null}"#, r#"{"audio_tokens":1}"#] {
+        let body = event_with(&[("text", text), ("usage", usage)]);
+        assert_eq!(event(&body).text, Some(text), "{usage}");
+    }
+    let body = event_with(&[("text", text), ("usage", r#"{"output_tokens":0}"#)]);
+    assert_eq!(event(&body).text, None, "zero was reported");
+    let body = event_with(&[("text", "null")]);
+    assert_eq!(event(&body).text, None);
 }
 
 #[test]

@@ -68,15 +68,32 @@ impl<'a> DeserializeSeed<'a> for Skip {
     type Value = (Scalar<'a>, usize);
 
     fn deserialize<D: Deserializer<'a>>(self, source: D) -> Result<Self::Value, D::Error> {
+        Ok(shape(<&RawValue>::deserialize(source)?.get()))
+    }
+}
+
+/// Passes over a value as `Skip` does, and says where it is.
+pub(super) struct Aside;
+
+impl<'a> DeserializeSeed<'a> for Aside {
+    type Value = (&'a str, Scalar<'a>, usize);
+
+    fn deserialize<D: Deserializer<'a>>(self, source: D) -> Result<Self::Value, D::Error> {
         let raw = <&RawValue>::deserialize(source)?.get();
-        Ok(match raw.as_bytes().first() {
-            Some(b'{') => (Scalar::Object, nesting(raw)),
-            Some(b'[') => (Scalar::Array, nesting(raw)),
-            Some(b'n') => (Scalar::Absent, 0),
-            Some(b't' | b'f') => (Scalar::Flag(raw == "true"), 0),
-            Some(b'"') => (Scalar::Text(Cow::Borrowed("")), 0),
-            _ => (Scalar::Natural(0), 0),
-        })
+        let (shape, nesting) = shape(raw);
+        Ok((raw, shape, nesting))
+    }
+}
+
+/// What well-formed JSON is, and its nesting.
+fn shape(raw: &str) -> (Scalar<'static>, usize) {
+    match raw.as_bytes().first() {
+        Some(b'{') => (Scalar::Object, nesting(raw)),
+        Some(b'[') => (Scalar::Array, nesting(raw)),
+        Some(b'n') => (Scalar::Absent, 0),
+        Some(b't' | b'f') => (Scalar::Flag(raw == "true"), 0),
+        Some(b'"') => (Scalar::Text(Cow::Borrowed("")), 0),
+        _ => (Scalar::Natural(0), 0),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Prompt text ends in the parser: it is in no file, no answer and no metric.
+//! Prompt text ends at ingest: it is in no file, no answer and no metric.
 
 use std::fs;
 
