@@ -218,6 +218,8 @@ fn unreadable_messages(stack: &Stack, books: &mut Books) {
     });
     books.counted += 3;
     books.requests += 3;
+    // "planted prompt" has three tokens; nobody reported them.
+    books.output += 3 * 3;
     stack.settle("raw messages that are no events", books);
     let mut letters = Value::Null;
     wait_for("letters are kept", || {
