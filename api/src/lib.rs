@@ -19,6 +19,7 @@ mod live;
 mod rows;
 mod metrics;
 mod system;
+mod stats;
 mod namespaces;
 mod page;
 mod routes;

@@ -37,7 +37,7 @@ struct Namespaces {
 }
 
 #[derive(Debug, Serialize)]
-struct DistributionView {
+pub(crate) struct DistributionView {
     labels: Vec<&'static str>,
     datasets: Vec<Dataset>,
     totals: BTreeMap<&'static str, i64>,
@@ -64,7 +64,7 @@ pub(crate) async fn status_distribution(
     asked.answer(found.map(|view| (Scope::All, view))).await
 }
 
-async fn distribution(
+pub(crate) async fn distribution(
     reader: &mut Reader,
     ask: &Ask,
     now_us: i64,
@@ -126,7 +126,7 @@ impl Frame {
 }
 
 #[derive(Debug, Serialize)]
-struct TrendView {
+pub(crate) struct TrendView {
     #[serde(flatten)]
     frame: Frame,
     total: i64,
@@ -151,7 +151,7 @@ pub(crate) async fn request_trend(
     asked.answer(found).await
 }
 
-async fn trend(
+pub(crate) async fn trend(
     reader: &mut Reader,
     scope: &str,
     ask: &Ask,
@@ -167,7 +167,7 @@ async fn trend(
 }
 
 #[derive(Debug, Serialize)]
-struct TokensView {
+pub(crate) struct TokensView {
     namespace: String,
     #[serde(flatten)]
     frame: Frame,
@@ -197,7 +197,7 @@ fn zone(parts: &Parts) -> &str {
     parts.timezone.iana_name().unwrap_or_default()
 }
 
-async fn tokens_of(
+pub(crate) async fn tokens_of(
     reader: &mut Reader,
     scope: &str,
     ask: &Ask,

@@ -21,7 +21,7 @@ use crate::context::Parts;
 use crate::hub::Hub;
 use crate::limit::{Turns, take_turns};
 use crate::shared::Shared;
-use crate::{live, metrics, namespaces, page, system};
+use crate::{live, metrics, namespaces, page, stats, system};
 
 /// All routes. Must be called within a tokio runtime, on which what the routes share then works.
 ///
@@ -38,7 +38,9 @@ pub fn router(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Router, serv
         .route("/api/metrics/namespaces/status-distribution", get(metrics::status_distribution))
         .route("/api/metrics/namespaces/request-trend", get(metrics::request_trend))
         .route("/api/metrics/namespaces/{namespace}/tokens", get(metrics::tokens))
+        .route("/api/metrics/namespaces/{namespace}/stats", get(stats::stats))
         .route("/api/metrics/system", get(system::system))
+        .route("/api/metrics/dashboard", get(stats::dashboard))
         .route_layer(from_fn_with_state(Turns::new(), take_turns));
     let guarded = Router::new()
         .route("/api/namespaces", get(namespaces::list).post(namespaces::create))

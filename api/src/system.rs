@@ -29,7 +29,7 @@ const CONNECTIONS_LIVE_US: i64 = 60_000_000;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct SystemView {
+pub(crate) struct SystemView {
     total_requests: i64,
     /// Share of requests that failed, 0 ..= 1.
     error_rate: f64,
@@ -51,7 +51,7 @@ struct SystemView {
 }
 
 #[derive(Debug, Serialize)]
-struct Quantiles {
+pub(crate) struct Quantiles {
     p50: Option<Box<RawValue>>,
     p95: Option<Box<RawValue>>,
     p99: Option<Box<RawValue>>,
@@ -108,18 +108,26 @@ pub(crate) async fn system(State(shared): State<Shared>, uri: Uri) -> Result<Kno
         }
     };
     if known.is_stale() {
-        known.data = with_state_of_now(&known.data, &parts)?;
+        known.data = with_state_of_now(&known.data, None, &parts)?;
     }
     Ok(known)
 }
 
 /// An earlier answer with lag and dependencies as they are now: they do not come from the ledger.
-fn with_state_of_now(data: &RawValue, parts: &Parts) -> Result<Box<RawValue>, ApiError> {
+/// They are in the answer itself, or in a part of it.
+pub(crate) fn with_state_of_now(
+    data: &RawValue,
+    part: Option<&str>,
+    parts: &Parts,
+) -> Result<Box<RawValue>, ApiError> {
     let changed = || {
-        let mut data: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_str(data.get())?;
-        data.insert("lag".to_owned(), to_value(LagTotal::of((parts.lag)()))?);
-        data.insert("dependencies".to_owned(), to_value(dependencies(parts))?);
+        let mut data: serde_json::Value = serde_json::from_str(data.get())?;
+        let place = match part {
+            Some(name) => &mut data[name],
+            None => &mut data,
+        };
+        place["lag"] = to_value(LagTotal::of((parts.lag)()))?;
+        place["dependencies"] = to_value(dependencies(parts))?;
         to_raw_value(&data)
     };
     changed().map_err(|error: serde_json::Error| {
@@ -128,7 +136,7 @@ fn with_state_of_now(data: &RawValue, parts: &Parts) -> Result<Box<RawValue>, Ap
     })
 }
 
-async fn view(
+pub(crate) async fn view(
     parts: &Parts,
     reader: &mut Reader,
     ask: &Ask,
@@ -179,12 +187,12 @@ fn dependencies(parts: &Parts) -> Vec<DependencyView> {
 }
 
 /// A part of a whole for the eye; nothing of nothing is 0. It is never added to anything.
-fn share(part: i64, whole: i64) -> f64 {
+pub(crate) fn share(part: i64, whole: i64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
 impl Quantiles {
-    fn of(requests: &Requests) -> Quantiles {
+    pub fn of(requests: &Requests) -> Quantiles {
         let shown = |per_mille| requests.quantile_us(per_mille).map(milliseconds);
         Quantiles { p50: shown(500), p95: shown(950), p99: shown(990) }
     }

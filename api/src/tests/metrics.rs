@@ -180,6 +180,49 @@ async fn system_shows_totals_latency_accounting_lag_and_dependencies() {
 }
 
 #[tokio::test]
+async fn stats_are_those_of_one_namespace_or_of_all() {
+    let place = filled().await;
+    let stats = |scope: &str| format!("/api/metrics/namespaces/{scope}/stats?timeRange=all");
+    let all = place.get(&stats("all")).await;
+    assert_eq!((&all["namespace"], &all["totalRequests"]), (&json!("all"), &json!(12)));
+    assert_eq!((&all["errors"], &all["successRate"]), (&json!(2), &json!(10.0 / 12.0)));
+    assert_eq!(all["avgResponseTime"], 983.333);
+    let one = place.get(&stats("alipay")).await;
+    // The attempt that was not the last one is no request of its own.
+    assert_eq!((&one["totalRequests"], &one["errors"]), (&json!(1), &json!(0)));
+    assert_eq!((&one["successRate"], &one["avgResponseTime"]), (&json!(1.0), &json!(3_000)));
+    let tokens = place.get("/api/metrics/namespaces/alipay/tokens?timeRange=all").await;
+    assert_eq!(one["tokens"], tokens["totals"]);
+    let idle = place.get(&stats("idle")).await;
+    assert_eq!((&idle["totalRequests"], &idle["successRate"]), (&json!(0), &json!(null)));
+    assert_eq!(idle["quantiles"], json!({"p50": null, "p95": null, "p99": null}));
+}
+
+#[tokio::test]
+async fn dashboard_is_the_five_answers_of_one_version() {
+    let place = filled().await;
+    let range = "timeRange=24h&tz=Asia/Shanghai";
+    let data = place.get(&format!("/api/metrics/dashboard?namespace=wechat&{range}")).await;
+    let namespaces = "/api/metrics/namespaces";
+    for (name, path) in [
+        ("statusDistribution", format!("{namespaces}/status-distribution?{range}")),
+        ("requestTrend", format!("{namespaces}/request-trend?namespace=wechat&{range}")),
+        ("tokens", format!("{namespaces}/wechat/tokens?{range}")),
+        ("stats", format!("{namespaces}/wechat/stats?{range}")),
+        ("system", format!("/api/metrics/system?{range}")),
+    ] {
+        let alone = place.get(&path).await;
+        assert_eq!(data[name]["as_of"], alone["as_of"]);
+        // A minute may have passed between the two.
+        for part in ["totalRequests", "totals", "total", "events"] {
+            assert_eq!(data[name][part], alone[part], "{name}");
+        }
+    }
+    let (status, _) = place.refused("/api/metrics/dashboard?namespace=nobody").await;
+    assert_eq!(status, 404);
+}
+
+#[tokio::test]
 async fn an_empty_ledger_has_answers_too() {
     let place = Place::open().await;
     let system = place.get("/api/metrics/system").await;
