@@ -60,11 +60,12 @@ if [ "$modules" != builtin ]; then
   load="load_module $modules/ndk_http_module.so; load_module $modules/ngx_http_lua_module.so;"
 fi
 
-# Workers of a root master run as nobody, who must be able to write events to disk.
-user=""
+# Workers of a root master run as another user, who must be able to write events to disk.
+user="" owner=${GATEWAY_USER:-nobody}
 if [ "$(id -u)" -eq 0 ]; then
-  user="user nobody $(id -gn nobody);"
-  chown nobody "$run/spool"
+  group=$(id -gn "$owner") || fail "GATEWAY_USER must name a user, not '$owner'"
+  user="user $owner $group;"
+  chown "$owner" "$run/spool"
 fi
 
 resolver=${GATEWAY_RESOLVER:-$(sed -n 's/^nameserver[[:space:]]\{1,\}\([^[:space:]%]*\).*/\1/p' \

@@ -32,6 +32,34 @@ install_packages() {
     >/dev/null || fail "apt-get could not install $*"
 }
 
+# install_idle COMMAND PACKAGE..: the same for packages that would start a service. It is kept from
+# starting: only the program is wanted. A policy that is there already stays as it is.
+install_idle() {
+  local command=$1 policy=/usr/sbin/policy-rc.d status=0
+  command -v "$command" >/dev/null && return
+  if [ -e "$policy" ]; then
+    install_packages "$@"
+    return
+  fi
+  printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+  as_root chmod 755 "$policy"
+  (install_packages "$@") || status=$?
+  as_root rm -f "$policy"
+  return "$status"
+}
+
+# nginx with Lua, for the gateway.
+need_nginx() {
+  PATH="$PATH:/usr/sbin"
+  local part missing=no
+  for part in /usr/lib/nginx/modules/ngx_http_lua_module.so /usr/share/lua/5.1/resty/core.lua; do
+    [ -e "$part" ] || missing=yes
+  done
+  if [ "$missing" = yes ] && ! command -v openresty >/dev/null; then
+    install_idle openresty nginx libnginx-mod-http-lua lua-resty-core lua-cjson
+  fi
+}
+
 # install_libraries NAME=PACKAGE..: installs the Debian packages of libraries that pkg-config does
 # not find by NAME. Where there is no Debian, whoever built the system has put them elsewhere.
 install_libraries() {
@@ -119,13 +147,14 @@ wait_for() {
   done
 }
 
-# stop PID: asks a process to end and waits for it; after 15 s it is killed.
+# stop PID [SIGNAL]: asks a process to end and waits for it; after 15 s it is killed, and with it
+# those that it started, if it leads a group.
 stop() {
   local pid=$1 end=$((SECONDS + 15))
-  kill -TERM "$pid" 2>/dev/null || return 0
+  kill -"${2:-TERM}" "$pid" 2>/dev/null || return 0
   while kill -0 "$pid" 2>/dev/null; do
     if [ "$SECONDS" -ge "$end" ]; then
-      kill -KILL "$pid" 2>/dev/null || true
+      kill -KILL -- "-$pid" 2>/dev/null || kill -KILL "$pid" 2>/dev/null || true
       return 1
     fi
     sleep 0.1

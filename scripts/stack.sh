@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The stack as plain processes: Kafka, MariaDB, Redis, Prometheus and the three roles.
+# The stack as plain processes: Kafka, MariaDB, Redis, the three roles, gateway, front end,
+# Prometheus.
 #
 # usage: scripts/stack.sh up [--offset N] [--dir D]
 #        scripts/stack.sh status [--json] [--dir D]
@@ -7,26 +8,29 @@
 #        scripts/stack.sh down [--volumes] [--dir D]
 #
 #   up      installs what is missing, builds, starts what does not run yet, and returns when every
-#           service is healthy. --offset N adds N to each port, so that two stacks can run
+#           service is healthy. --offset N adds N to each port, so that two stacks can run.
+#           Behind the gateway is a mock of an OpenAI-compatible upstream, for trials without a
+#           key, unless GATEWAY_UPSTREAM names a real one, such as https://api.openai.com
 #   status  name, process id, port and health of each service; --json for programs. Exits 1 if
 #           one is not healthy
 #   logs    the last lines of each service, or all of one
 #   down    stops every service by its process id, the last started first; --volumes also deletes
 #           the folder with all data
 #
-# Data, logs and process ids are in D (./gatemeter-stack by default). Ports: api 8001, aggregator
-# 8002, ingest 8003, mysql 3307, redis 6379, kafka 9092, prometheus 9090. For one machine and for
-# trials: no key is asked for, one copy of everything. GATEMETER_PROGRAM names a program that is
-# built already. Safe to run again.
+# Data, logs and process ids are in D (./gatemeter-stack by default). Ports: frontend 3000, api
+# 8001, aggregator 8002, ingest 8003, gateway 8080, upstream (the mock) 8090, mysql 3307, redis
+# 6379, kafka 9092, prometheus 9090. For one machine and for trials: no key is asked for, one copy
+# of everything. A new stack has the namespace wechat, with id 1. GATEMETER_PROGRAM names a program
+# that is built already. Safe to run again.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 . "$here/scripts/lib.sh"
 # Servers are there, which is no part of everybody's path.
 PATH="$PATH:/usr/sbin"
 
-services="kafka mysql redis api ingest aggregator prometheus"
+services="kafka mysql redis api ingest aggregator gateway frontend prometheus"
 
-usage() { sed -n '2,21s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,25s/^# \{0,1\}//p' "$0"; }
 
 command=${1:-}
 [ $# -gt 0 ] && shift
@@ -45,14 +49,18 @@ done
 case "$offset" in *[!0-9]*) fail "--offset must be a whole number, not '$offset'" ;; esac
 
 marker=gatemeter-stack.offset
+upstream_marker=gatemeter-stack.upstream
 
 # port NAME: where a service listens.
 port() {
   local base
   case "$1" in
+    frontend) base=3000 ;;
     api) base=8001 ;;
     aggregator) base=8002 ;;
     ingest) base=8003 ;;
+    gateway) base=8080 ;;
+    upstream) base=8090 ;;
     mysql) base=3307 ;;
     redis) base=6379 ;;
     kafka) base=9092 ;;
@@ -91,6 +99,7 @@ healthy() {
     mysql) mariadb --no-defaults --socket "$dir/run/mysql.sock" --execute 'SELECT 1' ;;
     redis) [ "$(redis-cli -h 127.0.0.1 -p "$at" ping)" = PONG ] ;;
     prometheus) curl --noproxy '*' -sf "http://127.0.0.1:$at/-/ready" ;;
+    gateway | frontend | upstream) curl --noproxy '*' -sf "http://127.0.0.1:$at/healthz" ;;
     *) curl --noproxy '*' -sf "http://127.0.0.1:$at/readyz" ;;
   esac >/dev/null 2>&1
 }
@@ -133,8 +142,48 @@ start_redis() {
     --maxmemory 256mb --maxmemory-policy allkeys-lru
 }
 
+# The folder of a stack may be its owner's alone, so the workers are the owner's, too.
+start_gateway() {
+  local upstream command
+  upstream=$(cat "$dir/$upstream_marker" 2>/dev/null || echo "http://127.0.0.1:$(port upstream)")
+  command=$(GATEWAY_LISTEN="127.0.0.1:$(port gateway)" GATEWAY_UPSTREAM="$upstream" \
+    GATEWAY_INGEST="http://127.0.0.1:$(port ingest)" GATEWAY_USER="$(id -un)" \
+    GATEWAY_SHUTDOWN_TIMEOUT=8s "$here/gateway/render.sh" gateway "$dir/gateway") || exit 1
+  # shellcheck disable=SC2086 # a program and its arguments
+  launch gateway $command
+}
+
+start_upstream() {
+  local command
+  command=$(GATEWAY_LISTEN="127.0.0.1:$(port upstream)" GATEWAY_USER="$(id -un)" \
+    "$here/gateway/render.sh" mock "$dir/upstream") || exit 1
+  # shellcheck disable=SC2086 # a program and its arguments
+  launch upstream $command
+}
+
+start_frontend() {
+  local owner=()
+  [ "$(id -u)" -ne 0 ] || owner=(-g "user $(id -un);")
+  mkdir -p "$dir/frontend"
+  sed -e "s|listen 3000|listen 127.0.0.1:$(port frontend)|" \
+    -e "s|server api:8001|server 127.0.0.1:$(port api)|" \
+    -e "s|/tmp/gatemeter-frontend|$dir/frontend/nginx|" "$here/frontend/nginx.conf" \
+    >"$dir/frontend/nginx.conf"
+  launch frontend nginx -p "$dir/frontend/" -c "$dir/frontend/nginx.conf" "${owner[@]}"
+}
+
+# The first namespace of a new stack, so that its number is 1.
+prepare_api() {
+  local url status
+  url="http://127.0.0.1:$(port api)/api/namespaces"
+  status=$(curl --noproxy '*' -s -o /dev/null -w '%{http_code}' "$url/wechat")
+  [ "$status" = 404 ] || return 0
+  curl --noproxy '*' -sf -o /dev/null -H 'Content-Type: application/json' \
+    -d '{"code":"wechat","name":"WeChat"}' "$url" || fail "the namespace wechat could not be made"
+}
+
 start_prometheus() {
-  launch prometheus prometheus --config.file="$dir/prometheus.yml" \
+  launch prometheus "$prometheus/prometheus" --config.file="$dir/prometheus.yml" \
     --storage.tsdb.path="$dir/prometheus" --storage.tsdb.retention.time=30d \
     --web.listen-address="127.0.0.1:$(port prometheus)"
 }
@@ -167,22 +216,12 @@ password_file = "$dir/mysql.password"
 [redis]
 url = "redis://127.0.0.1:$(port redis)/0"
 TOML
-  cat >"$dir/prometheus.yml" <<YAML
-global:
-  scrape_interval: 10s
-scrape_configs:
-  - job_name: gatemeter-api
-    static_configs: [{targets: ["127.0.0.1:$(port api)"]}]
-  - job_name: gatemeter-ingest
-    static_configs: [{targets: ["127.0.0.1:$(port ingest)"]}]
-  # What is counted has one identity, whichever process shows it.
-  - job_name: gatemeter-aggregator
-    params: {section: [business]}
-    static_configs: [{targets: ["127.0.0.1:$(port aggregator)"], labels: {instance: gatemeter}}]
-  - job_name: gatemeter-aggregator-process
-    params: {section: [process]}
-    static_configs: [{targets: ["127.0.0.1:$(port aggregator)"]}]
-YAML
+  local name scrape=()
+  for name in api aggregator ingest gateway prometheus; do
+    scrape+=(-e "s|\"$name:[0-9]*\"|\"127.0.0.1:$(port "$name")\"|")
+  done
+  sed "${scrape[@]}" -e "s|\"rules/|\"$here/monitoring/rules/|" \
+    "$here/monitoring/prometheus.yml" >"$dir/prometheus.yml"
 }
 
 # Starts a service unless it runs, and waits until it is healthy.
@@ -194,8 +233,8 @@ bring_up() {
     fi
     say "starting $1 on port $(port "$1")"
     case "$1" in
-      kafka | mysql | redis | prometheus) "start_$1" ;;
-      *) start_role "$1" ;;
+      api | ingest | aggregator) start_role "$1" ;;
+      *) "start_$1" ;;
     esac
     pid=$(pid_of "$1") || fail "$1 ended at once: $(tail -n 5 "$dir/logs/$1.log")"
   fi
@@ -205,11 +244,17 @@ bring_up() {
   }
 }
 
+# The mock is a service of a stack that was given no other upstream.
+with_mock() {
+  [ -e "$dir/$upstream_marker" ] || services="${services/gateway/upstream gateway}"
+}
+
 install_all() {
   need_rust
   # The packages without a service: they start none of the system's.
   install_packages mariadbd mariadb-server-core mariadb-client-core
-  install_packages prometheus prometheus
+  need_nginx
+  prometheus=$("$here/scripts/prometheus.sh" install)
   # The server is in the package of the tools, which starts no service.
   install_packages redis-check-rdb redis-tools
 }
@@ -222,6 +267,8 @@ up() {
   fi
   [ -n "$offset" ] || offset=$(cat "$dir/$marker" 2>/dev/null || echo 0)
   printf '%s\n' "$offset" >"$dir/$marker"
+  [ -z "${GATEWAY_UPSTREAM:-}" ] || printf '%s\n' "$GATEWAY_UPSTREAM" >"$dir/$upstream_marker"
+  with_mock
   install_all
   gatemeter=${GATEMETER_PROGRAM:-}
   if [ -z "$gatemeter" ]; then
@@ -233,9 +280,12 @@ up() {
   local name
   for name in $services; do
     bring_up "$name"
-    [ "$name" != mysql ] || prepare_mysql
+    case "$name" in
+      mysql) prepare_mysql ;;
+      api) prepare_api ;;
+    esac
   done
-  say "every service is healthy; the page is at http://localhost:$(port api)"
+  say "every service is healthy; the page is at http://localhost:$(port frontend)"
 }
 
 status() {
@@ -277,7 +327,11 @@ down() {
   for name in $reversed; do
     if pid=$(pid_of "$name"); then
       say "stopping $name"
-      stop "$pid" || say "$name did not stop in time and was killed"
+      case "$name" in
+        # Requests that run are finished, and their events sent.
+        gateway) stop "$pid" QUIT ;;
+        *) stop "$pid" ;;
+      esac || say "$name did not stop in time and was killed"
     fi
     rm -f "$dir/run/$name"
   done
@@ -295,6 +349,7 @@ case "$command" in
     fi
     dir=$(cd "$dir" && pwd)
     offset=$(cat "$dir/$marker")
+    with_mock
     "$command"
     ;;
   -h | --help) usage ;;

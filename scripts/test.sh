@@ -4,8 +4,9 @@
 # usage: scripts/test.sh [--help]
 #
 # Steps: format, lints, unit and property tests, the log on a real Kafka broker, the ledger on a
-# real MariaDB, the cache on a real Redis, the seeded simulation with its mutants, the end to end
-# tests on real processes, and Debian's promtool on a real page. Safe to run again.
+# real MariaDB, the cache on a real Redis, the seeded simulation with its mutants, the gateway's
+# Lua, the end to end tests on real processes, nginx with the gateway among them, and Debian's
+# promtool on a real page. Safe to run again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -13,7 +14,7 @@ cd "$(dirname "$0")/.."
 case "${1:-}" in
   "") ;;
   -h | --help)
-    sed -n '2,8s/^# \{0,1\}//p' "$0"
+    sed -n '2,9s/^# \{0,1\}//p' "$0"
     exit 0
     ;;
   *) fail "unknown option '$1': see scripts/test.sh --help" ;;
@@ -26,6 +27,11 @@ install_packages promtool prometheus
 install_packages sqlite3 sqlite3
 # Tests start brokers of their own from these.
 scripts/kafka.sh jars >/dev/null
+# The gateway, what loads it, and what its own tests run on.
+need_nginx
+install_packages wrk wrk
+install_packages luajit luajit2
+install_packages luacheck lua-check
 # The tests start a server of their own; the packages without a service start none of the system's.
 install_packages mariadb-install-db mariadb-server-core mariadb-client-core
 install_packages openssl openssl
@@ -36,6 +42,9 @@ cargo fmt --all --check
 
 say "lints"
 cargo clippy --locked --workspace --all-targets --profile release -- -D warnings
+
+say "the gateway's lints and the tests of its modules"
+gateway/test.sh
 
 say "unit tests, property tests, house rules and end-to-end tests"
 # One optimised build serves the tests, the quick start and the benchmarks.

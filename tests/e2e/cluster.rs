@@ -6,7 +6,9 @@
 
 mod databases;
 mod deaths;
+mod guide;
 mod logs;
+mod monitoring;
 mod networks;
 mod strangers;
 mod ways;
@@ -44,9 +46,11 @@ fn roles_on_kafka_mariadb_and_redis_count_to_the_token_while_everything_fails_in
     let mut books = Books::default();
     ways::one_way_the_other_way_and_both(&stack, &mut books);
     strangers::what_others_write_is_kept_and_counted_once_when_it_is_sent_again(&stack, &mut books);
+    monitoring::dashboards_show_what_is_counted(&stack, &mut books);
     deaths::every_process_is_killed(&stack, &mut books);
     databases::database_refuses_hangs_and_goes_back(&stack, &mut books);
     networks::brokers_are_slow_or_their_answers_are_lost(&stack, &mut books);
+    guide::every_example_answers_as_the_guide_says(&stack);
     let report = referee.finish().unwrap_or_else(|faults| panic!("{}", faults.join("\n")));
     assert!(report.good > 300, "{report:?}");
     logs::log_that_is_not_what_it_was_is_told(&stack);

@@ -11,6 +11,7 @@ mod broken;
 mod cluster;
 mod crash;
 mod first_run;
+mod gateway;
 mod page;
 mod totals;
 mod texts;
