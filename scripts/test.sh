@@ -27,11 +27,15 @@ install_packages promtool prometheus
 install_packages sqlite3 sqlite3
 # Tests start brokers of their own from these.
 scripts/kafka.sh jars >/dev/null
+# A Prometheus that knows the shipped settings.
+prometheus=$(scripts/prometheus.sh install)
 # The gateway, what loads it, and what its own tests run on.
 need_nginx
 install_packages wrk wrk
 install_packages luajit luajit2
 install_packages luacheck lua-check
+# A browser for the page.
+install_packages chromium chromium
 # The tests start a server of their own; the packages without a service start none of the system's.
 install_packages mariadb-install-db mariadb-server-core mariadb-client-core
 install_packages openssl openssl
@@ -45,6 +49,10 @@ cargo clippy --locked --workspace --all-targets --profile release -- -D warnings
 
 say "the gateway's lints and the tests of its modules"
 gateway/test.sh
+
+say "settings and rules of Prometheus"
+"$prometheus/promtool" check config monitoring/prometheus.yml
+"$prometheus/promtool" test rules monitoring/rules/tests/*.yml
 
 say "unit tests, property tests, house rules and end-to-end tests"
 # One optimised build serves the tests, the quick start and the benchmarks.

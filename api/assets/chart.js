@@ -1,8 +1,9 @@
-// Draws numbers per bucket of time as bars. No library: a few rectangles and labels in SVG.
+// Draws one or more sets of numbers per bucket of time as stacked bars. No library: a few
+// rectangles and labels in SVG.
 
 const WIDTH = 960;
 const HEIGHT = 240;
-const PAD = { top: 12, right: 8, bottom: 24, left: 56 };
+const PAD = { top: 12, right: 8, bottom: 24, left: 88 };
 const NS = "http://www.w3.org/2000/svg";
 
 function make(name, attributes, text) {
@@ -26,9 +27,10 @@ function short(label, step) {
   return label.slice(11, 16);
 }
 
-export function drawBars(target, labels, data, step, format) {
+export function drawBars(target, labels, sets, step, format) {
   const svg = make("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}` });
-  const top = ceiling(Math.max(...data, 1));
+  const sums = labels.map((_, idx) => sets.reduce((sum, { data }) => sum + data[idx], 0));
+  const top = ceiling(Math.max(...sums, 1));
   const width = WIDTH - PAD.left - PAD.right;
   const height = HEIGHT - PAD.top - PAD.bottom;
   const y = (value) => PAD.top + height * (1 - value / top);
@@ -40,21 +42,27 @@ export function drawBars(target, labels, data, step, format) {
       svg.append(make("text", { x: PAD.left - 6, y: at + 4, class: "y" }, format(value)));
     }
   }
-  const slot = width / data.length;
-  const every = Math.ceil(data.length / 10);
-  data.forEach((value, idx) => {
+  const slot = width / labels.length;
+  const every = Math.ceil(labels.length / 10);
+  labels.forEach((label, idx) => {
     const x = PAD.left + idx * slot;
-    const bar = make("rect", {
-      x: x + slot * 0.1,
-      y: y(value),
-      width: Math.max(slot * 0.8, 0.5),
-      height: height + PAD.top - y(value),
+    const values = sets.map(({ label: name, data }) => `${name} ${format(data[idx])}`);
+    let below = 0;
+    sets.forEach(({ data }, set) => {
+      const bar = make("rect", {
+        x: x + slot * 0.1,
+        y: y(below + data[idx]),
+        width: Math.max(slot * 0.8, 0.5),
+        height: y(below) - y(below + data[idx]),
+        class: `set-${set}`,
+      });
+      bar.append(make("title", {}, `${label}: ${values.join(", ")}`));
+      svg.append(bar);
+      below += data[idx];
     });
-    bar.append(make("title", {}, `${labels[idx]}: ${format(value)}`));
-    svg.append(bar);
     if (idx % every === 0) {
       const place = { x: x + slot / 2, y: HEIGHT - 6, class: "x" };
-      svg.append(make("text", place, short(labels[idx], step)));
+      svg.append(make("text", place, short(label, step)));
     }
   });
   target.replaceChildren(svg);

@@ -8,10 +8,12 @@ mod stack;
 
 mod bombs;
 mod broken;
+mod browser;
 mod cluster;
 mod crash;
 mod first_run;
 mod gateway;
 mod page;
+mod prometheus;
 mod totals;
 mod texts;
