@@ -1,18 +1,21 @@
 #!/usr/bin/env bash
 # Measures what an event costs on its way, and prints a table for docs/performance.md.
 #
-# usage: scripts/bench.sh [ingest|counting|page|cluster].. [--help]
+# usage: scripts/bench.sh [ingest|counting|page|cluster|gateway].. [--help]
 #
 # Every line is CPU time beside a baseline of the same run: compare the ratios, not the figures of
-# two machines. The part cluster starts a stack of its own with Kafka and MariaDB. Takes some
-# minutes; let nothing else run meanwhile.
+# two machines. The part cluster starts a stack of its own with Kafka and MariaDB; the part gateway
+# measures what the gateway adds to a request. Takes some minutes; let nothing else run meanwhile.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
+parts=() with_gateway=no
+[ $# -gt 0 ] || with_gateway=yes
 for part in "$@"; do
   case "$part" in
-    ingest | counting | page | cluster) ;;
+    ingest | counting | page | cluster) parts+=("$part") ;;
+    gateway) with_gateway=yes ;;
     -h | --help)
       sed -n '2,8s/^# \{0,1\}//p' "$0"
       exit 0
@@ -28,4 +31,10 @@ GATEMETER_PROGRAM="${CARGO_TARGET_DIR:-$PWD/target}/release/gatemeter"
 export GATEMETER_PROGRAM
 processor=$(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2 | sed 's/^ //')
 say "$processor, $(nproc) cores, $(rustc --version)"
-cargo bench --locked --quiet --bench pipeline -- "$@"
+if [ $# -eq 0 ] || [ "${#parts[@]}" -gt 0 ]; then
+  cargo bench --locked --quiet --bench pipeline -- "${parts[@]}"
+fi
+if [ "$with_gateway" = yes ]; then
+  say "what the gateway adds, medians of wrk"
+  scripts/bench-gateway.sh "$GATEMETER_PROGRAM"
+fi
