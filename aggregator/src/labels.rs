@@ -105,6 +105,8 @@ mod tests {
             quarters: Vec::new(),
             shorts: Vec::new(),
             minutes: Vec::new(),
+            consumers: Vec::new(),
+            used: Vec::new(),
             letters: Vec::new(),
             journal: Journal::default(),
             is_shortened: false,

@@ -123,6 +123,7 @@ pub async fn start(
     let keep = Keep {
         minute_us: i64::from(options.minute_hours) * HOUR_US,
         quarter_us: i64::from(options.quarter_days) * DAY_US,
+        consumer_us: i64::from(options.consumer_days) * DAY_US,
         journal_us: i64::from(options.journal_days) * DAY_US,
         letter_us: i64::from(options.dead_letter_days) * DAY_US,
     };

@@ -20,6 +20,7 @@ mod rows;
 mod metrics;
 mod system;
 mod stats;
+mod usage;
 mod namespaces;
 mod page;
 mod routes;

@@ -196,6 +196,19 @@ impl Window {
         Buckets::new(edges).expect("aligned edges rise by a unit at least")
     }
 
+    /// The same range as one bucket of quarter-hours, aligned outward. A range without an end
+    /// begins at the oldest row that is kept and ends with the newest that can be.
+    pub fn in_quarters(self, oldest: Option<i64>) -> Result<Window, Error> {
+        let rows = Rows::Quarters;
+        let end = *self.edges_us.last().expect("there are two edges");
+        let mut start = self.edges_us[0];
+        if let (Rows::Totals, Some(oldest)) = (self.rows, oldest) {
+            start = start.max(oldest.saturating_mul(rows.unit_us()));
+        }
+        let edges_us = vec![rows.floor(start), rows.floor(end + rows.unit_us() - 1)];
+        Window::new(rows, self.step, edges_us, self.zone)
+    }
+
     /// Starts of the buckets, RFC 3339 with the offset that the zone has then.
     pub fn labels(&self) -> Vec<String> {
         let starts = &self.edges_us[..self.edges_us.len() - 1];

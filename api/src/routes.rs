@@ -21,7 +21,7 @@ use crate::context::Parts;
 use crate::hub::Hub;
 use crate::limit::{Turns, take_turns};
 use crate::shared::Shared;
-use crate::{live, metrics, namespaces, page, stats, system};
+use crate::{live, metrics, namespaces, page, stats, system, usage};
 
 /// All routes. Must be called within a tokio runtime, on which what the routes share then works.
 ///
@@ -41,6 +41,7 @@ pub fn router(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Router, serv
         .route("/api/metrics/namespaces/{namespace}/stats", get(stats::stats))
         .route("/api/metrics/system", get(system::system))
         .route("/api/metrics/dashboard", get(stats::dashboard))
+        .route("/api/usage", get(usage::usage))
         .route_layer(from_fn_with_state(Turns::new(), take_turns));
     let guarded = Router::new()
         .route("/api/namespaces", get(namespaces::list).post(namespaces::create))

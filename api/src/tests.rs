@@ -5,3 +5,4 @@ mod kept;
 mod metrics;
 mod namespaces;
 mod open;
+mod usage;

@@ -57,7 +57,7 @@ pub(crate) fn moment(us: i64) -> String {
 }
 
 /// Nano-dollars as a JSON number of dollars with every digit: no float is involved.
-fn dollars(nano: i64) -> Box<RawValue> {
+pub(crate) fn dollars(nano: i64) -> Box<RawValue> {
     let sign = if nano < 0 { "-" } else { "" };
     let (whole, rest) = (nano.unsigned_abs() / NANO, nano.unsigned_abs() % NANO);
     let fraction = format!(".{rest:09}");

@@ -4,6 +4,7 @@
 //! it out in one transaction or not at all. A retry hands over the same value again.
 
 use crate::account::{Account, Class};
+use crate::consumer::{ConsumerLabels, ConsumerSums};
 use crate::measures::Measures;
 use crate::series::{FullLabels, SeriesId, ShortLabels};
 
@@ -121,6 +122,10 @@ pub struct Commit {
     /// What is added to minutes: number of the minute since the epoch, short row. The buckets of
     /// the time to first token are not stored for minutes.
     pub minutes: Vec<(i64, SeriesId, Measures)>,
+    /// Consumer rows that `used` refers to, by id.
+    pub consumers: Vec<(SeriesId, ConsumerLabels)>,
+    /// What is added to consumers: number of the quarter since the epoch, consumer row.
+    pub used: Vec<(i64, SeriesId, ConsumerSums)>,
     /// Dead letters.
     pub letters: Vec<DeadLetter>,
     /// Line of the journal.

@@ -11,7 +11,8 @@ use crate::measures::Measures;
 use crate::series::SeriesId;
 
 /// I1 exact, for one commit: totals, quarter-hours and minutes add up to the same events and
-/// tokens, and those are the journal's.
+/// tokens, and those are the journal's; consumer rows have the same tokens, and the requests of the
+/// totals.
 #[must_use]
 pub fn i1_exact(commit: &Commit) -> bool {
     let sum = |rows: &mut dyn Iterator<Item = &Measures>| {
@@ -29,7 +30,17 @@ pub fn i1_exact(commit: &Commit) -> bool {
         i128::from(commit.journal.input_tokens),
         i128::from(commit.journal.output_tokens),
     ];
+    let finals = commit.totals.iter().filter(|(_, labels, _)| labels.is_final);
+    let requests = finals.map(|(_, _, row)| i128::from(row.n)).sum();
+    let used = commit.used.iter().fold([0i128; 3], |sums, (_, _, row)| {
+        [
+            sums[0] + i128::from(row.requests),
+            sums[1] + i128::from(row.input()),
+            sums[2] + i128::from(row.output()),
+        ]
+    });
     totals == journal
+        && used == [requests, journal[1], journal[2]]
         && sum(&mut commit.quarters.iter().map(|(_, _, row)| row)) == journal
         && sum(&mut commit.minutes.iter().map(|(_, _, row)| row)) == journal
 }

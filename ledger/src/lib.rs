@@ -10,6 +10,7 @@ pub mod window;
 pub mod histogram;
 pub mod measures;
 pub mod series;
+pub mod consumer;
 pub mod account;
 pub mod commit;
 pub mod invariants;

@@ -139,7 +139,7 @@ impl ShortLabels {
 }
 
 /// First 128 bits of BLAKE3.
-fn hash(bytes: &[u8]) -> SeriesId {
+pub(crate) fn hash(bytes: &[u8]) -> SeriesId {
     let mut id = [0; 16];
     id.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
     SeriesId(id)

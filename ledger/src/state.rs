@@ -1,8 +1,10 @@
 //! What the frames since the last commit add up to: the only place where a counter grows.
 //!
-//! An event is added once, to the slot of its full row and minute; totals, quarter-hours and
-//! minute rows are folded from the slots when a commit is made. Rows are found by the bytes of
-//! their labels once per frame and tuple, so that an event costs one composite look-up.
+//! An event is added to the slot of its full row and minute, and to that of its consumer; totals,
+//! quarter-hours and minute rows are folded from the slots when a commit is made. Rows are found by
+//! the bytes of their labels once per frame and tuple, so that an event costs two look-ups at most.
+
+mod consumers;
 
 use std::collections::BTreeMap;
 
@@ -12,11 +14,14 @@ use hashbrown::{DefaultHashBuilder, HashMap};
 
 use crate::account::{Account, Class};
 use crate::commit::{DeadLetter, Journal};
+use crate::consumer::{ConsumerLabels, ConsumerSums};
 use crate::measures::Measures;
 use crate::series::{FullLabels, SeriesId, ShortLabels};
 use crate::window::{MINUTE_US, QUARTER_MINUTES};
 
-/// Most rows that are remembered between commits; beyond it the memory starts anew.
+use consumers::{ConsumerSlots, Consumers};
+
+/// Most rows of a kind that are remembered between commits; beyond it the memory starts anew.
 const ROWS_MAX: usize = 1_000_000;
 
 /// A full row and the minute row that it is part of.
@@ -32,6 +37,7 @@ struct Row {
 pub struct Rows {
     numbers: HashMap<Box<[u8]>, u32, DefaultHashBuilder>,
     rows: Vec<Row>,
+    consumers: Consumers,
 }
 
 impl Rows {
@@ -50,7 +56,7 @@ impl Rows {
 
     /// Forgets all rows if there are too many. Only between commits: slots refer to numbers.
     pub fn trim(&mut self) {
-        if self.rows.len() > ROWS_MAX {
+        if self.rows.len().max(self.consumers.len()) > ROWS_MAX {
             *self = Rows::default();
         }
     }
@@ -69,6 +75,7 @@ struct Slot {
 pub struct Pending {
     slots: Vec<Slot>,
     index: HashMap<(u32, i64), u32, DefaultHashBuilder>,
+    consumers: ConsumerSlots,
     /// Accounting of the range alone.
     pub account: Account,
     /// The journal's line; tokens and events are filled in by `fold`.
@@ -88,6 +95,18 @@ pub struct Folded {
     pub shorts: Vec<(SeriesId, ShortLabels)>,
     /// Minutes.
     pub minutes: Vec<(i64, SeriesId, Measures)>,
+    /// Labels of the consumer rows.
+    pub consumers: Vec<(SeriesId, ConsumerLabels)>,
+    /// Consumer rows per quarter-hour.
+    pub used: Vec<(i64, SeriesId, ConsumerSums)>,
+}
+
+/// Where an event is counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    slot: u32,
+    consumer_slot: u32,
+    is_final: bool,
 }
 
 impl Pending {
@@ -103,14 +122,15 @@ impl Pending {
     /// Number of rows that a commit of this would write, roughly.
     #[must_use]
     pub fn n_slots(&self) -> usize {
-        self.slots.len()
+        self.slots.len() + self.consumers.len()
     }
 
-    /// Counts an event in its slot.
+    /// Counts an event in its place.
     #[inline]
-    pub fn count(&mut self, slot: u32, facts: &Facts) {
+    pub fn count(&mut self, place: Place, facts: &Facts) {
         let usage = &facts.usage;
-        self.slots[slot as usize].measures.add_event(facts);
+        self.slots[place.slot as usize].measures.add_event(facts);
+        self.consumers.count(place.consumer_slot, facts, place.is_final);
         self.journal.counted += 1;
         self.journal.input_tokens += i64::from(usage.input.unwrap_or(0));
         self.journal.output_tokens += i64::from(usage.output.unwrap_or(0));
@@ -139,17 +159,20 @@ impl Pending {
             shorts.entry(row.short).or_insert_with(|| row.labels.short());
             minutes.entry((slot.minute, row.short)).or_default().add(measures).expect(FITS);
         }
+        let consumers = self.consumers.fold(&rows.consumers);
         Folded {
             totals: totals.into_iter().map(|(id, (l, m))| (id, l.clone(), m)).collect(),
             quarters: quarters.into_iter().map(|((at, id), m)| (at, id, m)).collect(),
             shorts: shorts.into_iter().collect(),
             minutes: minutes.into_iter().map(|((at, id), m)| (at, id, m)).collect(),
+            consumers: consumers.labels,
+            used: consumers.sums,
         }
     }
 }
 
-/// What is known of each tuple of the frame at hand: its row, and the slot that its last event was
-/// counted in, since neighbours mostly share a minute.
+/// What is known of each tuple of the frame at hand: its rows, and the place that its last event
+/// was counted in, since neighbours mostly share a minute.
 #[derive(Debug, Default)]
 pub struct Tuples {
     known: Vec<Option<Tuple>>,
@@ -159,12 +182,11 @@ pub struct Tuples {
 struct Tuple {
     source: event::UsageSource,
     row: u32,
-    minute: i64,
-    slot: u32,
+    consumer: u32,
+    is_final: bool,
+    /// The minute of the place, if one was looked up yet.
+    last: Option<(i64, Place)>,
 }
-
-/// No slot has been looked up for the tuple yet.
-const NO_SLOT: u32 = u32::MAX;
 
 impl Tuples {
     /// Looks up the rows of a frame's tuples; a tuple that does not decode is known as poison.
@@ -173,7 +195,9 @@ impl Tuples {
         self.known.extend((0..view.n_tuples()).map(|number| {
             let (labels, row_length) = view.labels(number).ok()?;
             let row = rows.number(&view.tuple_bytes(number)[..row_length], &labels);
-            Some(Tuple { source: labels.source, row, minute: 0, slot: NO_SLOT })
+            let consumer = rows.consumers.number(&labels);
+            let Labels { source, is_final, .. } = labels;
+            Some(Tuple { source, row, consumer, is_final, last: None })
         }));
     }
 
@@ -183,15 +207,23 @@ impl Tuples {
         view.facts(idx, self.known[view.tuple(idx)]?.source)
     }
 
-    /// The slot that an event of a tuple is counted in. The tuple is not poison.
-    pub fn slot(&mut self, number: usize, time_us: i64, pending: &mut Pending) -> u32 {
+    /// Where an event of a tuple is counted. The tuple is not poison.
+    pub fn place(&mut self, number: usize, time_us: i64, pending: &mut Pending) -> Place {
         let tuple = self.known[number].as_mut().expect("poison is never counted");
         let minute = time_us.div_euclid(MINUTE_US);
-        if tuple.slot == NO_SLOT || tuple.minute != minute {
-            tuple.slot = pending.slot(tuple.row, minute);
-            tuple.minute = minute;
+        match tuple.last {
+            Some((last, place)) if last == minute => place,
+            _ => {
+                let quarter = minute.div_euclid(QUARTER_MINUTES);
+                let place = Place {
+                    slot: pending.slot(tuple.row, minute),
+                    consumer_slot: pending.consumers.slot(tuple.consumer, quarter),
+                    is_final: tuple.is_final,
+                };
+                tuple.last = Some((minute, place));
+                place
+            }
         }
-        tuple.slot
     }
 }
 

@@ -11,6 +11,7 @@ use ledger::commit::Progress;
 
 use crate::recount::differ::Differences;
 use crate::recount::found::{Ledger, account};
+use crate::recount::labels::Consumer;
 use crate::recount::log::{Expected, Part};
 use crate::recount::sums::Sums;
 use crate::recount::tally::{Account, MINUTE_US, QUARTER_MINUTES, Range};
@@ -20,6 +21,10 @@ use crate::recount::verdict::Class;
 const MINUTES_KEPT_US: i64 = 7 * 60 * MINUTE_US;
 /// Quarter-hours are kept for this long at least, whatever the configuration says.
 const QUARTERS_KEPT_US: i64 = 32 * 24 * 60 * MINUTE_US;
+
+/// How far before the clock of a commit the events may lie that it counted, and how far after it:
+/// no window is as long.
+const COUNTED_WITHIN_US: i64 = 24 * 60 * MINUTE_US;
 
 /// Compares everything that the ledger holds with what the log says.
 pub fn compare(expected: &Expected, ledger: &Ledger) -> Differences {
@@ -41,6 +46,7 @@ pub fn compare(expected: &Expected, ledger: &Ledger) -> Differences {
     );
     compare_quarters(&mut differences, expected, ledger);
     compare_minutes(&mut differences, expected, ledger);
+    compare_used(&mut differences, expected, ledger);
     differences
 }
 
@@ -143,6 +149,28 @@ fn compare_minutes(differences: &mut Differences, expected: &Expected, ledger: &
         whole_from_us: expected.whole_from_us,
     };
     table.compare(differences, &named(&rows, "minute"), &named(&ledger.rows.minutes, "minute"));
+}
+
+/// Consumers. A ledger that counted before it kept them has none of what it counted until then.
+fn compare_used(differences: &mut Differences, expected: &Expected, ledger: &Ledger) {
+    let width_us = QUARTER_MINUTES * MINUTE_US;
+    let from_us = match ledger.used_start_us {
+        0 => i64::MIN,
+        start_us => start_us.saturating_add(COUNTED_WITHIN_US),
+    };
+    let since = |rows: &BTreeMap<(i64, Consumer), Sums>| {
+        let mut rows = named(rows, "quarter");
+        rows.retain(|(at, _), _| at.saturating_mul(width_us) >= from_us);
+        rows
+    };
+    let table = Table {
+        place: "ledger consumer",
+        width_us,
+        oldest: ledger.oldest_used,
+        kept_from_us: ledger.committed_us.saturating_sub(QUARTERS_KEPT_US),
+        whole_from_us: expected.whole_from_us,
+    };
+    table.compare(differences, &since(&expected.rows.used), &since(&ledger.rows.used));
 }
 
 /// Rows by time, then by what they are called.

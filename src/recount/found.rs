@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, bail};
 use ledger::account::{Account as Stored, Class as StoredClass};
 use ledger::commit::Progress;
+use ledger::consumer::ConsumerLabels;
 use ledger::measures::Measures;
 use ledger::series::{FullLabels, SeriesId, ShortLabels};
 use store::{Baseline, JournalRow, Reader};
 
-use crate::recount::labels::{Row, Short};
+use crate::recount::labels::{Consumer, Row, Short};
 use crate::recount::sums::Sums;
 use crate::recount::tally::{Account, MINUTE_US, QUARTER_MINUTES, Rows};
 use crate::recount::verdict::Class;
@@ -34,6 +35,10 @@ pub struct Ledger {
     pub oldest_quarter: Option<i64>,
     /// The oldest minute that is kept, since the epoch.
     pub oldest_minute: Option<i64>,
+    /// The oldest quarter-hour that consumer rows are kept of, since the epoch.
+    pub oldest_used: Option<i64>,
+    /// When the last commit without consumer rows was made, microseconds; 0 for none.
+    pub used_start_us: i64,
     /// The commit journal of the generation.
     pub journal: Vec<JournalRow>,
     /// Starting points, oldest first.
@@ -86,6 +91,8 @@ impl Ledger {
             rows,
             oldest_quarter: reader.oldest_quarter().await?,
             oldest_minute: reader.oldest_minute().await?,
+            oldest_used: reader.oldest_usage().await?,
+            used_start_us: reader.usage_start_us().await?,
             journal: reader.journal().await?,
             baselines: baselines
                 .iter()
@@ -94,7 +101,8 @@ impl Ledger {
         })
     }
 
-    /// Reads quarter-hours and minutes from the rows on that hold this time, microseconds.
+    /// Reads quarter-hours, minutes and consumers from the rows on that hold this time,
+    /// microseconds.
     ///
     /// # Errors
     /// What the store says.
@@ -106,6 +114,9 @@ impl Ledger {
         }
         for (at, labels, sums) in reader.short_rows(minute..i64::MAX, None).await? {
             self.rows.minutes.insert((at, short(&labels)), plain(&sums));
+        }
+        for (at, labels, sums) in reader.consumer_rows(quarter..i64::MAX).await? {
+            self.rows.used.insert((at, consumer(labels)), Sums::of_used(sums.to_array()));
         }
         Ok(())
     }
@@ -190,5 +201,14 @@ pub fn short(labels: &ShortLabels) -> Short {
         outcome: labels.outcome.word(),
         source: labels.source.word(),
         is_final: labels.is_final,
+    }
+}
+
+/// Labels of consumers.
+pub fn consumer(labels: ConsumerLabels) -> Consumer {
+    Consumer {
+        namespace: labels.namespace.into(),
+        consumer: labels.consumer.map(String::from).unwrap_or_default(),
+        model: labels.model.into(),
     }
 }

@@ -6,7 +6,7 @@
 
 use std::rc::Rc;
 
-use crate::recount::labels::Row;
+use crate::recount::labels::{Consumer, Row};
 
 const ENVELOPE_BYTES: usize = 48;
 const FRAME_BYTES_MAX: u64 = 8 * 1024 * 1024;
@@ -55,6 +55,8 @@ pub enum Record {
 pub struct Event {
     /// Its row.
     pub row: Rc<Row>,
+    /// Who asked.
+    pub consumer: Rc<Consumer>,
     /// Identity.
     pub key: [u8; 16],
     /// Hash over the producer's facts.
@@ -151,15 +153,18 @@ fn events(envelope: &Envelope, payload: &[u8]) -> Option<Vec<Option<Event>>> {
     Some(events)
 }
 
+/// What a tuple of the dictionary says.
+type Tuple = (Rc<Row>, Rc<Consumer>);
+
 /// Reads the dictionary; a tuple that breaks a rule is nothing, and its events are poison.
-fn rows(dictionary: &[u8]) -> Option<Vec<Option<Rc<Row>>>> {
+fn rows(dictionary: &[u8]) -> Option<Vec<Option<Tuple>>> {
     let (count, mut rest) = dictionary.split_at_checked(2)?;
     let mut rows = Vec::new();
     for _ in 0..number(count) {
         let (length, behind) = rest.split_at_checked(2)?;
         let length = usize::try_from(number(length)).ok()?;
         let (tuple, behind) = behind.split_at_checked(length)?;
-        rows.push(Row::read(tuple).map(Rc::new));
+        rows.push(Row::read(tuple).map(|(row, consumer)| (Rc::new(row), Rc::new(consumer))));
         rest = behind;
     }
     rest.is_empty().then_some(rows)
@@ -180,7 +185,12 @@ fn column(rest: &mut &[u8], n: usize) -> Option<Vec<u64>> {
 }
 
 /// Makes an event of its values, or nothing if a value breaks a rule.
-fn event(row: &Rc<Row>, values: &[u64], key: [u8; 16], fingerprint: u64) -> Option<Event> {
+fn event(
+    (row, consumer): &Tuple,
+    values: &[u64],
+    key: [u8; 16],
+    fingerprint: u64,
+) -> Option<Event> {
     let present = values[1];
     let is_present = |bit: u64| present & (1 << bit) != 0;
     let optional = |bit: u64, column: usize| is_present(bit).then(|| values[column]);
@@ -206,6 +216,7 @@ fn event(row: &Rc<Row>, values: &[u64], key: [u8; 16], fingerprint: u64) -> Opti
     let uncached = input.checked_sub(cache_read + cache_write)?;
     Some(Event {
         row: Rc::clone(row),
+        consumer: Rc::clone(consumer),
         key,
         fingerprint,
         time_us: time.cast_signed(),

@@ -73,6 +73,17 @@ pub struct Short {
     pub is_final: bool,
 }
 
+/// Labels of a consumer row.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Consumer {
+    /// Tenant.
+    pub namespace: String,
+    /// Alias of a key or user; empty for none.
+    pub consumer: String,
+    /// Model that answered, or `none`.
+    pub model: String,
+}
+
 impl Row {
     /// The minute row that this row is part of.
     pub fn short(&self) -> Short {
@@ -90,8 +101,8 @@ impl Row {
         if self.status < 400 { "success" } else { "error" }
     }
 
-    /// Reads a tuple, or nothing if it breaks a rule.
-    pub fn read(tuple: &[u8]) -> Option<Row> {
+    /// Reads a tuple, with who asked, or nothing if it breaks a rule.
+    pub fn read(tuple: &[u8]) -> Option<(Row, Consumer)> {
         let mut bytes = Bytes { rest: tuple };
         let status = u16::from_le_bytes([bytes.byte()?, bytes.byte()?]);
         let method = METHODS.get(usize::from(bytes.byte()?.checked_sub(1)?))?;
@@ -124,7 +135,10 @@ impl Row {
             && row.limited_by.as_deref().is_none_or(is_label)
             && (requested_model.is_empty() || is_label(&requested_model))
             && (consumer.is_empty() || is_consumer(&consumer));
-        is_sound.then_some(row)
+        is_sound.then(|| {
+            let (namespace, model) = (row.namespace.clone(), row.model.clone());
+            (row, Consumer { namespace, consumer, model })
+        })
     }
 }
 
@@ -156,6 +170,13 @@ impl fmt::Display for Short {
             "{{namespace={} upstream={} outcome={} source={} final={}}}",
             self.namespace, self.upstream, self.outcome, self.source, self.is_final,
         )
+    }
+}
+
+impl fmt::Display for Consumer {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Consumer { namespace, consumer, model } = self;
+        write!(out, "{{namespace={namespace} consumer={consumer:?} model={model}}}")
     }
 }
 

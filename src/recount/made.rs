@@ -17,9 +17,10 @@ use ledger::window::Window;
 use proptest::prelude::*;
 use store::JournalRow;
 
-use super::found::{Ledger, Start, plain, row, short};
+use super::found::{Ledger, Start, consumer, plain, row, short};
 use super::frame::Sound;
 use super::log::Expected;
+use super::sums::Sums;
 use super::tally::Tally;
 use super::verdict::Rules;
 
@@ -183,6 +184,12 @@ impl Counted {
             ledger.rows.quarters.entry(key).or_default().add(&plain(sums));
         }
         self.shorts.extend(commit.shorts.iter().cloned());
+        for (at, id, sums) in &commit.used {
+            let found = commit.consumers.iter().find(|(other, _)| other == id);
+            let labels = consumer(found.expect("every row has labels").1.clone());
+            let sums = Sums::of_used(sums.to_array());
+            ledger.rows.used.entry((*at, labels)).or_default().add(&sums);
+        }
         for (at, id, sums) in &commit.minutes {
             let key = (*at, short(&self.shorts[id]));
             let sums = plain(sums).without_ttft_buckets();

@@ -42,7 +42,7 @@ fn places(differences: &Differences) -> Vec<&'static str> {
 #[test]
 fn a_difference_in_any_table_of_the_ledger_is_found() {
     type Plant = fn(&mut Ledger);
-    let plants: [(&str, Plant); 15] = [
+    let plants: [(&str, Plant); 17] = [
         ("ledger partition", |l| l.partitions.get_mut(&0).unwrap().account.late += 1),
         ("ledger partition", |l| l.partitions.get_mut(&0).unwrap().account.conflicts -= 1),
         ("ledger partition", |l| l.partitions.get_mut(&0).unwrap().account.lost_frames = 1),
@@ -55,6 +55,8 @@ fn a_difference_in_any_table_of_the_ledger_is_found() {
         ("ledger quarter", |l| drop(l.rows.quarters.pop_last())),
         ("ledger minute", |l| l.rows.minutes.values_mut().last().unwrap().0[3] -= 1),
         ("ledger minute", |l| drop(l.rows.minutes.pop_first())),
+        ("ledger consumer", |l| l.rows.used.values_mut().last().unwrap().0[0] += 1),
+        ("ledger consumer", |l| drop(l.rows.used.pop_last())),
         ("ledger journal", |l| l.journal[2].journal.digest ^= 1),
         ("ledger journal", |l| l.journal[2].journal.counted += 1),
         ("ledger journal", |l| l.journal.truncate(3)),

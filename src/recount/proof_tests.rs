@@ -7,7 +7,7 @@ use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 
 use super::against_ledger;
-use super::found::{Ledger, Start, row};
+use super::found::{Ledger, Start, consumer, row};
 use super::frame::{Event, Record, Sound, read};
 use super::made::{counted, made_log, recounted};
 use super::sums::Sums;
@@ -27,6 +27,7 @@ fn decoded(bytes: &[u8]) -> Record {
         let facts = view.facts(idx, labels.source)?;
         Some(Event {
             row: row(&ledger::series::FullLabels::of(&labels)).into(),
+            consumer: consumer(ledger::consumer::ConsumerLabels::of(&labels)).into(),
             key: facts.key.0,
             fingerprint: facts.fingerprint,
             time_us: facts.time_us,

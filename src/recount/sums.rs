@@ -72,6 +72,25 @@ impl Sums {
         self.0[COST] += i128::from(event.cost_nano);
     }
 
+    /// Adds an event to a consumer row, which has requests, tokens and cost.
+    pub fn add_used(&mut self, event: &Event) {
+        self.0[0] += i128::from(event.row.is_final);
+        for (idx, tokens) in event.tokens.iter().enumerate() {
+            self.0[TOKENS + idx] += i128::from(*tokens);
+        }
+        self.0[COST] += i128::from(event.cost_nano);
+    }
+
+    /// A consumer row of requests, tokens per class and cost.
+    pub fn of_used(used: [i64; 7]) -> Sums {
+        let mut sums = Sums::default();
+        let [requests, tokens @ .., cost_nano] = used.map(i128::from);
+        sums.0[0] = requests;
+        sums.0[TOKENS..COST].copy_from_slice(&tokens);
+        sums.0[COST] = cost_nano;
+        sums
+    }
+
     /// Adds other sums.
     pub fn add(&mut self, other: &Sums) {
         for (sum, more) in self.0.iter_mut().zip(other.0) {

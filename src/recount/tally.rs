@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use crate::recount::frame::{Event, Record, Sound, read};
-use crate::recount::labels::{Row, Short};
+use crate::recount::labels::{Consumer, Row, Short};
 use crate::recount::sums::Sums;
 use crate::recount::verdict::{Class, Facts, Judge, Rules};
 
@@ -80,6 +80,8 @@ pub struct Rows {
     pub quarters: BTreeMap<(i64, Row), Sums>,
     /// Minutes since the epoch, with the buckets of the time to first token left in.
     pub minutes: BTreeMap<(i64, Short), Sums>,
+    /// Consumers per quarter-hour since the epoch; their `n` is requests.
+    pub used: BTreeMap<(i64, Consumer), Sums>,
 }
 
 /// The count of one partition.
@@ -166,6 +168,7 @@ impl Tally {
     /// Gives every event of a frame its class, and adds up those that count.
     fn count(&mut self, events: &[Option<Event>]) {
         let mut counted: HashMap<(Rc<Row>, i64), Sums> = HashMap::new();
+        let mut used: HashMap<(Rc<Consumer>, i64), Sums> = HashMap::new();
         for event in events {
             let Some(event) = event else {
                 self.poison(1);
@@ -180,10 +183,16 @@ impl Tally {
                 range.count(event);
                 let minute = event.time_us.div_euclid(MINUTE_US);
                 counted.entry((Rc::clone(&event.row), minute)).or_default().add_event(event);
+                let quarter = minute.div_euclid(QUARTER_MINUTES);
+                used.entry((Rc::clone(&event.consumer), quarter)).or_default().add_used(event);
             }
         }
         for ((row, minute), sums) in counted {
             self.rows.add(&row, minute, &sums);
+        }
+        for ((consumer, quarter), sums) in used {
+            let key = (quarter, Consumer::clone(&consumer));
+            self.rows.used.entry(key).or_default().add(&sums);
         }
     }
 }
@@ -217,6 +226,9 @@ impl Rows {
         }
         for (key, sums) in other.minutes {
             self.minutes.entry(key).or_default().add(&sums);
+        }
+        for (key, sums) in other.used {
+            self.used.entry(key).or_default().add(&sums);
         }
     }
 }

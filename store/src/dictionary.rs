@@ -7,11 +7,15 @@
 
 use std::collections::HashMap;
 
+use ledger::consumer::ConsumerLabels;
 use ledger::series::{FullLabels, SeriesId, ShortLabels};
 use sqlx::AssertSqlSafe;
 
 use crate::error::{Result, StoreError};
-use crate::rows::{FULL, N_FULL, N_SHORT, SHORT, bytes, full_labels, short_labels};
+use crate::rows::{
+    CONSUMER, FULL, N_CONSUMER, N_FULL, N_SHORT, SHORT, bytes, consumer_labels, full_labels,
+    short_labels,
+};
 use crate::sql::{Backend, Bound, Row};
 use crate::steps::Steps;
 
@@ -44,6 +48,15 @@ pub(crate) const SHORT_SERIES: Dictionary<ShortLabels> = Dictionary {
     n_columns: N_SHORT,
     bind: bind_short,
     read: short_labels,
+};
+
+/// Labels of consumer rows.
+pub(crate) const CONSUMER_SERIES: Dictionary<ConsumerLabels> = Dictionary {
+    table: "consumer_series",
+    columns: CONSUMER,
+    n_columns: N_CONSUMER,
+    bind: bind_consumer,
+    read: consumer_labels,
 };
 
 impl<L: PartialEq> Dictionary<L> {
@@ -138,6 +151,13 @@ fn bind_short<'q>(query: Bound<'q>, labels: &'q ShortLabels) -> Bound<'q> {
         .bind(labels.outcome.code())
         .bind(labels.source.code())
         .bind(labels.is_final)
+}
+
+fn bind_consumer<'q>(query: Bound<'q>, labels: &'q ConsumerLabels) -> Bound<'q> {
+    query
+        .bind(labels.namespace.as_ref())
+        .bind(labels.consumer.as_deref().unwrap_or(""))
+        .bind(labels.model.as_ref())
 }
 
 /// Two rows under one id would add up what does not belong together.

@@ -16,6 +16,7 @@ mod server_schema;
 mod generation;
 mod read;
 mod part;
+mod usage;
 mod letter;
 mod config;
 mod retain;
@@ -46,6 +47,7 @@ pub use part::{Rows, TokenSums};
 pub use read::{AsOf, Baseline, JournalRow, LetterCount, PartitionRow, Reader, Stamp};
 pub use retain::{Keep, Retained};
 pub use server::{MysqlOptions, MysqlTls};
+pub use usage::{UsageAsk, UsageBy, UsageGroup};
 
 use access::{Readers, Writers};
 use sql::Conn;

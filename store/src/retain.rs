@@ -20,6 +20,8 @@ pub struct Keep {
     pub minute_us: i64,
     /// Quarter-hour rows, by their quarter.
     pub quarter_us: i64,
+    /// Consumer rows, by their quarter.
+    pub consumer_us: i64,
     /// Journal and baselines, by their commit.
     pub journal_us: i64,
     /// Dead letters, by when they were stored.
@@ -58,7 +60,7 @@ pub(crate) async fn retain(conn: &mut Conn, now_us: i64, keep: &Keep) -> Result<
 
 /// The rounds, table by table. A server deletes with a limit of its own; SQLite picks the rows
 /// first. The journal keeps its newest line on either.
-fn rounds(now_us: i64, keep: &Keep) -> [Round; 8] {
+fn rounds(now_us: i64, keep: &Keep) -> [Round; 9] {
     [
         Round {
             sqlite: "DELETE FROM minute WHERE (at, series) IN \
@@ -71,6 +73,12 @@ fn rounds(now_us: i64, keep: &Keep) -> [Round; 8] {
                      (SELECT at, series FROM quarter WHERE at < ?1 LIMIT ?2)",
             mysql: "DELETE FROM quarter WHERE at < ? ORDER BY at, series LIMIT ?",
             before: (now_us - keep.quarter_us).div_euclid(15 * MINUTE_US),
+        },
+        Round {
+            sqlite: "DELETE FROM consumer_quarter WHERE (at, series) IN \
+                     (SELECT at, series FROM consumer_quarter WHERE at < ?1 LIMIT ?2)",
+            mysql: "DELETE FROM consumer_quarter WHERE at < ? ORDER BY at, series LIMIT ?",
+            before: (now_us - keep.consumer_us).div_euclid(15 * MINUTE_US),
         },
         Round {
             sqlite: "DELETE FROM commit_journal WHERE version IN \

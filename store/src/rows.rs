@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use event::{Method, Outcome, ServiceTier, UsageSource};
 use ledger::account::Account;
 use ledger::commit::Progress;
+use ledger::consumer::{ConsumerLabels, ConsumerSums, N_CONSUMER_SUMS};
 use ledger::histogram::N_TTFT;
 use ledger::measures::{Measures, N_MEASURES};
 use ledger::series::{FullLabels, ShortLabels};
@@ -53,8 +54,7 @@ pub(crate) struct Upsert {
 }
 
 impl Upsert {
-    fn new(backend: Backend, table: &str, key: &[&str], width: Width) -> Upsert {
-        let measures = columns(width);
+    fn new(backend: Backend, table: &str, key: &[&str], measures: &[String]) -> Upsert {
         let names: Vec<&str> = key
             .iter()
             .copied()
@@ -101,14 +101,18 @@ pub(crate) struct Upserts {
     pub total: Upsert,
     pub quarter: Upsert,
     pub minute: Upsert,
+    pub consumer: Upsert,
 }
 
 impl Upserts {
     fn new(backend: Backend) -> Upserts {
+        let (full, short) = (columns(Width::Full), columns(Width::Short));
+        let (used, key) = (ConsumerSums::columns(), ["at", "series"]);
         Upserts {
-            total: Upsert::new(backend, "total", &["series"], Width::Full),
-            quarter: Upsert::new(backend, "quarter", &["at", "series"], Width::Full),
-            minute: Upsert::new(backend, "minute", &["at", "series"], Width::Short),
+            total: Upsert::new(backend, "total", &["series"], &full),
+            quarter: Upsert::new(backend, "quarter", &key, &full),
+            minute: Upsert::new(backend, "minute", &key, &short),
+            consumer: Upsert::new(backend, "consumer_quarter", &key, &used),
         }
     }
 
@@ -136,14 +140,46 @@ pub(crate) fn summed(prefix: &str, width: Width) -> String {
     names.join(", ")
 }
 
-/// Binds the columns of a measure.
-pub(crate) fn bind<'q>(mut query: Bound<'q>, measures: &Measures, width: Width) -> Bound<'q> {
+/// Binds all columns of a measure.
+pub(crate) fn bind_full<'q>(query: Bound<'q>, measures: &Measures) -> Bound<'q> {
+    bind(query, measures, Width::Full)
+}
+
+/// Binds the columns of a measure that are stored for minutes.
+pub(crate) fn bind_short<'q>(query: Bound<'q>, measures: &Measures) -> Bound<'q> {
+    bind(query, measures, Width::Short)
+}
+
+fn bind<'q>(mut query: Bound<'q>, measures: &Measures, width: Width) -> Bound<'q> {
     for (idx, n) in measures.to_array().into_iter().enumerate() {
         if width == Width::Full || is_short(idx) {
             query = query.bind(n);
         }
     }
     query
+}
+
+/// Binds the columns of a consumer row.
+pub(crate) fn bind_used<'q>(query: Bound<'q>, sums: &ConsumerSums) -> Bound<'q> {
+    sums.to_array().into_iter().fold(query, |query, sum| query.bind(sum))
+}
+
+/// Reads the columns of a consumer row that begin at `first`.
+pub(crate) fn used(row: &Row, first: usize) -> Result<ConsumerSums> {
+    used_with(first, |at| get(row, at))
+}
+
+/// Reads the summed columns of a consumer row that begin at `first`.
+pub(crate) fn used_sums(row: &Row, first: usize) -> Result<ConsumerSums> {
+    used_with(first, |at| row.sum(at))
+}
+
+fn used_with(first: usize, read: impl Fn(usize) -> Result<i64>) -> Result<ConsumerSums> {
+    let mut sums = [0; N_CONSUMER_SUMS];
+    for (idx, sum) in sums.iter_mut().enumerate() {
+        *sum = read(first + idx)?;
+    }
+    Ok(ConsumerSums::from_array(&sums))
 }
 
 /// Reads the columns of a measure that begin at `first`.
@@ -182,6 +218,11 @@ pub(crate) const SHORT: &str = "namespace, upstream, outcome, source, is_final";
 /// How many they are.
 pub(crate) const N_SHORT: usize = 5;
 
+/// Columns of the labels of a consumer row, without its id.
+pub(crate) const CONSUMER: &str = "namespace, consumer, model";
+/// How many they are.
+pub(crate) const N_CONSUMER: usize = 3;
+
 /// Reads labels that begin at column `first`.
 pub(crate) fn full_labels(row: &Row, first: usize) -> Result<FullLabels> {
     let at = |offset: usize| first + offset;
@@ -208,6 +249,16 @@ pub(crate) fn short_labels(row: &Row, first: usize) -> Result<ShortLabels> {
         outcome: code(row, first + 2, "outcome", Outcome::from_code)?,
         source: code(row, first + 3, "source", UsageSource::from_code)?,
         is_final: get::<i64>(row, first + 4)? != 0,
+    })
+}
+
+/// Reads labels that begin at column `first`; no consumer is stored as an empty text.
+pub(crate) fn consumer_labels(row: &Row, first: usize) -> Result<ConsumerLabels> {
+    let consumer = text(row, first + 1)?;
+    Ok(ConsumerLabels {
+        namespace: text(row, first)?,
+        consumer: (!consumer.is_empty()).then_some(consumer),
+        model: text(row, first + 2)?,
     })
 }
 

@@ -9,17 +9,17 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ledger::commit::{Claim, Commit, CommitId, Outcome, Owner, Resolution};
-use ledger::measures::Measures;
 use ledger::series::SeriesId;
 use sqlx::AssertSqlSafe;
 
 use crate::baseline;
-use crate::dictionary::{FULL_SERIES, SHORT_SERIES};
+use crate::dictionary::{CONSUMER_SERIES, FULL_SERIES, SHORT_SERIES};
 use crate::error::{Result, StoreError};
 use crate::rows::{
-    PROGRESS, Upsert, Upserts, Width, bind, bind_progress, bytes, get, number, progress, signed,
+    PROGRESS, Upsert, Upserts, bind_full, bind_progress, bind_short, bind_used, bytes, get, number,
+    progress, signed,
 };
-use crate::sql::{Backend, Conn, Row};
+use crate::sql::{Backend, Bound, Conn, Row};
 use crate::steps::{FailAfter, Steps};
 
 /// Series whose stored labels were seen to be ours; beyond this the memory starts anew.
@@ -179,15 +179,11 @@ impl Writer {
         }
         let fresh = self.series(commit).await?;
         let upserts = Upserts::of(self.steps.backend());
-        let totals: Vec<Cells<'_>> =
-            commit.totals.iter().map(|(id, _, sums)| (None, id, sums)).collect();
-        self.add(&upserts.total, &totals, commit.id, Width::Full).await?;
-        let quarters: Vec<Cells<'_>> =
-            commit.quarters.iter().map(|(at, id, sums)| (Some(*at), id, sums)).collect();
-        self.add(&upserts.quarter, &quarters, commit.id, Width::Full).await?;
-        let minutes: Vec<Cells<'_>> =
-            commit.minutes.iter().map(|(at, id, sums)| (Some(*at), id, sums)).collect();
-        self.add(&upserts.minute, &minutes, commit.id, Width::Short).await?;
+        let totals: Vec<_> = commit.totals.iter().map(|(id, _, sums)| (None, id, sums)).collect();
+        self.add(&upserts.total, &totals, commit.id, bind_full).await?;
+        self.add(&upserts.quarter, &timed(&commit.quarters), commit.id, bind_full).await?;
+        self.add(&upserts.minute, &timed(&commit.minutes), commit.id, bind_short).await?;
+        self.add(&upserts.consumer, &timed(&commit.used), commit.id, bind_used).await?;
         self.letters(commit, now_us).await?;
         let version = self.journal(commit, now_us).await?;
         if commit.is_shortened {
@@ -227,28 +223,31 @@ impl Writer {
     /// Makes sure that every series of the commit is stored with the labels that the commit means;
     /// those that were not known before.
     async fn series(&mut self, commit: &Commit) -> Result<Vec<SeriesId>> {
-        let (fulls, shorts) = self.memory.with(|facts| {
+        let (fulls, shorts, consumers) = self.memory.with(|facts| {
             let is_new = |id: &SeriesId| !facts.known.contains(id);
             let fulls: Vec<_> = commit.totals.iter().map(|(id, labels, _)| (id, labels)).collect();
             let shorts: Vec<_> = commit.shorts.iter().map(|(id, labels)| (id, labels)).collect();
+            let consumers = commit.consumers.iter().map(|(id, labels)| (id, labels));
             (
                 fulls.into_iter().filter(|(id, _)| is_new(id)).collect::<Vec<_>>(),
                 shorts.into_iter().filter(|(id, _)| is_new(id)).collect::<Vec<_>>(),
+                consumers.filter(|(id, _)| is_new(id)).collect::<Vec<_>>(),
             )
         });
         FULL_SERIES.store(&mut self.steps, &fulls).await?;
         SHORT_SERIES.store(&mut self.steps, &shorts).await?;
-        let full_ids = fulls.iter().map(|(id, _)| **id);
-        Ok(full_ids.chain(shorts.iter().map(|(id, _)| **id)).collect())
+        CONSUMER_SERIES.store(&mut self.steps, &consumers).await?;
+        let ids = fulls.iter().map(|(id, _)| **id).chain(shorts.iter().map(|(id, _)| **id));
+        Ok(ids.chain(consumers.iter().map(|(id, _)| **id)).collect())
     }
 
     /// Adds rows, a piece at a time.
-    async fn add(
+    async fn add<T>(
         &mut self,
         upsert: &'static Upsert,
-        rows: &[Cells<'_>],
+        rows: &[Cells<'_, T>],
         id: CommitId,
-        width: Width,
+        bind: impl for<'q> Fn(Bound<'q>, &T) -> Bound<'q>,
     ) -> Result<()> {
         let mut rest = rows;
         while !rest.is_empty() {
@@ -260,7 +259,7 @@ impl Writer {
                     query = query.bind(*at);
                 }
                 query = query.bind(series.0.to_vec());
-                query = bind(query, sums, width).bind(id.0.to_vec());
+                query = bind(query, sums).bind(id.0.to_vec());
             }
             self.steps.run(query, "add to the sums").await?;
             rest = later;
@@ -381,4 +380,9 @@ impl Writer {
 const LOOK: &str = "look a commit up";
 
 /// A row to be added: its time where the table has one, its series and its sums.
-type Cells<'a> = (Option<i64>, &'a SeriesId, &'a Measures);
+type Cells<'a, T> = (Option<i64>, &'a SeriesId, &'a T);
+
+/// Rows of a table that has a time.
+fn timed<T>(rows: &[(i64, SeriesId, T)]) -> Vec<Cells<'_, T>> {
+    rows.iter().map(|(at, id, sums)| (Some(*at), id, sums)).collect()
+}

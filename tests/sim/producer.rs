@@ -64,7 +64,7 @@ pub fn labels(kind: usize) -> Labels<'static> {
         limited_by: (kind == 3).then_some("token_limit"),
         stream: kind == 4,
         requested_model: None,
-        consumer: None,
+        consumer: [None, Some("ann"), Some("bob")][kind % 3],
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ledger::consumer::{ConsumerLabels, ConsumerSums};
 use ledger::invariants::{i3_once, i7_agreement};
 use ledger::measures::Measures;
 use ledger::series::{FullLabels, SeriesId};
@@ -146,9 +147,31 @@ impl World {
                 return Err(format!("I1: kind {kind}: {expected:?} expected, {found:?} in totals"));
             }
         }
+        self.check_consumers()?;
         let minutes = self.sql.ledger.minutes.iter();
         let found: BTreeMap<_, i64> = minutes.map(|(key, sums)| (*key, sums.n)).collect();
         if found == at { Ok(()) } else { Err("I1: a minute has other counts".to_owned()) }
+    }
+
+    /// Requests and tokens of each consumer per quarter-hour are those of the plain account.
+    fn check_consumers(&self) -> Result<(), String> {
+        let mut expected: BTreeMap<(i64, SeriesId), [i64; 3]> = BTreeMap::new();
+        for log in &self.logs {
+            for made in log.deltas(0, log.high()).flat_map(|delta| &delta.counted) {
+                let mut bytes = Vec::new();
+                ConsumerLabels::encode(&labels(made.kind), &mut bytes);
+                let quarter = made.time_us.div_euclid(15 * 60 * SECOND_US);
+                let id = ConsumerLabels::id_of(&bytes);
+                let sums = expected.entry((quarter, id)).or_default();
+                sums[0] += i64::from(labels(made.kind).is_final);
+                sums[1] += i64::from(made.tokens[0]);
+                sums[2] += i64::from(made.tokens[1]);
+            }
+        }
+        let plain = |sums: &ConsumerSums| [sums.requests, sums.input(), sums.output()];
+        let found: BTreeMap<_, _> =
+            self.sql.ledger.used.iter().map(|(key, sums)| (*key, plain(sums))).collect();
+        if found == expected { Ok(()) } else { Err("I1: a consumer has other sums".to_owned()) }
     }
 
     /// No event is counted twice. A log that lost what was counted can no longer tell copies.

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ledger::commit::{Claim, Commit, CommitId, Outcome, Owner, Progress, Resolution};
+use ledger::consumer::ConsumerSums;
 use ledger::measures::Measures;
 use ledger::series::SeriesId;
 use rand::RngExt as _;
@@ -40,6 +41,8 @@ pub struct Ledger {
     pub quarters: BTreeMap<(i64, SeriesId), Measures>,
     /// Minutes.
     pub minutes: BTreeMap<(i64, SeriesId), Measures>,
+    /// Consumers per quarter-hour.
+    pub used: BTreeMap<(i64, SeriesId), ConsumerSums>,
     /// Events among the dead letters.
     pub letters: i64,
     /// The commits by the versions that they made.
@@ -262,6 +265,9 @@ impl Sql {
         }
         for (at, id, sums) in &commit.minutes {
             ledger.minutes.entry((*at, *id)).or_default().add(sums).expect("small numbers");
+        }
+        for (at, id, sums) in &commit.used {
+            ledger.used.entry((*at, *id)).or_default().add(sums).expect("small numbers");
         }
         ledger.letters += commit.letters.iter().map(|letter| i64::from(letter.n)).sum::<i64>();
         ledger.version += 1;

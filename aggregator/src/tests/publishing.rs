@@ -45,6 +45,8 @@ fn commit(next: u64, namespace: &str, n: i64) -> Arc<Commit> {
         quarters: Vec::new(),
         shorts: Vec::new(),
         minutes: Vec::new(),
+        consumers: Vec::new(),
+        used: Vec::new(),
         letters: Vec::new(),
         journal: Journal::default(),
         is_shortened: false,

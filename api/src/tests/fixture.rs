@@ -11,9 +11,10 @@ use event::{Method, Outcome, ServiceTier, UsageSource};
 use http::{HeaderMap, Request, StatusCode};
 use jiff::tz::TimeZone;
 use ledger::commit::{Commit, CommitId, Journal, Outcome as Ended, Owner, Progress};
+use ledger::consumer::{ConsumerLabels, ConsumerSums};
 use ledger::histogram::duration_bucket;
 use ledger::measures::Measures;
-use ledger::series::FullLabels;
+use ledger::series::{FullLabels, SeriesId};
 use ledger::window::{MINUTE_US, QUARTER_US};
 use serde_json::{Value, json};
 use service::auth::Access;
@@ -36,6 +37,7 @@ pub struct Fact {
     pub output: i64,
     pub duration_us: i64,
     pub source: UsageSource,
+    pub consumer: Option<&'static str>,
 }
 
 impl Fact {
@@ -43,7 +45,8 @@ impl Fact {
     pub fn new(at_us: i64, namespace: &'static str, n: i64) -> Fact {
         let (input, output, duration_us) = (100 * n, 20 * n, 800_000);
         let (status, is_final, source) = (200, true, UsageSource::Reported);
-        Fact { at_us, namespace, status, is_final, n, input, output, duration_us, source }
+        let consumer = None;
+        Fact { at_us, namespace, status, is_final, n, input, output, duration_us, source, consumer }
     }
 
     fn labels(&self) -> FullLabels {
@@ -60,6 +63,17 @@ impl Fact {
             is_final: self.is_final,
             limited_by: None,
         }
+    }
+
+    /// Its consumer row.
+    fn used(&self) -> (SeriesId, ConsumerLabels, ConsumerSums) {
+        let full = self.labels();
+        let labels = event::Labels { consumer: self.consumer, ..full.labels() };
+        let mut bytes = Vec::new();
+        ConsumerLabels::encode(&labels, &mut bytes);
+        let requests = if self.is_final { self.n } else { 0 };
+        let sums = ConsumerSums { requests, tokens: self.measures().tokens, cost_nano: 0 };
+        (ConsumerLabels::id_of(&bytes), ConsumerLabels::of(&labels), sums)
     }
 
     fn measures(&self) -> Measures {
@@ -148,6 +162,7 @@ impl Place {
         let mut totals: BTreeMap<_, (FullLabels, Measures)> = BTreeMap::new();
         let (mut quarters, mut minutes) = (BTreeMap::new(), BTreeMap::new());
         let mut shorts = BTreeMap::new();
+        let (mut consumers, mut used) = (BTreeMap::new(), BTreeMap::new());
         for fact in facts {
             let (labels, sums) = (fact.labels(), fact.measures());
             let short = labels.short();
@@ -157,6 +172,10 @@ impl Place {
             total.1.add(&sums).expect("small");
             let quarter = (fact.at_us.div_euclid(QUARTER_US), id);
             quarters.entry(quarter).or_insert_with(Measures::default).add(&sums).expect("small");
+            let (consumer_id, consumer, more) = fact.used();
+            consumers.insert(consumer_id, consumer);
+            let place = (fact.at_us.div_euclid(QUARTER_US), consumer_id);
+            used.entry(place).or_insert_with(ConsumerSums::default).add(&more).expect("small");
             let minute = (fact.at_us.div_euclid(MINUTE_US), short_id);
             minutes.entry(minute).or_insert_with(Measures::default).add(&sums).expect("small");
         }
@@ -177,6 +196,8 @@ impl Place {
             quarters: quarters.into_iter().map(|((at, id), sums)| (at, id, sums)).collect(),
             shorts: shorts.into_iter().collect(),
             minutes: minutes.into_iter().map(|((at, id), sums)| (at, id, sums)).collect(),
+            consumers: consumers.into_iter().collect(),
+            used: used.into_iter().map(|((at, id), sums)| (at, id, sums)).collect(),
             letters: Vec::new(),
             journal: Journal { events: counted, counted, ..Journal::default() },
             is_shortened: false,

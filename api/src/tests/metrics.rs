@@ -149,7 +149,13 @@ async fn what_retention_deleted_is_in_the_first_bucket_of_all() {
     let before = place.get(path).await;
     assert_ne!(before["labels"][0], "earlier");
     let year = 365 * DAY;
-    let keep = Keep { minute_us: year, quarter_us: 10 * DAY, journal_us: year, letter_us: year };
+    let keep = Keep {
+        minute_us: year,
+        quarter_us: 10 * DAY,
+        consumer_us: year,
+        journal_us: year,
+        letter_us: year,
+    };
     place.store.retain(now, &keep).await.expect("old rows go");
     let after = place.get(path).await;
     assert_eq!(

@@ -203,8 +203,8 @@ impl Core {
             return refuse(Class::Duplicate, "conflict");
         }
         self.pending.account(Class::Counted, 1);
-        let slot = tuples.slot(view.tuple(idx), facts.time_us, &mut self.pending);
-        self.pending.count(slot, &facts);
+        let place = tuples.place(view.tuple(idx), facts.time_us, &mut self.pending);
+        self.pending.count(place, &facts);
         None
     }
 

@@ -101,6 +101,8 @@ impl Core {
             quarters: folded.quarters,
             shorts: folded.shorts,
             minutes: folded.minutes,
+            consumers: folded.consumers,
+            used: folded.used,
             letters: pending.letters,
             journal: pending.journal,
             is_shortened: std::mem::take(&mut self.is_shortened),

@@ -75,6 +75,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("aggregator.journal_days", Rule::Integer(1, 3_650)),
     ("aggregator.minute_hours", Rule::Integer(7, 8_760)),
     ("aggregator.quarter_days", Rule::Integer(32, 36_500)),
+    ("aggregator.consumer_days", Rule::Integer(32, 36_500)),
     ("queue.retention_days", Rule::Integer(1, 3_650)),
     ("queue.bytes_max", Rule::Integer(1 << 20, 100 << 40)),
     ("kafka.brokers", Rule::Brokers),

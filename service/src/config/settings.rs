@@ -101,6 +101,8 @@ pub struct AggregatorSettings {
     pub minute_hours: u32,
     /// How long rows of 15 minutes are kept, in days.
     pub quarter_days: u32,
+    /// How long rows of consumers are kept, in days.
+    pub consumer_days: u32,
 }
 
 /// `[queue]`

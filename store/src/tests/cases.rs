@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ledger::account::Account;
 use ledger::commit::{Commit, Outcome, Progress, Resolution};
+use ledger::consumer::ConsumerSums;
 use ledger::measures::Measures;
 
 use super::fixture::{Bed, commit, fail_after, sums, total};
@@ -50,6 +51,21 @@ pub(super) async fn a_commit_takes_effect_once_and_every_table_has_its_sums(bed:
         assert_eq!(outcomes.len(), 40);
         assert!(outcomes.iter().all(|(_, outcome, sums)| outcome.code() == 0 && sums.n == 5));
     }
+    let by = [UsageBy::Namespace, UsageBy::Consumer];
+    let ask = UsageAsk { quarters: 0..10, namespace: None, by: &by };
+    let (n_groups, used) = reader.usage_total(&ask).await.expect("usage");
+    assert_eq!((n_groups, used.requests, used.input(), used.output()), (40, 200, 200, 400));
+    let page = reader.usage(&ask, 3, 39).await.expect("usage");
+    assert_eq!(page.len(), 1);
+    assert_eq!((page[0].0[1].as_str(), page[0].1.requests, page[0].1.cost_nano), ("ann", 5, 15));
+    let one = UsageAsk { namespace: Some("team-7"), by: &[UsageBy::Model], ..ask.clone() };
+    let groups = reader.usage(&one, 10, 0).await.expect("usage");
+    assert_eq!((groups.len(), groups[0].0.as_slice()), (1, ["gpt-4o".to_owned()].as_slice()));
+    let none = UsageAsk { quarters: 90..99, ..ask };
+    assert_eq!(reader.usage_total(&none).await.expect("usage"), (0, ConsumerSums::default()));
+    let kept = (reader.oldest_usage().await, reader.usage_start_us().await);
+    assert_eq!((kept.0.expect("a quarter"), kept.1.expect("a start")), (Some(4), 0));
+    assert_eq!(reader.consumer_rows(4..5).await.expect("rows").len(), 40);
     let journal = reader.journal().await.expect("a journal");
     assert_eq!(journal.iter().map(|row| row.journal.counted).collect::<Vec<_>>(), [120, 80]);
     let letters = reader.letters().await.expect("letters");
@@ -262,7 +278,7 @@ pub(super) async fn old_rows_are_deleted_and_totals_stay(bed: Bed) {
     let mut reader = store.read().await.expect("a reader");
     assert_eq!(reader.connections(99).await.expect("rows"), [("a".to_owned(), 5)]);
     drop(reader);
-    let keep = Keep { minute_us: 0, quarter_us: 0, journal_us: 0, letter_us: 0 };
+    let keep = Keep { minute_us: 0, quarter_us: 0, consumer_us: 0, journal_us: 0, letter_us: 0 };
     let far = crate::now_us() + 3 * 24 * 3_600 * 1_000_000;
     let retained = store.retain(far, &keep).await.expect("retained");
     assert!(retained.deleted >= 5 && !retained.more, "{retained:?}");

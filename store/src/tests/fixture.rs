@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ledger::commit::{Commit, CommitId, Journal, Outcome, Owner, Progress, Resolution};
+use ledger::consumer::{ConsumerLabels, ConsumerSums};
 use ledger::measures::Measures;
-use ledger::series::FullLabels;
+use ledger::series::{FullLabels, SeriesId};
 
 use super::server::Database;
 use crate::steps::FailAfter;
@@ -135,6 +136,21 @@ pub(super) fn sums(n: i64) -> Measures {
     sums
 }
 
+/// Consumer rows of `n` events of each full row, by id.
+fn consumers(rows: &[FullLabels], n: i64) -> Vec<(SeriesId, ConsumerLabels, ConsumerSums)> {
+    let row = |full: &FullLabels| {
+        let labels = event::Labels { consumer: Some("ann"), ..full.labels() };
+        let mut bytes = Vec::new();
+        ConsumerLabels::encode(&labels, &mut bytes);
+        let tokens = sums(n).tokens;
+        let used = ConsumerSums { requests: n, tokens, cost_nano: 3 * n };
+        (ConsumerLabels::id_of(&bytes), ConsumerLabels::of(&labels), used)
+    };
+    let mut found: Vec<_> = rows.iter().map(row).collect();
+    found.sort_by_key(|(id, _, _)| *id);
+    found
+}
+
 /// A commit of `n` events of each namespace, from `base` to `base + 1`.
 pub(super) fn commit(owner: Owner, before: &Progress, n: i64, namespaces: &[&str]) -> Commit {
     let counted = n * i64::try_from(namespaces.len()).expect("few");
@@ -147,6 +163,7 @@ pub(super) fn commit(owner: Owner, before: &Progress, n: i64, namespaces: &[&str
     id[8..].copy_from_slice(&progress.next.to_le_bytes());
     let mut rows: Vec<FullLabels> = namespaces.iter().map(|name| labels(name)).collect();
     rows.sort_by_key(FullLabels::id);
+    let used = consumers(&rows, n);
     let short = |labels: &FullLabels| (labels.short().id(), labels.short());
     Commit {
         id: CommitId(id),
@@ -157,6 +174,8 @@ pub(super) fn commit(owner: Owner, before: &Progress, n: i64, namespaces: &[&str
         quarters: rows.iter().map(|labels| (4, labels.id(), sums(n))).collect(),
         shorts: rows.iter().map(short).collect(),
         minutes: rows.iter().map(|labels| (61, labels.short().id(), sums(n))).collect(),
+        consumers: used.iter().map(|(id, labels, _)| (*id, labels.clone())).collect(),
+        used: used.iter().map(|(id, _, sums)| (4, *id, *sums)).collect(),
         letters: vec![ledger::commit::DeadLetter {
             offset: before.next,
             idx: 0,

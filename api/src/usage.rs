@@ -1,0 +1,167 @@
+//! `/api/usage`: who used the tokens, from the rows of consumers.
+
+use axum::extract::State;
+use http::Uri;
+use ledger::consumer::ConsumerSums;
+use ledger::window::QUARTER_US;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+use service::answer::ApiError;
+use store::{Reader, UsageAsk, UsageBy};
+
+use crate::answers::{About, Begun, Known};
+use crate::error::{Error, quoted};
+use crate::params::Params;
+use crate::range::{Ask, Cover, Kept, Name, RANGE_PARAMS};
+use crate::scope::Scope;
+use crate::shared::Shared;
+use crate::view::{AsOfView, dollars, moment};
+
+/// Groups of a page if none are asked for, and the most that are given.
+const PAGE_SIZE: (i64, i64) = (100, 1_000);
+/// Last page that can be asked for: beyond every list that can be.
+const PAGE_MAX: i64 = 1_000_000;
+/// Words of `group_by`.
+const GROUPS: [(&str, UsageBy); 3] =
+    [("namespace", UsageBy::Namespace), ("consumer", UsageBy::Consumer), ("model", UsageBy::Model)];
+
+#[derive(Debug, Serialize)]
+struct SumsView {
+    requests: i64,
+    input: i64,
+    output: i64,
+    cache_read: i64,
+    cache_write: i64,
+    reasoning: i64,
+    cost_usd: Box<RawValue>,
+}
+
+#[derive(Debug, Serialize)]
+struct ItemView {
+    /// `namespace`, `consumer` and `model`, those that are grouped by; a consumer may be null.
+    #[serde(flatten)]
+    group: Map<String, Value>,
+    #[serde(flatten)]
+    sums: SumsView,
+}
+
+#[derive(Debug, Serialize)]
+struct UsageView {
+    namespace: String,
+    group_by: Vec<&'static str>,
+    items: Vec<ItemView>,
+    /// How many groups there are.
+    total: i64,
+    page: i64,
+    size: i64,
+    pages: i64,
+    /// Of all groups, not of the page alone.
+    totals: SumsView,
+    range: Cover,
+    /// Nothing is kept of who used tokens before this; null while there are no rows.
+    kept_since: Option<String>,
+    as_of: AsOfView,
+}
+
+impl SumsView {
+    fn of(sums: &ConsumerSums) -> SumsView {
+        let [_, cache_read, cache_write, _, reasoning] = sums.tokens;
+        SumsView {
+            requests: sums.requests,
+            input: sums.input(),
+            output: sums.output(),
+            cache_read,
+            cache_write,
+            reasoning,
+            cost_usd: dollars(sums.cost_nano),
+        }
+    }
+}
+
+/// A question, checked.
+struct Question {
+    by: Vec<(&'static str, UsageBy)>,
+    ask: Ask,
+    page: i64,
+    size: i64,
+}
+
+/// Requests and tokens by consumer, model or namespace, those with the most tokens first.
+pub(crate) async fn usage(State(shared): State<Shared>, uri: Uri) -> Result<Known, ApiError> {
+    let Shared { parts, answers, .. } = shared;
+    let [range, from, to, tz] = RANGE_PARAMS;
+    let names = ["group_by", "namespace", "page", "size", range, from, to, tz];
+    let params = Params::of(&uri, &names)?;
+    let (size, size_max) = PAGE_SIZE;
+    let question = Question {
+        by: groups(params.get("group_by").unwrap_or("consumer"))?,
+        ask: Ask::of(&params, Name::Today, &parts.timezone)?,
+        page: params.number("page", 1, PAGE_MAX)?,
+        size: params.number("size", size, size_max)?,
+    };
+    let key = params.key("usage", &[parts.timezone.iana_name().unwrap_or_default()]);
+    let mut asked = match answers.begin(&parts, About::Ledger, key).await? {
+        Begun::Known(known) => return Ok(known),
+        Begun::Open(asked) => asked,
+    };
+    let scope = params.get("namespace").unwrap_or("all");
+    let found = usage_of(&mut asked.reader, scope, &question, asked.now_us).await;
+    asked.answer(found).await
+}
+
+/// Reads `group_by`: words with commas between. A consumer is one of its namespace, so that it
+/// brings the namespace with it.
+fn groups(text: &str) -> Result<Vec<(&'static str, UsageBy)>, Error> {
+    let given: Vec<&str> = text.split(',').map(str::trim).collect();
+    if let Some(bad) = given.iter().find(|word| !GROUPS.iter().any(|(known, _)| known == *word)) {
+        let bad = quoted(bad);
+        let message = format!("group_by must be some of namespace, consumer, model, not {bad}");
+        return Err(Error::Request(message));
+    }
+    let is_by =
+        |word: &str| given.contains(&word) || (word == "namespace" && given.contains(&"consumer"));
+    Ok(GROUPS.into_iter().filter(|(word, _)| is_by(word)).collect())
+}
+
+async fn usage_of(
+    reader: &mut Reader,
+    scope: &str,
+    question: &Question,
+    now_us: i64,
+) -> Result<(Scope, UsageView), Error> {
+    let scope = Scope::of(reader, scope).await?;
+    let oldest = reader.oldest_usage().await?;
+    let kept = Kept { oldest_minute: None, oldest_quarter: oldest };
+    let window = question.ask.window(now_us, kept)?.in_quarters(oldest)?;
+    let by: Vec<UsageBy> = question.by.iter().map(|(_, by)| *by).collect();
+    let quarters = window.buckets().whole();
+    let ask = UsageAsk { quarters, namespace: scope.code(), by: &by };
+    let (total, totals) = reader.usage_total(&ask).await?;
+    let Question { page, size, .. } = *question;
+    let found = reader.usage(&ask, size, (page - 1) * size).await?;
+    let item = |(texts, sums): (Vec<String>, ConsumerSums)| ItemView {
+        group: question.by.iter().zip(texts).map(group).collect(),
+        sums: SumsView::of(&sums),
+    };
+    let view = UsageView {
+        namespace: scope.label().to_owned(),
+        group_by: question.by.iter().map(|(word, _)| *word).collect(),
+        items: found.into_iter().map(item).collect(),
+        total,
+        page,
+        size,
+        pages: (total + size - 1) / size,
+        totals: SumsView::of(&totals),
+        range: window.cover(),
+        kept_since: oldest.map(|quarter| moment(quarter.saturating_mul(QUARTER_US))),
+        as_of: AsOfView::of(reader.as_of()),
+    };
+    Ok((scope, view))
+}
+
+/// A word of a group with its text; the empty consumer is none.
+fn group(((word, _), text): (&(&'static str, UsageBy), String)) -> (String, Value) {
+    let value = if text.is_empty() { Value::Null } else { Value::String(text) };
+    ((*word).to_owned(), value)
+}
