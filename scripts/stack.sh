@@ -183,7 +183,9 @@ prepare_api() {
 }
 
 start_prometheus() {
+  # Versions before 3.9 make histograms of the new kind only with this flag.
   launch prometheus "$prometheus/prometheus" --config.file="$dir/prometheus.yml" \
+    --enable-feature=native-histograms \
     --storage.tsdb.path="$dir/prometheus" --storage.tsdb.retention.time=30d \
     --web.listen-address="127.0.0.1:$(port prometheus)"
 }
