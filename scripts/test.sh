@@ -45,7 +45,7 @@ say "format"
 cargo fmt --all --check
 
 say "lints"
-cargo clippy --locked --workspace --all-targets --profile release -- -D warnings
+cargo clippy --locked --workspace --all-targets --profile checked -- -D warnings
 
 say "the gateway's lints and the tests of its modules"
 gateway/test.sh
@@ -55,10 +55,9 @@ say "settings and rules of Prometheus"
 "$prometheus/promtool" test rules monitoring/rules/tests/*.yml
 
 say "unit tests, property tests, house rules and end-to-end tests"
-# One optimised build serves the tests, the quick start and the benchmarks.
-cargo test --locked --release --workspace --exclude gatemeter-sim
+cargo test --locked --profile checked --workspace --exclude gatemeter-sim
 
 say "seeded simulation and its mutants"
-cargo test --locked --release -p gatemeter-sim
+cargo test --locked --profile checked -p gatemeter-sim
 
 say "all tests passed"
