@@ -59,24 +59,48 @@ pub fn serve(folder: &str) {
     });
 }
 
+/// An ingest in a process and a folder of its own.
+pub struct Ingest {
+    child: Child,
+    /// Where it listens.
+    pub address: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+impl Ingest {
+    /// Starts the child.
+    pub fn start() -> Ingest {
+        let folder = tempfile::tempdir().expect("a folder");
+        let program = std::env::current_exe().expect("this program");
+        let mut child = Command::new(program)
+            .args([SERVE.as_ref(), folder.path().as_os_str()])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the child starts");
+        let mut line = String::new();
+        let mut told = BufReader::new(child.stdout.take().expect("piped"));
+        told.read_line(&mut line).expect("an address");
+        let address = line.trim().parse().expect("an address");
+        Ingest { child, address, _folder: folder }
+    }
+
+    /// Ends it.
+    pub fn stop(mut self) {
+        self.child.kill().expect("it was running");
+        self.child.wait().expect("a child");
+    }
+}
+
 /// Measures and prints.
 pub fn run() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let program = std::env::current_exe().expect("this program");
-    let mut child = Command::new(program)
-        .args([SERVE.as_ref(), folder.path().as_os_str()])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the child starts");
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("an address");
-    let address: SocketAddr = line.trim().parse().expect("an address");
-    send(address, 0, WARM_UP);
-    let (before, began) = (child_nanos(child.id()), std::time::Instant::now());
-    send(address, WARM_UP, BATCHES);
-    let nanos = child_nanos(child.id()) - before;
+    let ingest = Ingest::start();
+    send(ingest.address, 0, WARM_UP);
+    let pid = ingest.child.id();
+    let (before, began) = (child_nanos(pid), std::time::Instant::now());
+    send(ingest.address, WARM_UP, BATCHES);
+    let nanos = child_nanos(pid) - before;
     let wall = began.elapsed();
-    stop(&mut child);
+    ingest.stop();
     let n_events = BATCHES * BATCH;
     let (each, rate) = per_event(nanos, n_events);
     let (base, _) = per_event(baseline(), n_events);
@@ -87,11 +111,6 @@ pub fn run() {
         &format!("{rate:.0} events ({seen:.0}/s seen)"),
         &format!("{:.2} x reading the JSON with serde_json ({base:.0} ns)", each / base),
     );
-}
-
-fn stop(child: &mut Child) {
-    child.kill().expect("it was running");
-    child.wait().expect("a child");
 }
 
 /// Sends batches over a few connections.
@@ -121,7 +140,8 @@ fn body(batch: u64) -> String {
     format!("[{}]", events.join(","))
 }
 
-fn post(stream: &mut TcpStream, body: &str) {
+/// Posts a body and waits for the answer, which must be 200.
+pub fn post(stream: &mut TcpStream, body: &str) {
     let head = format!(
         "POST /v1/events HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n\
          content-length: {}\r\n\r\n",

@@ -1,13 +1,14 @@
 //! What an event costs on its way: CPU time per event, and ratios to a baseline of the same run.
 //!
-//! `scripts/bench.sh` runs it. Every figure is CPU time of the process that does the work, user
-//! and system, so that it does not depend on how busy the machine is otherwise; the baseline of
-//! each part does the least that any program would have to do with the same bytes. Figures drift
-//! from machine to machine, ratios do not.
+//! `scripts/bench.sh` runs it. Every figure but those of `texts` is CPU time of the process that
+//! does the work, user and system, so that it does not depend on how busy the machine is otherwise;
+//! the baseline of each part does the least that any program would have to do with the same bytes.
+//! Figures drift from machine to machine, ratios do not.
 
 mod cpu;
 mod events;
 mod ingest;
+mod texts;
 mod counting;
 mod page;
 mod cluster;
@@ -26,6 +27,9 @@ fn main() {
     println!("|---|---|---|---|");
     if is_wanted("ingest") {
         ingest::run();
+    }
+    if is_wanted("texts") {
+        texts::run();
     }
     if is_wanted("counting") {
         counting::run();
