@@ -43,6 +43,12 @@ local function fail(status)
   ngx.print(cjson.encode({ error = { message = "mock", type = "mock_error", code = status } }))
 end
 
+-- Milliseconds by the clock as it is now, not as nginx saw it last.
+local function now_ms()
+  ngx.update_time()
+  return math.floor(ngx.now() * 1000 + 0.5)
+end
+
 local function frame(object)
   return "data: " .. cjson.encode(object) .. "\n\n"
 end
@@ -85,6 +91,7 @@ local function stream(n, usage)
     parts[#parts + 1] = frame(last)
   end
   parts[#parts + 1] = "data: [DONE]\n\n"
+  ngx.ctx.first_token_ms = now_ms() - ngx.ctx.began_ms
   send_cut(table.concat(parts), n)
 end
 
@@ -105,6 +112,7 @@ function mock.answer()
   ngx.req.read_body()
   local request = cjson.decode(ngx.req.get_body_data() or "{}") or {}
   local ctx = ngx.ctx
+  ctx.began_ms = now_ms()
   ctx.status, ctx.stream = status_for(n), request.stream == true
   if ctx.status ~= 200 then
     ctx.stream = false
@@ -123,6 +131,20 @@ local function add(name, n)
   end
 end
 
+-- Upper bounds in milliseconds into which the times to the first token are sorted.
+local bounds_ms = { 1, 5, 10, 20, 40, 60, 80, 100, 250, 500, 750, 1000, 2500, 5000, 7500, 10000,
+                    30000 }
+
+-- A time to the first token: from the request to the moment before its bytes go out.
+local function add_first_token(ms)
+  add("first_token_ms", ms)
+  for _, bound in ipairs(bounds_ms) do
+    if ms <= bound then
+      add("first_token_le|" .. bound, 1)
+    end
+  end
+end
+
 function mock.count()
   local ctx = ngx.ctx
   if ngx.var.request_completion ~= "OK" then
@@ -135,6 +157,9 @@ function mock.count()
   add("namespace|" .. name, 1)
   add("namespace_status|" .. name .. "|" .. ctx.status, 1)
   add(ctx.stream and "stream" or "whole", 1)
+  if ctx.first_token_ms then
+    add_first_token(ctx.first_token_ms)
+  end
   if ctx.status == 200 and not ctx.usage then
     add("without_usage", 1)
   end
