@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use event::usage::TOKEN_CLASSES;
 use ledger::consumer::{ConsumerLabels, ConsumerSums};
 use sqlx::AssertSqlSafe;
 
@@ -35,15 +36,24 @@ pub struct UsageAsk<'a> {
 /// A group: what it stands for, in the order of the question, and its sums.
 pub type UsageGroup = (Vec<String>, ConsumerSums);
 
-/// Sums of the columns of a consumer row, in their order.
-const SUMS: &str = "sum(q.requests), sum(q.input_uncached), sum(q.input_cache_read), \
-                    sum(q.input_cache_write), sum(q.output_text), sum(q.output_reasoning), \
-                    sum(q.cost_nano)";
-/// Tokens of a group.
-const TOKENS: &str = "sum(q.input_uncached + q.input_cache_read + q.input_cache_write + \
-                      q.output_text + q.output_reasoning)";
 const RANGE: &str = "FROM consumer_quarter q JOIN consumer_series s ON s.id = q.series \
                      WHERE q.at >= ? AND q.at < ? AND (? IS NULL OR s.namespace = ?)";
+
+/// Columns of names, each written so, with a word between them.
+fn listed(names: &[String], between: &str, write: impl Fn(&str) -> String) -> String {
+    names.iter().map(|name| write(name)).collect::<Vec<_>>().join(between)
+}
+
+/// Sums of the columns of a consumer row, in their order.
+fn sums() -> String {
+    listed(&ConsumerSums::columns(), ", ", |name| format!("sum(q.{name})"))
+}
+
+/// Tokens of a group.
+fn tokens() -> String {
+    let names = TOKEN_CLASSES.map(str::to_owned);
+    format!("sum({})", listed(&names, " + ", |name| format!("q.{name}")))
+}
 
 impl UsageBy {
     fn column(self) -> &'static str {
@@ -80,8 +90,10 @@ impl Reader {
     ) -> Result<Vec<UsageGroup>> {
         let columns = ask.columns();
         let sql = format!(
-            "SELECT {columns}, {SUMS} {RANGE} GROUP BY {columns} \
-             ORDER BY {TOKENS} DESC, {columns} LIMIT ? OFFSET ?"
+            "SELECT {columns}, {} {RANGE} GROUP BY {columns} \
+             ORDER BY {} DESC, {columns} LIMIT ? OFFSET ?",
+            sums(),
+            tokens()
         );
         let query = ask.bind(self.conn.query(AssertSqlSafe(sql))).bind(n).bind(skip);
         let rows = self.rows(query).await?;
@@ -103,7 +115,8 @@ impl Reader {
         let query = ask.bind(self.conn.query(AssertSqlSafe(sql)));
         let rows = self.rows(query).await?;
         let n_groups = rows.first().map_or(Ok(0), |row| get(row, 0))?;
-        let query = ask.bind(self.conn.query(AssertSqlSafe(format!("SELECT {SUMS} {RANGE}"))));
+        let sql = format!("SELECT {} {RANGE}", sums());
+        let query = ask.bind(self.conn.query(AssertSqlSafe(sql)));
         let rows = self.rows(query).await?;
         let sums = rows.first().map_or(Ok(ConsumerSums::default()), |row| used_sums(row, 0))?;
         Ok((n_groups, sums))
@@ -137,10 +150,10 @@ impl Reader {
         quarters: Range<i64>,
     ) -> Result<Vec<(i64, ConsumerLabels, ConsumerSums)>> {
         let sql = format!(
-            "SELECT q.at, {CONSUMER}, q.requests, q.input_uncached, q.input_cache_read, \
-             q.input_cache_write, q.output_text, q.output_reasoning, q.cost_nano \
+            "SELECT q.at, {CONSUMER}, {} \
              FROM consumer_quarter q JOIN consumer_series s ON s.id = q.series \
-             WHERE q.at >= ? AND q.at < ? ORDER BY q.at"
+             WHERE q.at >= ? AND q.at < ? ORDER BY q.at",
+            listed(&ConsumerSums::columns(), ", ", |name| format!("q.{name}"))
         );
         let query = self.conn.query(AssertSqlSafe(sql)).bind(quarters.start).bind(quarters.end);
         let rows = self.rows(query).await?;
