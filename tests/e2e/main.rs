@@ -4,6 +4,7 @@
 
 mod gatemeter;
 mod referee;
+mod disk;
 mod stack;
 
 mod bombs;

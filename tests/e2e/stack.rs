@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use gatemeter_proxy::proxy::Proxy;
 use serde_json::Value;
 
+use crate::disk::SmallDisk;
 use crate::gatemeter::{get, program, repository, sum, wait_for};
 
 /// Ports of the services before the offset.
@@ -20,6 +21,8 @@ const PORTS: [u16; 11] = [3000, 3307, 6379, 8001, 8002, 8003, 8080, 8090, 9090, 
 const SETTLE_MAX: Duration = Duration::from_secs(120);
 /// More than a load sends in the longest pause between two tries of a batch.
 const PAUSE_EVENTS: i64 = 7_000;
+/// Room for the data of MariaDB: its logs alone take 120 MiB.
+const DISK_MIB: u32 = 768;
 /// Services that are one process each, in the order in which they start.
 pub const SERVICES: [&str; 7] =
     ["kafka", "mysql", "redis", "api", "ingest", "aggregator", "prometheus"];
@@ -27,6 +30,8 @@ pub const SERVICES: [&str; 7] =
 /// A stack, taken down with its data when this is dropped.
 pub struct Stack {
     folder: tempfile::TempDir,
+    /// Where MariaDB has its data, if a disk can be mounted.
+    pub disk: Option<SmallDisk>,
     offset: u16,
     pub runtime: tokio::runtime::Runtime,
     pub sql: Proxy,
@@ -70,7 +75,8 @@ impl Stack {
             runtime.block_on(Proxy::start(server)).expect("a free port")
         };
         let (sql, kafka) = (proxy(3307), proxy(9092));
-        let stack = Stack { folder, offset, runtime, sql, kafka };
+        let disk = SmallDisk::mount(&folder.path().join("stack/mysql"), DISK_MIB);
+        let stack = Stack { folder, disk, offset, runtime, sql, kafka };
         stack.start();
         stack
     }
@@ -425,6 +431,8 @@ impl Drop for Background {
 
 impl Drop for Stack {
     fn drop(&mut self) {
+        let _ = self.script(&["down"]);
+        self.disk = None;
         let _ = self.script(&["down", "--volumes"]);
         if !std::thread::panicking() {
             assert!(!self.dir().exists(), "down --volumes leaves nothing behind");

@@ -46,9 +46,37 @@ pub fn database_refuses_hangs_and_goes_back(stack: &Stack, books: &mut Books) {
         });
         stack.sql("SET GLOBAL read_only = 0");
     });
+    disk_is_full(stack, books);
     newest_row_is_claimed(stack, books);
     ledger_goes_back(stack, books);
     server_hangs(stack, books);
+}
+
+/// Nothing can be written, and MariaDB may give up over it; once there is room all goes on.
+fn disk_is_full(stack: &Stack, books: &mut Books) {
+    const REFUSED: &str = "ledger did not answer, trying again";
+    let Some(disk) = &stack.disk else {
+        println!("NOT RUN: a full disk of the server, for only root may mount a small one");
+        return;
+    };
+    // What is kept of late events needs room soon.
+    let load = ["synthetic", "--count", "1000000", "--rate", "1200", "--batch", "50", "--late"];
+    let load = [&load[..], &["50%", "--namespaces", "8"]].concat();
+    stack.under_load("the disk of the server is full", books, &load, || {
+        let refusals = || stack.said("aggregator").matches(REFUSED).count();
+        let before = refusals();
+        wait_for("a commit fails for want of room", || {
+            disk.fill();
+            refusals() > before
+        });
+        let page = get(stack.port("ingest"), "/readyz", &[]).expect("ingest answers");
+        assert_eq!(page.status, 200, "events are taken on: {}", page.body);
+        disk.free();
+        // A server that gave up is started again.
+        stack.start();
+    });
+    let said = stack.said("mysql");
+    assert!(said.contains("error 28") || said.contains("is full"), "the disk was full: {said}");
 }
 
 fn deadlocks(stack: &Stack) -> u64 {
