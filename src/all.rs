@@ -210,6 +210,7 @@ async fn serve(
         store: Arc::clone(&storage.store),
         generation: storage.generation.clone(),
         pressure: Arc::clone(&pressure),
+        access: keys.admin.clone(),
         is_shared: false,
     };
     let mut aggregator =
@@ -279,7 +280,7 @@ fn api_parts(
                 partition,
                 frames: lag.frames,
                 commit_age_us: lag.commit_age_us,
-                halted: lag.halted,
+                halted: lag.halted.map(|halted| halted.reason),
             })
             .collect()
     };

@@ -13,6 +13,7 @@ mod role;
 mod replay;
 mod recount;
 mod dlq;
+mod admin;
 mod healthcheck;
 
 use std::process::ExitCode;
@@ -43,6 +44,8 @@ enum Command {
     Recount(recount::RecountArgs),
     /// List, show and send again what was not counted
     Dlq(dlq::DlqArgs),
+    /// Show partitions, and let a halted one go on
+    Admin(admin::AdminArgs),
     /// Ask a process whether it is well: exit code 0 if URL answers 2xx
     Healthcheck(healthcheck::HealthcheckArgs),
     /// Show or check settings
@@ -59,6 +62,7 @@ async fn main() -> ExitCode {
         Command::Replay(args) => replay::run(args).await,
         Command::Recount(args) => recount::run(args).await,
         Command::Dlq(args) => dlq::run(args).await,
+        Command::Admin(args) => admin::run(args).await,
         Command::Healthcheck(args) => healthcheck::run(args).await,
         Command::Config(args) => settings::run(&args),
     };

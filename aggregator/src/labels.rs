@@ -110,6 +110,7 @@ mod tests {
             letters: Vec::new(),
             journal: Journal::default(),
             is_shortened: false,
+            accepted: None,
         }
     }
 

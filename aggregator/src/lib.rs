@@ -12,13 +12,14 @@ mod publisher;
 mod confirm;
 mod retention;
 mod labels;
+mod accept;
 mod worker;
 mod http;
 mod run;
 #[cfg(test)]
 mod tests;
 
-pub use metrics::Lag;
+pub use metrics::{Halted, Lag};
 pub use page::Page;
 pub use publisher::{Live, Publisher, Reader, Start};
 pub use run::{Aggregator, AggregatorError, Parts, start};

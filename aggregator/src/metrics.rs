@@ -21,9 +21,20 @@ pub struct Lag {
     /// Microseconds since the last commit while there is something to commit, else 0.
     pub commit_age_us: u64,
     /// Why the partition is halted, if it is.
-    pub halted: Option<String>,
+    pub halted: Option<Halted>,
+    /// Offset behind the last committed frame.
+    pub next: u64,
     /// Lowest offset that the counting still needs.
     pub floor: u64,
+}
+
+/// A partition that stands still.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Halted {
+    /// Why.
+    pub reason: String,
+    /// Offset at which it goes on if what was lost is accepted.
+    pub resumes_at: u64,
 }
 
 /// Where one partition stands.
@@ -32,7 +43,7 @@ struct Place {
     next: u64,
     floor: u64,
     dirty_since: Option<Instant>,
-    halted: Option<String>,
+    halted: Option<Halted>,
 }
 
 /// The numbers of all partitions.
@@ -95,9 +106,9 @@ impl Gauges {
         place.dirty_since = None;
     }
 
-    /// A partition was halted.
-    pub fn halted(&self, partition: u32, reason: String) {
-        self.lock().entry(partition).or_default().halted = Some(reason);
+    /// A partition was halted, or goes on.
+    pub fn halted(&self, partition: u32, halted: Option<Halted>) {
+        self.lock().entry(partition).or_default().halted = halted;
     }
 
     /// Takes the numbers of a worker after each round.
@@ -130,6 +141,7 @@ impl Gauges {
                     frames: high.saturating_sub(place.next),
                     commit_age_us: u64::try_from(age).unwrap_or(u64::MAX),
                     halted: place.halted,
+                    next: place.next,
                     floor: place.floor,
                 };
                 (partition, lag)
@@ -141,12 +153,11 @@ impl Gauges {
     pub fn refresh(&self, queue: &Queue) {
         for (partition, lag) in self.lag(queue) {
             let label = partition.to_string();
-            let next = self.lock().get(&partition).map_or(0, |place| place.next);
             self.lag_frames.with_label_values(&[&label]).set(whole(lag.frames));
             let age = Duration::from_micros(lag.commit_age_us);
             self.commit_age_seconds.with_label_values(&[&label]).set(age.as_secs_f64());
             self.halted.with_label_values(&[&label]).set(i64::from(lag.halted.is_some()));
-            self.committed_offset.with_label_values(&[&label]).set(whole(next));
+            self.committed_offset.with_label_values(&[&label]).set(whole(lag.next));
         }
         self.queue_bytes.set(whole(queue.bytes()));
         self.queue_wal_bytes.set(whole(queue.wal_bytes()));

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use axum::Router;
 use queue::{Queue, QueueError};
+use service::auth::Access;
 use service::chain;
 use service::config::Settings;
 use service::health::Readiness;
@@ -22,6 +23,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{error, warn};
 
+use crate::accept;
 use crate::confirm::Confirmer;
 use crate::http::{Shared, router};
 use crate::metrics::{Gauges, Lag, now_us};
@@ -47,6 +49,8 @@ pub struct Parts {
     pub generation: Generation,
     /// Set while the dedup set is at its budget.
     pub pressure: Arc<AtomicBool>,
+    /// Who may see the partitions and accept what was lost.
+    pub access: Access,
     /// Whether others reach the ledger too. Then each page is confirmed by it first, and none is
     /// shown while it does not answer.
     pub is_shared: bool,
@@ -112,9 +116,12 @@ pub async fn start(
         commit_interval: Duration::from_millis(options.commit_interval_ms),
         letter_rows_per_hour: i64::try_from(options.dead_letter_rows_per_hour).unwrap_or(i64::MAX),
     };
+    let (requesters, requests): (Vec<_>, Vec<_>) =
+        (0..parts.generation.partitions).map(|_| accept::requests()).unzip();
     let workers = (0..parts.generation.partitions)
-        .map(|partition| {
-            let worker = Worker::new(worker_parts.clone(), partition, shutdown.clone());
+        .zip(requests)
+        .map(|(partition, requests)| {
+            let worker = Worker::new(worker_parts.clone(), partition, requests, shutdown.clone());
             let handle = Handle::current();
             let task = tokio::task::spawn_blocking(move || handle.block_on(worker.run()));
             (partition, task)
@@ -152,8 +159,14 @@ pub async fn start(
         gauges: Arc::clone(&gauges),
         queue: Arc::clone(&parts.queue),
     };
+    let deciding = accept::Shared {
+        gauges: Arc::clone(&gauges),
+        queue: Arc::clone(&parts.queue),
+        workers: Arc::new(requesters),
+    };
+    let router = router(shared).merge(accept::router(deciding, &parts.access));
     let queue = parts.queue;
-    Ok(Aggregator { publisher, gauges, queue, router: router(shared), workers, helpers, restored })
+    Ok(Aggregator { publisher, gauges, queue, router, workers, helpers, restored })
 }
 
 impl Aggregator {
@@ -169,7 +182,7 @@ impl Aggregator {
         move || {
             let lags = gauges.lag(&queue);
             let halted = lags.iter().filter_map(|(partition, lag)| {
-                let reason = lag.halted.as_ref()?;
+                let reason = &lag.halted.as_ref()?.reason;
                 Some(format!("partition {partition} is halted: {reason}"))
             });
             Readiness::from_reasons(publisher.ready().err().into_iter().chain(halted).collect())

@@ -6,6 +6,8 @@
 //! A commit is awaited to its end, whatever else happens: only its outcome says what may be
 //! counted next.
 
+mod decide;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,8 +22,9 @@ use service::shutdown::{Phase, Shutdown};
 use store::{Generation, Store, StoreError};
 use tracing::{error, info, warn};
 
+use crate::accept::Requests;
 use crate::labels::LabelKeeper;
-use crate::metrics::Gauges;
+use crate::metrics::{Gauges, Halted};
 use crate::publisher::Publisher;
 
 /// Most payload bytes of one read: large enough to amortise it, small enough that a commit is
@@ -81,6 +84,7 @@ pub struct Worker {
     partition: u32,
     core: Core,
     labels: LabelKeeper,
+    requests: Requests,
     shutdown: Shutdown,
     effects: VecDeque<Effect>,
     nonce: Option<[u8; 16]>,
@@ -92,7 +96,12 @@ pub struct Worker {
 impl Worker {
     /// An owner that has not claimed yet.
     #[must_use]
-    pub fn new(parts: WorkerParts, partition: u32, shutdown: Shutdown) -> Worker {
+    pub fn new(
+        parts: WorkerParts,
+        partition: u32,
+        requests: Requests,
+        shutdown: Shutdown,
+    ) -> Worker {
         let core = Core::new(Options {
             window: parts.generation.window,
             n_partitions: parts.generation.partitions,
@@ -104,6 +113,7 @@ impl Worker {
             partition,
             core,
             labels: LabelKeeper::default(),
+            requests,
             shutdown,
             effects: VecDeque::new(),
             nonce: None,
@@ -136,8 +146,8 @@ impl Worker {
         while self.shutdown.phase() == Phase::Running {
             self.carry_out().await?;
             if self.core.halted().is_some() {
-                self.shutdown.requested().await;
-                break;
+                self.decide().await?;
+                continue;
             }
             match self.nonce {
                 None => self.claim().await?,
@@ -220,14 +230,18 @@ impl Worker {
         }
     }
 
-    /// The log's ends, and the print of the record before `next`.
+    /// The log's ends, and the print of the record before `next`, if it is there.
     async fn look(&self, next: u64) -> Result<LogView, QueueError> {
         let marks = self.parts.queue.watermarks(self.partition).await?;
         let before = next.checked_sub(1).filter(|at| (marks.low..marks.high).contains(at));
         let last_print = match before {
             Some(at) => {
-                let records = self.parts.queue.read(self.partition, at, 1).await?;
-                records.first().map(|record| Core::print(&record.bytes))
+                match self.parts.queue.read(self.partition, at, 1).await {
+                    Ok(records) => records.first().map(|record| Core::print(&record.bytes)),
+                    // A hole that was accepted.
+                    Err(QueueError::Hole { .. }) => None,
+                    Err(error) => return Err(error),
+                }
             }
             None => None,
         };
@@ -308,7 +322,9 @@ impl Worker {
                     let reason = halt.to_string();
                     error!(partition = self.partition, reason, "partition halted");
                     self.parts.publisher.halted(self.partition);
-                    self.parts.gauges.halted(self.partition, reason);
+                    let resumes_at = self.core.resumes_at().unwrap_or(0);
+                    let halted = Halted { reason, resumes_at };
+                    self.parts.gauges.halted(self.partition, Some(halted));
                 }
                 Effect::Notice(notice) => {
                     warn!(partition = self.partition, ?notice, "log notice");

@@ -109,6 +109,7 @@ async fn count(queue: &Arc<Queue>, folder: &Path) -> (u128, Duration) {
         store: Arc::clone(&store),
         generation: generation.expect("a generation"),
         pressure: Arc::new(AtomicBool::new(false)),
+        access: service::auth::Access::Dev,
         is_shared: false,
     };
     let metrics = Arc::new(ProcessMetrics::new("aggregator", "0").expect("a registry"));

@@ -133,6 +133,18 @@ pub struct Commit {
     /// Whether frames had left the log that this commit, or a recount, would have begun at: the
     /// ledger is to keep a baseline behind it.
     pub is_shortened: bool,
+    /// What an operator accepted with it, so that a halted partition goes on.
+    pub accepted: Option<AcceptedLoss>,
+}
+
+/// What was lost of a halted partition and accepted by an operator; the ledger keeps it for ever.
+/// No frame below the commit's next offset is the log that was counted, or can be told from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcceptedLoss {
+    /// Why the partition was halted.
+    pub reason: String,
+    /// Frames that are lost by it: they are part of `Account::lost_frames`.
+    pub frames: i64,
 }
 
 /// What became of a commit.

@@ -7,6 +7,7 @@
 
 mod count;
 mod settle;
+mod accept;
 #[cfg(test)]
 mod tests;
 
@@ -96,6 +97,13 @@ pub enum Input<'a> {
     Ended(Outcome),
     /// An unknown outcome was looked up.
     Resolved(Resolution),
+    /// An operator accepts what a halted partition has lost.
+    Accepted {
+        /// The log as it is now; it reaches `Core::resumes_at`.
+        log: LogView,
+        /// Frames below that offset which were certainly not counted.
+        lost: u64,
+    },
 }
 
 /// What the core wants done.
@@ -121,7 +129,7 @@ pub enum Effect {
     },
     /// Everything in memory was dropped: claim again with a fresh nonce.
     Reclaim(Reclaim),
-    /// Nothing more is counted until an operator decides.
+    /// Nothing more is counted until an operator accepts what was lost.
     Halt(Halt),
     /// Worth a line in the log.
     Notice(Notice),
@@ -204,7 +212,7 @@ enum State {
     Committing(Arc<Commit>),
     /// A commit's outcome is unknown.
     Unsure(Arc<Commit>),
-    /// Stopped for good.
+    /// Stopped until an operator accepts what was lost.
     Halted(Halt),
 }
 
@@ -283,7 +291,7 @@ impl Core {
     /// Takes an input and says what to do. An input that does not fit the state is ignored: it
     /// belongs to something that is over.
     pub fn on(&mut self, input: Input<'_>) -> Vec<Effect> {
-        if let State::Halted(_) = self.state {
+        if matches!(self.state, State::Halted(_)) && !matches!(input, Input::Accepted { .. }) {
             return Vec::new();
         }
         match input {
@@ -294,6 +302,7 @@ impl Core {
             Input::Due => self.on_due(),
             Input::Ended(outcome) => self.on_ended(outcome),
             Input::Resolved(resolution) => self.on_resolved(resolution),
+            Input::Accepted { log, lost } => self.on_accepted(log, lost),
         }
     }
 
@@ -372,7 +381,7 @@ impl Core {
         u32::try_from(oldest.max(0)).expect("not above the bucket")
     }
 
-    /// Stops for good.
+    /// Stops until an operator accepts what was lost.
     fn halt(&mut self, halt: Halt) -> Vec<Effect> {
         self.state = State::Halted(halt);
         vec![Effect::Halt(halt)]

@@ -93,11 +93,13 @@ pub fn i7_agreement(
     one == other
 }
 
-/// I8 fence: a commit moves its partition from its base forward, within its own bounds.
+/// I8 fence: a commit moves its partition from its base forward, within its own bounds. Only one
+/// that accepts a loss may leave it where it is.
 #[must_use]
 pub fn i8_fence(commit: &Commit, before: &Progress) -> bool {
     commit.base == before.next
-        && commit.progress.next > before.next
+        && (commit.progress.next > before.next
+            || commit.accepted.is_some() && commit.progress.next == before.next)
         && commit.progress.floor <= commit.progress.next
         && commit.progress.floor >= before.floor
 }

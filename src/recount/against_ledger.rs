@@ -102,7 +102,9 @@ fn compare_journal(differences: &mut Differences, partition: u32, part: &Part, l
             continue;
         }
         let nothing = Range::default();
-        let range = part.ranges.get(&line.base).unwrap_or(&nothing);
+        // A line that accepts a loss moves nothing; the next one begins at the same offset.
+        let range = part.ranges.get(&line.base).filter(|_| line.next > line.base);
+        let range = range.unwrap_or(&nothing);
         let found = &line.journal;
         let numbers = [
             ("events", range.events, found.events),

@@ -41,6 +41,9 @@ pub struct Ledger {
     pub used_start_us: i64,
     /// The commit journal of the generation.
     pub journal: Vec<JournalRow>,
+    /// Offsets behind the losses that were accepted, by partition: no frame before them is the
+    /// log that was counted.
+    pub accepted: BTreeMap<u32, u64>,
     /// Starting points, oldest first.
     pub baselines: Vec<Start>,
 }
@@ -83,6 +86,8 @@ impl Ledger {
         }
         let namespaces = reader.namespaces_after(0).await?;
         let baselines = reader.baselines().await?;
+        let accepted = reader.accepted_losses().await?;
+        let accepted = accepted.iter().filter(|row| row.generation == generation);
         Ok(Ledger {
             version: as_of.version,
             committed_us: as_of.committed_us,
@@ -94,6 +99,7 @@ impl Ledger {
             oldest_used: reader.oldest_usage().await?,
             used_start_us: reader.usage_start_us().await?,
             journal: reader.journal().await?,
+            accepted: accepted.map(|row| (row.partition, row.next)).collect(),
             baselines: baselines
                 .iter()
                 .map(|baseline| start(baseline, generation, &ids))

@@ -98,12 +98,13 @@ impl Expected {
             // What was counted before the start is no later than its clock and F.
             self.whole_from_us = self.whole_from_us.max(clock_us.saturating_add(ahead_us));
         }
+        let before = from.floor_clock_us.map(|clock_us| Floor { offset: from.floor, clock_us });
         self.frames += tally.frames;
         let part = Part {
             count_from: from.next,
             account: sum,
             clock_us: tally.judge().clock_us(),
-            floor: tally.judge().floor(),
+            floor: tally.judge().floor().or(before),
             last,
             ranges: tally.ranges,
         };
@@ -122,13 +123,16 @@ impl Expected {
 }
 
 /// Chooses the starting point: the first frame while the log is whole, else the oldest baseline
-/// whose log is still there from its floor on.
+/// whose log is still there from its floor on, and is the one that was counted.
 ///
 /// # Errors
 /// That there is none, with what is there.
 pub fn beginning(ledger: &Ledger, ends: &BTreeMap<u32, Watermarks>) -> anyhow::Result<Beginning> {
-    let low = |partition: &u32| ends.get(partition).map_or(0, |ends| ends.low);
-    if ends.values().all(|ends| ends.low == 0) {
+    let low = |partition: &u32| {
+        let accepted = ledger.accepted.get(partition).copied().unwrap_or(0);
+        ends.get(partition).map_or(0, |ends| ends.low).max(accepted)
+    };
+    if ends.keys().all(|partition| low(partition) == 0) {
         return Ok(Beginning(None));
     }
     let reaches = |start: &Start| {
@@ -143,9 +147,9 @@ pub fn beginning(ledger: &Ledger, ends: &BTreeMap<u32, Watermarks>) -> anyhow::R
     match ledger.baselines.iter().find(|start| reaches(start) && is_whole(start)) {
         Some(start) => Ok(Beginning(Some(start.clone()))),
         None => bail!(
-            "the log begins at offset {} and none of the {} baselines reaches back that far: \
-             nothing before can be recounted",
-            ends.values().map(|ends| ends.low).max().unwrap_or(0),
+            "what was counted begins at offset {} of the log and none of the {} baselines reaches \
+             back that far: nothing before can be recounted",
+            ends.keys().map(low).max().unwrap_or(0),
             ledger.baselines.len()
         ),
     }

@@ -252,6 +252,9 @@ fn a_shortened_log_is_recounted_from_the_oldest_baseline_that_reaches() {
     let Beginning(Some(start)) = beginning(&ledger, &ends(low)).unwrap() else { panic!("none") };
     assert!(start.partitions[&0].floor >= low);
     assert!(beginning(&ledger, &ends(98)).is_err());
+    let accepted = Ledger { accepted: BTreeMap::from([(0, low.max(1))]), ..ledger.clone() };
+    let Beginning(Some(start)) = beginning(&accepted, &ends(0)).unwrap() else { panic!("none") };
+    assert!(start.partitions[&0].floor >= low.max(1), "what was lost is behind it");
     let mut broken = ledger.clone();
     for start in &mut broken.baselines {
         start.totals.clear();

@@ -40,6 +40,7 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
         store: Arc::clone(&store),
         generation,
         pressure,
+        access: access.clone(),
         is_shared: true,
     };
     // It commits what it has read after the listener is closed.

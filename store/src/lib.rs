@@ -22,6 +22,7 @@ mod config;
 mod retain;
 mod dictionary;
 mod baseline;
+mod accepted;
 mod write;
 mod access;
 #[cfg(test)]
@@ -36,6 +37,7 @@ use ledger::measures::Measures;
 use ledger::series::FullLabels;
 use tokio::sync::{Mutex, watch};
 
+pub use accepted::AcceptedRow;
 pub use config::{
     ConnectionsRow, KeyRow, LabelKind, LabelName, LabelRequest, NamespaceFilter, NamespaceRow,
     NamespaceStatus, Page, Registration,

@@ -10,10 +10,11 @@ use crate::server::{Link, MysqlOptions, Server, Use};
 use crate::sql::{Backend, Conn};
 
 /// The steps; the number of the newest is the format of this program.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../migrations/mysql/0001_ledger.sql"),
     include_str!("../migrations/mysql/0002_raw_letters.sql"),
     include_str!("../migrations/mysql/0003_consumers.sql"),
+    include_str!("../migrations/mysql/0004_accepted_losses.sql"),
 ];
 /// Oldest servers that hold CHECK constraints.
 const MYSQL_OLDEST: (u32, u32, u32) = (8, 0, 16);

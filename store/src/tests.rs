@@ -28,6 +28,7 @@ on_both! {
     tokens_counted_from_text_are_summed_apart,
     a_commit_takes_effect_once_and_every_table_has_its_sums,
     a_commit_behind_a_gap_keeps_a_baseline_of_what_stands_then,
+    an_accepted_loss_is_noted_with_a_baseline_and_moves_nothing_back,
     the_key_that_was_stored_first_comes_first,
     a_former_owner_is_fenced_and_an_unknown_outcome_is_resolved_in_each_way,
     a_commit_that_fails_at_any_statement_leaves_no_trace_and_works_when_tried_again,

@@ -12,7 +12,6 @@ use ledger::commit::{Claim, Commit, CommitId, Outcome, Owner, Resolution};
 use ledger::series::SeriesId;
 use sqlx::AssertSqlSafe;
 
-use crate::baseline;
 use crate::dictionary::{CONSUMER_SERIES, FULL_SERIES, SHORT_SERIES};
 use crate::error::{Result, StoreError};
 use crate::rows::{
@@ -21,6 +20,7 @@ use crate::rows::{
 };
 use crate::sql::{Backend, Bound, Conn, Row};
 use crate::steps::{FailAfter, Steps};
+use crate::{accepted, baseline};
 
 /// Series whose stored labels were seen to be ours; beyond this the memory starts anew.
 const KNOWN_MAX: usize = 1_000_000;
@@ -188,6 +188,9 @@ impl Writer {
         let version = self.journal(commit, now_us).await?;
         if commit.is_shortened {
             baseline::replace(&mut self.steps, day, version).await?;
+        }
+        if let Some(loss) = &commit.accepted {
+            accepted::keep(&mut self.steps, commit, loss, version, now_us).await?;
         }
         Ok(Some(Applied { version, fresh }))
     }

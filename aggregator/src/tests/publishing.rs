@@ -50,6 +50,7 @@ fn commit(next: u64, namespace: &str, n: i64) -> Arc<Commit> {
         letters: Vec::new(),
         journal: Journal::default(),
         is_shortened: false,
+        accepted: None,
     })
 }
 

@@ -96,6 +96,7 @@ impl Running {
             store: Arc::clone(&store),
             generation: generation.expect("a generation"),
             pressure: Arc::new(AtomicBool::new(false)),
+            access: service::auth::Access::Dev,
             is_shared: true,
         };
         let (trigger, shutdown) = channel();

@@ -201,6 +201,7 @@ impl Place {
             letters: Vec::new(),
             journal: Journal { events: counted, counted, ..Journal::default() },
             is_shortened: false,
+            accepted: None,
         };
         let (ended, error) = self.store.commit(Arc::new(commit)).await;
         assert!(matches!(ended, Ended::Committed { .. }), "{ended:?}: {error:?}");

@@ -21,6 +21,10 @@ impl Core {
         assert!(i2_conserved(&progress.account), "I2: every event is in one class");
         assert!(progress.floor <= progress.next, "the floor is not above the next offset");
         self.drop_state();
+        self.owner = Some(owner);
+        self.committed = progress;
+        self.letter_hour = progress.letter_hour;
+        self.letter_rows = progress.letter_rows;
         if self.options.safeguards.on(Safeguard::LogIdentity) {
             if log.high < progress.next || log.high < progress.floor {
                 return self.halt(Halt::Truncated { high: log.high, next: progress.next });
@@ -32,10 +36,6 @@ impl Core {
             }
         }
         self.state = State::Running;
-        self.owner = Some(owner);
-        self.committed = progress;
-        self.letter_hour = progress.letter_hour;
-        self.letter_rows = progress.letter_rows;
         if !self.options.safeguards.on(Safeguard::RebuildFromFloor) {
             self.start_at(progress.next, progress.clock_us, &progress);
             return vec![Effect::Read { nonce: owner.nonce, from: progress.next }];
@@ -48,7 +48,7 @@ impl Core {
     }
 
     /// Stands at an offset with the clock that was stored for it.
-    fn start_at(&mut self, offset: u64, clock_us: Option<i64>, progress: &Progress) {
+    pub(super) fn start_at(&mut self, offset: u64, clock_us: Option<i64>, progress: &Progress) {
         self.position = offset;
         self.rebuilt_from = offset;
         self.window_is_whole = true;
@@ -59,12 +59,8 @@ impl Core {
     /// Commits what was read since the last commit, if anything was.
     pub(super) fn on_due(&mut self) -> Vec<Effect> {
         let Some(owner) = self.owner.filter(|_| self.is_dirty()) else { return Vec::new() };
-        let commit = Arc::new(self.make_commit(owner));
-        assert!(i1_exact(&commit), "I1: rows add up to the journal");
-        assert!(i2_conserved(&commit.progress.account), "I2: every event is in one class");
-        assert!(i8_fence(&commit, &self.committed), "I8: a commit moves forward from its base");
-        self.state = State::Committing(Arc::clone(&commit));
-        vec![Effect::Commit(commit)]
+        let commit = self.make_commit(owner);
+        self.propose(commit)
     }
 
     /// Makes a commit of the pending sums and leaves none behind.
@@ -80,11 +76,8 @@ impl Core {
             None if self.lowest > self.committed.floor => (self.lowest, self.clock.us()),
             None => (self.committed.floor, self.committed.floor_clock_us),
         };
-        self.n_commits += 1;
-        let mut id = owner.nonce;
-        id[8..].copy_from_slice(&self.n_commits.to_le_bytes());
         Commit {
-            id: CommitId(id),
+            id: self.next_id(owner),
             owner,
             base: self.committed.next,
             progress: Progress {
@@ -106,7 +99,26 @@ impl Core {
             letters: pending.letters,
             journal: pending.journal,
             is_shortened: std::mem::take(&mut self.is_shortened),
+            accepted: None,
         }
+    }
+
+    /// Identity of the next commit of a claim.
+    pub(super) fn next_id(&mut self, owner: Owner) -> CommitId {
+        self.n_commits += 1;
+        let mut id = owner.nonce;
+        id[8..].copy_from_slice(&self.n_commits.to_le_bytes());
+        CommitId(id)
+    }
+
+    /// Hands a commit to the shell.
+    pub(super) fn propose(&mut self, commit: Commit) -> Vec<Effect> {
+        let commit = Arc::new(commit);
+        assert!(i1_exact(&commit), "I1: rows add up to the journal");
+        assert!(i2_conserved(&commit.progress.account), "I2: every event is in one class");
+        assert!(i8_fence(&commit, &self.committed), "I8: a commit moves forward from its base");
+        self.state = State::Committing(Arc::clone(&commit));
+        vec![Effect::Commit(commit)]
     }
 
     /// A commit ended.
@@ -158,14 +170,19 @@ impl Core {
     fn drop_state(&mut self) {
         self.state = State::Idle;
         self.owner = None;
+        self.drop_marks();
+        if self.options.safeguards.on(Safeguard::DropOnAbort) {
+            self.dedup = Dedup::default();
+        }
+    }
+
+    /// Drops all but the dedup set that was learned by reading.
+    pub(super) fn drop_marks(&mut self) {
         self.pending = Pending::default();
         self.entries.clear();
         self.lowest = 0;
         self.is_shortened = false;
         self.clock = Clock::default();
         self.last_print = None;
-        if self.options.safeguards.on(Safeguard::DropOnAbort) {
-            self.dedup = Dedup::default();
-        }
     }
 }

@@ -361,6 +361,95 @@ fn a_hole_in_the_log_halts_once_all_before_it_is_committed() {
     assert_eq!(owner.committed().next, 1);
 }
 
+/// A core that is halted because its log is another one: six frames, of which four were counted.
+fn halted() -> (Core, Vec<Stored>, Progress) {
+    let log = one_by_one(4);
+    let mut owner = core();
+    claim(&mut owner, Progress::default(), &log, 1);
+    for _ in 0..4 {
+        read_one(&mut owner, &log, 1);
+    }
+    let progress = commit(&mut owner).expect("four frames").progress;
+    let later = NOW_US + 20 * MINUTE_US;
+    let copy = |id| frame(&[Made { id, age: 0, tokens: 1 }], later);
+    let mut other: Vec<Stored> = (0..4).map(copy).collect();
+    // A copy of what was counted, one as new as such a copy could be, and one that is newer.
+    other.push(copy(2));
+    other.push(frame(&[Made { id: 8, age: -5, tokens: 1 }], later));
+    other.push(frame(&[Made { id: 9, age: -6, tokens: 1 }], later));
+    let mut owner = core();
+    other[3] = frame(&[Made { id: 7, age: 0, tokens: 1 }], later);
+    claim(&mut owner, progress, &other, 2);
+    assert_eq!(owner.halted(), Some(Halt::Replaced { offset: 3 }));
+    (owner, other, progress)
+}
+
+#[test]
+fn an_accepted_loss_is_told_and_counts_nothing_that_may_have_been_counted() {
+    let (mut owner, log, before) = halted();
+    assert_eq!(owner.resumes_at(), Some(4));
+    let effects = owner.on(Input::Accepted { log: view(&log, 4), lost: 4 });
+    let [Effect::Commit(accepted)] = effects.as_slice() else { panic!("{effects:?}") };
+    let progress = accepted.progress;
+    assert_eq!((accepted.base, progress.next, progress.floor), (4, 4, 4));
+    assert_eq!(progress.account.counted, before.account.counted);
+    assert_eq!(progress.account.lost_frames, 4);
+    assert_eq!(progress.clock_us, before.clock_us.map(|us| us + 65 * MINUTE_US + 1));
+    assert!(accepted.is_shortened && accepted.totals.is_empty() && accepted.letters.is_empty());
+    let loss = accepted.accepted.as_ref().expect("what was accepted");
+    assert!(loss.frames == 4 && loss.reason.contains("replaced"), "{loss:?}");
+    let effects = owner.on(Input::Ended(Outcome::Committed { version: 2 }));
+    assert_eq!(effects.last(), Some(&Effect::Read { nonce: [2; 16], from: 4 }));
+    while owner.position() < 7 {
+        read_one(&mut owner, &log, 2);
+    }
+    let counted = commit(&mut owner).expect("three frames").progress;
+    assert_eq!((counted.account.counted, counted.account.late), (5, 2));
+    // Whoever takes over, at any time, comes to the same.
+    for progress in [progress, counted] {
+        let mut next = core();
+        claim(&mut next, progress, &log, 3);
+        while next.position() < 7 {
+            read_one(&mut next, &log, 3);
+        }
+        let clock_us = counted.clock_us;
+        assert_eq!(
+            (next.halted(), next.account(), next.clock_us()),
+            (None, counted.account, clock_us)
+        );
+    }
+}
+
+#[test]
+fn a_loss_is_accepted_where_the_log_goes_on_only_and_once() {
+    let (mut owner, log, _) = halted();
+    let short = LogView { high: 3, ..view(&log, 4) };
+    assert!(owner.on(Input::Accepted { log: short, lost: 3 }).is_empty(), "it has to grow first");
+    assert!(owner.halted().is_some());
+    owner.on(Input::Accepted { log: view(&log, 4), lost: 3 });
+    assert!(owner.on(Input::Accepted { log: view(&log, 4), lost: 3 }).is_empty(), "once");
+    // Somebody else was faster: nothing happened, and the next claim halts again.
+    assert_eq!(owner.on(Input::Ended(Outcome::Refused)), [Effect::Reclaim(Reclaim::Refused)]);
+    assert_eq!((owner.halted(), owner.resumes_at()), (None, None));
+    assert!(owner.on(Input::Accepted { log: view(&log, 4), lost: 3 }).is_empty(), "not halted");
+}
+
+#[test]
+fn counting_goes_on_behind_a_hole_that_was_accepted() {
+    let log = one_by_one(9);
+    let mut owner = core();
+    claim(&mut owner, Progress::default(), &log, 1);
+    read_one(&mut owner, &log, 1);
+    commit(&mut owner).expect("one frame");
+    owner.on(Input::Hole { nonce: [1; 16], offset: 1, next: 5 });
+    assert_eq!(owner.resumes_at(), Some(5));
+    owner.on(Input::Accepted { log: view(&log, 5), lost: 0 });
+    owner.on(Input::Ended(Outcome::Committed { version: 2 }));
+    assert_eq!((owner.position(), owner.committed().account.lost_frames), (5, 4));
+    read_one(&mut owner, &log, 1);
+    assert_eq!(commit(&mut owner).expect("a frame").progress.account.late, 1);
+}
+
 #[test]
 fn letters_keep_their_content_up_to_the_cap_and_their_number_beyond() {
     let late: Vec<Made> = (0..7).map(|id| Made { id, age: 90, tokens: 1 }).collect();

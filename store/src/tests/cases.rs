@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ledger::account::Account;
-use ledger::commit::{Commit, Outcome, Progress, Resolution};
+use ledger::commit::{AcceptedLoss, Commit, CommitId, Journal, Outcome, Progress, Resolution};
 use ledger::consumer::ConsumerSums;
 use ledger::measures::Measures;
 
@@ -92,6 +92,44 @@ pub(super) async fn a_commit_behind_a_gap_keeps_a_baseline_of_what_stands_then(b
     partitions.sort_unstable();
     assert_eq!(partitions, [(0, 6), (1, 2)]);
     assert_eq!(baselines[0].totals.iter().map(|(_, sums)| sums.n).sum::<i64>(), 8);
+}
+
+pub(super) async fn an_accepted_loss_is_noted_with_a_baseline_and_moves_nothing_back(bed: Bed) {
+    let store = &bed.store;
+    let owner = store.claim(1, 0, [1; 16]).await.expect("a claim").owner;
+    let first = Arc::new(commit(owner, &Progress::default(), 3, &["a"]));
+    assert_eq!(store.commit(Arc::clone(&first)).await.0, Outcome::Committed { version: 1 });
+    let mut progress = first.progress;
+    progress.floor = progress.next;
+    progress.account.lost_frames = 2;
+    let loss = AcceptedLoss { reason: "the log was replaced".to_owned(), frames: 2 };
+    let mut accepted = commit(owner, &first.progress, 0, &[]);
+    accepted.letters.clear();
+    let accepted = Arc::new(Commit {
+        id: CommitId([9; 16]),
+        base: progress.next,
+        progress,
+        journal: Journal::default(),
+        is_shortened: true,
+        accepted: Some(loss.clone()),
+        ..accepted
+    });
+    let (outcome, error) = store.commit(Arc::clone(&accepted)).await;
+    assert_eq!(outcome, Outcome::Committed { version: 2 }, "{error:?}");
+    let resolved = store.resolve(&accepted).await.expect("an answer");
+    assert_eq!(resolved, Resolution::Committed { version: 2 });
+    let later = Arc::new(commit(owner, &progress, 1, &["a"]));
+    assert_eq!(store.commit(later).await.0, Outcome::Committed { version: 3 });
+    let mut reader = store.read().await.expect("a reader");
+    let rows = reader.accepted_losses().await.expect("rows");
+    let row = rows.first().expect("a row");
+    assert_eq!((rows.len(), row.version, row.generation, row.partition), (1, 2, 1, 0));
+    assert_eq!((row.next, row.frames, &row.reason), (progress.next, 2, &loss.reason));
+    assert!(row.accepted_us > 0);
+    let baselines = reader.baselines().await.expect("baselines");
+    assert_eq!((baselines.len(), baselines[0].version), (1, 2));
+    assert_eq!(baselines[0].partitions[0].2, progress);
+    assert_eq!(reader.partitions().await.expect("rows")[0].progress.account.counted, 4);
 }
 
 pub(super) async fn the_key_that_was_stored_first_comes_first(bed: Bed) {

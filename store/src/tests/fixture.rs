@@ -189,6 +189,7 @@ pub(super) fn commit(owner: Owner, before: &Progress, n: i64, namespaces: &[&str
         }],
         journal: Journal { events: counted, counted, ..Journal::default() },
         is_shortened: false,
+        accepted: None,
     }
 }
 

@@ -1,8 +1,8 @@
 //! A log that is not what it was: shortened before it was counted, cut, made anew, or with a hole.
 //!
-//! Each run has a generation and a ledger of its own on the servers of the stack. What can be said
-//! is said: lost frames are counted to the frame, and a partition that contradicts its ledger
-//! stands still with its reason.
+//! Each run has a generation and a ledger of its own on the servers of the stack, and a referee.
+//! What can be said is said: lost frames are counted to the frame, and a partition that contradicts
+//! its ledger stands still with its reason, until an operator accepts what was lost.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -13,8 +13,11 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::strangers::{kafka, log};
-use crate::gatemeter::{get, program, wait_for};
+use serde_json::{Value, json};
+
+use super::strangers::{kafka, log, now_us};
+use crate::gatemeter::{get, post, program, wait_for};
+use crate::referee::Referee;
 use crate::stack::{Role, Stack};
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -110,6 +113,75 @@ impl<'a> Own<'a> {
         (output.status.code(), told + &String::from_utf8_lossy(&output.stderr))
     }
 
+    /// Runs `gatemeter admin`: exit code and what was said.
+    fn operator(&self, args: &[&str]) -> (Option<i32>, String) {
+        let output = Command::new(program())
+            .arg("admin")
+            .args(args)
+            .args(["--at", &self.stack.url("aggregator")])
+            .stdin(Stdio::null())
+            .output()
+            .expect("admin runs");
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code(), told + &String::from_utf8_lossy(&output.stderr))
+    }
+
+    /// An operator accepts what every partition has lost, each of which is halted.
+    fn accept_losses(&self) {
+        let mut n_lost = 0;
+        let (code, said) = self.operator(&["partitions"]);
+        assert!(code == Some(1) && said.contains("halted: "), "{said}");
+        for partition in 0..log(self.stack, self.generation).partitions {
+            let (number, next) = (partition.to_string(), self.next(partition));
+            let (code, said) = self.operator(&["accept-loss", &number]);
+            assert!(code == Some(1) && said.contains(&format!("--next {next}")), "{said}");
+            let (code, said) = self.operator(&["accept-loss", &number, "--next", "1000000"]);
+            assert!(code == Some(1) && said.contains("look at it again"), "{said}");
+            let args = ["accept-loss", &number, "--next", &next.to_string()];
+            let (code, said) = self.operator(&args);
+            assert_eq!(code, Some(0), "{said}");
+            // Every frame before it was written after the last one that was counted.
+            assert!(said.contains(&format!("; frames lost: {next}\n")), "{said}");
+            n_lost += i64::try_from(next).expect("a number");
+            let (code, said) = self.operator(&args);
+            assert!(code == Some(1) && said.contains("is not halted"), "{said}");
+        }
+        assert_eq!(self.stack.shown("gatemeter_lost_frames_total"), Some(n_lost));
+        let (code, said) = self.operator(&["partitions"]);
+        assert!(code == Some(0) && !said.contains("halted"), "{said}");
+        let ready = get(self.stack.port("aggregator"), "/readyz", &[]);
+        assert_eq!(ready.map(|answer| answer.status), Some(200));
+    }
+
+    /// Events newer than any that may have been counted are counted, and a recount agrees.
+    fn counting_goes_on(&self) {
+        let (counted, mut time) = (self.stack.counted(), 0);
+        let sql = "SELECT MAX(clock_us) - 3600000000 FROM gatemeter";
+        let oldest = self.stack.sql(&format!("{sql}{}.partition_state", self.generation));
+        let oldest: i64 = oldest.parse().expect("a time");
+        wait_for("an event is neither late nor of the future", || {
+            time = now_us() + 295_000_000;
+            time >= oldest
+        });
+        let event = |n: i64| {
+            json!({
+                "id": format!("new-{n}"), "time": time, "namespace": "patient",
+                "upstream": "openai", "model": "gpt-4o", "method": "POST",
+                "endpoint": "/v1/chat/completions", "status": 200, "duration_ms": 7,
+                "usage": {"input_tokens": 3, "output_tokens": 2},
+            })
+        };
+        let body = Value::from((0..20).map(event).collect::<Vec<_>>()).to_string();
+        for _ in 0..2 {
+            let answer = post(self.stack.port("ingest"), "/v1/events", &[], body.as_bytes());
+            assert_eq!(answer.map(|answer| answer.status), Some(200));
+        }
+        wait_for("what is new is counted", || self.stack.counted() == counted + 20);
+        wait_for("copies are told", || self.stack.events("duplicate") == 20);
+        let (code, said) = self.recount();
+        assert!(code == Some(0) && said.contains("from the baseline of version"), "{said}");
+    }
+
     /// Waits until the aggregator says that a partition is halted, for a reason with this word.
     fn wait_halted(&self, word: &str) {
         let mut said = String::new();
@@ -125,10 +197,19 @@ pub fn log_that_is_not_what_it_was_is_told(stack: &Stack) {
     for name in ["ingest", "aggregator", "api"] {
         stack.kill(name);
     }
-    retention_overtakes_the_ledger(&Own::new(stack, 2));
-    log_is_cut(&Own::new(stack, 3));
-    log_is_made_anew_at_the_same_length(&Own::new(stack, 4));
-    hole_stops_its_partition_alone(&Own::new(stack, 5));
+    let runs: [fn(&Own<'_>); 4] = [
+        retention_overtakes_the_ledger,
+        log_is_cut,
+        log_is_made_anew_at_the_same_length,
+        hole_stops_its_partition_alone,
+    ];
+    for (run, generation) in runs.into_iter().zip(2..) {
+        let metrics = format!("{}/metrics", stack.url("aggregator"));
+        let referee = Referee::start(&metrics, Duration::from_millis(200));
+        run(&Own::new(stack, generation));
+        let report = referee.finish().unwrap_or_else(|faults| panic!("{}", faults.join("\n")));
+        assert!(report.good > 5, "{report:?}");
+    }
 }
 
 fn retention_overtakes_the_ledger(own: &Own<'_>) {
@@ -182,6 +263,14 @@ fn log_is_cut(own: &Own<'_>) {
     wait_for("what was counted is on the page", || own.stack.counted() == 2_000);
     let (code, said) = own.recount();
     assert!(code == Some(2) && said.contains("but the ledger counted up to"), "{said}");
+    let (code, said) = own.operator(&["accept-loss", "0", "--next", &own.next(0).to_string()]);
+    assert!(code == Some(1) && said.contains("it has to grow beyond that first"), "{said}");
+    let _ingest = own.role("ingest");
+    own.send("1000");
+    own.accept_losses();
+    wait_for("what nobody can tell from a copy is late", || own.stack.events("late") > 0);
+    assert_eq!(own.stack.counted(), 2_000, "nothing is counted twice");
+    own.counting_goes_on();
 }
 
 fn log_is_made_anew_at_the_same_length(own: &Own<'_>) {
@@ -196,6 +285,14 @@ fn log_is_made_anew_at_the_same_length(own: &Own<'_>) {
     wait_for("what was counted is on the page", || own.stack.counted() == 2_000);
     let (code, said) = own.recount();
     assert_eq!(code, Some(1), "this log is not the one that was counted: {said}");
+    own.accept_losses();
+    let (code, said) = own.recount();
+    assert_eq!(code, Some(0), "nothing of this log is counted yet: {said}");
+    let _ingest = own.role("ingest");
+    wait_for("ingest is ready", || {
+        get(own.stack.port("ingest"), "/readyz", &[]).is_some_and(|a| a.status == 200)
+    });
+    own.counting_goes_on();
 }
 
 /// A transaction of a stranger leaves an offset without a record.
@@ -222,4 +319,10 @@ fn hole_stops_its_partition_alone(own: &Own<'_>) {
     assert!(stack.events("poison") >= 1, "what the stranger wrote is kept");
     let (code, said) = own.recount();
     assert_eq!(code, Some(0), "all that was counted is in the log: {said}");
+    let (number, next) = ("0", own.next(0) + 1);
+    let (code, said) = own.operator(&["accept-loss", number, "--next", &next.to_string()]);
+    assert!(code == Some(0) && said.contains("; frames lost: 1\n"), "{said}");
+    wait_for("counting goes on behind the hole", || own.next(0) > next);
+    let (code, said) = own.recount();
+    assert_eq!(code, Some(0), "all that is behind the hole: {said}");
 }

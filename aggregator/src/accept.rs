@@ -1,0 +1,250 @@
+//! `GET /v1/partitions` and `POST /v1/partitions/{partition}/accept-loss`: where the partitions
+//! stand, and what an operator says of one that is halted.
+//!
+//! The worker of the partition decides and commits; a request only carries what the operator has
+//! seen, so that nobody accepts what has changed meanwhile.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use http::StatusCode;
+use queue::{Queue, QueueError};
+use serde::{Deserialize, Serialize};
+use service::answer::{Answer, AnswerResult, ApiError};
+use service::auth::{Access, require_key, require_own_origin};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::metrics::Gauges;
+
+/// How long a request waits for the worker. Its commit goes on if the ledger needs longer.
+const WAIT_MAX: Duration = Duration::from_secs(15);
+/// How long one record may take to come in.
+const READ_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// What an operator accepts of a halted partition.
+#[derive(Debug)]
+pub struct Request {
+    /// The offset at which counting is to go on, as the operator saw it.
+    next: u64,
+    answer: oneshot::Sender<Result<Accepted, Refusal>>,
+}
+
+/// Requests for the worker of a partition.
+pub type Requests = mpsc::Receiver<Request>;
+/// Their other end.
+pub type Requester = mpsc::Sender<Request>;
+
+/// A loss that is accepted and committed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Accepted {
+    /// Partition.
+    pub partition: u32,
+    /// Offset at which counting goes on.
+    pub next: u64,
+    /// Frames that are lost by it.
+    pub lost_frames: u64,
+    /// Why the partition was halted.
+    pub reason: String,
+}
+
+/// Why a loss is not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Counting would go on elsewhere than the operator saw.
+    #[error("counting would go on at offset {found}, not at {given}: look at it again")]
+    Changed {
+        /// What the operator said.
+        given: u64,
+        /// What holds.
+        found: u64,
+    },
+    /// The log is shorter than what was counted.
+    #[error(
+        "the log ends at offset {high} and counting can go on at {next} only, for offsets never \
+         go back: it has to grow beyond that first"
+    )]
+    TooShort {
+        /// End of the log.
+        high: u64,
+        /// Where counting would go on.
+        next: u64,
+    },
+    /// The log cannot be read.
+    #[error("the log cannot be read now: {0}")]
+    Log(String),
+    /// Another owner was faster, or the partition is not halted any more.
+    #[error("the partition has another owner now: look at it again")]
+    Lost,
+}
+
+/// A channel for the requests to one partition: one at a time.
+pub fn requests() -> (Requester, Requests) {
+    mpsc::channel(1)
+}
+
+impl Request {
+    /// Answers whoever waits; nobody may wait any more.
+    pub fn answer(self, result: Result<Accepted, Refusal>) {
+        let _ = self.answer.send(result);
+    }
+
+    /// Whether nobody waits for the answer any more: then it is not to be carried out either.
+    pub fn is_forgotten(&self) -> bool {
+        self.answer.is_closed()
+    }
+
+    /// Checks that counting would go on where the operator saw it.
+    ///
+    /// # Errors
+    /// It would not.
+    pub fn check(&self, found: u64) -> Result<(), Refusal> {
+        let given = self.next;
+        if given == found { Ok(()) } else { Err(Refusal::Changed { given, found }) }
+    }
+}
+
+/// How many frames before `next` were appended after the log's clock stood at `clock_us`: those
+/// were certainly not counted. A log is ordered by its append times, but for jumps of a broker's
+/// clock.
+///
+/// # Errors
+/// The log cannot be read.
+pub async fn lost_frames(
+    queue: &Queue,
+    partition: u32,
+    next: u64,
+    clock_us: Option<i64>,
+) -> Result<u64, QueueError> {
+    let marks = queue.watermarks(partition).await?;
+    let end = next.min(marks.high);
+    let (mut low, mut high) = (marks.low.min(end), end);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let time_us = append_time_us(queue, partition, middle..high).await?;
+        let is_newer = match (time_us, clock_us) {
+            (Some(time_us), Some(clock_us)) => time_us > clock_us,
+            _ => true,
+        };
+        if is_newer { high = middle } else { low = middle + 1 }
+    }
+    Ok(end - low)
+}
+
+/// When the first record of a range was appended, microseconds; nothing if there is none.
+async fn append_time_us(
+    queue: &Queue,
+    partition: u32,
+    offsets: Range<u64>,
+) -> Result<Option<i64>, QueueError> {
+    let mut offset = offsets.start;
+    while offset < offsets.end {
+        match queue.read(partition, offset, 1).await {
+            Ok(records) => match records.first() {
+                Some(record) => return Ok(Some(record.append_time_us)),
+                None => wait_for(queue, partition, offset).await?,
+            },
+            Err(QueueError::Hole { next, .. }) => offset = next,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+/// Waits until the record at an offset, which is there, has come in.
+async fn wait_for(queue: &Queue, partition: u32, offset: u64) -> Result<(), QueueError> {
+    let mut come = queue.subscribe(partition);
+    let has_come = tokio::time::timeout(READ_WAIT_MAX, come.wait_for(|end| *end > offset)).await;
+    match has_come {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(_)) => Err(QueueError::Closed),
+        Err(_) => Err(QueueError::Slow { partition, offset }),
+    }
+}
+
+/// What the handlers share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// Where the partitions stand.
+    pub gauges: Arc<Gauges>,
+    /// The log, for its ends.
+    pub queue: Arc<Queue>,
+    /// The workers, by partition.
+    pub workers: Arc<Vec<Requester>>,
+}
+
+/// The guarded routes.
+pub fn router(shared: Shared, access: &Access) -> Router {
+    Router::new()
+        .route("/v1/partitions", get(partitions))
+        .route("/v1/partitions/{partition}/accept-loss", post(accept_loss))
+        .route_layer(from_fn_with_state(access.clone(), require_own_origin))
+        .route_layer(from_fn_with_state(access.clone(), require_key))
+        .with_state(shared)
+}
+
+/// Where one partition stands.
+#[derive(Debug, Serialize)]
+struct View {
+    partition: u32,
+    /// Frames in the log that are not counted.
+    lag_frames: u64,
+    /// Offset behind the last counted frame.
+    next: u64,
+    /// Why it is halted; null if it is not.
+    halted: Option<String>,
+    /// Offset at which it goes on if what was lost is accepted; null if it is not halted.
+    resumes_at: Option<u64>,
+}
+
+async fn partitions(State(shared): State<Shared>) -> Answer<Vec<View>> {
+    let view = |(partition, lag): (u32, crate::metrics::Lag)| View {
+        partition,
+        lag_frames: lag.frames,
+        next: lag.next,
+        halted: lag.halted.as_ref().map(|halt| halt.reason.clone()),
+        resumes_at: lag.halted.map(|halt| halt.resumes_at),
+    };
+    Answer::ok(shared.gauges.lag(&shared.queue).into_iter().map(view).collect())
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    next: u64,
+}
+
+async fn accept_loss(
+    State(shared): State<Shared>,
+    Path(partition): Path<String>,
+    body: Result<Json<Body>, JsonRejection>,
+) -> AnswerResult<Accepted> {
+    let conflict = |message: String| ApiError::new(StatusCode::CONFLICT, message);
+    let number = partition.parse::<u32>().ok();
+    let worker = number.and_then(|number| shared.workers.get(number as usize));
+    let (Some(number), Some(worker)) = (number, worker) else {
+        return Err(ApiError::not_found(format!("there is no partition '{partition}'")));
+    };
+    let Json(Body { next }) = body.map_err(|error| ApiError::bad_request(error.body_text()))?;
+    let lags = shared.gauges.lag(&shared.queue);
+    if lags.get(&number).is_none_or(|lag| lag.halted.is_none()) {
+        return Err(conflict(format!("partition {number} is not halted")));
+    }
+    let (answer, answered) = oneshot::channel();
+    worker
+        .try_send(Request { next, answer })
+        .map_err(|_| conflict("another request for this partition is under way".to_owned()))?;
+    match tokio::time::timeout(WAIT_MAX, answered).await {
+        Ok(Ok(Ok(accepted))) => Ok(Answer::ok(accepted)),
+        Ok(Ok(Err(refusal))) => Err(conflict(refusal.to_string())),
+        Ok(Err(_)) => Err(ApiError::unavailable("the aggregator is ending")),
+        Err(_) => Err(ApiError::unavailable(
+            "no answer in time: it is tried on, look at the partitions in a moment",
+        )),
+    }
+}

@@ -1,0 +1,72 @@
+//! A halted partition waits for an operator, and goes on once what was lost is accepted.
+
+use ledger::core::{Halt, Input};
+use queue::QueueError;
+use service::chain;
+use tracing::warn;
+
+use super::{Worker, WorkerError};
+use crate::accept::{self, Accepted, Refusal, Request};
+
+impl Worker {
+    /// Halted: waits for an operator who accepts what was lost, or for shutdown.
+    pub(super) async fn decide(&mut self) -> Result<(), WorkerError> {
+        let request = tokio::select! {
+            request = self.requests.recv() => request,
+            () = self.shutdown.requested() => return Ok(()),
+        };
+        let Some(request) = request else {
+            self.shutdown.requested().await;
+            return Ok(());
+        };
+        if request.is_forgotten() {
+            return Ok(());
+        }
+        let before = self.core.committed().account.lost_frames;
+        let mut accepted = match self.accept(&request).await {
+            Ok(accepted) => accepted,
+            Err(refusal) => {
+                warn!(partition = self.partition, %refusal, "loss not accepted");
+                request.answer(Err(refusal));
+                return Ok(());
+            }
+        };
+        self.carry_out().await?;
+        // A commit that another owner was faster than has led to a new claim.
+        let is_done = self.nonce.is_some() && self.core.halted().is_none();
+        let lost = self.core.committed().account.lost_frames - before;
+        accepted.lost_frames = u64::try_from(lost).unwrap_or(0);
+        if is_done {
+            let Accepted { next, lost_frames, reason, .. } = &accepted;
+            warn!(partition = self.partition, next, lost_frames, reason, "loss accepted");
+        }
+        self.parts.gauges.halted(self.partition, None);
+        request.answer(if is_done { Ok(accepted) } else { Err(Refusal::Lost) });
+        Ok(())
+    }
+
+    /// Looks at the log as it is now and tells the core.
+    async fn accept(&mut self, request: &Request) -> Result<Accepted, Refusal> {
+        let (Some(next), Some(halt)) = (self.core.resumes_at(), self.core.halted()) else {
+            return Err(Refusal::Lost);
+        };
+        request.check(next)?;
+        let failed = |error: QueueError| Refusal::Log(chain(&error));
+        let log = self.look(next).await.map_err(failed)?;
+        if log.high < next {
+            return Err(Refusal::TooShort { high: log.high, next });
+        }
+        let clock_us = self.core.committed().clock_us;
+        let lost = match halt {
+            // What is missing is known, and everything before it is counted.
+            Halt::Hole { .. } => 0,
+            _ => accept::lost_frames(&self.parts.queue, self.partition, next, clock_us)
+                .await
+                .map_err(failed)?,
+        };
+        self.effects.extend(self.core.on(Input::Accepted { log, lost }));
+        let reason = halt.to_string();
+        // How many frames are lost is known once it is committed.
+        Ok(Accepted { partition: self.partition, next, lost_frames: 0, reason })
+    }
+}
