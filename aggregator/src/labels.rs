@@ -77,7 +77,7 @@ mod tests {
     use std::sync::Arc;
 
     use event::{Method, Outcome, ServiceTier, UsageSource};
-    use ledger::commit::{CommitId, Journal, Owner, Progress};
+    use ledger::commit::{CommitId, Owner, Progress};
     use ledger::measures::Measures;
 
     use super::*;
@@ -96,21 +96,10 @@ mod tests {
             is_final: true,
             limited_by: None,
         };
+        let owner = Owner { generation: 1, partition: 0, epoch: 1, nonce: [0; 16] };
         Commit {
-            id: CommitId([0; 16]),
-            owner: Owner { generation: 1, partition: 0, epoch: 1, nonce: [0; 16] },
-            base: 0,
-            progress: Progress::default(),
             totals: vec![(labels.id(), labels, Measures::default())],
-            quarters: Vec::new(),
-            shorts: Vec::new(),
-            minutes: Vec::new(),
-            consumers: Vec::new(),
-            used: Vec::new(),
-            letters: Vec::new(),
-            journal: Journal::default(),
-            is_shortened: false,
-            accepted: None,
+            ..Commit::without_rows(CommitId([0; 16]), owner, 0, Progress::default())
         }
     }
 

@@ -137,6 +137,29 @@ pub struct Commit {
     pub accepted: Option<AcceptedLoss>,
 }
 
+impl Commit {
+    /// A commit that adds nothing and leads to this row of its partition.
+    #[must_use]
+    pub fn without_rows(id: CommitId, owner: Owner, base: u64, progress: Progress) -> Commit {
+        Commit {
+            id,
+            owner,
+            base,
+            progress,
+            totals: Vec::new(),
+            quarters: Vec::new(),
+            shorts: Vec::new(),
+            minutes: Vec::new(),
+            consumers: Vec::new(),
+            used: Vec::new(),
+            letters: Vec::new(),
+            journal: Journal::default(),
+            is_shortened: false,
+            accepted: None,
+        }
+    }
+}
+
 /// What was lost of a halted partition and accepted by an operator; the ledger keeps it for ever.
 /// No frame below the commit's next offset is the log that was counted, or can be told from it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use event::{Method, Outcome, ServiceTier, UsageSource};
 use ledger::account::{Account, Class};
-use ledger::commit::{Commit, CommitId, Journal, Owner, Progress};
+use ledger::commit::{Commit, CommitId, Owner, Progress};
 use ledger::histogram::duration_bucket;
 use ledger::measures::Measures;
 use ledger::series::FullLabels;
@@ -36,21 +36,10 @@ fn commit(next: u64, namespace: &str, n: i64) -> Arc<Commit> {
     let (labels, sums) = row(namespace, n);
     let mut progress = Progress { next, ..Progress::default() };
     progress.account.add(Class::Counted, n);
+    let owner = Owner { generation: 1, partition: 0, epoch: 1, nonce: [0; 16] };
     Arc::new(Commit {
-        id: CommitId([0; 16]),
-        owner: Owner { generation: 1, partition: 0, epoch: 1, nonce: [0; 16] },
-        base: 0,
-        progress,
         totals: vec![(labels.id(), labels, sums)],
-        quarters: Vec::new(),
-        shorts: Vec::new(),
-        minutes: Vec::new(),
-        consumers: Vec::new(),
-        used: Vec::new(),
-        letters: Vec::new(),
-        journal: Journal::default(),
-        is_shortened: false,
-        accepted: None,
+        ..Commit::without_rows(CommitId([0; 16]), owner, 0, progress)
     })
 }
 

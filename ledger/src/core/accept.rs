@@ -7,7 +7,7 @@
 //! what was counted, it has to grow beyond that first.
 
 use super::{Core, Effect, Halt, LogView, State};
-use crate::commit::{AcceptedLoss, Commit, Journal, Progress};
+use crate::commit::{AcceptedLoss, Commit, Progress};
 use crate::dedup::Dedup;
 
 impl Core {
@@ -54,21 +54,11 @@ impl Core {
         self.drop_marks();
         self.dedup = Dedup::default();
         self.start_at(next, clock_us, &progress);
+        let (id, base) = (self.next_id(owner), self.committed.next);
         let commit = Commit {
-            id: self.next_id(owner),
-            owner,
-            base: self.committed.next,
-            progress,
-            totals: Vec::new(),
-            quarters: Vec::new(),
-            shorts: Vec::new(),
-            minutes: Vec::new(),
-            consumers: Vec::new(),
-            used: Vec::new(),
-            letters: Vec::new(),
-            journal: Journal::default(),
             is_shortened: true,
             accepted: Some(accepted),
+            ..Commit::without_rows(id, owner, base, progress)
         };
         self.propose(commit)
     }
