@@ -143,7 +143,6 @@ async fn partitions(args: &PartitionsArgs) -> anyhow::Result<ExitCode> {
 
 async fn accept_loss(args: &AcceptLossArgs) -> anyhow::Result<ExitCode> {
     let AcceptLossArgs { place, partition: number, next } = args;
-    let mut out = std::io::stdout().lock();
     let Some(next) = next else {
         let partitions = place.partitions().await?;
         let found = partitions.into_iter().find(|found| found.partition == *number);
@@ -153,6 +152,7 @@ async fn accept_loss(args: &AcceptLossArgs) -> anyhow::Result<ExitCode> {
         let (Some(reason), Some(next)) = (halted, resumes_at) else {
             bail!("partition {number} is not halted: there is nothing to accept");
         };
+        let mut out = std::io::stdout().lock();
         writeln!(out, "partition {number} is halted: {reason}")?;
         writeln!(
             out,
@@ -170,6 +170,7 @@ async fn accept_loss(args: &AcceptLossArgs) -> anyhow::Result<ExitCode> {
         bail!("{status}: {}", told.map_or(text, |envelope| envelope.message));
     }
     let Accepted { partition, next, lost_frames } = data(&text)?;
+    let mut out = std::io::stdout().lock();
     writeln!(out, "partition {partition} goes on at offset {next}; frames lost: {lost_frames}")?;
     Ok(ExitCode::SUCCESS)
 }

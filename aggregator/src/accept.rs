@@ -244,7 +244,7 @@ async fn accept_loss(
         Ok(Ok(Err(refusal))) => Err(conflict(refusal.to_string())),
         Ok(Err(_)) => Err(ApiError::unavailable("the aggregator is ending")),
         Err(_) => Err(ApiError::unavailable(
-            "no answer in time: it is tried on, look at the partitions in a moment",
+            "no answer in time: it may still be carried out, look at the partitions in a moment",
         )),
     }
 }

@@ -6,3 +6,4 @@ mod broker;
 mod on_kafka;
 mod publishing;
 mod running;
+mod accepting;

@@ -113,7 +113,11 @@ impl Running {
     }
 
     async fn ask(&self, path: &str) -> (StatusCode, String) {
-        let request = Request::get(path).body(Body::empty()).expect("a request");
+        self.send(Request::get(path).body(Body::empty()).expect("a request")).await
+    }
+
+    /// Status and body of an answer.
+    pub(super) async fn send(&self, request: Request<Body>) -> (StatusCode, String) {
         let answer = self.aggregator.router().oneshot(request).await.expect("an answer");
         let (parts, body) = answer.into_parts();
         let bytes = to_bytes(body, 1 << 20).await.expect("a page");

@@ -1,0 +1,79 @@
+//! A log that is not the one that was counted: what an operator is told and may do.
+
+use std::path::Path;
+use std::time::Duration;
+
+use axum::body::Body;
+use http::{Request, StatusCode};
+use queue::{EmbeddedOptions, Queue};
+
+use super::running::{DEADLINE, Running, frame_for};
+
+async fn log(folder: &Path) -> Queue {
+    let options = EmbeddedOptions { disk_reserve_bytes: 0, ..EmbeddedOptions::default() };
+    Queue::open_embedded(folder, options).await.expect("a log")
+}
+
+impl Running {
+    async fn partitions(&self) -> String {
+        let request = Request::get("/v1/partitions").body(Body::empty()).expect("a request");
+        let (status, body) = self.send(request).await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+        body
+    }
+
+    /// Accepts with this body on a partition; status and answer.
+    async fn accept(&self, partition: &str, body: &'static str) -> (StatusCode, String) {
+        let request = Request::post(format!("/v1/partitions/{partition}/accept-loss"))
+            .header("content-type", "application/json")
+            .body(Body::from(body));
+        self.send(request.expect("a request")).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_was_made_anew_is_counted_on_once_that_is_accepted() {
+    let (ledger, other) = (tempfile::tempdir(), tempfile::tempdir());
+    let (ledger, other) = (ledger.expect("a folder"), other.expect("a folder"));
+    let running = Running::on(log(ledger.path()).await, ledger.path()).await;
+    running.queue.append(vec![frame_for(0, 0..5)]).await.expect("appended");
+    running.page_with("gatemeter_events_total{class=\"counted\"} 5").await;
+    let (status, body) = running.accept("0", "{\"next\":1}").await;
+    assert!(status == StatusCode::CONFLICT && body.contains("is not halted"), "{body}");
+    running.stop().await;
+
+    let anew = log(other.path()).await;
+    anew.append(vec![frame_for(0, 7..9)]).await.expect("appended");
+    let running = Running::on(anew, ledger.path()).await;
+    let halted = async {
+        loop {
+            let shown = running.partitions().await;
+            if shown.contains("was replaced") {
+                return shown;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let shown = tokio::time::timeout(DEADLINE, halted).await.expect("it halts");
+    assert!(shown.contains("\"next\":1") && shown.contains("\"resumes_at\":1"), "{shown}");
+    for (partition, body, expected, words) in [
+        ("1", "{\"next\":1}", StatusCode::NOT_FOUND, "no partition '1'"),
+        ("x", "{\"next\":1}", StatusCode::NOT_FOUND, "no partition 'x'"),
+        ("0", "{\"next\":-1}", StatusCode::BAD_REQUEST, "invalid value"),
+        ("0", "{\"next\":1,\"all\":true}", StatusCode::BAD_REQUEST, "unknown field"),
+        ("0", "{", StatusCode::BAD_REQUEST, "EOF"),
+        ("0", "{\"next\":2}", StatusCode::CONFLICT, "look at it again"),
+    ] {
+        let (status, answer) = running.accept(partition, body).await;
+        assert!(status == expected && answer.contains(words), "{body}: {status} {answer}");
+    }
+    let (status, answer) = running.accept("0", "{\"next\":1}").await;
+    assert!(status == StatusCode::OK && answer.contains("\"lost_frames\":1"), "{answer}");
+    assert!(running.partitions().await.contains("\"halted\":null"));
+    running.page_with("gatemeter_lost_frames_total 1").await;
+    // Events as old as those that were counted: nobody can tell whether they were.
+    running.queue.append(vec![frame_for(0, 0..5)]).await.expect("appended");
+    running.page_with("gatemeter_events_total{class=\"late\"} 5").await;
+    running.page_with("gatemeter_events_total{class=\"counted\"} 5").await;
+    running.stop().await;
+}
