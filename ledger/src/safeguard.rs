@@ -36,6 +36,8 @@ pub enum Safeguard {
     ClaimTag = 13,
     /// Commits are shown in the order of their versions, and none that does not follow.
     VersionOrder = 14,
+    /// When a loss is accepted, the log's clock is set beyond all that may have been counted.
+    ClockAhead = 15,
 }
 
 /// Which safeguards are on.

@@ -171,12 +171,8 @@ impl World {
         if !is_shown_all || progress.last_print.is_none() || next == 0 || log.low >= next {
             return;
         }
-        if self.rng.random_bool(0.5) {
-            log.cut(self.rng.random_range(log.low..next));
-            log.is_broken = true;
-        } else {
-            log.replace();
-        }
+        let high = self.rng.random_bool(0.5).then(|| self.rng.random_range(log.low..next));
+        log.break_below(next, high);
         self.note(|| format!("log {partition} is broken below {next}"));
         self.sql.forget_backups();
         // A frame made anew in the same moment could be the very one that was cut off.

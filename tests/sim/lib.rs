@@ -15,4 +15,5 @@ pub mod shell;
 pub mod world;
 pub mod faults;
 pub mod quiesce;
+pub mod accept;
 pub mod run;

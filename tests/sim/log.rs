@@ -33,6 +33,8 @@ pub struct Partition {
     pub lost: Option<(u64, u64)>,
     /// The log was cut below what was counted, or replaced: the partition has to be halted.
     pub is_broken: bool,
+    /// What was counted of the log before it was broken.
+    pub counted_before: Vec<Made>,
     reference: Reference,
 }
 
@@ -47,6 +49,7 @@ impl Partition {
             low: 0,
             lost: None,
             is_broken: false,
+            counted_before: Vec::new(),
             reference: Reference::new(number, keep_us),
         }
     }
@@ -121,10 +124,25 @@ impl Partition {
         self.account_anew();
     }
 
-    /// Another log takes its place.
-    pub fn replace(&mut self) {
-        let (number, keep_us) = (self.number, self.keep_us);
-        *self = Partition { is_broken: true, ..Partition::new(number, keep_us) };
+    /// Below `next`, up to which it is counted, it is cut to `high`, or another log takes its
+    /// place.
+    pub fn break_below(&mut self, next: u64, high: Option<u64>) {
+        let counted: Vec<Made> = self.deltas(0, next).flat_map(|it| &it.counted).copied().collect();
+        match high {
+            Some(high) => self.cut(high),
+            None => *self = Partition::new(self.number, self.keep_us),
+        }
+        self.is_broken = true;
+        self.counted_before = counted;
+    }
+
+    /// The loss is accepted while the ledger's clock is `clock_us`: what counts from `next` on.
+    pub fn accept_loss(&mut self, next: u64, clock_us: Option<i64>) {
+        self.reference = Reference::behind_loss(self.number, self.keep_us, clock_us);
+        for stored in self.records.iter_mut().skip(usize::try_from(next).expect("few")) {
+            let (append_us, ingest_us) = (stored.append_us, stored.ingest_us);
+            stored.delta = self.reference.read(&stored.events, append_us, ingest_us, stored.fate);
+        }
     }
 
     /// Runs the plain account again from the beginning, over what an owner can still know.

@@ -21,7 +21,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// Every mutant.
-    pub const EACH: [Mutation; 19] = [
+    pub const EACH: [Mutation; 20] = [
         Mutation::Core(Safeguard::UnknownOutcome),
         Mutation::Core(Safeguard::DropOnAbort),
         Mutation::Core(Safeguard::RunningMaximum),
@@ -37,6 +37,7 @@ impl Mutation {
         Mutation::Core(Safeguard::KeepLongEnough),
         Mutation::Core(Safeguard::ClaimTag),
         Mutation::Core(Safeguard::VersionOrder),
+        Mutation::Core(Safeguard::ClockAhead),
         Mutation::BaseCheck,
         Mutation::OwnerCheck,
         Mutation::NonceCheck,

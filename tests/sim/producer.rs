@@ -100,6 +100,16 @@ impl Made {
         Made { time_us: time_us.max(0), ..self }
     }
 
+    /// What makes it one event: a producer that reuses an id with another time made another.
+    #[must_use]
+    pub fn identity(&self) -> [u8; 16] {
+        let mut identity = self.key.0;
+        for (byte, time) in identity[8..].iter_mut().zip(self.time_us.to_le_bytes()) {
+            *byte ^= time;
+        }
+        identity
+    }
+
     fn facts(&self) -> Facts {
         let usage = match labels(self.kind).source {
             UsageSource::None => Usage::default(),

@@ -7,12 +7,12 @@ use ledger::invariants::{i3_once, i7_agreement};
 use ledger::measures::Measures;
 use ledger::series::{FullLabels, SeriesId};
 
-use crate::producer::{KINDS, PARTITIONS, labels};
+use crate::producer::{KINDS, Made, PARTITIONS, labels};
 use crate::publisher::settled;
 use crate::world::{SECOND_US, World};
 
 /// Rounds within which everything has to be counted.
-const ROUNDS: usize = 400;
+pub(crate) const ROUNDS: usize = 400;
 /// Scrapes until nothing is held any more.
 const SCRAPES: usize = 12;
 
@@ -49,7 +49,7 @@ impl World {
         Err("I10: not everything is counted, and nothing says why".to_owned())
     }
 
-    fn settle_one(&mut self, partition: usize) -> bool {
+    pub(crate) fn settle_one(&mut self, partition: usize) -> bool {
         let high = self.logs[partition].high();
         let done = self.with(partition, true, |shell, place| {
             if shell.core.halted().is_some() {
@@ -180,14 +180,7 @@ impl World {
         let counted: Vec<[u8; 16]> = logs
             .flat_map(|log| log.deltas(0, log.high()))
             .flat_map(|delta| &delta.counted)
-            .map(|made| {
-                // A producer that reuses an id with another time made another event.
-                let mut identity = made.key.0;
-                for (byte, time) in identity[8..].iter_mut().zip(made.time_us.to_le_bytes()) {
-                    *byte ^= time;
-                }
-                identity
-            })
+            .map(Made::identity)
             .collect();
         if i3_once(&counted) { Ok(()) } else { Err("I3: an event is counted twice".to_owned()) }
     }

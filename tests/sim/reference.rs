@@ -5,6 +5,8 @@
 
 use std::collections::HashMap;
 
+use ledger::account::Account;
+
 use crate::producer::{Fate, Made, PARTITIONS};
 
 const MINUTE_US: i64 = 60_000_000;
@@ -36,6 +38,21 @@ pub struct Classes {
 }
 
 impl Classes {
+    /// Those of an account of the product.
+    #[must_use]
+    pub fn of(account: &Account) -> Classes {
+        Classes {
+            events: account.events,
+            counted: account.counted,
+            duplicate: account.duplicate,
+            late: account.late,
+            future: account.future,
+            poison: account.poison,
+            misrouted: account.misrouted,
+            conflicts: account.conflicts,
+        }
+    }
+
     /// Adds those of another stretch.
     pub fn add(&mut self, other: &Classes) {
         self.events += other.events;
@@ -78,6 +95,14 @@ impl Reference {
     #[must_use]
     pub fn new(partition: u32, keep_us: i64) -> Reference {
         Reference { partition, keep_us, ..Reference::default() }
+    }
+
+    /// A loss was accepted: nothing is remembered, and an event must be newer than any that was
+    /// counted while the clock stood at `clock_us` at most.
+    #[must_use]
+    pub fn behind_loss(partition: u32, keep_us: i64, clock_us: Option<i64>) -> Reference {
+        let clock_us = clock_us.map(|clock_us| clock_us + AHEAD_US + PAST_US + 1);
+        Reference { clock_us, ..Reference::new(partition, keep_us) }
     }
 
     /// Everything that was read so far has left the log before it could be read again.

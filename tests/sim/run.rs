@@ -78,6 +78,7 @@ fn live(world: &mut World) -> Result<Done, String> {
         }
     }
     world.quiesce()?;
+    world.accept_losses()?;
     let rows = &world.sql.ledger.rows;
     let counted = rows.iter().map(|row| row.progress.account.counted).sum::<i64>();
     Ok(Done { counted: counted.cast_unsigned(), pages: world.scraper.n_good })

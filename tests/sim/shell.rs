@@ -125,6 +125,14 @@ impl Shell {
         }
     }
 
+    /// An operator accepts that so many frames are lost.
+    pub fn accept(&mut self, lost: u64, place: &mut Place<'_>) {
+        let Some(next) = self.core.resumes_at() else { return };
+        let log = place.log.view(next);
+        let effects = self.core.on(Input::Accepted { log, lost });
+        self.carry_out(effects, place);
+    }
+
     /// Fetches what comes next, without looking at it yet.
     pub fn fetch(&mut self, log: &Partition) {
         let Some(nonce) = self.nonce else { return };

@@ -24,6 +24,8 @@ pub struct Row {
     /// How often it was claimed.
     pub epoch: i64,
     nonce: [u8; 16],
+    /// The commit that changed it last.
+    commit: Option<CommitId>,
     /// Where the counting stands.
     pub progress: Progress,
 }
@@ -160,7 +162,7 @@ impl Sql {
         let row = &self.ledger.rows[commit.owner.partition as usize];
         let is_ours = row.epoch == commit.owner.epoch && row.nonce == commit.owner.nonce;
         match row.progress.next {
-            next if is_ours && next == commit.progress.next => {
+            next if is_ours && next == commit.progress.next && row.commit == Some(commit.id) => {
                 Resolution::Committed { version: self.ledger.version }
             }
             next if is_ours && next == commit.base => Resolution::Base,
@@ -246,7 +248,10 @@ impl Sql {
 
     /// The whole transaction.
     fn carry_out(&mut self, commit: &Arc<Commit>) -> Outcome {
-        if !self.is_accepted(commit) {
+        // One that accepts a loss leaves the offset where it is: the journal's key stops a second.
+        let is_again = commit.accepted.is_some()
+            && self.ledger.journal.values().any(|known| *known == commit.id);
+        if is_again || !self.is_accepted(commit) {
             return Outcome::Refused;
         }
         let ledger = &mut self.ledger;
@@ -257,6 +262,7 @@ impl Sql {
             self.unfenced.push(Unfenced { partition, base, next });
         }
         row.progress = commit.progress;
+        row.commit = Some(commit.id);
         for (id, _, sums) in &commit.totals {
             ledger.totals.entry(*id).or_default().add(sums).expect("small numbers");
         }

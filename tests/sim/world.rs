@@ -365,16 +365,7 @@ impl World {
         for delta in log.deltas(0, next) {
             expected.add(&delta.classes);
         }
-        let found = Classes {
-            events: account.events,
-            counted: account.counted,
-            duplicate: account.duplicate,
-            late: account.late,
-            future: account.future,
-            poison: account.poison,
-            misrouted: account.misrouted,
-            conflicts: account.conflicts,
-        };
+        let found = Classes::of(account);
         if found != expected {
             return Err(format!("I1: {expected:?} expected, {found:?} accounted"));
         }

@@ -9,6 +9,7 @@
 use super::{Core, Effect, Halt, LogView, State};
 use crate::commit::{AcceptedLoss, Commit, Progress};
 use crate::dedup::Dedup;
+use crate::safeguard::Safeguard;
 
 impl Core {
     /// The offset at which a halted partition goes on if what was lost is accepted.
@@ -37,7 +38,10 @@ impl Core {
         let accepted = AcceptedLoss { reason: halt.to_string(), frames };
         let window = &self.options.window;
         // The oldest event that is not late is newer than all that were not of the future.
-        let ahead_us = window.past_us.saturating_add(window.ahead_us).saturating_add(1);
+        let ahead_us = match self.options.safeguards.on(Safeguard::ClockAhead) {
+            true => window.past_us.saturating_add(window.ahead_us).saturating_add(1),
+            false => 0,
+        };
         let clock_us = self.committed.clock_us.map(|us| us.saturating_add(ahead_us));
         let mut account = self.committed.account;
         account.lost_frames = account.lost_frames.saturating_add(frames);
