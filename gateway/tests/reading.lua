@@ -11,7 +11,11 @@ local tests = {}
 local function parse(text, cuts, bytes_max)
   local seen = {}
   local parser = sse.new(function(data) seen[#seen + 1] = data end,
-                         function(tail) seen[#seen + 1] = "long:" .. #tail end, bytes_max)
+                         function()
+                           local bytes = 0
+                           return { feed = function(_, piece) bytes = bytes + #piece end,
+                                    finish = function() seen[#seen + 1] = "long:" .. bytes end }
+                         end, { data_bytes_max = bytes_max })
   local at = 1
   for _, cut in ipairs(cuts) do
     parser:feed(text:sub(at, cut))
@@ -47,12 +51,21 @@ function tests.a_line_beyond_the_bound_costs_no_memory_and_not_the_next_event()
   for at = 1000, #text, 1000 do
     cuts[#cuts + 1] = at
   end
-  check.equal(parse(text, cuts, 20000), { "long:" .. sse.TAIL_BYTES, "next" })
+  check.equal(parse(text, cuts, 20000), { "long:100000", "next" })
+end
+
+local function whole()
+  return answer.new({ decode = cjson.decode, clock = function() return 1 end })
+end
+
+local function settle(raw)
+  return (usage.settle(usage.find({ usage = raw }), {}))
 end
 
 local function read(frames)
   local clock = 0
-  local reader = answer.stream(cjson.decode, function() return clock end, 65536)
+  local reader = answer.new({ decode = cjson.decode, clock = function() return clock end,
+                              text_bytes_max = 65536, content_type = "text/event-stream" })
   for i, data in ipairs(frames) do
     clock = i
     reader:feed("data: " .. data .. "\n\n")
@@ -95,25 +108,25 @@ function tests.usage_of_anthropic_streams_is_put_together_and_includes_the_cache
 end
 
 function tests.absent_counts_stay_absent_and_zero_stays_zero()
-  check.equal(usage.read({ prompt_tokens = 0 }), { input_tokens = 0 })
-  check.equal(usage.read({}), nil)
-  check.equal(usage.read(nil), nil)
-  check.equal(usage.read({ prompt_tokens = cjson.null, completion_tokens = 1.5 }), nil)
-  check.equal(usage.read({ prompt_tokens = 9, completion_tokens = 8,
+  check.equal(settle({ prompt_tokens = 0 }), { input_tokens = 0 })
+  check.equal(settle({}), nil)
+  check.equal(settle(nil), nil)
+  check.equal(settle({ prompt_tokens = cjson.null, completion_tokens = 7 }), { output_tokens = 7 })
+  check.equal(settle({ prompt_tokens = 9, completion_tokens = 8,
                            prompt_tokens_details = { cached_tokens = 3 },
                            completion_tokens_details = { reasoning_tokens = 0 } }),
               { input_tokens = 9, output_tokens = 8, cache_read_tokens = 3, reasoning_tokens = 0 })
 end
 
 function tests.parts_above_their_whole_are_left_out()
-  check.equal(usage.read({ prompt_tokens = 1, completion_tokens = 1,
+  check.equal(settle({ prompt_tokens = 1, completion_tokens = 1,
                            prompt_tokens_details = { cached_tokens = 2 },
                            completion_tokens_details = { reasoning_tokens = 2 } }),
               { input_tokens = 1, output_tokens = 1 })
 end
 
 function tests.usage_of_an_answer_too_long_to_keep_is_found_at_its_end()
-  local reader = answer.json(cjson.decode)
+  local reader = whole()
   reader:feed('{"model":"m","data":"')
   for _ = 1, 40 do
     reader:feed(("x"):rep(65536))
@@ -125,7 +138,7 @@ function tests.usage_of_an_answer_too_long_to_keep_is_found_at_its_end()
 end
 
 function tests.an_answer_that_is_not_json_says_nothing()
-  local reader = answer.json(cjson.decode)
+  local reader = whole()
   reader:feed("<html>")
   check.equal(reader:finish(), { stream = false })
 end

@@ -1,203 +1,245 @@
--- Reads what an answer says about itself: model, usage, the moment of the first token.
--- Chunks of the body go in by feed() as they pass; finish() gives a table. One reader for streams,
--- one for JSON. Pure; what it keeps is bounded, and it must never touch what the client gets.
+-- Reads what an answer says about itself: model, usage, a failure, the moment of the first token.
+-- Chunks of the body go in by feed() as they pass; finish() gives a table; output() the text. What
+-- the bytes are is told from themselves (sniff.lua), after unpacking (inflate.lua): server-sent
+-- events and NDJSON go event by event through on_data(), everything else in JSON through scan.lua.
+-- Pure; what it keeps is bounded, and it must never touch what the client gets.
+local delta = require("gatemeter.delta")
+local failure = require("gatemeter.failure")
+local inflate = require("gatemeter.inflate")
+local scan = require("gatemeter.scan")
+local shapes = require("gatemeter.shapes")
+local sniff = require("gatemeter.sniff")
 local sse = require("gatemeter.sse")
+local text = require("gatemeter.text")
 local usage = require("gatemeter.usage")
 
 local answer = {}
+answer.__index = answer
 
-local JSON_BYTES_MAX = 1024 * 1024
-local JSON_TAIL_BYTES = 64 * 1024
-local HEAD_BYTES = 4096
+local MODEL_NAMES = { "model", "modelVersion", "model_version" }
+local MODEL_PLACES = { "response", "message" }
 
-local function filled(value)
-  return type(value) == "string" and value ~= ""
+local function model_in(object)
+  for i = 1, #MODEL_NAMES do
+    local name = object[MODEL_NAMES[i]]
+    if type(name) == "string" and name ~= "" then
+      return name
+    end
+  end
 end
 
-local DELTA_TEXTS = { "content", "reasoning_content", "reasoning", "refusal", "text", "thinking",
-                      "partial_json" }
-
-local function delta_bears_tokens(delta)
-  if type(delta) ~= "table" then
-    return filled(delta)
+local function model_of(event)
+  local model = model_in(event)
+  for i = 1, #MODEL_PLACES do
+    local inner = event[MODEL_PLACES[i]]
+    model = model or type(inner) == "table" and model_in(inner) or nil
   end
-  for i = 1, #DELTA_TEXTS do
-    if filled(delta[DELTA_TEXTS[i]]) then
+  return model
+end
+
+-- options: decode(text), a JSON decoder that returns nil for what it cannot read; clock(), asked
+-- once, at the first token; content_type and content_encoding of the answer; text_bytes_max, which
+-- bounds what is kept to count tokens from (0 keeps nothing); without_output, for endpoints whose
+-- answers are no text.
+function answer.new(options)
+  local self = setmetatable({
+    decode = options.decode, clock = options.clock, content_type = options.content_type,
+    without_output = options.without_output or false, text = text.new(options.text_bytes_max),
+    head = "", told = { stream = false }, n_values = 0,
+  }, answer)
+  self.encoding = sniff.encoding(options.content_encoding)
+  return self
+end
+
+-- Whether the endpoint of a path answers with something else than text.
+function answer.is_without_output(path)
+  for i = 1, #shapes.WITHOUT_OUTPUT do
+    if path:find(shapes.WITHOUT_OUTPUT[i]) then
       return true
     end
-  end
-  local calls = delta.tool_calls
-  return type(calls) == "table" and next(calls) ~= nil or type(delta.function_call) == "table"
-end
-
--- Whether an event of a stream carries a part of the answer, not only its frame.
-function answer.bears_tokens(event)
-  if type(event) ~= "table" then
-    return false
-  end
-  if type(event.choices) == "table" then
-    for _, choice in ipairs(event.choices) do
-      if type(choice) == "table" and (delta_bears_tokens(choice.delta) or filled(choice.text)) then
-        return true
-      end
-    end
-    return false
-  end
-  if type(event.type) == "string" and event.type:find("delta$") then
-    return delta_bears_tokens(event.delta)
   end
   return false
 end
 
-local function model_of(event)
-  for _, object in ipairs({ event, event.response or false, event.message or false }) do
-    if type(object) == "table" and filled(object.model) then
-      return object.model
-    end
+-- Takes what a decoded event, or the members of it that matter, says.
+local function absorb(self, event, name)
+  local told = self.told
+  told.model = told.model or model_of(event)
+  self.usage = usage.merge(self.usage, usage.find(event))
+  told.error_type = told.error_type or failure.find(event, name)
+end
+
+local function find_first_token(self, event)
+  if not self.told.first_token and delta.bears_tokens(event) then
+    self.told.first_token = self.clock()
   end
 end
 
-local function output_of(event, parts)
-  if type(event.choices) == "table" then
-    for _, choice in ipairs(event.choices) do
-      local from = type(choice) == "table" and (choice.delta or choice.message)
-      local text = type(from) == "table" and from.content or type(choice) == "table" and choice.text
-      if filled(text) then
-        parts[#parts + 1] = text
+-- Whether one of `words` is a member of the data that is not null. In a text they would stand
+-- between escaped quotes.
+local function speaks(data, words)
+  for i = 1, #words do
+    local _, stop = data:find(words[i], 1, true)
+    while stop do
+      if not data:find('^[%w_%-]*"?%s*:%s*null', stop + 1) then
+        return true
       end
+      _, stop = data:find(words[i], stop + 1, true)
     end
-  elseif filled(event.delta) then
-    parts[#parts + 1] = event.delta
-  elseif type(event.delta) == "table" and filled(event.delta.text) then
-    parts[#parts + 1] = event.delta.text
   end
+  return false
 end
 
-local Stream = {}
-Stream.__index = Stream
-
--- decode(text) is a JSON decoder that returns nil for what it cannot read; clock() is asked once,
--- at the first token; text_bytes_max bounds what is kept to count tokens from, 0 keeps nothing.
-function answer.stream(decode, clock, text_bytes_max)
-  local self = setmetatable({ decode = decode, clock = clock, told = { stream = true },
-                              kept = {}, room = text_bytes_max or 0 }, Stream)
-  self.parser = sse.new(function(data) self:on_data(data) end,
-                        function(tail) self:on_long(tail) end)
-  return self
-end
-
-function Stream:keep(data)
-  self.room = self.room - #data
-  if self.room > 0 then
-    self.kept[#self.kept + 1] = data
-  elseif #self.kept > 0 then
-    -- A part of an answer would make wrong counts; unknown is better.
-    self.kept = {}
-  end
-end
-
-function Stream:on_data(data)
+function answer:on_data(data, name)
   local told = self.told
   if data == "[DONE]" then
     told.done = true
     return
   end
-  if self.room > 0 then
-    self:keep(data)
-  end
+  self.text:keep(data)
   -- Decoding each event would cost more than all the rest: most have nothing new after the first.
-  local has_usage = data:find('"usage"%s*:%s*{')
-  if told.first_token and told.model and not has_usage then
+  local matters = name == "error" or not told.first_token
+    or not told.model and data:find('"model', 1, true)
+    or speaks(data, shapes.HINTS) or speaks(data, shapes.FAILURES)
+  if not matters then
     return
   end
   local event = self.decode(data)
   if type(event) ~= "table" then
+    told.error_type = told.error_type or failure.find(nil, name)
     return
   end
-  if not told.first_token and answer.bears_tokens(event) then
-    told.first_token = self.clock()
-  end
-  told.model = told.model or model_of(event)
-  local raw = has_usage and usage.find(event)
-  if raw then
-    self.raw = usage.merge(self.raw, raw)
-  end
+  find_first_token(self, event)
+  absorb(self, event, name)
 end
 
-function Stream:on_long(tail)
-  if not self.told.first_token then
-    self.told.first_token = self.clock()
-  end
-  self.room, self.kept = 0, {}
-  local raw = self.decode(usage.cut_from_tail(tail) or "")
-  if type(raw) == "table" then
-    self.raw = usage.merge(self.raw, raw)
-  end
-end
-
-function Stream:feed(chunk)
-  self.parser:feed(chunk)
-end
-
-function Stream:finish()
-  self.parser:finish()
-  self.told.usage = usage.read(self.raw)
-  return self.told
-end
-
--- The text of the answer, if all of it was kept.
-function Stream:output()
-  local parts = {}
-  for _, data in ipairs(self.kept) do
-    local event = self.decode(data)
-    if type(event) == "table" then
-      output_of(event, parts)
+-- An event, or a body, of any size: only its members that matter are decoded.
+local function long(self, name, in_stream)
+  return scan.new(function(members)
+    self.n_values = self.n_values + 1
+    self.first_value = self.first_value or self.clock()
+    if members == self.last_members then
+      return
     end
-  end
-  return #parts > 0 and table.concat(parts) or nil
+    self.last_members = members
+    local event = self.decode(members)
+    if type(event) == "table" then
+      absorb(self, event, name)
+    end
+    if in_stream then
+      self.told.first_token = self.told.first_token or self.first_value
+    end
+  end)
 end
 
-local Json = {}
-Json.__index = Json
-
-function answer.json(decode)
-  return setmetatable({ decode = decode, parts = {}, bytes = 0, told = { stream = false } }, Json)
-end
-
-function Json:feed(chunk)
-  self.parts[#self.parts + 1] = chunk
-  self.bytes = self.bytes + #chunk
-  if self.bytes > JSON_BYTES_MAX then
-    local text = table.concat(self.parts)
-    self.head = self.head or text:sub(1, HEAD_BYTES)
-    local tail = text:sub(-JSON_TAIL_BYTES)
-    self.parts, self.bytes = { tail }, #tail
+local function open(self, kind)
+  self.kind = kind
+  if kind == "events" or kind == "lines" then
+    self.told.stream = true
+    self.parser = sse.new(function(data, name) self:on_data(data, name) end, function(name)
+      self.text:give_up()
+      return long(self, name, true)
+    end, { lines = kind == "lines" })
+  elseif kind == "json" then
+    self.parser = long(self, nil, false)
   end
 end
 
-function Json:finish()
-  local told, text = self.told, table.concat(self.parts)
-  self.parts = { text }
-  if self.head then
-    told.model = self.head:match('"model"%s*:%s*"([^"\\]+)"')
-    told.usage = usage.read(self.decode(usage.cut_from_tail(text) or ""))
-    return told
+local function feed_plain(self, chunk)
+  if not self.kind then
+    local kind, head = sniff.kind(self.head .. chunk, self.content_type)
+    self.head = head
+    if not kind then
+      return
+    end
+    chunk, self.head = head, ""
+    open(self, kind)
   end
-  local object = self.decode(text)
-  if type(object) == "table" then
-    self.object = object
-    told.model = model_of(object)
-    told.usage = usage.read(usage.find(object))
+  if self.kind == "json" then
+    self.text:keep(chunk)
   end
+  if self.parser then
+    self.parser:feed(chunk)
+  end
+end
+
+-- What is packed and cannot be read says nothing, and that is said.
+local function give_up(self, encoding)
+  self.told = { stream = self.told.stream, unreadable = encoding }
+  self.kind, self.parser, self.usage = "other", nil, nil
+  self.text:give_up()
+end
+
+-- Opens what the first bytes need; false if they are too few to tell.
+local function begin(self, head)
+  local packing = sniff.packing(head)
+  if packing == nil then
+    return false
+  end
+  -- gzip and zstd have a sign of their own, which is right where a header is not.
+  local encoding = self.encoding
+  if packing or encoding == "gzip" or encoding == "zstd" then
+    encoding = packing
+  end
+  self.begun, self.encoding = true, encoding
+  if encoding == "gzip" or encoding == "deflate" then
+    self.unpacker = inflate.new(function(bytes) feed_plain(self, bytes) end)
+  end
+  if encoding and not self.unpacker then
+    give_up(self, encoding)
+  end
+  return true
+end
+
+function answer:feed(chunk)
+  if not self.begun then
+    chunk = self.head .. chunk
+    self.head = chunk
+    if chunk == "" or not begin(self, chunk) then
+      return
+    end
+    self.head = ""
+  end
+  if self.kind == "other" then
+    return
+  end
+  if not self.unpacker then
+    return feed_plain(self, chunk)
+  end
+  if not self.unpacker:feed(chunk) then
+    give_up(self, self.encoding)
+  end
+end
+
+-- { stream, model, first_token, done, error_type, unreadable = encoding, usage = that of a native
+-- event, repaired, mismatch = form, absent = { input, output } for a usage without that side }
+function answer:finish()
+  if not self.begun and self.head ~= "" then
+    local head = self.head
+    self.begun, self.head = true, ""
+    feed_plain(self, head)
+  end
+  if self.unpacker then
+    self.unpacker:finish()
+  end
+  if self.parser then
+    self.parser:finish()
+  end
+  local told = self.told
+  if self.kind == "json" and self.n_values > 1 then
+    told.stream, told.first_token = true, self.first_value
+  end
+  local says
+  told.usage, says = usage.settle(self.usage, {
+    without_output = self.without_output, saw_text = told.first_token ~= nil,
+  })
+  told.repaired, told.mismatch, told.absent = says.repaired, says.mismatch, says.absent
   return told
 end
 
-function Json:output()
-  local parts = {}
-  if self.object then
-    output_of(self.object, parts)
-  end
-  return #parts > 0 and table.concat(parts) or nil
+-- The text of the answer, if all of it was kept.
+function answer:output()
+  return self.text:output(self.decode, self.kind == "json")
 end
 
 return answer

@@ -147,6 +147,11 @@ local function text_room()
   return settings.send_text == "when_usage_absent" and settings.text_bytes_max or 0
 end
 
+local function header_text(name)
+  local value = ngx.header[name]
+  return type(value) == "table" and table.concat(value, ", ") or value
+end
+
 function gateway.header_filter()
   local ctx = ngx.ctx
   if not ctx.entered then
@@ -159,14 +164,12 @@ function gateway.header_filter()
     ngx.header["Content-Length"] = #ctx.own_body
     return
   end
-  local kind = ngx.header["Content-Type"]
-  kind = type(kind) == "string" and kind:lower() or ""
-  if kind:find("text/event-stream", 1, true) then
-    ctx.reader = answer.stream(cjson.decode, system.monotonic_ms, text_room())
-    ctx.stream = true
-  elseif kind:find("json", 1, true) then
-    ctx.reader = answer.json(cjson.decode)
-  end
+  ctx.reader = answer.new({
+    decode = cjson.decode, clock = system.monotonic_ms, text_bytes_max = text_room(),
+    content_type = header_text("Content-Type"),
+    content_encoding = header_text("Content-Encoding"),
+    without_output = answer.is_without_output(ngx.var.uri),
+  })
 end
 
 function gateway.body_filter()
@@ -208,6 +211,24 @@ local function status_of(ctx)
   return status
 end
 
+-- An answer to a question about something that failed (GET) is none that failed.
+local function is_failure(told, method)
+  return told.error_type ~= nil and (told.stream or method == "POST")
+end
+
+local function count_answer(told, method, status)
+  if is_failure(told, method) and status < 400 then
+    emitter.count(told.stream and "stream_errors_total" or "answer_errors_total", nil, 1)
+  end
+  emitter.count("usage_repaired_total", nil, told.repaired and 1 or 0)
+  if told.mismatch then
+    emitter.count("usage_mismatch_total", told.mismatch, 1)
+  end
+  if told.unreadable then
+    emitter.count("usage_unreadable_total", told.unreadable, 1)
+  end
+end
+
 local function attempt(ctx)
   local status = status_of(ctx)
   local method = ngx.req.get_method()
@@ -220,7 +241,9 @@ local function attempt(ctx)
     model = told.model, requested_model = requested ~= told.model and requested or nil,
     status = status, duration_ms = system.monotonic_ms() - ctx.start_ms,
     ttft_ms = told.first_token and told.first_token - ctx.start_ms or nil,
-    stream = ctx.stream or false, usage = told.usage,
+    stream = told.stream or false, usage = told.usage,
+    -- What the client saw stays the status; that the answer failed after it is told beside it.
+    error_type = status < 400 and is_failure(told, method) and told.error_type or nil,
   }
   if facts.requested_model == "" then
     facts.requested_model = nil
@@ -231,8 +254,9 @@ local function attempt(ctx)
       facts.text_json = event.text(cjson.encode, request, ctx.reader:output(), text_room())
     end
   end
+  count_answer(told, method, status)
   emitter.count("requests_total", math.floor(status / 100) .. "xx", 1)
-  emitter.count("streams_total", nil, ctx.stream and 1 or 0)
+  emitter.count("streams_total", nil, told.stream and 1 or 0)
   emitter.count("upstream_cut_total", nil, ctx.cut and 1 or 0)
   return facts
 end
@@ -254,7 +278,7 @@ function gateway.log()
               consumer = ctx.told.consumer, upstream = settings["upstream.name"],
               method = ngx.req.get_method(), endpoint = event.endpoint(ngx.var.uri),
               status = status_of(ctx), duration_ms = system.monotonic_ms() - ctx.start_ms,
-              stream = ctx.stream or false }
+              stream = ctx.reader and ctx.reader.told.stream or false }
   end
   emitter.emit(facts)
 end

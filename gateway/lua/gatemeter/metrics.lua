@@ -1,9 +1,18 @@
 -- The gateway's own metrics: their names, help and labels, and the text page.
 -- Counters are numbers under a key that key() makes; render() asks for each by its key, so every
 -- series is on the page from the start. Pure; a label must never come from a request.
+local shapes = require("gatemeter.shapes")
+
 local metrics = {}
 
 local PREFIX = "gatemeter_gateway_"
+
+local function with_forms(family)
+  for _, form in ipairs(shapes.FORMS) do
+    family[#family + 1] = form.name
+  end
+  return family
+end
 
 -- { name, type, help, label name, label values.. }
 metrics.FAMILIES = {
@@ -13,6 +22,17 @@ metrics.FAMILIES = {
   { "refused_total", "counter", "Requests answered here and not counted, by reason.",
     "reason", "no_namespace", "unknown_key", "bad_namespace", "bad_request" },
   { "usage_absent_total", "counter", "Successful POST answers that told no usage." },
+  { "usage_repaired_total", "counter",
+    "Answers whose usage had a fraction of a token, which was rounded." },
+  with_forms({ "usage_mismatch_total", "counter",
+    "Answers whose usage contradicts itself, by its form; sent as it was reported.",
+    "provider_shape" }),
+  { "usage_unreadable_total", "counter",
+    "Answers packed so that they cannot be read, by their encoding.",
+    "encoding", "gzip", "deflate", "br", "zstd", "other" },
+  { "stream_errors_total", "counter", "Streams below status 400 that told an error." },
+  { "answer_errors_total", "counter",
+    "Answers to a POST, no streams, that told an error below status 400." },
   { "upstream_cut_total", "counter", "Answers that the upstream broke off." },
   { "events_total", "counter", "Events made, one per attempt." },
   { "events_delivered_total", "counter",

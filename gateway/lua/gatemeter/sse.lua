@@ -8,77 +8,116 @@ sse.__index = sse
 local CR, LF = 13, 10
 -- An event with a whole answer in it (the last one of /v1/responses) has to fit.
 sse.DATA_BYTES_MAX = 1024 * 1024
--- Of what does not fit the end is kept, for usage stands near it.
-sse.TAIL_BYTES = 16 * 1024
 
--- on_data(data) gets the data of one event; on_long(tail) the end of one that was too long.
-function sse.new(on_data, on_long, data_bytes_max)
+-- on_data(data, name) gets the data and the name of one event. For one that is too long on_long()
+-- is asked for a sink with feed(piece) and finish(), which gets the same data as it comes.
+-- `lines`: each line is an event (NDJSON).
+function sse.new(on_data, on_long, options)
+  options = options or {}
   return setmetatable({
     on_data = on_data,
     on_long = on_long,
-    bytes_max = data_bytes_max or sse.DATA_BYTES_MAX,
+    bytes_max = options.data_bytes_max or sse.DATA_BYTES_MAX,
+    lines = options.lines or false,
     parts = {}, n_parts = 0, bytes = 0,
-    data = nil, first_line = true, skip_lf = false, long = false,
+    data = nil, name = nil, sink = nil, passing = false, first_line = true, skip_lf = false,
   }, sse)
 end
 
-local function shrink(self)
-  local text = table.concat(self.parts, "", 1, self.n_parts)
-  local tail = text:sub(-sse.TAIL_BYTES)
-  self.parts, self.n_parts, self.bytes, self.long = { tail }, 1, #tail, true
-end
-
-local function keep(self, piece)
-  self.n_parts = self.n_parts + 1
-  self.parts[self.n_parts] = piece
-  self.bytes = self.bytes + #piece
-  if self.bytes > self.bytes_max then
-    shrink(self)
-  end
-end
-
-local function dispatch(self)
-  local data = self.data
-  self.data = nil
-  if data then
-    self.on_data(data)
-  end
-end
-
-local function on_line(self, line)
+-- The data in a line, or nil.
+local function data_of(self, line)
   if self.first_line then
     self.first_line = false
     if line:sub(1, 3) == "\239\187\191" then
       line = line:sub(4)
     end
   end
-  if line == "" then
+  if self.lines then
+    return line
+  end
+  if line:sub(1, 5) == "data:" then
+    return line:sub(line:byte(6) == 32 and 7 or 6)
+  end
+  if line:sub(1, 6) == "event:" then
+    self.name = line:sub(line:byte(7) == 32 and 8 or 7)
+  end
+end
+
+local function to_sink(self, data)
+  self.sink = self.sink or self.on_long(self.name)
+  if self.data then
+    self.sink:feed(self.data .. "\n")
+    self.data = nil
+  end
+  self.sink:feed(data)
+end
+
+-- The line has become longer than an event may be: from here on it is passed along.
+local function spill(self)
+  local text = table.concat(self.parts, "", 1, self.n_parts)
+  self.parts, self.n_parts, self.bytes = {}, 0, 0
+  if not self.passing then
+    self.passing = true
+    text = data_of(self, text)
+    self.in_data = text ~= nil
+  end
+  if self.in_data then
+    to_sink(self, text)
+  end
+end
+
+local function keep(self, piece)
+  self.n_parts = self.n_parts + 1
+  self.parts[self.n_parts] = piece
+  self.bytes = self.bytes + #piece
+  if self.passing or self.bytes > self.bytes_max then
+    spill(self)
+  end
+end
+
+local function dispatch(self)
+  local data, name, sink = self.data, self.name, self.sink
+  self.data, self.name, self.sink = nil, nil, nil
+  if sink then
+    return sink:finish()
+  end
+  if data then
+    self.on_data(data, name)
+  end
+end
+
+local function on_line(self, line)
+  if line == "" and not self.lines then
     return dispatch(self)
   end
-  if line:sub(1, 5) ~= "data:" then
+  local value = data_of(self, line)
+  if not value or value == "" and self.lines then
     return
   end
-  local value = line:sub(line:byte(6) == 32 and 7 or 6)
-  if not self.data then
-    self.data = value
-  elseif #self.data + #value < self.bytes_max then
-    self.data = self.data .. "\n" .. value
+  if self.sink or #(self.data or "") + #value >= self.bytes_max then
+    to_sink(self, self.sink and "\n" .. value or value)
   else
-    self.on_long(value:sub(-sse.TAIL_BYTES))
-    self.data = nil
+    self.data = self.data and self.data .. "\n" .. value or value
+  end
+  if self.lines then
+    dispatch(self)
   end
 end
 
 local function end_line(self, rest)
+  if self.passing then
+    keep(self, rest)
+    self.passing = false
+    if self.lines then
+      dispatch(self)
+    end
+    return
+  end
   local line = rest
   if self.n_parts > 0 then
     self.parts[self.n_parts + 1] = rest
     line = table.concat(self.parts, "", 1, self.n_parts + 1)
     self.parts, self.n_parts, self.bytes = {}, 0, 0
-  end
-  if self.long or #line > self.bytes_max then
-    self.long, self.first_line = false, false
-    return self.on_long(line:sub(-sse.TAIL_BYTES))
   end
   on_line(self, line)
 end
@@ -113,7 +152,7 @@ end
 
 -- At the end of the stream: an event without its blank line still has its usage read.
 function sse:finish()
-  if self.n_parts > 0 then
+  if self.n_parts > 0 or self.passing then
     end_line(self, "")
   end
   dispatch(self)

@@ -1,105 +1,371 @@
--- Reads token counts out of the `usage` objects of OpenAI's and Anthropic's answers.
--- A decoded object goes in, the usage of a native event comes out, or nil. Pure; a count that the
--- upstream did not give must stay absent, for absent and zero mean different things.
+-- Reads token counts out of what upstreams tell, by the tables of shapes.lua.
+-- find() takes the counts of a decoded event or answer, merge() adds those of the next event of
+-- the same stream, settle() makes the usage of a native event of them. Pure; a count that the
+-- upstream did not give must stay absent, for absent and zero mean different things, and what is no
+-- number must never become one.
+local shapes = require("gatemeter.shapes")
+
 local usage = {}
 
 local TOKENS_MAX = 1000000000
+local ELEMENTS_MAX = 128
+local COUNTS = { "input", "output", "total", "cache_read", "cache_write", "reasoning" }
 
+local function split(path)
+  local names = {}
+  for name in path:gmatch("[^.]+") do
+    names[#names + 1] = name
+  end
+  return names
+end
+
+-- The paths of the tables, split once.
+local forms, places = {}, {}
+for i, form in ipairs(shapes.FORMS) do
+  local own = { name = form.name, form = form, marks = {}, not_marks = {} }
+  for _, mark in ipairs(form.marks) do
+    own.marks[#own.marks + 1] = split(mark)
+  end
+  for _, mark in ipairs(form.not_marks or {}) do
+    own.not_marks[#own.not_marks + 1] = split(mark)
+  end
+  for _, count in ipairs(COUNTS) do
+    own[count] = {}
+    for j, member in ipairs(form[count]) do
+      local sum = {}
+      for k, path in ipairs(type(member) == "table" and member or { member }) do
+        sum[k] = split(path)
+      end
+      own[count][j] = sum
+    end
+  end
+  forms[i] = own
+end
+for i, place in ipairs(shapes.PLACES) do
+  places[i] = { names = split(place.path), forms = place.forms, spare = place.spare or false,
+                path = place.path }
+end
+
+local function follow(object, names)
+  for i = 1, #names do
+    if type(object) ~= "table" then
+      return nil
+    end
+    object = object[names[i]]
+  end
+  -- null is told apart from everything else by its type.
+  return type(object) ~= "userdata" and object or nil
+end
+
+-- A count and whether it had to be repaired; false for what is no count; nil for what is absent.
 local function count(value)
-  if type(value) == "number" and value >= 0 and value <= TOKENS_MAX and value % 1 == 0 then
-    return value
-  end
-end
-
-local function detail(object, name)
-  if type(object) == "table" then
-    return count(object[name])
-  end
-end
-
-local function sum(first, second, third)
-  return count((first or 0) + (second or 0) + (third or 0))
-end
-
--- Ingest rejects an event whose usage contradicts itself. The two totals are what is billed, so
--- the parts give way.
-local function settle(told)
-  local cached = (told.cache_read_tokens or 0) + (told.cache_write_tokens or 0)
-  if cached > (told.input_tokens or cached) then
-    told.cache_read_tokens, told.cache_write_tokens = nil, nil
-  end
-  if (told.reasoning_tokens or 0) > (told.output_tokens or told.reasoning_tokens or 0) then
-    told.reasoning_tokens = nil
-  end
-  return next(told) and told or nil
-end
-
--- `raw` is the upstream's own usage object.
-function usage.read(raw)
-  if type(raw) ~= "table" then
+  if value == nil then
     return nil
   end
-  local input_details = raw.prompt_tokens_details or raw.input_tokens_details
-  local output_details = raw.completion_tokens_details or raw.output_tokens_details
-  local told = {
-    input_tokens = count(raw.prompt_tokens) or count(raw.input_tokens),
-    output_tokens = count(raw.completion_tokens) or count(raw.output_tokens),
-    cache_read_tokens = detail(input_details, "cached_tokens"),
-    reasoning_tokens = detail(output_details, "reasoning_tokens"),
-  }
-  -- Anthropic tells cached tokens beside the input, not within it.
-  local read = count(raw.cache_read_input_tokens)
-  local written = count(raw.cache_creation_input_tokens)
-  if (read or written) and not count(raw.prompt_tokens) then
-    told.cache_read_tokens, told.cache_write_tokens = read, written
-    if told.input_tokens then
-      told.input_tokens = sum(told.input_tokens, read, written)
+  if type(value) == "string" then
+    value = value:find("^%d+%.?%d*$") and tonumber(value) or false
+  end
+  if type(value) ~= "number" or not (value >= 0 and value <= TOKENS_MAX) then
+    return false
+  end
+  local floor = math.floor(value)
+  local rest = value - floor
+  if rest == 0 then
+    return floor + 0, false
+  end
+  if rest > 0.5 or rest == 0.5 and floor % 2 == 1 then
+    floor = floor + 1
+  end
+  return floor, true
+end
+
+local function add(found, raw, sum)
+  local n, repaired
+  for i = 1, #sum do
+    local value, was_repaired = count(follow(raw, sum[i]))
+    if value == false then
+      found.unknown = true
+    elseif value then
+      n, repaired = (n or 0) + value, repaired or was_repaired
     end
   end
-  return settle(told)
+  return n, repaired
 end
 
--- Where answers, and events of a stream, have their usage object.
-function usage.find(answer)
-  if type(answer) ~= "table" then
-    return nil
+local function has(raw, marks)
+  for i = 1, #marks do
+    if follow(raw, marks[i]) ~= nil then
+      return true
+    end
   end
-  if type(answer.usage) == "table" then
-    return answer.usage
-  end
-  for _, name in ipairs({ "response", "message" }) do
-    local inner = answer[name]
-    if type(inner) == "table" and type(inner.usage) == "table" then
-      return inner.usage
+  return false
+end
+
+-- The counts of one usage object, or nil if it has no form that is known.
+local function read_object(raw, wanted)
+  for _, form in ipairs(forms) do
+    if (not wanted or wanted[form.name]) and has(raw, form.marks)
+      and not has(raw, form.not_marks) then
+      local found = { form = form.form, n_repaired = 0 }
+      for _, name in ipairs(COUNTS) do
+        for _, sum in ipairs(form[name]) do
+          local n, repaired = add(found, raw, sum)
+          if n and n >= (found[name] or 0) then
+            found[name] = n
+          end
+          found.n_repaired = found.n_repaired + (repaired and 1 or 0)
+        end
+      end
+      return found
     end
   end
 end
 
--- Several usage objects of one stream: Anthropic tells input first and output last, others repeat
--- the whole; so later fields win and earlier ones stay.
-function usage.merge(older, newer)
+-- Anthropic lists the rounds of one answer; those of a compaction are billed and not in the sum.
+local function add_rounds(found, raw)
+  local rounds = raw.iterations
+  if found.form.name ~= "anthropic" and found.form.name ~= "openai_responses"
+    or type(rounds) ~= "table" then
+    return
+  end
+  local sum = {}
+  for i = 1, math.min(#rounds, ELEMENTS_MAX) do
+    local round = type(rounds[i]) == "table" and read_object(rounds[i])
+    if not round or round.unknown then
+      return
+    end
+    for _, name in ipairs(COUNTS) do
+      sum[name] = round[name] and (sum[name] or 0) + round[name] or sum[name]
+    end
+  end
+  for name, n in pairs(sum) do
+    found[name] = math.max(found[name] or 0, n)
+  end
+end
+
+local function is_duration(raw)
+  return raw.type == "duration"
+end
+
+local function take(told, object, place, event)
+  if type(object) ~= "table" or is_duration(object) then
+    return told
+  end
+  local found = read_object(object, place.forms)
+  if not found then
+    return told
+  end
+  add_rounds(found, object)
+  if event.type == "message_start" then
+    -- What the output is at the start of a stream of Anthropic's says nothing.
+    found.output, found.total, found.reasoning = nil, nil, nil
+  end
+  told = told or {}
+  local name = place.spare and "spare" or "main"
+  told[name] = usage.merge_counts(told[name], found)
+  return told
+end
+
+-- What an event or a whole answer tells, or nil.
+function usage.find(event)
+  local told
+  if type(event) ~= "table" then
+    return nil
+  end
+  for _, place in ipairs(places) do
+    local names = place.names
+    local first = names[1]
+    local list = first == "choices[]" and event.choices
+    if list then
+      for i = 1, type(list) == "table" and math.min(#list, ELEMENTS_MAX) or 0 do
+        local object = list[i]
+        for j = 2, #names do
+          object = type(object) == "table" and object[names[j]] or nil
+        end
+        told = take(told, object, place, event)
+      end
+    else
+      told = take(told, follow(event, names), place, event)
+    end
+  end
+  return told
+end
+
+-- Counts of one stream are cumulative and never fall, so the larger one is true, whichever comes
+-- first; and what was no number is forgotten when a number follows.
+function usage.merge_counts(older, newer)
   if not older then
     return newer
   end
-  for name, value in pairs(newer) do
-    if type(value) == "number" or type(value) == "table" then
-      older[name] = value
+  for _, name in ipairs(COUNTS) do
+    if newer[name] and newer[name] >= (older[name] or 0) then
+      older[name] = newer[name]
+    end
+  end
+  older.n_repaired = math.max(older.n_repaired, newer.n_repaired)
+  older.unknown = newer.unknown or older.unknown and not (newer.input and newer.output)
+  if older.form.name == "total_only" or newer.form.cache == "beside" then
+    older.form = newer.form
+  end
+  return older
+end
+
+function usage.merge(older, newer)
+  if not older or not newer then
+    return older or newer
+  end
+  for _, name in ipairs({ "main", "spare" }) do
+    if newer[name] then
+      older[name] = usage.merge_counts(older[name], newer[name])
     end
   end
   return older
 end
 
--- The text of the last usage object in the end of an answer that was too long to keep.
-function usage.cut_from_tail(tail)
-  local from, at = nil, 1
-  while true do
-    local _, stop = tail:find('"usage"%s*:%s*{', at)
-    if not stop then
-      break
-    end
-    from, at = stop, stop + 1
+-- Whether cache and reasoning stand inside or beside, as the total proves it; the last value says
+-- whether it fits at all.
+local function place_by_total(told, slack)
+  local form = told.form
+  local cached = (told.cache_read or 0) + (told.cache_write or 0)
+  local reasoning, total = told.reasoning or 0, told.total
+  local base = (told.input or 0) + (told.output or 0)
+  local cache_beside, beside = form.cache == "beside", form.reasoning_is == "beside"
+  if not total then
+    return cache_beside, beside, true
   end
-  return from and tail:sub(from):match("^%b{}")
+  for _, try in ipairs({ { false, false }, { true, false }, { false, true }, { true, true } }) do
+    local turn_reasoning, turn_cache = try[1], try[2]
+    if (not turn_reasoning or form.by_total.reasoning and reasoning > 0)
+      and (not turn_cache or form.by_total.cache and cached > 0) then
+      local r = beside ~= turn_reasoning
+      local c = cache_beside ~= turn_cache
+      local expected = base + (r and reasoning or 0) + (c and cached or 0)
+      if math.abs(total - expected) <= slack then
+        return c, r, true
+      end
+    end
+  end
+  -- Where the cache is beside by definition, a total may leave it out.
+  local fits = cache_beside and math.abs(total - base) <= slack
+  return cache_beside, beside, fits
+end
+
+-- What the total proves of a side that is not told, or of thinking without details.
+local function fill_from_total(told, cache_beside, without_output)
+  local cached = cache_beside and (told.cache_read or 0) + (told.cache_write or 0) or 0
+  local rest = told.total - (told.input or 0) - (told.output or 0) - cached
+  if rest <= 0 or not told.form.by_total.reasoning or without_output then
+    return false
+  end
+  if told.input and told.output then
+    if told.reasoning then
+      return false
+    end
+    told.output, told.reasoning = told.output + rest, rest
+  elseif told.input then
+    if (told.reasoning or 0) > rest then
+      return false
+    end
+    told.output = rest
+  elseif (told.reasoning or 0) <= told.output then
+    told.input = rest
+  end
+  return true
+end
+
+-- Ingest rejects an event whose usage contradicts itself. The two sides are what is billed, so the
+-- parts give way: by what rounding explains, or wholly.
+local function settle_parts(result, slack)
+  local read, write = result.cache_read_tokens, result.cache_write_tokens
+  local over = (read or 0) + (write or 0) - (result.input_tokens or math.huge)
+  local fits = true
+  if over > slack then
+    result.cache_read_tokens, result.cache_write_tokens, fits = nil, nil, false
+  elseif over > 0 then
+    local less = math.min(write or 0, over)
+    result.cache_write_tokens = write and write - less
+    result.cache_read_tokens = read and read - (over - less)
+  end
+  over = (result.reasoning_tokens or 0) - (result.output_tokens or math.huge)
+  if over > slack then
+    result.reasoning_tokens, fits = nil, false
+  elseif over > 0 then
+    result.reasoning_tokens = result.output_tokens
+  end
+  return fits
+end
+
+-- Takes what only the spare place tells.
+local function with_spare(told)
+  local main, spare = told.main, told.spare
+  if not main or not spare then
+    return main or spare
+  end
+  if not main.input and not main.output then
+    return spare
+  end
+  main.cache_read = main.cache_read or spare.cache_read
+  return main
+end
+
+-- options.without_output: the endpoint answers with no text; options.saw_text: a stream has
+-- brought text. Returns the usage of a native event or nil, and what there is to say about it:
+-- { repaired, mismatch = form, absent = { input, output } }.
+function usage.settle(told, options)
+  local told_counts = told and with_spare(told)
+  if not told_counts then
+    return nil, {}
+  end
+  local counts = {}
+  for name, value in pairs(told_counts) do
+    counts[name] = value
+  end
+  local says = { repaired = counts.n_repaired > 0 }
+  if counts.unknown then
+    return nil, says
+  end
+  -- A server that has sent text has used tokens: its zero is a placeholder.
+  if options.saw_text and counts.output == 0 then
+    counts.output = nil
+    counts.input = counts.input ~= 0 and counts.input or nil
+    counts.total = counts.total ~= 0 and counts.total or nil
+  end
+  local slack = counts.n_repaired
+  if not counts.input and not counts.output and counts.total then
+    if options.without_output then
+      return { input_tokens = counts.total }, says
+    end
+    says.mismatch = counts.form.name
+    return nil, says
+  end
+  if not counts.input and not counts.output then
+    return nil, says
+  end
+  local cache_beside, beside, fits = place_by_total(counts, slack)
+  if not fits then
+    fits = fill_from_total(counts, cache_beside, options.without_output)
+  end
+  local result = {
+    input_tokens = counts.input, output_tokens = counts.output,
+    cache_read_tokens = counts.cache_read, cache_write_tokens = counts.cache_write,
+    reasoning_tokens = counts.reasoning,
+  }
+  if cache_beside and counts.input then
+    result.input_tokens = counts.input + (counts.cache_read or 0) + (counts.cache_write or 0)
+  end
+  if beside and counts.reasoning then
+    result.output_tokens = (counts.output or 0) + counts.reasoning
+  end
+  fits = settle_parts(result, slack) and fits
+  for _, n in pairs(result) do
+    if n > TOKENS_MAX then
+      return nil, says
+    end
+  end
+  says.mismatch = not fits and counts.form.name or nil
+  says.absent = { input = result.input_tokens == nil,
+                  output = result.output_tokens == nil and not options.without_output }
+  return result, says
 end
 
 return usage

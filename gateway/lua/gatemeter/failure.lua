@@ -1,0 +1,86 @@
+-- Says whether an event, or a whole answer, below status 400 tells that the attempt has failed.
+-- A decoded event and its name go in, an error type of docs/events.md comes out, or nil. Pure; it
+-- must never take an `error` that is null, or one further inside (the arguments of a tool), for
+-- a failure, nor let a word of the upstream through that is not one of ours.
+local failure = {}
+
+local OURS = {
+  timeout = true, rate_limited = true, client_closed = true, client_error = true,
+  upstream_unreachable = true, server_error = true, content_filter = true, policy = true,
+}
+
+local function ours(...)
+  for i = 1, select("#", ...) do
+    local word = select(i, ...)
+    if type(word) == "string" and OURS[word] then
+      return word
+    end
+  end
+  return "server_error"
+end
+
+-- { type, code, status } as OpenAI, Anthropic and Gemini send it; Ollama sends only the sentence.
+local function of_error(value)
+  if type(value) == "table" then
+    for _, inner in pairs(value) do
+      -- null is told apart from everything else by its type.
+      if type(inner) ~= "userdata" then
+        return ours(value.type, value.code, value.status)
+      end
+    end
+    return nil
+  end
+  return type(value) == "string" and value ~= "" and "server_error" or nil
+end
+
+-- MiniMax answers 200 with a code of its own.
+local function of_base_resp(value)
+  local code = type(value) == "table" and value.status_code
+  return type(code) == "number" and code ~= 0 and "server_error" or nil
+end
+
+local function of_choices(choices)
+  for _, choice in ipairs(choices) do
+    if type(choice) == "table" then
+      local found = of_error(choice.error)
+        or choice.finish_reason == "error" and "server_error"
+      if found then
+        return found
+      end
+    end
+  end
+end
+
+-- AWS names the exception as the member.
+local function of_exception(event)
+  for name in pairs(event) do
+    if type(name) == "string" and name:find("Exception$") then
+      return "server_error"
+    end
+  end
+end
+
+-- `name` is the `event:` of a server-sent event, or nil.
+function failure.find(event, name)
+  if type(event) ~= "table" then
+    return name == "error" and "server_error" or nil
+  end
+  local response = type(event.response) == "table" and event.response or nil
+  local found = of_error(event.error) or response and of_error(response.error)
+    or of_base_resp(event.base_resp)
+    or type(event.choices) == "table" and of_choices(event.choices)
+    or of_exception(event)
+  if found then
+    return found
+  end
+  if name == "error" or event.type == "error" or event.object == "error"
+    or event.type == "response.failed" then
+    return ours(event.error_type, event.code)
+  end
+  local delta = event.delta
+  if event.type == "message-end" and type(delta) == "table" and delta.finish_reason == "ERROR" then
+    return "server_error"
+  end
+end
+
+return failure
