@@ -66,7 +66,9 @@ function failure.find(event, name)
     return name == "error" and "server_error" or nil
   end
   local response = type(event.response) == "table" and event.response or nil
+  local groq = type(event.x_groq) == "table" and event.x_groq or nil
   local found = of_error(event.error) or response and of_error(response.error)
+    or groq and of_error(groq.error)
     or of_base_resp(event.base_resp)
     or type(event.choices) == "table" and of_choices(event.choices)
     or of_exception(event)

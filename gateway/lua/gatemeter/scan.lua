@@ -17,7 +17,7 @@ local KEY_BYTES_MAX = 64
 local ELEMENTS_MAX = 128
 
 local KEEP = true
-local METADATA = { usage = KEEP }
+local METADATA = { usage = KEEP, error = KEEP }
 local FACTS = {
   usage = KEEP, usageMetadata = KEEP, usage_metadata = KEEP, meta = KEEP, meta_info = KEEP,
   timings = KEEP, ["amazon-bedrock-invocationMetrics"] = KEEP,

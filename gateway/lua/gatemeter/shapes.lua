@@ -1,7 +1,6 @@
 -- The shapes in which upstreams tell usage, as data: FORMS say how a usage object is read, PLACES
--- where one stands in an answer, and ROWS which provider does what at which endpoint, by its own
--- documents. usage.lua reads by FORMS and PLACES; the table in gateway/README.md is made of ROWS.
--- Data alone: it must never name a field that no source has.
+-- where one stands in an answer. usage.lua reads by them; providers.lua says who has which, and by
+-- what source. Data alone: it must never name a field that no source has.
 local shapes = {}
 
 -- A form belongs to a usage object that has one of its `marks` and none of its `not_marks`; the
@@ -30,6 +29,15 @@ shapes.FORMS = {
     total = { "total_token_count" },
     cache_read = { "cached_content_token_count" }, cache_write = {},
     reasoning = { "thoughts_token_count" },
+    cache = "inside", reasoning_is = "beside", by_total = { reasoning = true },
+  },
+  {
+    name = "gemini_interactions",
+    marks = { "total_input_tokens", "total_output_tokens" },
+    input = { { "total_input_tokens", "total_tool_use_tokens" } },
+    output = { "total_output_tokens" }, total = { "total_tokens" },
+    cache_read = { "total_cached_tokens" }, cache_write = {},
+    reasoning = { "total_thought_tokens" },
     cache = "inside", reasoning_is = "beside", by_total = { reasoning = true },
   },
   {
@@ -68,7 +76,7 @@ shapes.FORMS = {
     output = { "completion_tokens", "output_tokens" },
     total = { "total_tokens" },
     cache_read = { "prompt_tokens_details.cached_tokens", "prompt_cache_hit_tokens",
-                   "cached_tokens", "cache_read_input_tokens", "num_cached_tokens",
+                   "cached_tokens", "cache_read_input_tokens",
                    "input_tokens_details.cached_tokens" },
     cache_write = { "prompt_tokens_details.cache_write_tokens",
                     "prompt_tokens_details.cache_creation_tokens",
@@ -95,7 +103,8 @@ shapes.FORMS = {
     marks = { "input_tokens", "output_tokens" },
     input = { "input_tokens" }, output = { "output_tokens" }, total = { "total_tokens" },
     cache_read = { "input_tokens_details.cached_tokens", "prompt_tokens_details.cached_tokens",
-                   "cached_tokens", "cache_read_input_tokens" },
+                   "input_token_details.cached_tokens", "cached_tokens",
+                   "cache_read_input_tokens" },
     cache_write = { "input_tokens_details.cache_write_tokens",
                     "input_tokens_details.cache_creation_tokens",
                     "prompt_tokens_details.cache_creation_input_tokens",

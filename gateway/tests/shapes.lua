@@ -1,0 +1,139 @@
+-- Tests of what is read from the answers of each provider and endpoint (shapes.txt), however their
+-- bytes are cut and their lines end. It must never take a sample as read that was not read whole.
+local answer = require("gatemeter.answer")
+local check = require("check")
+local cjson = require("cjson.safe")
+local providers = require("gatemeter.providers")
+local samples = require("samples")
+local shapes = require("gatemeter.shapes")
+
+local tests = {}
+
+local folder = arg[0]:match("^(.*)/[^/]*$") or "."
+local list = samples.read(folder .. "/shapes.txt")
+
+local function reader_of(sample)
+  return answer.new({
+    decode = cjson.decode, clock = function() return 1 end, text_bytes_max = 65536,
+    content_type = sample.type, without_output = answer.is_without_output(sample.path),
+  })
+end
+
+local function summary(told)
+  return { model = told.model, stream = told.stream, usage = told.usage,
+           error_type = told.error_type, mismatch = told.mismatch,
+           repaired = told.repaired or nil }
+end
+
+local function expected(sample)
+  local expect = {}
+  for name, value in pairs(sample.expect) do
+    expect[name] = value ~= cjson.null and value or nil
+  end
+  expect.stream = sample.expect.stream
+  return expect
+end
+
+local function read(sample, pieces)
+  local reader = reader_of(sample)
+  for i = 1, #pieces do
+    reader:feed(pieces[i])
+  end
+  return summary(reader:finish())
+end
+
+local function bytes_of(text)
+  local pieces = {}
+  for i = 1, #text do
+    pieces[i] = text:sub(i, i)
+  end
+  return pieces
+end
+
+-- The same answer with other line ends, comments, a byte order mark, as lines allow.
+local function variants(sample)
+  local crlf = sample.body:gsub("\n", "\r\n")
+  local found = { LF = sample.body, CRLF = crlf, BOM = "\239\187\191" .. sample.body }
+  if sample.type:find("event-stream", 1, true) then
+    found.CR = sample.body:gsub("\n", "\r")
+    found.comments = ": \n" .. sample.body:gsub("\n\n", "\n: keep-alive\n\n:\n\n")
+  end
+  return found
+end
+
+function tests.every_shape_is_read_whole_and_byte_by_byte_with_any_line_ends()
+  for _, sample in ipairs(list) do
+    for name, body in pairs(variants(sample)) do
+      local what = sample.name .. " (" .. name .. ")"
+      check.equal(read(sample, { body }), expected(sample), what)
+      check.equal(read(sample, bytes_of(body)), expected(sample), what .. ", byte by byte")
+    end
+  end
+end
+
+function tests.every_shape_is_read_wherever_it_is_cut_in_two()
+  for _, sample in ipairs(list) do
+    local expect = expected(sample)
+    for _, body in ipairs({ sample.body, (sample.body:gsub("\n", "\r\n")) }) do
+      for at = 1, #body - 1 do
+        check.equal(read(sample, { body:sub(1, at), body:sub(at + 1) }), expect,
+                    sample.name .. " cut at " .. at)
+      end
+    end
+  end
+end
+
+function tests.the_classes_of_every_shape_add_up()
+  for _, sample in ipairs(list) do
+    local usage = read(sample, { sample.body }).usage
+    if usage then
+      local cached = (usage.cache_read_tokens or 0) + (usage.cache_write_tokens or 0)
+      assert(cached <= (usage.input_tokens or 0), sample.name)
+      assert((usage.reasoning_tokens or 0) <= (usage.output_tokens or 0), sample.name)
+    end
+  end
+end
+
+-- The content type is the first thing that goes wrong; bytes say what a stream is.
+function tests.every_event_stream_is_read_without_its_content_type()
+  for _, sample in ipairs(list) do
+    if sample.type:find("event-stream", 1, true) then
+      for _, kind in ipairs({ "", "text/plain", "application/json", "application/octet-stream" }) do
+        local reader = answer.new({ decode = cjson.decode, clock = function() return 1 end,
+                                    content_type = kind })
+        reader:feed(sample.body)
+        check.equal(summary(reader:finish()), expected(sample), sample.name .. " as " .. kind)
+      end
+    end
+  end
+end
+
+function tests.every_row_has_a_form_a_source_and_a_sample()
+  local names = {}
+  for _, form in ipairs(shapes.FORMS) do
+    names[form.name] = true
+  end
+  for _, row in ipairs(providers.ROWS) do
+    local what = row.provider .. " " .. row.endpoint
+    assert(row.form == "none" or names[row.form], what .. " has no form")
+    assert(row.source:find("^https://"), what .. " has no source")
+    local found = false
+    for _, sample in ipairs(list) do
+      found = found or sample.name:sub(1, #row.sample) == row.sample
+    end
+    assert(found, what .. " has no sample " .. row.sample)
+  end
+end
+
+function tests.the_table_in_the_readme_is_made_of_the_rows()
+  local file = assert(io.open(folder .. "/../README.md", "rb"))
+  local text = file:read("*a")
+  file:close()
+  for _, row in ipairs(providers.ROWS) do
+    local line = ("| %s | %s | %s | %s | %s | [%s](%s) |\n"):format(
+      row.provider, row.endpoint, row.stands, row.input, row.output, providers.CHECKED, row.source)
+    assert(text:find(line, 1, true), "not in README.md: " .. line)
+  end
+end
+
+return tests
