@@ -178,7 +178,7 @@ local function begin(self, head)
   end
   -- gzip and zstd have a sign of their own, which is right where a header is not.
   local encoding = self.encoding
-  if packing or encoding == "gzip" or encoding == "zstd" then
+  if not encoding or encoding == "gzip" or encoding == "zstd" then
     encoding = packing
   end
   self.begun, self.encoding = true, encoding

@@ -52,7 +52,8 @@ local BETWEEN = ffi.new("uint8_t[256]")
 for _, byte in ipairs({ QUOTE, OPEN_OBJECT, CLOSE_OBJECT, OPEN_ARRAY, CLOSE_ARRAY }) do
   STRUCTURE[byte] = 1
 end
-for _, byte in ipairs({ 9, 10, 13, 30, 32, 44, 58 }) do
+-- All that literal() ends at is here, in STRUCTURE or both, so that each step goes forward.
+for _, byte in ipairs({ 9, 10, 11, 12, 13, 30, 32, 44, 58 }) do
   BETWEEN[byte] = 1
 end
 
