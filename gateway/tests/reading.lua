@@ -118,6 +118,54 @@ function tests.absent_counts_stay_absent_and_zero_stays_zero()
               { input_tokens = 9, output_tokens = 8, cache_read_tokens = 3, reasoning_tokens = 0 })
 end
 
+function tests.zeros_that_hold_a_place_are_no_counts()
+  local meta = { billed_units = { input_tokens = 0, output_tokens = 0, search_units = 0 },
+                 tokens = { input_tokens = 66, output_tokens = 0 } }
+  check.equal(usage.settle(usage.find({ meta = meta }), { without_output = true }),
+              { input_tokens = 66, output_tokens = 0 })
+  local raw = { prompt_tokens = 0, total_tokens = 64 }
+  check.equal(usage.settle(usage.find({ usage = raw }), { without_output = true }),
+              { input_tokens = 64 })
+  local told = read({ '{"usage":{"prompt_tokens":9,"completion_tokens":0,"total_tokens":9}}',
+                      '{"model":"m","choices":[{"delta":{"content":"Hi"}}]}' })
+  check.equal(told.usage, { input_tokens = 9 })
+  check.equal(told.absent, { input = false, output = true })
+end
+
+function tests.the_total_tells_a_side_that_is_not_told()
+  check.equal(settle({ prompt_tokens = 10, total_tokens = 25 }),
+              { input_tokens = 10, output_tokens = 15 })
+  check.equal(settle({ completion_tokens = 10, total_tokens = 25 }),
+              { input_tokens = 15, output_tokens = 10 })
+  check.equal(settle({ prompt_tokens = 10, total_tokens = 10 }), { input_tokens = 10 })
+end
+
+function tests.a_count_that_is_no_number_makes_the_whole_usage_unknown()
+  for _, bad in ipairs({ "many", "0x10", "1e3", "-1", "", "1,234", true, {}, -5, 1e10, 0 / 0,
+                         math.huge }) do
+    check.equal(settle({ prompt_tokens = 10, completion_tokens = bad }), nil, tostring(bad))
+    check.equal(settle({ prompt_tokens = 10, completion_tokens = 5,
+                         prompt_tokens_details = { cached_tokens = bad } }), nil, tostring(bad))
+  end
+  local told = read({ '{"usage":{"prompt_tokens":"?","completion_tokens":"?"}}',
+                      '{"usage":{"prompt_tokens":9,"completion_tokens":3}}' })
+  check.equal(told.usage, { input_tokens = 9, output_tokens = 3 })
+end
+
+function tests.fractions_are_rounded_half_to_even_and_parts_still_fit()
+  for given, expected in pairs({ [0.5] = 0, [1.5] = 2, [2.5] = 2, [2.51] = 3, [7.49] = 7 }) do
+    local found, says = usage.settle(usage.find({ usage = { prompt_tokens = given } }), {})
+    check.equal(found, { input_tokens = expected }, given)
+    check.equal(says.repaired, true, given)
+  end
+  local found, says = usage.settle(usage.find({ usage = {
+    prompt_tokens = 2.5, completion_tokens = 1.5, total_tokens = 4,
+    prompt_tokens_details = { cached_tokens = 1.5, cache_write_tokens = 0.6 } } }), {})
+  check.equal(found, { input_tokens = 2, cache_read_tokens = 2, cache_write_tokens = 0,
+                       output_tokens = 2 })
+  check.equal(says.mismatch, nil)
+end
+
 function tests.parts_above_their_whole_are_left_out()
   check.equal(settle({ prompt_tokens = 1, completion_tokens = 1,
                            prompt_tokens_details = { cached_tokens = 2 },

@@ -51,14 +51,24 @@ function answer.new(options)
   return self
 end
 
--- Whether the endpoint of a path answers with something else than text.
-function answer.is_without_output(path)
-  for i = 1, #shapes.WITHOUT_OUTPUT do
-    if path:find(shapes.WITHOUT_OUTPUT[i]) then
+local function matches(path, patterns)
+  path = path:lower()
+  for i = 1, #patterns do
+    if path:find(patterns[i]) then
       return true
     end
   end
   return false
+end
+
+-- Whether the endpoint of a path answers with something else than text.
+function answer.is_without_output(path)
+  return matches(path, shapes.WITHOUT_OUTPUT)
+end
+
+-- Whether the endpoint of a path bills no tokens.
+function answer.is_without_tokens(path)
+  return matches(path, shapes.WITHOUT_TOKENS)
 end
 
 -- Takes what a decoded event, or the members of it that matter, says.

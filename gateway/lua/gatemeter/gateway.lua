@@ -10,6 +10,7 @@ local event = require("gatemeter.event")
 local http = require("gatemeter.http")
 local metrics = require("gatemeter.metrics")
 local namespace = require("gatemeter.namespace")
+local request_reader = require("gatemeter.request")
 local system = require("gatemeter.system")
 
 local gateway = {}
@@ -136,6 +137,10 @@ function gateway.access()
   if settings.inject_include_usage then
     inject_include_usage()
   end
+  -- Only a body that is read here stays on disk until the model in it is read.
+  if (tonumber(variables.http_content_length) or 0) > REQUEST_BYTES_MAX then
+    ngx.req.read_body()
+  end
 end
 
 local OWN_ERRORS = {
@@ -199,6 +204,19 @@ local function request_json()
   return type(object) == "table" and object or nil
 end
 
+local function requested_model(json)
+  local path = ngx.req.get_body_file()
+  local file = path and io.open(path, "rb")
+  local model = request_reader.model({
+    path = ngx.var.uri, content_type = ngx.var.http_content_type, json = json,
+    body = ngx.req.get_body_data(), file = file,
+  }, cjson.decode)
+  if file then
+    file:close()
+  end
+  return model
+end
+
 -- 499 for a client that left, even when it had seen a status: it did not get the answer.
 local function status_of(ctx)
   local status = ngx.status
@@ -234,7 +252,7 @@ local function attempt(ctx)
   local method = ngx.req.get_method()
   local told = ctx.reader and ctx.reader:finish() or {}
   local request = method == "POST" and request_json() or nil
-  local requested = request and type(request.model) == "string" and request.model or nil
+  local requested = method == "POST" and requested_model(request) or nil
   local facts = {
     time = system.epoch_us(), namespace = ctx.told.namespace, consumer = ctx.told.consumer,
     upstream = settings["upstream.name"], method = method, endpoint = event.endpoint(ngx.var.uri),
@@ -245,12 +263,13 @@ local function attempt(ctx)
     -- What the client saw stays the status; that the answer failed after it is told beside it.
     error_type = status < 400 and is_failure(told, method) and told.error_type or nil,
   }
-  if facts.requested_model == "" then
-    facts.requested_model = nil
-  end
-  if not told.usage and method == "POST" and status < 400 then
+  if not told.usage and method == "POST" and status < 400
+    and not answer.is_without_tokens(ngx.var.uri) then
     emitter.count("usage_absent_total", nil, 1)
-    if text_room() > 0 and ctx.reader then
+    -- Of an answer that could not be unpacked it is not known what was received; one that is an
+    -- error brought nothing.
+    local failed = told.error_type and not told.stream
+    if text_room() > 0 and ctx.reader and not told.unreadable and not failed then
       facts.text_json = event.text(cjson.encode, request, ctx.reader:output(), text_room())
     end
   end

@@ -282,6 +282,16 @@ function scan:feed(chunk)
   end
 end
 
+-- Whether a member of the object that is being read has been kept, by its text with the colon.
+function scan:has_kept(member)
+  for i = 1, self.n_kept - 1 do
+    if self.kept[i] == member then
+      return true
+    end
+  end
+  return false
+end
+
 -- Members that had ended before the bytes did are still told.
 function scan:finish()
   drop(self)

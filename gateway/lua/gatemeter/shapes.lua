@@ -7,6 +7,7 @@ local shapes = {}
 -- first that fits is taken. The counts are lists of members, of which the largest is taken; a list
 -- within is a sum of those that are there. A dot goes into an object.
 --
+-- if_more_than_zero: passed over for the next form where all its counts are 0.
 -- cache, reasoning: "inside" the input or the output, or "beside" it, as documented.
 -- by_total: the upstream's own total may prove the other for what is named.
 shapes.FORMS = {
@@ -56,7 +57,7 @@ shapes.FORMS = {
     reasoning = {}, cache = "beside", reasoning_is = "inside", by_total = {},
   },
   {
-    name = "cohere_billed",
+    name = "cohere_billed", if_more_than_zero = true,
     marks = { "billed_units.input_tokens", "billed_units.output_tokens" },
     input = { "billed_units.input_tokens" }, output = { "billed_units.output_tokens" },
     total = {}, cache_read = {}, cache_write = {}, reasoning = {},
@@ -81,6 +82,8 @@ shapes.FORMS = {
     cache_write = { "prompt_tokens_details.cache_write_tokens",
                     "prompt_tokens_details.cache_creation_tokens",
                     "prompt_tokens_details.cache_creation_input_tokens",
+                    { "prompt_tokens_details.cache_creation.ephemeral_5m_input_tokens",
+                      "prompt_tokens_details.cache_creation.ephemeral_1h_input_tokens" },
                     "cache_creation_input_tokens", "cache_write_tokens" },
     reasoning = { "completion_tokens_details.reasoning_tokens", "reasoning_tokens",
                   "output_tokens_details.reasoning_tokens" },
@@ -171,6 +174,11 @@ shapes.PLACES = {
 -- Paths of endpoints whose answers are no text, so that a total alone is the input.
 shapes.WITHOUT_OUTPUT = { "embed", "rerank", "moderation", "classif", "score", "pooling",
                           "multi%-vector" }
+
+-- Paths of endpoints that bill no tokens: their answers count a prompt, or cut it into tokens, or
+-- judge it for nothing. No usage is missed there, and none is to be estimated.
+shapes.WITHOUT_TOKENS = { "count_tokens", "counttokens", "tokenize", "estimate%-token",
+                          "/moderations" }
 
 -- What stands in a stream near a usage object or a failure, but in hardly any other event.
 shapes.HINTS = { '"usage', '"meta', '_count"', '"timings"', '"tokens_', 'Metrics"' }

@@ -116,7 +116,9 @@ local function read_object(raw, wanted)
           found.n_repaired = found.n_repaired + (repaired and 1 or 0)
         end
       end
-      return found
+      if not form.form.if_more_than_zero or (found.input or 0) + (found.output or 0) > 0 then
+        return found
+      end
     end
   end
 end
@@ -329,6 +331,10 @@ function usage.settle(told, options)
     counts.output = nil
     counts.input = counts.input ~= 0 and counts.input or nil
     counts.total = counts.total ~= 0 and counts.total or nil
+  end
+  if options.without_output and counts.input == 0 and (counts.output or 0) == 0 then
+    counts.input = (counts.total or 0) == 0 and 0 or nil
+    counts.output = counts.input and counts.output
   end
   local slack = counts.n_repaired
   if not counts.input and not counts.output and counts.total then
