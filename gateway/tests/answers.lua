@@ -241,6 +241,14 @@ function tests.errors_are_told_by_the_words_of_events()
   check.equal(failure.find({}, "message"), nil)
 end
 
+function tests.a_stream_without_a_byte_is_one_by_its_content_type()
+  check.equal(read("", { content_type = "text/event-stream" }).stream, true)
+  check.equal(read("", { content_type = "application/x-ndjson" }).stream, true)
+  check.equal(read("", { content_type = "application/json" }).stream, false)
+  check.equal(read("x", { content_type = "text/event-stream", content_encoding = "br" }).stream,
+              true)
+end
+
 -- After the first token most events are not decoded; those that tell an error must be.
 function tests.an_error_after_the_first_token_is_seen()
   local first = 'data: {"model":"m","choices":[{"delta":{"content":"Ahoy"}}]}\n\n'

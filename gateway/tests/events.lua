@@ -49,6 +49,9 @@ function tests.endpoints_never_hold_an_id()
   for path, expected in pairs({
     ["/v1/chat/completions"] = "/v1/chat/completions", ["/v1/embeddings/"] = "/v1/embeddings",
     ["/v1/models/gpt-4o"] = "/v1/models/{model}", ["/v1/responses/resp_1"] = "/v1/responses/{id}",
+    ["/v1beta/models/gemini-3-pro:generateContent"] = "/v1beta/models/{model}:generateContent",
+    ["/v1beta/models/gemini-3-pro:unknown"] = "/other",
+    ["/model/us.anthropic.claude:0/converse"] = "/model/{model}/converse",
     ["/v1/unknown/42"] = "/other", ["/"] = "/other", ["/v1/files/f1/content"] =
       "/v1/files/{id}/content" }) do
     check.equal(event.endpoint(path), expected, path)

@@ -140,6 +140,16 @@ function tests.the_total_tells_a_side_that_is_not_told()
   check.equal(settle({ prompt_tokens = 10, total_tokens = 10 }), { input_tokens = 10 })
 end
 
+-- Ingest rejects the whole event of parts without their whole.
+function tests.parts_of_what_is_unknown_are_left_out()
+  check.equal(settle({ completion_tokens = 5, prompt_tokens_details = { cached_tokens = 3 } }),
+              { output_tokens = 5 })
+  check.equal(settle({ prompt_tokens = 5, completion_tokens_details = { reasoning_tokens = 3 } }),
+              { input_tokens = 5 })
+  check.equal(settle({ candidatesTokenCount = 20, thoughtsTokenCount = 30, totalTokenCount = 90 }),
+              { input_tokens = 40, output_tokens = 50, reasoning_tokens = 30 })
+end
+
 function tests.a_count_that_is_no_number_makes_the_whole_usage_unknown()
   for _, bad in ipairs({ "many", "0x10", "1e3", "-1", "", "1,234", true, {}, -5, 1e10, 0 / 0,
                          math.huge }) do

@@ -175,7 +175,7 @@ end
 
 -- What is packed and cannot be read says nothing, and that is said.
 local function give_up(self, encoding)
-  self.told = { stream = self.told.stream, unreadable = encoding }
+  self.told = { stream = false, unreadable = encoding }
   self.kind, self.parser, self.usage = "other", nil, nil
   self.text:give_up()
 end
@@ -238,6 +238,9 @@ function answer:finish()
   local told = self.told
   if self.kind == "json" and self.n_values > 1 then
     told.stream, told.first_token = true, self.first_value
+  elseif not self.kind or told.unreadable then
+    -- Where the bytes say nothing, the content type does.
+    told.stream = sniff.is_stream(self.content_type)
   end
   local says
   told.usage, says = usage.settle(self.usage, {

@@ -14,7 +14,23 @@ local ENDPOINTS = {
   "/v1/images/generations", "/v1/images/edits", "/v1/images/variations", "/v1/audio/speech",
   "/v1/audio/transcriptions", "/v1/audio/translations", "/v1/files", "/v1/batches",
   "/v1/fine_tuning/jobs", "/v1/assistants", "/v1/threads", "/v1/vector_stores", "/v1/uploads",
+  "/chat/completions", "/completions", "/embeddings", "/responses", "/v1/chat", "/v1/embed",
+  "/v2/chat", "/v2/embed", "/v2/rerank", "/v1/multimodalembeddings",
+  "/v1/contextualizedembeddings", "/v1/text/chatcompletion_v2", "/api/chat", "/api/generate",
+  "/api/embed", "/api/embeddings", "/completion", "/generate", "/v1beta/interactions",
+  "/v1beta/openai/chat/completions", "/v1beta/openai/embeddings", "/openai/v1/chat/completions",
+  "/api/v1/chat/completions", "/compatible-mode/v1/chat/completions",
+  "/compatible-mode/v1/embeddings", "/api/paas/v4/chat/completions", "/api/paas/v4/embeddings",
+  "/anthropic/v1/messages", "/api/anthropic/v1/messages",
+  "/api/v1/services/aigc/text-generation/generation",
+  "/api/v1/services/aigc/multimodal-generation/generation",
+  "/api/v1/services/embeddings/text-embedding/text-embedding",
 }
+-- Verbs of Gemini behind the model.
+for _, verb in ipairs({ "generateContent", "streamGenerateContent", "embedContent",
+                        "batchEmbedContents", "countTokens" }) do
+  ENDPOINTS[#ENDPOINTS + 1] = "/v1beta/models/{model}:" .. verb
+end
 local TEMPLATES = {
   { "^/v1/models/[^/]+", "/v1/models/{model}" },
   { "^/v1/responses/[^/]+$", "/v1/responses/{id}" },
@@ -27,6 +43,10 @@ local TEMPLATES = {
     "/openai/deployments/{model}/chat/completions" },
   { "^/openai/deployments/[^/]+/completions$", "/openai/deployments/{model}/completions" },
   { "^/openai/deployments/[^/]+/embeddings$", "/openai/deployments/{model}/embeddings" },
+  { "^/model/.+/converse$", "/model/{model}/converse" },
+  { "^/model/.+/converse%-stream$", "/model/{model}/converse-stream" },
+  { "^/model/.+/invoke$", "/model/{model}/invoke" },
+  { "^/model/.+/invoke%-with%-response%-stream$", "/model/{model}/invoke-with-response-stream" },
 }
 local KNOWN = {}
 for _, path in ipairs(ENDPOINTS) do
@@ -35,7 +55,7 @@ end
 
 -- The route template of a path; `/other` for every path that is not known.
 function event.endpoint(path)
-  path = path:gsub("(.)/$", "%1")
+  path = path:gsub("(.)/$", "%1"):gsub("^/v1beta/models/[^/:]+:", "/v1beta/models/{model}:")
   if KNOWN[path] then
     return path
   end

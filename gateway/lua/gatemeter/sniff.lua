@@ -50,6 +50,16 @@ local function is_field(head)
   return false
 end
 
+local function is_lines(content_type)
+  return content_type:find("ndjson", 1, true) or content_type:find("jsonl", 1, true)
+    or content_type:find("json-lines", 1, true) or content_type:find("json-stream", 1, true)
+end
+
+function sniff.is_stream(content_type)
+  content_type = (content_type or ""):lower()
+  return content_type:find("text/event-stream", 1, true) ~= nil or is_lines(content_type) ~= nil
+end
+
 -- "events", "lines" (NDJSON), "json", "other", or nil if `head` is too short to say. The second
 -- value is `head` without what does not count.
 function sniff.kind(head, content_type)
@@ -63,9 +73,7 @@ function sniff.kind(head, content_type)
   end
   local first = rest:sub(1, 1)
   if first == "{" or first == "[" then
-    local lines = content_type:find("ndjson", 1, true) or content_type:find("jsonl", 1, true)
-      or content_type:find("json-lines", 1, true) or content_type:find("json-stream", 1, true)
-    return lines and first == "{" and "lines" or "json", rest
+    return first == "{" and is_lines(content_type) and "lines" or "json", rest
   end
   if first == ":" then
     return "events", rest

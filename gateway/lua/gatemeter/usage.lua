@@ -253,9 +253,10 @@ local function place_by_total(told, slack)
 end
 
 -- What the total proves of a side that is not told, or of thinking without details.
-local function fill_from_total(told, cache_beside, without_output)
+local function fill_from_total(told, cache_beside, beside, without_output)
   local cached = cache_beside and (told.cache_read or 0) + (told.cache_write or 0) or 0
   local rest = told.total - (told.input or 0) - (told.output or 0) - cached
+    - (beside and told.reasoning or 0)
   if rest <= 0 or not told.form.by_total.reasoning or without_output then
     return false
   end
@@ -265,11 +266,11 @@ local function fill_from_total(told, cache_beside, without_output)
     end
     told.output, told.reasoning = told.output + rest, rest
   elseif told.input then
-    if (told.reasoning or 0) > rest then
+    if not beside and (told.reasoning or 0) > rest then
       return false
     end
     told.output = rest
-  elseif (told.reasoning or 0) <= told.output then
+  else
     told.input = rest
   end
   return true
@@ -278,8 +279,15 @@ end
 -- Ingest rejects an event whose usage contradicts itself. The two sides are what is billed, so the
 -- parts give way: by what rounding explains, or wholly.
 local function settle_parts(result, slack)
+  -- A part of what is unknown cannot be told.
+  if not result.input_tokens then
+    result.cache_read_tokens, result.cache_write_tokens = nil, nil
+  end
+  if not result.output_tokens then
+    result.reasoning_tokens = nil
+  end
   local read, write = result.cache_read_tokens, result.cache_write_tokens
-  local over = (read or 0) + (write or 0) - (result.input_tokens or math.huge)
+  local over = (read or 0) + (write or 0) - (result.input_tokens or 0)
   local fits = true
   if over > slack then
     result.cache_read_tokens, result.cache_write_tokens, fits = nil, nil, false
@@ -288,7 +296,7 @@ local function settle_parts(result, slack)
     result.cache_write_tokens = write and write - less
     result.cache_read_tokens = read and read - (over - less)
   end
-  over = (result.reasoning_tokens or 0) - (result.output_tokens or math.huge)
+  over = (result.reasoning_tokens or 0) - (result.output_tokens or 0)
   if over > slack then
     result.reasoning_tokens, fits = nil, false
   elseif over > 0 then
@@ -349,7 +357,7 @@ function usage.settle(told, options)
   end
   local cache_beside, beside, fits = place_by_total(counts, slack)
   if not fits then
-    fits = fill_from_total(counts, cache_beside, options.without_output)
+    fits = fill_from_total(counts, cache_beside, beside, options.without_output)
   end
   local result = {
     input_tokens = counts.input, output_tokens = counts.output,
