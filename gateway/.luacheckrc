@@ -3,7 +3,8 @@ std = "ngx_lua"
 max_line_length = 100
 files["tests"] = { std = "luajit" }
 -- Pure modules run under plain LuaJIT; the `ngx` table is not theirs.
-for _, name in ipairs({ "active", "answer", "batch", "config", "delivery", "event", "http", "metrics",
-                        "namespace", "registry", "spill", "spool", "sse", "system", "usage" }) do
+for _, name in ipairs({ "active", "answer", "batch", "config", "delivery", "dns", "event", "http",
+                        "lookup", "metrics", "names", "namespace", "peers", "registry", "spill",
+                        "spool", "sse", "system", "usage" }) do
   files["lua/gatemeter/" .. name .. ".lua"] = { std = "luajit" }
 end

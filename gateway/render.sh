@@ -38,8 +38,17 @@ host=${rest%%/*} path=""
 [ "$host" = "$rest" ] || path=/${rest#*/}
 path=${path%/}
 [ -n "$host" ] || fail "GATEWAY_UPSTREAM must name a host"
+case "$host" in *@*) fail "GATEWAY_UPSTREAM must not name a user" ;; esac
+# A colon within brackets is part of an address.
+[ "$scheme" = http ] && port=80 || port=443
 server=$host
-case "$host" in *:[0-9]*) ;; *) [ "$scheme" = http ] && server=$host:80 || server=$host:443 ;; esac
+case "${host##*\]}" in
+  *:*) port=${host##*:} ;;
+  *) server=$host:$port ;;
+esac
+case "$port" in
+  "" | *[!0-9]* | ??????*) fail "GATEWAY_UPSTREAM must have a port from 1 to 65535" ;;
+esac
 
 # Debian has Lua as modules, OpenResty has it built in.
 program=${GATEWAY_NGINX:-}
@@ -68,10 +77,7 @@ if [ "$(id -u)" -eq 0 ]; then
   chown "$owner" "$run/spool"
 fi
 
-resolver=${GATEWAY_RESOLVER:-$(sed -n 's/^nameserver[[:space:]]\{1,\}\([^[:space:]%]*\).*/\1/p' \
-  /etc/resolv.conf 2>/dev/null | head -n 1)}
-resolver=${resolver:-127.0.0.1}
-case "$resolver" in \[*) ;; *:*:*) resolver="[$resolver]" ;; esac
+resolver=${GATEWAY_RESOLVER:-} hosts=${GATEWAY_HOSTS:-/etc/hosts}
 
 trust="" upstream_trust=""
 bundle=${GATEWAY_CA:-/etc/ssl/certs/ca-certificates.crt}
@@ -85,7 +91,8 @@ fi
 
 # Values that would end a directive, a string or the sed command are no addresses or names.
 for value in "$listen" "$workers" "$config" "$run" "$upstream" "${GATEWAY_INGEST:-}" \
-  "${GATEWAY_NAME:-}" "$resolver" "${GATEWAY_SPOOL_SIZE:-}" "${GATEWAY_SHUTDOWN_TIMEOUT:-}" \
+  "${GATEWAY_NAME:-}" "$resolver" "$hosts" "${GATEWAY_SPOOL_SIZE:-}" \
+  "${GATEWAY_SHUTDOWN_TIMEOUT:-}" \
   "${GATEWAY_BODY_MAX:-}" "${GATEWAY_ERROR_LOG:-}" "$modules" "$bundle"; do
   case "$value" in
     *[\;\{\}\"\'\|\\\&\$\ ]*) fail "'$value' has a character that cannot be used" ;;
@@ -94,6 +101,7 @@ done
 
 sed -e "s|@MODULES@|$load|; s|@USER@|$user|; s|@WORKERS@|$workers|; s|@LISTEN@|$listen|" \
   -e "s|@ERROR_LOG@|${GATEWAY_ERROR_LOG:-logs/error.log}|; s|@RESOLVER@|$resolver|" \
+  -e "s|@HOSTS@|$hosts|" \
   -e "s|@SHUTDOWN_TIMEOUT@|${GATEWAY_SHUTDOWN_TIMEOUT:-60s}|; s|@LUA@|$lua|" \
   -e "s|@SPOOL_SIZE@|${GATEWAY_SPOOL_SIZE:-32m}|; s|@TRUST@|$trust|; s|@CONFIG@|$config|" \
   -e "s|@UPSTREAM_TRUST@|$upstream_trust|; s|@RUN@|$run|; s|@INGEST@|${GATEWAY_INGEST:-}|" \

@@ -16,15 +16,24 @@ const N_CONNECTIONS: i64 = 128;
 const ADDED_MS_MAX: i64 = 100;
 
 /// An nginx in the foreground, stopped by its process id with the test.
-struct Nginx {
+pub struct Nginx {
     child: Child,
-    port: u16,
+    pub port: u16,
     folder: PathBuf,
 }
 
 impl Nginx {
     /// `kind` is `gateway` or `mock`, as render.sh names them.
-    fn start(kind: &str, folder: &Path, port: u16, env: &[(&str, String)]) -> Nginx {
+    pub fn start(kind: &str, folder: &Path, port: u16, env: &[(&str, String)]) -> Nginx {
+        let nginx = Nginx::start_unready(kind, folder, port, env);
+        wait_for(&format!("{kind} is well"), || {
+            get(port, "/healthz", &[]).is_some_and(|answer| answer.status == 200)
+        });
+        nginx
+    }
+
+    /// Waits only until it answers, well or not.
+    pub fn start_unready(kind: &str, folder: &Path, port: u16, env: &[(&str, String)]) -> Nginx {
         let folder = folder.join(kind);
         let rendered = Command::new("sh")
             .arg(repository("gateway/render.sh"))
@@ -51,16 +60,16 @@ impl Nginx {
             if let Some(status) = nginx.child.try_wait().expect("a child") {
                 panic!("{kind} ended with {status}:\n{}", nginx.log());
             }
-            get(port, "/healthz", &[]).is_some_and(|answer| answer.status == 200)
+            get(port, "/healthz", &[]).is_some()
         });
         nginx
     }
 
-    fn log(&self) -> String {
+    pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.join("logs/error.log")).unwrap_or_default()
     }
 
-    fn signal(&self, signal: &str) {
+    pub fn signal(&self, signal: &str) {
         let sent = Command::new("kill")
             .args([&format!("-{signal}"), &self.child.id().to_string()])
             .status()
@@ -69,17 +78,17 @@ impl Nginx {
     }
 
     /// Asks it to end, and waits until it has.
-    fn end(&mut self, signal: &str) {
+    pub fn end(&mut self, signal: &str) {
         self.signal(signal);
         wait_for("nginx ends", || self.child.try_wait().expect("a child").is_some());
     }
 
     /// Sum of the gateway's own metrics whose line begins so.
-    fn own(&self, prefix: &str) -> i64 {
+    pub fn own(&self, prefix: &str) -> i64 {
         get(self.port, "/metrics", &[]).map_or(0, |page| sum(&page.body, prefix))
     }
 
-    fn totals(&self) -> Value {
+    pub fn totals(&self) -> Value {
         let answer = get(self.port, "/totals", &[]).expect("the mock answers");
         serde_json::from_str(&answer.body).expect("totals in JSON")
     }

@@ -14,6 +14,8 @@ mod cluster;
 mod crash;
 mod first_run;
 mod gateway;
+mod name_server;
+mod moving;
 mod page;
 mod prometheus;
 mod totals;

@@ -9,6 +9,7 @@ local event = require("gatemeter.event")
 local http = require("gatemeter.http")
 local metrics = require("gatemeter.metrics")
 local registry = require("gatemeter.registry")
+local resolver = require("gatemeter.resolver")
 local spill = require("gatemeter.spill")
 local spool = require("gatemeter.spool")
 local system = require("gatemeter.system")
@@ -53,9 +54,14 @@ local function connect()
   local sock = ngx.socket.tcp()
   sock:settimeouts(math.min(2000, settings["ingest.timeout_ms"]), settings["ingest.timeout_ms"],
                    settings["ingest.timeout_ms"])
-  local host = target.host == "localhost" and "127.0.0.1" or target.host
-  local ok, err = sock:connect(host, target.port)
+  local address, why = resolver.pick("ingest")
+  if not address then
+    return nil, target.host .. ": " .. why
+  end
+  -- The pool is that of the address, so that none of an older address is used again.
+  local ok, err = sock:connect(address, target.port)
   if not ok then
+    resolver.failed("ingest", address)
     return nil, "connect: " .. tostring(err)
   end
   local n_uses = sock:getreusedtimes()

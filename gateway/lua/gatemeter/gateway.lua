@@ -3,19 +3,24 @@
 -- The answer passes through untouched and at once. No failure here may cost a request its answer,
 -- and neither keys nor text may go to a log or a label.
 local answer = require("gatemeter.answer")
+local balancer = require("gatemeter.balancer")
 local cjson = require("cjson.safe")
 local config = require("gatemeter.config")
 local emitter = require("gatemeter.emitter")
 local event = require("gatemeter.event")
 local http = require("gatemeter.http")
 local metrics = require("gatemeter.metrics")
+local names = require("gatemeter.names")
 local namespace = require("gatemeter.namespace")
 local request_reader = require("gatemeter.request")
+local resolver = require("gatemeter.resolver")
 local system = require("gatemeter.system")
 
 local gateway = {}
 
 local REQUEST_BYTES_MAX = 1024 * 1024
+-- How long requests wait for the first address of the upstream, right after the start.
+local FIRST_ADDRESS_S = 5
 local settings
 local header_variable
 
@@ -37,7 +42,27 @@ local function read_key(path, what)
   return key
 end
 
--- `options`: config and spill_folder, and ingest and gateway, which win over the file if not empty.
+-- The names that the gateway connects to, and who is asked for their addresses.
+local function init_names(options)
+  local host, port = names.split(options.upstream)
+  if not host then
+    error("GATEWAY_UPSTREAM: '" .. options.upstream .. "' must name a host and a port", 0)
+  end
+  local servers, err
+  if options.resolver ~= "" then
+    servers, err = names.servers(options.resolver)
+    if not servers then
+      error("GATEWAY_RESOLVER: " .. err, 0)
+    end
+  end
+  resolver.init({ servers = servers, hosts = options.hosts })
+  resolver.add("upstream", host)
+  resolver.add("ingest", settings.target.host)
+  balancer.init(port)
+end
+
+-- `options`: config and spill_folder, and ingest and gateway, which win over the file if not empty;
+-- upstream as host:port, hosts file, and resolver, the name servers to ask, or "" for the system's.
 function gateway.init(options)
   local err
   settings, err = config.read(read_file(options.config, "settings"), cjson.decode,
@@ -65,9 +90,11 @@ function gateway.init(options)
   settings.upstream_key = read_key(settings["upstream.key_file"], "upstream.key_file")
   settings.has_keys = next(settings.keys) ~= nil
   header_variable = "http_" .. settings.namespace_header:lower():gsub("-", "_")
+  init_names(options)
 end
 
 function gateway.init_worker()
+  resolver.start()
   emitter.start(settings)
 end
 
@@ -134,6 +161,8 @@ function gateway.access()
   ctx.start_ms, ctx.told = start_ms, told
   -- What entered must leave: from here to the log phase nothing may fail.
   ctx.entered, ctx.gauge = true, emitter.enter(told.namespace)
+  emitter.count("admitted_total", nil, 1)
+  resolver.wait("upstream", FIRST_ADDRESS_S)
   if settings.inject_include_usage then
     inject_include_usage()
   end
@@ -162,8 +191,12 @@ function gateway.header_filter()
   if not ctx.entered then
     return
   end
+  if ctx.sent_status and ctx.sent_status > 0 then
+    ngx.status = ctx.sent_status
+  end
   local own = OWN_ERRORS[ngx.status]
-  if own and not tonumber(ngx.var.upstream_header_time) then
+  -- The time of the last attempt is the last one; without a header it is no number.
+  if own and not (ngx.var.upstream_header_time or ""):find("%d$") then
     ctx.own_body = error_json(own[1], own[2], "api_error")
     ngx.header["Content-Type"] = "application/json"
     ngx.header["Content-Length"] = #ctx.own_body
@@ -289,6 +322,7 @@ function gateway.log()
     return
   end
   emitter.leave(ctx.gauge)
+  balancer.ended(ctx)
   local ok, facts = pcall(attempt, ctx)
   if not ok then
     -- What an answer said could not be read: the attempt itself is still known.
@@ -300,6 +334,14 @@ function gateway.log()
               stream = ctx.reader and ctx.reader.told.stream or false }
   end
   emitter.emit(facts)
+end
+
+-- 503 while there is no address to send requests to, and what is wrong with each name.
+function gateway.healthz()
+  local lines, serves = resolver.report()
+  ngx.status = serves and 200 or 503
+  table.insert(lines, 1, serves and "ok" or "not ready")
+  ngx.print(table.concat(lines, "\n"), "\n")
 end
 
 function gateway.metrics()

@@ -1,0 +1,78 @@
+-- Gives each attempt the address that it connects to, in nginx's balancer phase.
+-- run() is asked before every connection: the first address, and another one only if no byte of the
+-- request has gone to the one before, for an attempt that was sent may have been billed. ended()
+-- tells the resolver of a last address that could not be reached. It must never send a request
+-- twice.
+local resolver = require("gatemeter.resolver")
+local upstream = require("ngx.balancer")
+
+local balancer = {}
+
+local ROLE = "upstream"
+-- Addresses tried for one request.
+local TRIES_MAX = 4
+-- Where there are others, a silent one is left sooner than nginx would.
+local CONNECT_S = 3
+-- nginx's word for "no server": it answers 502 without a further attempt.
+local NGX_BUSY = -3
+
+local port
+
+function balancer.init(given_port)
+  port = given_port
+end
+
+-- Whether a byte of this request has gone to any upstream.
+local function was_sent()
+  return (ngx.var.upstream_bytes_sent or ""):find("[1-9]") ~= nil
+end
+
+function balancer.run()
+  local ctx = ngx.ctx
+  local tried, is_first = ctx.tried, ctx.address == nil
+  if not is_first then
+    if was_sent() then
+      local _, status = upstream.get_last_failure()
+      ctx.sent_status = status
+      return ngx.exit(NGX_BUSY)
+    end
+    resolver.failed(ROLE, ctx.address)
+  end
+  local address, n = resolver.pick(ROLE, tried)
+  if not address then
+    if is_first then
+      ngx.log(ngx.ERR, "gatemeter: no address of the upstream: ", n)
+    end
+    return ngx.exit(NGX_BUSY)
+  end
+  ctx.address = address
+  if n > 1 then
+    if is_first then
+      tried = {}
+      ctx.tried = tried
+      upstream.set_more_tries(math.min(n, TRIES_MAX) - 1)
+      upstream.set_timeouts(CONNECT_S)
+    end
+  end
+  if tried then
+    tried[address] = true
+  end
+  local ok, err = upstream.set_current_peer(address, port)
+  if not ok then
+    ngx.log(ngx.ERR, "gatemeter: address ", address, ": ", err)
+    return ngx.exit(NGX_BUSY)
+  end
+end
+
+-- Called in the log phase.
+function balancer.ended(ctx)
+  if not ctx.address then
+    return
+  elseif (ngx.var.upstream_connect_time or ""):find("%d$") then
+    resolver.reached(ROLE, ctx.address)
+  elseif ngx.status >= 500 then
+    resolver.failed(ROLE, ctx.address)
+  end
+end
+
+return balancer
