@@ -11,7 +11,8 @@ local totals = ngx.shared.totals
 
 -- Every request may steer its answer by headers: x-mock-status, x-mock-usage (none),
 -- x-mock-delay-ms (before the first token), x-mock-tokens (chunks of a stream), x-mock-cut
--- (breaks the stream off), x-mock-plain (no varying statuses and usage, for measuring).
+-- (breaks the stream off), x-mock-number (in place of the running one), x-mock-plain (no varying
+-- statuses and usage, for measuring).
 local function header(name)
   return ngx.var["http_x_mock_" .. name]
 end
@@ -108,7 +109,7 @@ local function whole(n, usage)
 end
 
 function mock.answer()
-  local n = totals:incr("sequence", 1, 0)
+  local n = tonumber(header("number")) or totals:incr("sequence", 1, 0)
   ngx.req.read_body()
   local request = cjson.decode(ngx.req.get_body_data() or "{}") or {}
   local ctx = ngx.ctx

@@ -16,6 +16,7 @@ mod first_run;
 mod gateway;
 mod name_server;
 mod moving;
+mod leaving;
 mod page;
 mod prometheus;
 mod totals;
