@@ -1,8 +1,7 @@
 -- Gives each attempt the address that it connects to, in nginx's balancer phase.
--- run() is asked before every connection: the first address, and another one only if no byte of the
--- request has gone to the one before, for an attempt that was sent may have been billed. ended()
--- tells the resolver of a last address that could not be reached. It must never send a request
--- twice.
+-- run() is asked before every connection: it gives the first address, and another one only if no
+-- byte of the request has gone to the one before, for what was sent may have been billed. ended()
+-- tells the resolver how the last one did. It must never send a request twice.
 local resolver = require("gatemeter.resolver")
 local upstream = require("ngx.balancer")
 
@@ -27,36 +26,40 @@ local function was_sent()
   return (ngx.var.upstream_bytes_sent or ""):find("[1-9]") ~= nil
 end
 
+-- Ends the attempts of a request with the status that the last one had.
+local function give_up(ctx)
+  local _, status = upstream.get_last_failure()
+  ctx.failed_status = status
+  return ngx.exit(NGX_BUSY)
+end
+
 function balancer.run()
   local ctx = ngx.ctx
-  local tried, is_first = ctx.tried, ctx.address == nil
-  if not is_first then
+  local failed = ctx.address
+  if failed then
     if was_sent() then
-      local _, status = upstream.get_last_failure()
-      ctx.sent_status = status
-      return ngx.exit(NGX_BUSY)
+      return give_up(ctx)
     end
-    resolver.failed(ROLE, ctx.address)
+    resolver.failed(ROLE, failed)
+    ctx.tried = ctx.tried or {}
+    ctx.tried[failed] = true
   end
-  local address, n = resolver.pick(ROLE, tried)
+  local address, n = resolver.pick(ROLE, ctx.tried)
   if not address then
-    if is_first then
-      ngx.log(ngx.ERR, "gatemeter: no address of the upstream: ", n)
+    if failed then
+      return give_up(ctx)
     end
+    ngx.log(ngx.ERR, "gatemeter: no address of the upstream: ", n)
     return ngx.exit(NGX_BUSY)
   end
-  ctx.address = address
-  if n > 1 then
-    if is_first then
-      tried = {}
-      ctx.tried = tried
-      upstream.set_more_tries(math.min(n, TRIES_MAX) - 1)
+  if not failed then
+    -- One more even for a lone address: the hosts file may have another by then.
+    upstream.set_more_tries(math.min(math.max(n, 2), TRIES_MAX) - 1)
+    if n > 1 then
       upstream.set_timeouts(CONNECT_S)
     end
   end
-  if tried then
-    tried[address] = true
-  end
+  ctx.address = address
   local ok, err = upstream.set_current_peer(address, port)
   if not ok then
     ngx.log(ngx.ERR, "gatemeter: address ", address, ": ", err)

@@ -191,8 +191,8 @@ function gateway.header_filter()
   if not ctx.entered then
     return
   end
-  if ctx.sent_status and ctx.sent_status > 0 then
-    ngx.status = ctx.sent_status
+  if (ctx.failed_status or 0) > 0 then
+    ngx.status = ctx.failed_status
   end
   local own = OWN_ERRORS[ngx.status]
   -- The time of the last attempt is the last one; without a header it is no number.

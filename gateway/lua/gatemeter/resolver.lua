@@ -239,15 +239,22 @@ local function run(premature, entry)
   end
 end
 
+local function look_at_hosts()
+  if read_hosts() then
+    for _, entry in ipairs(entries) do
+      if not entry.fixed then
+        find_at_hand(entry)
+      end
+    end
+  end
+end
+
 local function look(premature)
   if premature then
     return
   end
-  local changed = read_hosts()
+  look_at_hosts()
   for _, entry in ipairs(entries) do
-    if changed and not entry.fixed then
-      find_at_hand(entry)
-    end
     if not entry.at_hand and not entry.looking and system.monotonic_ms() >= entry.due_ms then
       -- A timer of its own: what it used is freed when it ends, and it holds up no other name.
       entry.looking = ngx.timer.at(0, run, entry) and true or false
@@ -310,6 +317,7 @@ function resolver.failed(role, address)
   local now = system.monotonic_ms()
   entry.peers:failed(address, now)
   count("connect_failures_total", role)
+  look_at_hosts()
   if not entry.problem then
     entry.due_ms = math.min(entry.due_ms, (entry.known_ms or now) + TTL_MIN_S * 1000)
   end
