@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
 # Measures what the gateway adds to a request: wrk asks a mock upstream directly and through the
-# gateway in turn, and the medians are compared. Part of scripts/bench.sh.
+# gateway, and the medians and the 99th of 100 are compared. Part of scripts/bench.sh.
 #
-# usage: scripts/bench-gateway.sh PROGRAM
+# usage: scripts/bench-gateway.sh PROGRAM [FOLDER|REVISION]
 #
-# PROGRAM is a built gatemeter, whose ingest takes the events. Mock, gateway and ingest run on this
-# machine beside wrk, so that with many connections they take each other's cores.
+# PROGRAM is a built gatemeter, whose ingest takes the events. With a folder that has another
+# gateway/, or a git revision, that one is measured as well ("before"), in turn with this one.
+# Mock, gateways and ingest run on this machine beside wrk and take each other's cores.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
-program=${1:?usage: scripts/bench-gateway.sh PROGRAM}
-seconds=4 rounds=3
+program=${1:?usage: scripts/bench-gateway.sh PROGRAM [FOLDER|REVISION]}
+against=${2:-}
+# Medians of so many rounds: one is not to be trusted on a machine that does other things as well.
+rounds=5
 
 need_nginx
 install_packages wrk wrk
@@ -28,6 +31,18 @@ answers() {
   wait_for 30 "$3" "$2" curl --noproxy '*' -sf "http://127.0.0.1:$1/healthz"
 }
 
+user=$(id -un)
+# start_nginx gateway|mock NAME PORT SOURCES: an nginx by the render.sh of these sources.
+start_nginx() {
+  local command
+  command=$(GATEWAY_LISTEN="127.0.0.1:$3" GATEWAY_UPSTREAM="http://127.0.0.1:$upstream" \
+    GATEWAY_INGEST="http://127.0.0.1:$ingest" GATEWAY_NAME="$2" GATEWAY_USER="$user" \
+    "$4/render.sh" "$1" "$folder/$2")
+  $command 2>/dev/null &
+  pids+=($!)
+  answers "$3" $! "$2"
+}
+
 ingest=$(free_port 26000)
 "$program" all --dev --data "$folder/data" --ingest-listen "127.0.0.1:$ingest" \
   --api-listen "127.0.0.1:$(free_port 26100)" --aggregator-listen "127.0.0.1:$(free_port 26200)" \
@@ -36,51 +51,93 @@ pids+=($!)
 answers "$ingest" $! ingest
 
 upstream=$(free_port 26300)
-user=$(id -un)
-command=$(GATEWAY_LISTEN="127.0.0.1:$upstream" GATEWAY_USER="$user" \
-  gateway/render.sh mock "$folder/mock")
-$command 2>/dev/null &
-pids+=($!)
-answers "$upstream" $! mock
+start_nginx mock mock "$upstream" gateway
+declare -A port=([direct]=$upstream)
+port[now]=$(free_port 26400)
+start_nginx gateway now "${port[now]}" gateway
+ways=(direct now)
+if [ -n "$against" ]; then
+  sources=$against/gateway
+  if [ ! -d "$sources" ]; then
+    mkdir "$folder/sources"
+    git archive "$against" gateway | tar -x -C "$folder/sources" ||
+      fail "'$against' is neither a folder with gateway/ nor a git revision"
+    sources=$folder/sources/gateway
+  fi
+  port[before]=$(free_port 26500)
+  start_nginx gateway before "${port[before]}" "$sources"
+  ways=(direct before now)
+fi
 
-gateway=$(free_port 26400)
-command=$(GATEWAY_LISTEN="127.0.0.1:$gateway" GATEWAY_UPSTREAM="http://127.0.0.1:$upstream" \
-  GATEWAY_INGEST="http://127.0.0.1:$ingest" GATEWAY_USER="$user" \
-  gateway/render.sh gateway "$folder/gateway")
-$command 2>/dev/null &
-pids+=($!)
-answers "$gateway" $! gateway
+# measure WAY CONNECTIONS SECONDS: `median p99` in microseconds of the load in load.lua.
+measure() {
+  wrk -t1 -c"$2" -d"$3s" --latency -s "$folder/load.lua" \
+    "http://127.0.0.1:${port[$1]}/v1/chat/completions" |
+    awk '$1 == "50%" || $1 == "99%" { t = $2; n = t + 0
+      printf "%d ", t ~ /us$/ ? n : t ~ /ms$/ ? n * 1000 : n * 1000000 }'
+}
 
-# median PORT CONNECTIONS PAUSE STREAM: the median of the medians of some rounds, in microseconds.
-# Each connection waits PAUSE ms between an answer and its next request.
-median() {
-  local round pause=""
-  [ "$3" = 0 ] || pause="function delay() return $3 end"
+# middle COLUMN FILE: the median of a column.
+middle() {
+  cut -d ' ' -f "$1" "$2" | sort -n | sed -n "$(((rounds + 1) / 2))p"
+}
+
+# compare CONNECTIONS SECONDS TEXT: all ways in turn, each round in another order, and a line of
+# the table: the times of the mock, and what each gateway adds to them.
+compare() {
+  local round way i
+  for way in "${ways[@]}"; do : >"$folder/$way.times"; done
+  for round in $(seq "$rounds"); do
+    for i in "${!ways[@]}"; do
+      way=${ways[(i + round) % ${#ways[@]}]}
+      measure "$way" "$1" "$2" >>"$folder/$way.times"
+      echo >>"$folder/$way.times"
+    done
+  done
+  printf '| %s | %s' "$1" "$3"
+  for way in "${ways[@]}"; do
+    for column in 1 2; do
+      local value
+      value=$(middle "$column" "$folder/$way.times")
+      [ "$way" = direct ] || value=$((value - $(middle "$column" "$folder/direct.times")))
+      printf ' | %s' "$value"
+    done
+  done
+  printf ' |\n'
+}
+
+# load PAUSE STREAM HEADERS: each connection waits PAUSE ms between an answer and its next request.
+load() {
   cat >"$folder/load.lua" <<LUA
 wrk.method = "POST"
 wrk.headers["X-Namespace"] = "bench"
 wrk.headers["X-Mock-Plain"] = "1"
 wrk.headers["Content-Type"] = "application/json"
-wrk.body = '{"model":"gpt-4o","stream":$4,"messages":[]}'
-$pause
+wrk.body = '{"model":"gpt-4o","stream":$2,"messages":[]}'
+$3
 LUA
-  for round in $(seq "$rounds"); do
-    wrk -t1 -c"$2" -d"${seconds}s" --latency -s "$folder/load.lua" \
-      "http://127.0.0.1:$1/v1/chat/completions" |
-      awk '$1 == "50%" { t = $2; n = t + 0
-        if (t ~ /us$/) print n; else if (t ~ /ms$/) print n * 1000; else print n * 1000000 }'
-  done | sort -n | sed -n "$(((rounds + 1) / 2))p"
+  [ "$1" = 0 ] || printf 'function delay() return %s end\n' "$1" >>"$folder/load.lua"
 }
 
-printf '| connections | pause, ms | stream | direct, us | through the gateway, us | added, us |\n'
-printf '|---|---|---|---|---|---|\n'
-for load in "1 0" "16 20" "16 0"; do
-  read -r connections pause <<<"$load"
+heading='| connections | load | mock, median | mock, p99'
+rule='|---|---|---|---'
+for way in "${ways[@]:1}"; do
+  heading="$heading | added $way, median | added $way, p99"
+  rule="$rule|---|---"
+done
+printf '%s |\n%s|\n' "$heading" "$rule"
+for connections in 1 16 64; do
   for stream in false true; do
-    direct=$(median "$upstream" "$connections" "$pause" "$stream")
-    through=$(median "$gateway" "$connections" "$pause" "$stream")
-    added=$(awk "BEGIN { print $through - $direct }")
-    printf '| %s | %s | %s | %s | %s | %s |\n' \
-      "$connections" "$pause" "$stream" "$direct" "$through" "$added"
+    load 20 "$stream" ""
+    # One connection makes few requests, and p99 wants many.
+    seconds=$([ "$connections" = 1 ] && echo 12 || echo 4)
+    compare "$connections" "$seconds" "pauses of 20 ms$([ $stream = false ] || echo ', streams')"
   done
+done
+load 0 false ""
+compare 1 4 "no pauses"
+for filling in numbers text; do
+  load 0 false "wrk.headers[\"X-Mock-Bytes\"] = \"3000000\"
+wrk.headers[\"X-Mock-Filling\"] = \"$filling\""
+  compare 1 4 "answers of 3 MB, $filling"
 done

@@ -11,8 +11,8 @@ local totals = ngx.shared.totals
 
 -- Every request may steer its answer by headers: x-mock-status, x-mock-usage (none),
 -- x-mock-delay-ms (before the first token), x-mock-tokens (chunks of a stream), x-mock-cut
--- (breaks the stream off), x-mock-number (in place of the running one), x-mock-plain (no varying
--- statuses and usage, for measuring).
+-- (breaks the stream off), x-mock-bytes and x-mock-filling (a long answer), x-mock-number (in place
+-- of the running one), x-mock-plain (no varying statuses and usage, for measuring).
 local function header(name)
   return ngx.var["http_x_mock_" .. name]
 end
@@ -96,12 +96,29 @@ local function stream(n, usage)
   send_cut(table.concat(parts), n)
 end
 
+-- A long answer as it is met: vectors of numbers, or one text such as a picture in base64.
+local fillings = {
+  numbers = function(bytes) return "[" .. ("-0.0123456789,"):rep(bytes / 14) .. "0]" end,
+  text = function(bytes) return '"' .. ("QUJD"):rep(bytes / 4) .. '"' end,
+}
+local filled = {}
+
+local function long(bytes, kind, usage)
+  local key = kind .. bytes
+  filled[key] = filled[key] or fillings[kind](bytes)
+  ngx.print('{"object":"list","data":[{"embedding":', filled[key],
+            '}],"model":"mock-small","usage":', cjson.encode(usage), "}")
+end
+
 local function whole(n, usage)
   local delay = tonumber(header("delay_ms") or 0)
   if delay > 0 then
     ngx.sleep(delay / 1000)
   end
   ngx.header["Content-Type"] = "application/json"
+  if header("bytes") then
+    return long(tonumber(header("bytes")), header("filling") or "text", usage)
+  end
   local choices = { { index = 0, finish_reason = "stop",
                       message = { role = "assistant", content = "tok\226\130\172" } } }
   ngx.print(cjson.encode({ id = "mock-" .. n, model = "mock-small", usage = usage,
