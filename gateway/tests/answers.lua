@@ -234,6 +234,8 @@ function tests.errors_are_told_by_the_words_of_events()
     ['{"choices":[{"finish_reason":"error"}]}'] = "server_error",
     ['{"choices":[{"delta":{"content":"error","error":{"type":"x"}}}]}'] = false,
     ['{"message":{"tool_calls":[{"arguments":{"error":{"type":"x"}}}]}}'] = false,
+    ['{"event_type":"stream-end","finish_reason":"ERROR_LIMIT"}'] = "server_error",
+    ['{"event_type":"stream-end","finish_reason":"COMPLETE"}'] = false,
     ['{"type":"message-end","delta":{"finish_reason":"ERROR"}}'] = "server_error" }) do
     check.equal(failure.find(cjson.decode(json)) or false, expected, json)
   end
@@ -253,6 +255,7 @@ end
 function tests.an_error_after_the_first_token_is_seen()
   local first = 'data: {"model":"m","choices":[{"delta":{"content":"Ahoy"}}]}\n\n'
   for _, frame in ipairs({ 'data: {"error":{"message":"gone"}}\n\n', "event: error\ndata: gone\n\n",
+                           'error: {"code":500}\n\n',
                            'event: error\ndata: {"code":"x"}\n\n',
                            'data: {"type":"response.failed","response":{}}\n\n',
                            'data: {"throttlingException":{"message":"x"}}\n\n' }) do

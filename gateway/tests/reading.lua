@@ -160,6 +160,13 @@ function tests.a_count_that_is_no_number_makes_the_whole_usage_unknown()
   local told = read({ '{"usage":{"prompt_tokens":"?","completion_tokens":"?"}}',
                       '{"usage":{"prompt_tokens":9,"completion_tokens":3}}' })
   check.equal(told.usage, { input_tokens = 9, output_tokens = 3 })
+  told = read({ '{"type":"message_start",'
+                  .. '"message":{"usage":{"input_tokens":9,"output_tokens":-1}}}',
+                '{"type":"message_delta","delta":{},"usage":{"output_tokens":3}}' })
+  check.equal(told.usage, { input_tokens = 9, output_tokens = 3 })
+  told = read({ '{"usage":{"prompt_tokens":9,"completion_tokens":3}}',
+                '{"usage":{"prompt_tokens":9,"completion_tokens":"?"}}' })
+  check.equal(told.usage, nil)
 end
 
 function tests.fractions_are_rounded_half_to_even_and_parts_still_fit()

@@ -79,10 +79,11 @@ function failure.find(event, name)
     or event.type == "response.failed" then
     return ours(event.error_type, event.code)
   end
-  local delta = event.delta
-  if event.type == "message-end" and type(delta) == "table" and delta.finish_reason == "ERROR" then
-    return "server_error"
-  end
+  -- Cohere, in both versions.
+  local last = event.type == "message-end" and event.delta
+    or event.event_type == "stream-end" and event
+  local reason = type(last) == "table" and last.finish_reason
+  return type(reason) == "string" and reason:find("^ERROR") and "server_error" or nil
 end
 
 return failure

@@ -271,6 +271,7 @@ local function count_answer(told, method, status)
   if is_failure(told, method) and status < 400 then
     emitter.count(told.stream and "stream_errors_total" or "answer_errors_total", nil, 1)
   end
+  emitter.count("usage_elsewhere_total", nil, told.usage and method ~= "POST" and 1 or 0)
   emitter.count("usage_repaired_total", nil, told.repaired and 1 or 0)
   if told.mismatch then
     emitter.count("usage_mismatch_total", told.mismatch, 1)
@@ -292,7 +293,8 @@ local function attempt(ctx)
     model = told.model, requested_model = requested ~= told.model and requested or nil,
     status = status, duration_ms = system.monotonic_ms() - ctx.start_ms,
     ttft_ms = told.first_token and told.first_token - ctx.start_ms or nil,
-    stream = told.stream or false, usage = told.usage,
+    -- What a GET shows is of an earlier request, which has told it itself.
+    stream = told.stream or false, usage = method == "POST" and told.usage or nil,
     -- What the client saw stays the status; that the answer failed after it is told beside it.
     error_type = status < 400 and is_failure(told, method) and told.error_type or nil,
   }

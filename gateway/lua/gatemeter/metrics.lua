@@ -23,6 +23,8 @@ metrics.FAMILIES = {
   { "refused_total", "counter", "Requests answered here and not counted, by reason.",
     "reason", "no_namespace", "unknown_key", "bad_namespace", "bad_request" },
   { "usage_absent_total", "counter", "Successful POST answers that told no usage." },
+  { "usage_elsewhere_total", "counter",
+    "Answers to other methods than POST that told usage, which is not counted again." },
   { "usage_repaired_total", "counter",
     "Answers whose usage had a fraction of a token, which was rounded." },
   with_forms({ "usage_mismatch_total", "counter",

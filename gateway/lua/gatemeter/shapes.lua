@@ -81,6 +81,7 @@ shapes.FORMS = {
                    "input_tokens_details.cached_tokens" },
     cache_write = { "prompt_tokens_details.cache_write_tokens",
                     "prompt_tokens_details.cache_creation_tokens",
+                    "prompt_tokens_details.cached_creation_tokens",
                     "prompt_tokens_details.cache_creation_input_tokens",
                     { "prompt_tokens_details.cache_creation.ephemeral_5m_input_tokens",
                       "prompt_tokens_details.cache_creation.ephemeral_1h_input_tokens" },
@@ -160,6 +161,7 @@ shapes.PLACES = {
   { path = "delta.usage" },
   { path = "metadata.usage" },
   { path = "result.usage" },
+  { path = "data.usage" },
   { path = "x_groq.usage" },
   { path = "choices[].usage" },
   { path = "choices[].delta.usage" },
@@ -182,6 +184,6 @@ shapes.WITHOUT_TOKENS = { "count_tokens", "counttokens", "tokenize", "estimate%-
 
 -- What stands in a stream near a usage object or a failure, but in hardly any other event.
 shapes.HINTS = { '"usage', '"meta', '_count"', '"timings"', '"tokens_', 'Metrics"' }
-shapes.FAILURES = { '"error"', 'ailed"', "Exception\"", '"base_resp"', '"ERROR"' }
+shapes.FAILURES = { '"error"', 'ailed"', 'Exception"', '"base_resp"', '"ERROR' }
 
 return shapes

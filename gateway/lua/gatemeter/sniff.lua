@@ -4,7 +4,7 @@
 local sniff = {}
 
 local BOM = "\239\187\191"
-local FIELDS = { "data", "event", "id", "retry" }
+local FIELDS = { "data", "event", "id", "retry", "error" }
 -- Blank lines before an answer (DeepSeek sends them while a request waits) are not kept.
 local PREFIX_BYTES = 16
 

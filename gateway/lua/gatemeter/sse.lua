@@ -40,6 +40,10 @@ local function data_of(self, line)
   end
   if line:sub(1, 6) == "event:" then
     self.name = line:sub(line:byte(7) == 32 and 8 or 7)
+  elseif line:sub(1, 6) == "error:" then
+    -- No field of the standard: llama.cpp has sent errors so.
+    self.name = "error"
+    return line:sub(line:byte(7) == 32 and 8 or 7)
   end
 end
 

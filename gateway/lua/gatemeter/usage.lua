@@ -79,12 +79,12 @@ local function count(value)
   return floor, true
 end
 
-local function add(found, raw, sum)
+local function add(found, name, raw, sum)
   local n, repaired
   for i = 1, #sum do
     local value, was_repaired = count(follow(raw, sum[i]))
     if value == false then
-      found.unknown = true
+      found.unknown[name] = true
     elseif value then
       n, repaired = (n or 0) + value, repaired or was_repaired
     end
@@ -106,10 +106,10 @@ local function read_object(raw, wanted)
   for _, form in ipairs(forms) do
     if (not wanted or wanted[form.name]) and has(raw, form.marks)
       and not has(raw, form.not_marks) then
-      local found = { form = form.form, n_repaired = 0 }
+      local found = { form = form.form, n_repaired = 0, unknown = {} }
       for _, name in ipairs(COUNTS) do
         for _, sum in ipairs(form[name]) do
-          local n, repaired = add(found, raw, sum)
+          local n, repaired = add(found, name, raw, sum)
           if n and n >= (found[name] or 0) then
             found[name] = n
           end
@@ -133,7 +133,7 @@ local function add_rounds(found, raw)
   local sum = {}
   for i = 1, math.min(#rounds, ELEMENTS_MAX) do
     local round = type(rounds[i]) == "table" and read_object(rounds[i])
-    if not round or round.unknown then
+    if not round or next(round.unknown) then
       return
     end
     for _, name in ipairs(COUNTS) do
@@ -160,7 +160,9 @@ local function take(told, object, place, event)
   add_rounds(found, object)
   if event.type == "message_start" then
     -- What the output is at the start of a stream of Anthropic's says nothing.
-    found.output, found.total, found.reasoning = nil, nil, nil
+    for _, count_name in ipairs({ "output", "total", "reasoning" }) do
+      found[count_name], found.unknown[count_name] = nil, nil
+    end
   end
   told = told or {}
   local name = place.spare and "spare" or "main"
@@ -203,9 +205,11 @@ function usage.merge_counts(older, newer)
     if newer[name] and newer[name] >= (older[name] or 0) then
       older[name] = newer[name]
     end
+    if newer[name] or newer.unknown[name] then
+      older.unknown[name] = newer.unknown[name]
+    end
   end
   older.n_repaired = math.max(older.n_repaired, newer.n_repaired)
-  older.unknown = newer.unknown or older.unknown and not (newer.input and newer.output)
   if older.form.name == "total_only" or newer.form.cache == "beside" then
     older.form = newer.form
   end
@@ -331,7 +335,7 @@ function usage.settle(told, options)
     counts[name] = value
   end
   local says = { repaired = counts.n_repaired > 0 }
-  if counts.unknown then
+  if next(counts.unknown) then
     return nil, says
   end
   -- A server that has sent text has used tokens: its zero is a placeholder.
