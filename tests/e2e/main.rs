@@ -17,6 +17,7 @@ mod gateway;
 mod name_server;
 mod moving;
 mod leaving;
+mod shapes;
 mod page;
 mod prometheus;
 mod totals;
