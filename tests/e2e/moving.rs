@@ -218,12 +218,14 @@ fn an_upstream_that_moves_is_followed_whatever_the_name_server_does() {
     assert_eq!(old.n_requests(), n_old, "a kept connection to the old address was used");
 
     let mut now = 2;
-    for manner in [Manner::AliasAlone, Manner::Truncated, Manner::Noisy, Manner::Plain] {
+    let manners = [Manner::AliasAlone, Manner::Truncated, Manner::Noisy, Manner::DeafToV6];
+    for manner in manners.into_iter().chain([Manner::Noisy, Manner::Plain]) {
         set.names.say(&[now], 1, manner);
         set.wait_who(now, &format!("{manner:?}"));
         now = 5 - now;
     }
-    // The name is at 3 now, and stays there while the name server is of no use.
+    assert_eq!(now, 2, "the name was at 3 last");
+    // It is there now, and stays there while the name server is of no use.
     drop(old);
     for manner in [Manner::Silent, Manner::Garbage, Manner::WrongId, Manner::Failing] {
         set.names.say(&[2], 1, manner);
@@ -245,6 +247,34 @@ fn an_upstream_that_moves_is_followed_whatever_the_name_server_does() {
     gateway.end("QUIT");
     assert!(began.elapsed() < Duration::from_secs(5), "a lookup held up the end");
     drop(new);
+}
+
+#[test]
+fn an_ingest_that_moves_is_followed_as_well() {
+    let set = Setting::new();
+    let upstream = Upstream::start(4, set.port, Conduct::Answer);
+    let old = Upstream::start(2, set.port, Conduct::Answer);
+    let new = Upstream::start(3, set.port, Conduct::Answer);
+    set.names.say(&[2], 1, Manner::Plain);
+    let ingest = ("GATEWAY_INGEST", format!("http://ingest.moving.test:{}", set.port));
+    let gateway = set.gateway(&format!("http://127.0.0.4:{}", set.port), &[ingest]);
+    let n_delivered = || gateway.own("gatemeter_gateway_events_delivered_total");
+    assert_eq!(set.who(), 4);
+    wait_for("the event is delivered", || n_delivered() == 1);
+    assert!(old.n_requests() > 0);
+    set.names.say(&[3], 1, Manner::Plain);
+    let mut n_sent = 1;
+    wait_for("events go to the new address", || {
+        n_sent += 1;
+        set.who() == 4 && new.n_requests() > 0
+    });
+    drop(old);
+    for _ in 0..20 {
+        n_sent += 1;
+        assert_eq!(set.who(), 4);
+    }
+    wait_for("each event is delivered", || n_delivered() == n_sent);
+    drop((gateway, upstream, new));
 }
 
 #[test]

@@ -16,6 +16,8 @@ pub enum Manner {
     Plain,
     /// The name is an alias of another, in the same answer.
     Alias,
+    /// Addresses; the question for the other family is left unanswered.
+    DeafToV6,
     /// Only the alias; the other name has to be asked for.
     AliasAlone,
     /// Too long for a datagram: the whole answer comes by TCP.
@@ -114,8 +116,10 @@ fn datagrams(query: &[u8], zone: &Zone) -> Vec<Vec<u8>> {
     let whole = reply(query, zone);
     let mut other = whole.clone();
     other[0] ^= 0x55;
+    let asks_v4 = query[query.len() - 3] == A.to_be_bytes()[1];
     match zone.2 {
         Manner::Silent => vec![],
+        Manner::DeafToV6 if !asks_v4 => vec![],
         Manner::WrongId => vec![other],
         Manner::Garbage => vec![[&query[..2], b"\x81\x80no answer at all"].concat()],
         Manner::Noisy => vec![vec![], vec![7], other, whole],

@@ -15,6 +15,9 @@ local resolver = {}
 -- 0 is not asked for each request, and a move is seen although the time to live is a day.
 local TTL_MIN_S, TTL_MAX_S = 1, 30
 local LOOK_EVERY_S = 0.5
+-- So long IPv6 is not asked for where servers leave that question, and that one alone, unanswered:
+-- each time would keep a new IPv4 address waiting.
+local NO_V6_MS = 60000
 -- Waits after lookups that failed, doubling.
 local RETRY_MIN_MS, RETRY_MAX_MS = 1000, 5000
 -- A server that says "no such name" so often in a row is believed, and the address is let go.
@@ -175,9 +178,21 @@ local function clamp_s(ttl_s)
   return math.min(math.max(ttl_s or TTL_MIN_S, TTL_MIN_S), TTL_MAX_S)
 end
 
-local function found(entry, first, second)
+-- The addresses of a family that are known, to serve on when it could not be asked for.
+local function family_of(entry, wants_v6)
+  local list = {}
+  for _, address in ipairs(entry.peers.list) do
+    if (address:byte() == 91) == wants_v6 then
+      list[#list + 1] = address
+    end
+  end
+  return { addresses = list, ttl_s = TTL_MAX_S }
+end
+
+-- `v4` and `v6` are what lookups gave, or nil for a family whose addresses stay.
+local function found(entry, v4, v6)
   local addresses, ttl_s = {}, TTL_MAX_S
-  for _, one in ipairs({ first or second, first and second }) do
+  for _, one in ipairs({ v4 or family_of(entry, false), v6 or family_of(entry, true) }) do
     ttl_s = math.min(ttl_s, one.ttl_s or TTL_MIN_S)
     for _, address in ipairs(one.addresses) do
       addresses[#addresses + 1] = address
@@ -202,26 +217,32 @@ local function not_found(entry, problem, is_gone)
   settled(entry, problem)
 end
 
+local NONE = { addresses = {}, ttl_s = TTL_MAX_S }
+
 -- Both families at once; IPv4 does not wait for servers that are silent about IPv6.
 local function look_up(entry)
-  local servers = name_servers()
+  local servers, began_ms = name_servers(), system.monotonic_ms()
   local function ask(kind)
     return lookup.find(TOOLS, servers, entry.name, kind)
   end
-  local other = ngx.thread.spawn(ask, dns.AAAA)
+  local other = began_ms >= entry.v6_after_ms and ngx.thread.spawn(ask, dns.AAAA)
   local v4, problem, v4_gone = ask(dns.A)
   if v4 and not entry.at_hand then
     found(entry, v4)
   end
-  local ok, v6, v6_problem, v6_gone = ngx.thread.wait(other)
-  if not ok then
-    v6, v6_problem, v6_gone = nil, tostring(v6), false
+  local v6, v6_problem, v6_gone
+  if other then
+    local ok, told, reason, is_gone = ngx.thread.wait(other)
+    v6, v6_problem, v6_gone = ok and told, reason or told, is_gone
+    entry.v6_after_ms = v4 and not v6 and not v6_gone and began_ms + NO_V6_MS or 0
+  elseif not v4 then
+    entry.v6_after_ms = 0
   end
   if entry.at_hand or ngx.worker.exiting() then
     return
   elseif v4 or v6 then
     count("lookups_total", "ok")
-    return found(entry, v4, v6)
+    return found(entry, v4 or v4_gone and NONE, v6 or v6_gone and NONE)
   end
   -- Both must say that there is none; else the reason is that of the one that could not be asked.
   not_found(entry, v4_gone and not v6_gone and v6_problem or problem, v4_gone and v6_gone)
@@ -271,7 +292,7 @@ end
 -- Adds a name under a role (`upstream`, `ingest`) that messages and metrics name it by.
 function resolver.add(role, host)
   local entry = { role = role, name = host:lower(), fixed = names.address(host),
-                  peers = peers.new(), due_ms = 0, n_failures = 0, n_gone = 0 }
+                  peers = peers.new(), due_ms = 0, v6_after_ms = 0, n_failures = 0, n_gone = 0 }
   entries[#entries + 1], entries[role] = entry, entry
 end
 
