@@ -140,6 +140,14 @@ function tests.the_total_tells_a_side_that_is_not_told()
   check.equal(settle({ prompt_tokens = 10, total_tokens = 10 }), { input_tokens = 10 })
 end
 
+function tests.writes_that_overlap_what_was_read_give_way_alone()
+  local raw = { input_tokens = 3619, output_tokens = 36, total_tokens = 3655,
+                input_tokens_details = { cached_tokens = 2921, cache_write_tokens = 3616 } }
+  local found, says = usage.settle(usage.find({ usage = raw }), {})
+  check.equal(found, { input_tokens = 3619, cache_read_tokens = 2921, output_tokens = 36 })
+  check.equal(says.mismatch, "openai_responses")
+end
+
 -- Ingest rejects the whole event of parts without their whole.
 function tests.parts_of_what_is_unknown_are_left_out()
   check.equal(settle({ completion_tokens = 5, prompt_tokens_details = { cached_tokens = 3 } }),

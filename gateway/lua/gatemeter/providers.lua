@@ -56,7 +56,8 @@ providers.ROWS = {
     input = "`input_tokens`, text and sound",
     output = "`output_tokens`",
     form = "openai_responses", sample = "OpenAI transcription",
-    source = "https://platform.openai.com/docs/api-reference/audio/json-object",
+    source = "https://github.com/openai/openai-python/blob/main/src/openai/types/audio/"
+      .. "transcription_text_done_event.py",
   },
   {
     provider = "OpenAI", endpoint = "audio speech",
@@ -224,7 +225,8 @@ providers.ROWS = {
     input = "`total_tokens`",
     output = "none",
     form = "total_only", sample = "Voyage embeddings",
-    source = "https://docs.voyageai.com/reference/embeddings-api",
+    source = "https://github.com/voyage-ai/voyageai-python/blob/main/voyageai/object/"
+      .. "embeddings.py",
   },
   {
     provider = "Jina", endpoint = "embeddings, rerank",

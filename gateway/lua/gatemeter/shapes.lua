@@ -111,6 +111,7 @@ shapes.FORMS = {
                    "cache_read_input_tokens" },
     cache_write = { "input_tokens_details.cache_write_tokens",
                     "input_tokens_details.cache_creation_tokens",
+                    "input_tokens_details.cached_creation_tokens",
                     "prompt_tokens_details.cache_creation_input_tokens",
                     "cache_creation_input_tokens" },
     reasoning = { "output_tokens_details.reasoning_tokens",

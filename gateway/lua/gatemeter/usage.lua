@@ -290,12 +290,16 @@ local function settle_parts(result, slack)
   if not result.output_tokens then
     result.reasoning_tokens = nil
   end
-  local read, write = result.cache_read_tokens, result.cache_write_tokens
-  local over = (read or 0) + (write or 0) - (result.input_tokens or 0)
-  local fits = true
+  local whole, fits = result.input_tokens or 0, true
+  local over = (result.cache_read_tokens or 0) + (result.cache_write_tokens or 0) - whole
   if over > slack then
-    result.cache_read_tokens, result.cache_write_tokens, fits = nil, nil, false
+    -- What was read is told by all in one way; what was written may have been read as well.
+    result.cache_write_tokens, fits = nil, false
+    if (result.cache_read_tokens or 0) > whole then
+      result.cache_read_tokens = nil
+    end
   elseif over > 0 then
+    local read, write = result.cache_read_tokens, result.cache_write_tokens
     local less = math.min(write or 0, over)
     result.cache_write_tokens = write and write - less
     result.cache_read_tokens = read and read - (over - less)
