@@ -6,7 +6,7 @@
 # Prints the command that starts it, which runs in the foreground and is stopped by its process
 # id. README.md lists the variables; a bad one is an error that names it.
 set -eu
-here=$(cd "$(dirname "$0")" && pwd)
+here=$(unset CDPATH && cd "$(dirname "$0")" && pwd)
 
 fail() {
   echo "render.sh: $*" >&2
@@ -90,7 +90,7 @@ elif [ "$scheme" = https ] && [ "$1" = gateway ]; then
 fi
 
 # Values that would end a directive, a string or the sed command are no addresses or names.
-for value in "$listen" "$workers" "$config" "$run" "$upstream" "${GATEWAY_INGEST:-}" \
+for value in "$listen" "$workers" "$config" "$run" "$lua" "$upstream" "${GATEWAY_INGEST:-}" \
   "${GATEWAY_NAME:-}" "$resolver" "$hosts" "${GATEWAY_SPOOL_SIZE:-}" \
   "${GATEWAY_SHUTDOWN_TIMEOUT:-}" \
   "${GATEWAY_BODY_MAX:-}" "${GATEWAY_ERROR_LOG:-}" "$modules" "$bundle"; do

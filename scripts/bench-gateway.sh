@@ -8,7 +8,8 @@
 # gateway/, or a git revision, that one is measured as well ("before"), in turn with this one.
 # Mock, gateways and ingest run on this machine beside wrk and take each other's cores.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+unset CDPATH
+cd "$(dirname "$(readlink -f "$0")")/.."
 . scripts/lib.sh
 program=${1:?usage: scripts/bench-gateway.sh PROGRAM [FOLDER|REVISION]}
 against=${2:-}

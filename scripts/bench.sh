@@ -10,7 +10,8 @@
 # gateway measures what the gateway adds to a request, with --against beside the gateway of another
 # folder or git revision. Takes some minutes; let nothing else run.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+unset CDPATH
+cd "$(dirname "$(readlink -f "$0")")/.."
 . scripts/lib.sh
 
 parts=() with_gateway=no against=""

@@ -22,20 +22,22 @@
 # clients to another HOST:PORT, such as that of a proxy before the broker. One node, replication
 # factor 1, no encryption: never for data that anybody needs.
 set -euo pipefail
-here=$(cd "$(dirname "$0")/.." && pwd)
+here=$(unset CDPATH && cd "$(dirname "$(readlink -f "$0")")/.." && pwd)
 . "$here/scripts/lib.sh"
 
 version=4.4.0
-cache="${GATEMETER_CACHE:-$HOME/.cache/gatemeter}/kafka-$version"
+cache="$(cache_folder)/kafka-$version"
 
 # Says where the jars are, and fetches them unless they are there.
 jars() {
+  plain_path "the folder of downloads (GATEMETER_CACHE, or .cache/gatemeter at home)" "$cache"
   install_packages java openjdk-17-jre-headless >&2
   if [ ! -e "$cache/complete" ]; then
     install_packages mvn maven >&2
     say "fetching Kafka $version" >&2
     local work
-    mkdir -p "$(dirname "$cache")"
+    mkdir -p "$(dirname "$cache")" ||
+      fail "downloads cannot be kept in $(dirname "$cache"): GATEMETER_CACHE names another folder"
     work=$(mktemp -d "$cache.XXXXXX")
     pom >"$work/pom.xml"
     mvn -q -B -f "$work/pom.xml" \
@@ -111,6 +113,7 @@ PROPERTIES
 # prepare DIR PORT CONTROLLER_PORT: lays DIR out and says where the jars are.
 prepare() {
   local libs
+  plain_path "the broker's folder" "$1"
   libs=$(jars)
   mkdir -p "$1"
   settings "$1" "$2" "$3"
@@ -161,8 +164,9 @@ await() {
 
 start() {
   local dir port controller pid
-  mkdir -p "$1"
-  dir=$(cd "$1" && pwd)
+  plain_path "the broker's folder" "$(realpath -m -- "$1")"
+  mkdir -p -- "$1"
+  dir=$(cd -- "$1" && pwd)
   if [ -e "$dir/broker.pid" ] && kill -0 "$(cat "$dir/broker.pid")" 2>/dev/null; then
     fail "a broker runs in $dir already: scripts/kafka.sh stop $dir"
   fi

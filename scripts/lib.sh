@@ -1,12 +1,37 @@
 # What the scripts share: saying what they do, installing what is missing, ports and waiting.
 # Sourced, never run. Everything it starts is stopped by process id.
 
+# With it, cd prints the folder and may go to another one.
+unset CDPATH
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# Cron, a service manager or a container may start us without it.
+if [ -z "${HOME:-}" ]; then
+  HOME=$(getent passwd "$(id -u)" | cut -d: -f6 || true)
+  export HOME="${HOME:-/nonexistent}"
+fi
+
 say() { printf '\n==> %s\n' "$*"; }
 
 fail() {
   printf '\nerror: %s\n' "$*" >&2
   exit 1
 }
+
+# plain_path WHAT PATH: refuses a path that a service or a build would take apart. Settings of Kafka
+# end at a comma, a class path at a colon, those of nginx and make at a blank, and Java reads other
+# letters as the locale says.
+plain_path() {
+  local LC_ALL=C
+  case "$2" in
+    *[!A-Za-z0-9/._+@=-]*)
+      fail "$1 is '$2', which has a character that some services cannot take: only the letters" \
+        "a to z and A to Z, digits and / . _ + @ = - will do. Nothing was started"
+      ;;
+  esac
+}
+
+# Where downloads are kept.
+cache_folder() { printf '%s' "${GATEMETER_CACHE:-$HOME/.cache/gatemeter}"; }
 
 # Runs a command as root: directly, or through sudo.
 as_root() {
@@ -79,6 +104,8 @@ install_libraries() {
 # Finds or installs the Rust toolchain that rust-toolchain.toml names, a C compiler for SQLite, and
 # what the Kafka client is built with: C++, make, TLS and zlib.
 need_rust() {
+  plain_path "the folder of the project" "$root"
+  plain_path "CARGO_TARGET_DIR" "${CARGO_TARGET_DIR:-}"
   install_packages cc gcc libc6-dev
   install_packages c++ g++
   install_packages make make
@@ -86,7 +113,7 @@ need_rust() {
   install_libraries libssl=libssl-dev zlib=zlib1g-dev
   install_packages curl curl ca-certificates
   local want have
-  want=$(sed -n 's/^channel = "\(.*\)"$/\1/p' rust-toolchain.toml)
+  want=$(sed -n 's/^channel = "\(.*\)"$/\1/p' "$root/rust-toolchain.toml")
   have=$(rust_version)
   if [ "$have" != "$want" ]; then
     # A Rust that is not rustup's does not look at rust-toolchain.toml; rustup's goes before it.
@@ -104,13 +131,15 @@ need_rust() {
     fail "Rust $want is needed (rust-toolchain.toml), but 'rustc --version' says" \
       "'${have:-nothing}': run 'rustup toolchain install $want', and unset RUSTUP_TOOLCHAIN if" \
       "it is set; then start again"
-  cargo --version >/dev/null || fail "cargo does not run: 'rustup show' says which part is missing"
+  (cd "$root" && cargo --version) >/dev/null ||
+    fail "cargo does not run: 'rustup show' says which part is missing"
 }
 
 # The version of the Rust that would build, or nothing.
 rust_version() {
   command -v rustc >/dev/null || return 0
-  rustc --version | cut -d ' ' -f 2 || true
+  # rustup looks for rust-toolchain.toml in the working directory.
+  (cd "$root" && rustc --version) | cut -d ' ' -f 2 || true
 }
 
 # need_component COMMAND COMPONENT: adds a component of the toolchain unless it runs already.
@@ -141,10 +170,15 @@ wait_for() {
   shift 3
   end=$((SECONDS + seconds))
   until "$@" >/dev/null 2>&1; do
-    kill -0 "$pid" 2>/dev/null || fail "$name ended before it was ready"
+    alive "$pid" || fail "$name ended before it was ready"
     [ "$SECONDS" -lt "$end" ] || fail "$name was not ready within $seconds s"
     sleep 0.1
   done
+}
+
+# alive PID: whether a process runs; one that is dead and only waits to be forgotten does not.
+alive() {
+  kill -0 "$1" 2>/dev/null && ! grep -qs '^[^)]*) [ZX]' "/proc/$1/stat"
 }
 
 # stop PID [SIGNAL]: asks a process to end and waits for it; after 15 s it is killed, and with it
@@ -152,7 +186,7 @@ wait_for() {
 stop() {
   local pid=$1 end=$((SECONDS + 15))
   kill -"${2:-TERM}" "$pid" 2>/dev/null || return 0
-  while kill -0 "$pid" 2>/dev/null; do
+  while alive "$pid"; do
     if [ "$SECONDS" -ge "$end" ]; then
       kill -KILL -- "-$pid" 2>/dev/null || kill -KILL "$pid" 2>/dev/null || true
       return 1

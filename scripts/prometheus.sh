@@ -17,7 +17,7 @@
 # or newer that are there are kept. GATEMETER_PROMETHEUS_RELEASES and GATEMETER_DEBIAN name other
 # places of the releases and of Debian's archive. Safe to run again.
 set -euo pipefail
-here=$(cd "$(dirname "$0")/.." && pwd)
+here=$(unset CDPATH && cd "$(dirname "$(readlink -f "$0")")/.." && pwd)
 . "$here/scripts/lib.sh"
 
 version=3.16.0
@@ -27,7 +27,7 @@ module_version=v0.316.0
 official=https://github.com/prometheus/prometheus/releases/download
 releases="${GATEMETER_PROMETHEUS_RELEASES:-$official}"
 debian="${GATEMETER_DEBIAN:-http://deb.debian.org/debian}"
-cache="${GATEMETER_CACHE:-$HOME/.cache/gatemeter}/prometheus"
+cache="$(cache_folder)/prometheus"
 
 # The minor number of Go 1.x, or 0 if there is no Go.
 go_minor() {
@@ -108,12 +108,12 @@ runs() {
 }
 
 install() {
-  local way work
+  local way
   if ! runs "$cache"; then
-    mkdir -p "$(dirname "$cache")"
+    mkdir -p "$(dirname "$cache")" ||
+      fail "downloads cannot be kept in $(dirname "$cache"): GATEMETER_CACHE names another folder"
     work=$(mktemp -d "$cache.XXXXXX")
-    # shellcheck disable=SC2064
-    trap "rm -rf '$work'" EXIT
+    trap 'rm -rf "$work"' EXIT
     chmod 755 "$work"
     for way in download unpack build; do
       if "$way" "$work" && runs "$work"; then break; fi

@@ -9,7 +9,8 @@
 # Without --once the data stays in ./gatemeter-data and the page stays open at
 # http://localhost:8001 until you press Ctrl-C. Safe to run again.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+unset CDPATH
+cd "$(dirname "$(readlink -f "$0")")/.."
 . scripts/lib.sh
 
 once=no

@@ -3,9 +3,9 @@
 # Prometheus.
 #
 # usage: scripts/stack.sh up [--offset N] [--dir D]
-#        scripts/stack.sh status [--json] [--dir D]
-#        scripts/stack.sh logs [SERVICE] [--dir D]
-#        scripts/stack.sh down [--volumes] [--dir D]
+#        scripts/stack.sh status [--json] [--offset N] [--dir D]
+#        scripts/stack.sh logs [SERVICE] [--offset N] [--dir D]
+#        scripts/stack.sh down [--volumes] [--offset N] [--dir D]
 #
 #   up      installs what is missing, builds, starts what does not run yet, and returns when every
 #           service is healthy. --offset N adds N to each port, so that two stacks can run.
@@ -14,31 +14,35 @@
 #   status  name, process id, port and health of each service; --json for programs. Exits 1 if
 #           one is not healthy
 #   logs    the last lines of each service, or all of one
-#   down    stops every service by its process id, the last started first; --volumes also deletes
-#           the folder with all data
+#   down    stops every service by its process id, the last started first, an up that is under way
+#           and whatever one left behind; --volumes also deletes the folder with all data
 #
-# Data, logs and process ids are in D (./gatemeter-stack by default). Ports: frontend 3000, api
-# 8001, aggregator 8002, ingest 8003, gateway 8080, upstream (the mock) 8090, mysql 3307, redis
-# 6379, kafka 9092, prometheus 9090. For one machine and for trials: no key is asked for, one copy
-# of everything. A new stack has the namespace wechat, with id 1. GATEMETER_PROGRAM names a program
-# that is built already. Safe to run again.
+# Data, logs and process ids are in D: ./gatemeter-stack, or ./gatemeter-stack-N for an offset N
+# other than 0. Once up, a stack keeps its offset. Ports: frontend 3000, api 8001, aggregator 8002,
+# ingest 8003, gateway 8080, upstream (the mock) 8091, mysql 3307, redis 6379, kafka 9092 and 9093,
+# prometheus 9090; no two are a multiple of 100 apart, so that stacks whose offsets are can run
+# together. For one machine and for trials: no key is asked for, one copy of everything. A new stack
+# has the namespace wechat, id 1. With GATEMETER_PROGRAM, a program that is built already, no Rust
+# is needed. Safe to run again, from any folder.
 set -euo pipefail
-here=$(cd "$(dirname "$0")/.." && pwd)
+here=$(unset CDPATH && cd "$(dirname "$(readlink -f "$0")")/.." && pwd)
 . "$here/scripts/lib.sh"
 # Servers are there, which is no part of everybody's path.
 PATH="$PATH:/usr/sbin"
 
 services="kafka mysql redis api ingest aggregator gateway frontend prometheus"
 
-usage() { sed -n '2,25s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,26s/^# \{0,1\}//p' "$0"; }
 
 command=${1:-}
 [ $# -gt 0 ] && shift
-dir=./gatemeter-stack offset="" json=no volumes=no service=""
+dir="" offset="" json=no volumes=no service=""
 while [ $# -gt 0 ]; do
   case "$command $1" in
     *" --dir") dir=${2:?--dir needs a folder} && shift ;;
-    "up --offset") offset=${2:?--offset needs a number} && shift ;;
+    "up --offset" | "status --offset" | "logs --offset" | "down --offset")
+      offset=${2:?--offset needs a number} && shift
+      ;;
     "status --json") json=yes ;;
     "down --volumes") volumes=yes ;;
     logs\ [a-z]*) service=$1 ;;
@@ -46,10 +50,31 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-case "$offset" in *[!0-9]*) fail "--offset must be a whole number, not '$offset'" ;; esac
+# The highest port is 65535.
+offset_max=$((65535 - 9093))
+case "$offset" in
+  *[!0-9]* | ??????*) fail "--offset must be a whole number up to $offset_max, not '$offset'" ;;
+  ?*) offset=$((10#$offset)) ;;
+esac
+[ "${offset:-0}" -le "$offset_max" ] ||
+  fail "--offset must be a whole number up to $offset_max, not '$offset'"
 
 marker=gatemeter-stack.offset
 upstream_marker=gatemeter-stack.upstream
+# What a stack keeps in its folder.
+own="run logs mysql redis gatemeter kafka prometheus gateway upstream frontend prometheus.yml
+  gatemeter.toml mysql.password mysql.laying-out $marker $upstream_marker lost+found"
+
+# offset_of DIR: the offset of the stack in a folder, or nothing.
+offset_of() { cat -- "$1/$marker" 2>/dev/null || true; }
+
+if [ -z "$dir" ]; then
+  dir=./gatemeter-stack
+  # A stack of another offset stands beside it, and not in its place.
+  if [ "${offset:-0}" -ne 0 ] && [ "$(offset_of "$dir")" != "$offset" ]; then
+    dir=./gatemeter-stack-$offset
+  fi
+fi
 
 # port NAME: where a service listens.
 port() {
@@ -60,7 +85,7 @@ port() {
     aggregator) base=8002 ;;
     ingest) base=8003 ;;
     gateway) base=8080 ;;
-    upstream) base=8090 ;;
+    upstream) base=8091 ;;
     mysql) base=3307 ;;
     redis) base=6379 ;;
     kafka) base=9092 ;;
@@ -82,13 +107,51 @@ pid_of() {
   printf '%s' "$pid"
 }
 
-# launch NAME COMMAND..: starts a service in a session of its own, its log beside the others.
+# launch NAME COMMAND..: starts a service in a session of its own, its log beside the others. It
+# notes its own process id before it becomes the service, so that whatever happens to this script,
+# down finds it.
 launch() {
-  local name=$1 pid
+  local name=$1
   shift
-  setsid "$@" >>"$dir/logs/$name.log" 2>&1 </dev/null &
-  pid=$!
-  printf '%s %s\n' "$pid" "$(began "$pid")" >"$dir/run/$name"
+  rm -f "$dir/run/$name"
+  # shellcheck disable=SC2016 # for the shell that becomes the service
+  setsid bash -c 'since=$(sed "s/^.*) //" "/proc/$$/stat" | cut -d" " -f20)
+    printf "%s %s\n" "$$" "$since" >"$1.new" && mv "$1.new" "$1" && shift && exec "$@"' \
+    "$name" "$dir/run/$name" "$@" >>"$dir/logs/$name.log" 2>&1 </dev/null &
+  # Either it has noted itself, or it could not and has ended.
+  while [ ! -e "$dir/run/$name" ] && alive $!; do sleep 0.02; done
+}
+
+# session NAME: the processes in the session of a service, also when the service itself is dead:
+# nginx that was killed leaves its workers behind.
+session() {
+  local leader since stat line fields
+  [ -s "$dir/run/$1" ] && read -r leader since <"$dir/run/$1" || return 0
+  # A number that was given to another process since is not ours.
+  line=$(sed 's/^.*) //' "/proc/$leader/stat" 2>/dev/null | cut -d' ' -f20)
+  [ "${line:-$since}" = "$since" ] || return 0
+  for stat in /proc/[0-9]*/stat; do
+    { read -r line <"$stat"; } 2>/dev/null || continue
+    read -r -a fields <<<"${line##*) }"
+    case "${fields[0]}" in Z | X) continue ;; esac
+    [ "${fields[3]}" != "$leader" ] || printf '%s\n' "${line%% *}"
+  done
+}
+
+# marked: the processes that `up` started for this folder, by the mark in their environment.
+marked() {
+  local file pid
+  for file in $(grep -lzxF -- "GATEMETER_STACK=$dir" /proc/[0-9]*/environ 2>/dev/null); do
+    pid=${file#/proc/} pid=${pid%/environ}
+    [ "$pid" = $$ ] || printf '%s\n' "$pid"
+  done
+}
+
+# end PID..: ends processes that nobody waits for.
+end() {
+  local pid
+  [ $# -eq 0 ] || kill "$@" 2>/dev/null || true
+  for pid in "$@"; do stop "$pid" || true; done
 }
 
 healthy() {
@@ -96,13 +159,16 @@ healthy() {
   at=$(port "$1")
   case "$1" in
     kafka) "$here/scripts/kafka.sh" answers "$at" ;;
-    mysql) mariadb --no-defaults --socket "$dir/run/mysql.sock" --execute 'SELECT 1' ;;
-    redis) [ "$(redis-cli -h 127.0.0.1 -p "$at" ping)" = PONG ] ;;
+    mysql) mysql_client --execute 'SELECT 1' ;;
+    redis) [ "$(env -u REDISCLI_AUTH redis-cli -h 127.0.0.1 -p "$at" ping)" = PONG ] ;;
     prometheus) curl --noproxy '*' -sf "http://127.0.0.1:$at/-/ready" ;;
     gateway | frontend | upstream) curl --noproxy '*' -sf "http://127.0.0.1:$at/healthz" ;;
     *) curl --noproxy '*' -sf "http://127.0.0.1:$at/readyz" ;;
   esac >/dev/null 2>&1
 }
+
+# The client as the owner of the server, whatever USER says.
+mysql_client() { mariadb --no-defaults --socket "$dir/run/mysql.sock" --user "$(id -un)" "$@"; }
 
 start_kafka() {
   local libs
@@ -113,10 +179,14 @@ start_kafka() {
 }
 
 start_mysql() {
-  if [ ! -d "$dir/mysql/mysql" ]; then
+  # What an up that was interrupted has laid out by half is laid out anew.
+  if [ ! -d "$dir/mysql/mysql" ] || [ -e "$dir/mysql.laying-out" ]; then
+    touch "$dir/mysql.laying-out"
+    find "$dir/mysql" -mindepth 1 -maxdepth 1 ! -name lost+found -exec rm -rf {} +
     mariadb-install-db --no-defaults --datadir="$dir/mysql" --skip-test-db \
-      --auth-root-authentication-method=socket >>"$dir/logs/mysql.log" 2>&1 ||
-      fail "MariaDB could not lay out $dir/mysql"
+      --auth-root-authentication-method=socket --auth-root-socket-user="$(id -un)" \
+      >>"$dir/logs/mysql.log" 2>&1 || fail "MariaDB could not lay out $dir/mysql"
+    rm "$dir/mysql.laying-out"
   fi
   local user=()
   [ "$(id -u)" -ne 0 ] || user=(--user=root)
@@ -127,7 +197,7 @@ start_mysql() {
 
 # The database and the user that the roles need.
 prepare_mysql() {
-  mariadb --no-defaults --socket "$dir/run/mysql.sock" <<SQL
+  mysql_client <<SQL
 CREATE DATABASE IF NOT EXISTS gatemeter CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 CREATE USER IF NOT EXISTS gatemeter@'127.0.0.1' IDENTIFIED BY '$(cat "$dir/mysql.password")';
 GRANT ALL ON gatemeter.* TO gatemeter@'127.0.0.1';
@@ -166,7 +236,7 @@ start_frontend() {
   [ "$(id -u)" -ne 0 ] || owner=(-g "user $(id -un);")
   mkdir -p "$dir/frontend"
   sed -e "s|listen 3000|listen 127.0.0.1:$(port frontend)|" \
-    -e "s|server api:8001|server 127.0.0.1:$(port api)|" \
+    -e "s|//api:8001|//127.0.0.1:$(port api)|" \
     -e "s|/tmp/gatemeter-frontend|$dir/frontend/nginx|" "$here/frontend/nginx.conf" \
     >"$dir/frontend/nginx.conf"
   launch frontend nginx -p "$dir/frontend/" -c "$dir/frontend/nginx.conf" "${owner[@]}"
@@ -230,6 +300,8 @@ TOML
 bring_up() {
   local pid
   if ! pid=$(pid_of "$1"); then
+    # shellcheck disable=SC2046 # process ids
+    end $(session "$1")
     if port_is_taken "$(port "$1")"; then
       fail "port $(port "$1") of $1 is taken by somebody else: stop it, or use --offset"
     fi
@@ -248,11 +320,13 @@ bring_up() {
 
 # The mock is a service of a stack that was given no other upstream.
 with_mock() {
-  [ -e "$dir/$upstream_marker" ] || services="${services/gateway/upstream gateway}"
+  [ -e "$dir/$upstream_marker" ] || [ "$command ${GATEWAY_UPSTREAM:+real}" = "up real" ] ||
+    services="${services/gateway/upstream gateway}"
 }
 
 install_all() {
-  need_rust
+  [ -n "${GATEMETER_PROGRAM:-}" ] || need_rust
+  install_packages curl curl ca-certificates
   # The packages without a service: they start none of the system's.
   install_packages mariadbd mariadb-server-core mariadb-client-core
   need_nginx
@@ -261,19 +335,70 @@ install_all() {
   install_packages redis-check-rdb redis-tools
 }
 
-up() {
-  mkdir -p "$dir/run" "$dir/logs" "$dir/mysql" "$dir/redis" "$dir/gatemeter"
-  dir=$(cd "$dir" && pwd)
-  if [ -e "$dir/$marker" ] && [ -n "$offset" ] && [ "$(cat "$dir/$marker")" != "$offset" ]; then
-    fail "the stack in $dir has offset $(cat "$dir/$marker"): use that, or another --dir"
+# What would only be found out halfway is refused before anything starts or is written.
+check() {
+  local name other taken="" was
+  id -un >/dev/null 2>&1 || fail "user $(id -u) has no name, by which MariaDB knows who may come in"
+  plain_path "the folder of the stack (--dir)" "$dir"
+  plain_path "the folder of the project" "$here"
+  plain_path "the folder of downloads (GATEMETER_CACHE, or .cache/gatemeter at home)" \
+    "$(cache_folder)"
+  # The path of a socket has at most 107 bytes.
+  [ "${#dir}" -le 90 ] || fail "$dir is too long for MariaDB's socket: use a --dir up to 90 letters"
+  if [ -n "${GATEMETER_PROGRAM:-}" ]; then
+    gatemeter=$(realpath -- "$GATEMETER_PROGRAM") && [ -f "$gatemeter" ] && [ -x "$gatemeter" ] ||
+      fail "GATEMETER_PROGRAM is '$GATEMETER_PROGRAM', which is no program"
   fi
-  [ -n "$offset" ] || offset=$(cat "$dir/$marker" 2>/dev/null || echo 0)
-  printf '%s\n' "$offset" >"$dir/$marker"
-  [ -z "${GATEWAY_UPSTREAM:-}" ] || printf '%s\n' "$GATEWAY_UPSTREAM" >"$dir/$upstream_marker"
+  was=$(offset_of "$dir")
+  if [ -n "$was" ] && [ -n "$offset" ] && [ "$was" != "$offset" ]; then
+    fail "the stack in $dir has offset $was: use that, or another --dir"
+  fi
+  if [ -z "$was" ] && [ -e "$dir" ]; then
+    for name in $(ls -A -- "$dir"); do
+      case " "$own" " in
+        *[[:space:]]"$name"[[:space:]]*) ;;
+        *) fail "$dir holds $name, which is no part of a stack: use an empty --dir" ;;
+      esac
+    done
+  fi
+  offset=${offset:-${was:-0}}
+  for name in $services; do
+    pid_of "$name" >/dev/null && continue
+    [ -z "$(session "$name")" ] || continue
+    for other in "$name" $([ "$name" != kafka ] || echo kafka-controller); do
+      ! port_is_taken "$(port "$other")" || taken="$taken, $(port "$other") ($other)"
+    done
+  done
+  [ -z "$taken" ] || fail "ports are taken by somebody else: ${taken#, }. Nothing was started:" \
+    "stop what holds them, or use another --offset (1000, 2000 and so on beside a stack at 0)"
+}
+
+# Notes that this up is under way, for a down; two at once would start everything twice.
+begin() {
+  local pid
+  if pid=$(pid_of up) && [ "$pid" != $$ ]; then
+    fail "another up (process $pid) is under way in $dir: wait for it, or take it down"
+  fi
+  printf '%s %s\n' $$ "$(began $$)" >"$dir/run/up"
+  trap 'rm -f "$dir/run/up"' EXIT
+  trap 'printf "\ninterrupted: scripts/stack.sh down --dir %s\n" "$dir" >&2; exit 130' INT TERM
+}
+
+up() {
+  dir=$(realpath -m -- "$dir")
   with_mock
+  check
+  # Everything that is started here carries the mark, and so does this script itself.
+  if [ "${GATEMETER_STACK:-}" != "$dir" ]; then
+    GATEMETER_STACK="$dir" exec bash "$here/scripts/stack.sh" up --offset "$offset" --dir "$dir"
+  fi
   install_all
-  gatemeter=${GATEMETER_PROGRAM:-}
-  if [ -z "$gatemeter" ]; then
+  mkdir -p "$dir"
+  printf '%s\n' "$offset" >"$dir/$marker"
+  mkdir -p "$dir/run" "$dir/logs" "$dir/mysql" "$dir/redis" "$dir/gatemeter"
+  begin
+  [ -z "${GATEWAY_UPSTREAM:-}" ] || printf '%s\n' "$GATEWAY_UPSTREAM" >"$dir/$upstream_marker"
+  if [ -z "${GATEMETER_PROGRAM:-}" ]; then
     say "building"
     (cd "$here" && cargo build --locked --release --bin gatemeter)
     gatemeter="${CARGO_TARGET_DIR:-$here/target}/release/gatemeter"
@@ -324,9 +449,17 @@ logs() {
 }
 
 down() {
-  local name pid reversed=""
-  for name in $services; do reversed="$name $reversed"; done
+  local name pid reversed="" rest
+  if pid=$(pid_of up); then
+    say "ending an up that is under way"
+    stop "$pid" || true
+  fi
+  for name in $services $(ls "$dir/run" 2>/dev/null); do
+    case " $reversed" in *" $name "*) ;; *) reversed="$name $reversed" ;; esac
+  done
   for name in $reversed; do
+    case "$name" in *.sock | *.new) continue ;; esac
+    rest=$(session "$name")
     if pid=$(pid_of "$name"); then
       say "stopping $name"
       case "$name" in
@@ -335,22 +468,26 @@ down() {
         *) stop "$pid" ;;
       esac || say "$name did not stop in time and was killed"
     fi
+    # shellcheck disable=SC2086 # process ids
+    end $rest
     rm -f "$dir/run/$name"
   done
-  if [ "$volumes" = yes ]; then
-    rm -rf "$dir"
-  fi
+  # shellcheck disable=SC2046 # process ids
+  end $(marked)
+  [ "$volumes" = no ] || rm -rf "$dir"
 }
 
 case "$command" in
   up) up ;;
   status | logs | down)
-    if [ ! -e "$dir/$marker" ]; then
+    was=$(offset_of "$dir")
+    if [ -z "$was" ]; then
       [ "$command" = down ] && exit 0
       fail "there is no stack in $dir: scripts/stack.sh up --dir $dir"
     fi
-    dir=$(cd "$dir" && pwd)
-    offset=$(cat "$dir/$marker")
+    [ "${offset:-$was}" = "$was" ] || fail "the stack in $dir has offset $was, not $offset"
+    dir=$(cd -- "$dir" && pwd -P)
+    offset=$was
     with_mock
     "$command"
     ;;

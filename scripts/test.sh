@@ -8,7 +8,8 @@
 # Lua, the end to end tests on real processes, nginx with the gateway among them, and Debian's
 # promtool on a real page. Safe to run again.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+unset CDPATH
+cd "$(dirname "$(readlink -f "$0")")/.."
 . scripts/lib.sh
 
 case "${1:-}" in

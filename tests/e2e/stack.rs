@@ -16,7 +16,7 @@ use crate::disk::SmallDisk;
 use crate::gatemeter::{get, program, repository, sum, wait_for};
 
 /// Ports of the services before the offset.
-const PORTS: [u16; 11] = [3000, 3307, 6379, 8001, 8002, 8003, 8080, 8090, 9090, 9092, 9093];
+const PORTS: [u16; 11] = [3000, 3307, 6379, 8001, 8002, 8003, 8080, 8091, 9090, 9092, 9093];
 /// Longest wait until everything is counted: a session of Kafka's group and a rebuild are in it.
 const SETTLE_MAX: Duration = Duration::from_secs(120);
 /// More than a load sends in the longest pause between two tries of a batch.
@@ -148,7 +148,7 @@ impl Stack {
             "ingest" => 8003,
             "kafka" => 9092,
             "gateway" => 8080,
-            "upstream" => 8090,
+            "upstream" => 8091,
             "frontend" => 3000,
             "prometheus" => 9090,
             other => panic!("no port of {other} is asked for"),
