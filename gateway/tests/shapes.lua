@@ -83,6 +83,18 @@ function tests.every_shape_is_read_wherever_it_is_cut_in_two()
   end
 end
 
+function tests.every_stream_that_brings_something_has_a_first_token()
+  for _, sample in ipairs(list) do
+    if sample.expect.stream then
+      local reader = reader_of(sample)
+      reader:feed(sample.body)
+      local brings = sample.body:find('[^%a][Aa]h') or sample.body:find('"Po') or
+        sample.body:find("QUJD", 1, true)
+      check.equal(reader:finish().first_token ~= nil, brings ~= nil, sample.name)
+    end
+  end
+end
+
 function tests.the_classes_of_every_shape_add_up()
   for _, sample in ipairs(list) do
     local usage = read(sample, { sample.body }).usage

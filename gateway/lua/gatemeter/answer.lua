@@ -17,7 +17,7 @@ local answer = {}
 answer.__index = answer
 
 local MODEL_NAMES = { "model", "modelVersion", "model_version" }
-local MODEL_PLACES = { "response", "message" }
+local MODEL_PLACES = { "response", "message", "interaction" }
 
 local function model_in(object)
   for i = 1, #MODEL_NAMES do

@@ -61,10 +61,13 @@ function delta.bears_tokens(event)
     return any_candidate(inner.candidates)
   end
   local kind = event.type
+  if type(event.event_type) == "string" and event.event_type:find("delta$") then
+    kind = event.event_type
+  end
   if type(kind) == "string" and (kind:find("delta$") or kind:find("partial_")) then
     local message = type(event.delta) == "table" and event.delta.message
     return bears(event.delta) or bears(message) or filled(event.partial_image_b64)
-      or filled(event.b64_json)
+      or filled(event.b64_json) or filled(event.audio)
   end
   if type(kind) == "string" then
     return false
@@ -75,7 +78,9 @@ function delta.bears_tokens(event)
     return filled(output.text)
       or type(output.choices) == "table" and any_choice(output.choices)
   end
-  return bears(event.message) or filled(event.response) or filled(event.content)
+  -- A message that is a string tells an error.
+  local message = type(event.message) == "table" and event.message
+  return bears(message) or filled(event.response) or filled(event.content)
     or filled(event.text) or filled(event.thinking)
     or type(block) == "table" and bears(block.delta)
 end

@@ -119,7 +119,7 @@ providers.ROWS = {
   },
   {
     provider = "Gemini", endpoint = "interactions",
-    stands = "`usage`",
+    stands = "`usage`; in a stream `interaction.usage` of the last event",
     input = "`total_input_tokens` + `total_tool_use_tokens`",
     output = "`total_output_tokens` + `total_thought_tokens`, as the total proves",
     form = "gemini_interactions", sample = "Gemini interactions",

@@ -40,6 +40,7 @@ local CHOICE = { usage = KEEP, finish_reason = KEEP, error = KEEP, delta = METAD
 -- Where facts stand: KEEP takes a value whole, a table goes into an object, `each` into an array.
 scan.TREE = with({
   response = with({}), message = with({}), delta = with({}), result = with({}),
+  interaction = with({}),
   data = METADATA, metadata = METADATA, x_groq = METADATA, choices = { each = CHOICE },
 })
 

@@ -158,6 +158,7 @@ shapes.PLACES = {
   { path = "response.usage" },
   { path = "response.usageMetadata" },
   { path = "response.meta", forms = { cohere_billed = true, cohere_tokens = true } },
+  { path = "interaction.usage" },
   { path = "message.usage" },
   { path = "delta.usage" },
   { path = "metadata.usage" },
