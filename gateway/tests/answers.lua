@@ -179,6 +179,22 @@ function tests.a_long_event_of_a_stream_is_read_as_a_long_body()
   end
 end
 
+function tests.an_event_that_no_decoder_takes_still_tells_its_usage()
+  local usage = '"usage":{"prompt_tokens":5,"completion_tokens":6}'
+  local expected = { input_tokens = 5, output_tokens = 6 }
+  for _, odd in ipairs({ '"\\ud83d"', ("["):rep(2000) .. ("]"):rep(2000), "nul", '"a\tb"' }) do
+    for _, event in ipairs({ '{"x":' .. odd .. ',"model":"m",' .. usage .. "}",
+                             '{"model":"m",' .. usage .. ',"x":' .. odd .. "}" }) do
+      local told = read("data: " .. event .. "\n\n")
+      check.equal(told.usage, expected, event)
+      check.equal(told.model, "m", event)
+      check.equal(read(event).usage, expected, event)
+      check.equal(read(event .. "\n", { content_type = "application/jsonl" }).usage, expected,
+                  event)
+    end
+  end
+end
+
 function tests.nesting_keys_and_values_without_bounds_cost_no_memory()
   local deep = ('{"a":['):rep(300000)
   local key = '{"' .. ("k"):rep(2000000) .. '":1,"usage":{"prompt_tokens":7}}'

@@ -100,29 +100,6 @@ local function speaks(data, words)
   return false
 end
 
-function answer:on_data(data, name)
-  local told = self.told
-  if data == "[DONE]" then
-    told.done = true
-    return
-  end
-  self.text:keep(data)
-  -- Decoding each event would cost more than all the rest: most have nothing new after the first.
-  local matters = name == "error" or not told.first_token
-    or not told.model and data:find('"model', 1, true)
-    or speaks(data, shapes.HINTS) or speaks(data, shapes.FAILURES)
-  if not matters then
-    return
-  end
-  local event = self.decode(data)
-  if type(event) ~= "table" then
-    told.error_type = told.error_type or failure.find(nil, name)
-    return
-  end
-  find_first_token(self, event)
-  absorb(self, event, name)
-end
-
 -- An event, or a body, of any size: only its members that matter are decoded.
 local function long(self, name, in_stream)
   return scan.new(function(members)
@@ -140,6 +117,35 @@ local function long(self, name, in_stream)
       self.told.first_token = self.told.first_token or self.first_value
     end
   end)
+end
+
+function answer:on_data(data, name)
+  local told = self.told
+  if data == "[DONE]" then
+    told.done = true
+    return
+  end
+  self.text:keep(data)
+  -- Decoding each event would cost more than all the rest: most have nothing new after the first.
+  local matters = name == "error" or not told.first_token
+    or not told.model and data:find('"model', 1, true)
+    or speaks(data, shapes.HINTS) or speaks(data, shapes.FAILURES)
+  if not matters then
+    return
+  end
+  local event = self.decode(data)
+  if type(event) ~= "table" then
+    told.error_type = told.error_type or failure.find(nil, name)
+    if data:find("^%s*{") then
+      -- Half of a surrogate pair, too many levels: what matters may be good all the same.
+      local scanner = long(self, name, true)
+      scanner:feed(data)
+      scanner:finish()
+    end
+    return
+  end
+  find_first_token(self, event)
+  absorb(self, event, name)
 end
 
 local function open(self, kind)
