@@ -7,7 +7,7 @@
 use crate::error::{Result, StoreError};
 use crate::read::Reader;
 use crate::rows::{bytes, get, number};
-use crate::sql::{Bound, Conn, Row};
+use crate::sql::{Conn, Row};
 
 /// What a name is a label of. The numbers are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -342,13 +342,19 @@ async fn namespace_of_code(conn: &mut Conn, code: &str) -> Result<Option<Namespa
 }
 
 impl NamespaceFilter {
-    const CONDITION: &str = "WHERE (? IS NULL OR instr(lower(code), lower(?)) > 0 \
-         OR instr(lower(name), lower(?)) > 0) AND (? IS NULL OR status = ?)";
-
-    fn bind<'q>(&'q self, query: Bound<'q>) -> Bound<'q> {
-        let status = self.status.map(NamespaceStatus::code);
-        query.bind(&self.keyword).bind(&self.keyword).bind(&self.keyword).bind(status).bind(status)
+    /// Whether a namespace is listed. Letters are folded here and not by a database, each of which
+    /// folds others: one by one, so that what is found does not depend on what stands beside it.
+    fn lets_pass(&self, row: &NamespaceRow, keyword: Option<&str>) -> bool {
+        let has = |keyword: &str| {
+            folded(&row.code).contains(keyword) || folded(&row.name).contains(keyword)
+        };
+        self.status.is_none_or(|status| row.status == status) && keyword.is_none_or(has)
     }
+}
+
+/// A text in small letters, in every script.
+fn folded(text: &str) -> String {
+    text.chars().flat_map(char::to_lowercase).collect()
 }
 
 impl Reader {
@@ -368,22 +374,18 @@ impl Reader {
         namespace_of_code(&mut self.conn, code).await
     }
 
-    /// One page of the namespaces that a filter lets pass, by number.
+    /// One page of the namespaces that a filter lets pass, by number. All are read: there are few.
     ///
     /// # Errors
     /// As every read.
     pub async fn namespaces(&mut self, filter: &NamespaceFilter) -> Result<Page<NamespaceRow>> {
-        let sql = format!("SELECT count(*) FROM namespace {}", NamespaceFilter::CONDITION);
-        let rows = self.rows(filter.bind(self.conn.query(sqlx::AssertSqlSafe(sql)))).await?;
-        let total = rows.first().map_or(Ok(0), |row| get(row, 0))?;
-        let condition = NamespaceFilter::CONDITION;
-        let sql = format!("{NAMESPACE} {condition} ORDER BY id LIMIT ? OFFSET ?");
-        let query = filter
-            .bind(self.conn.query(sqlx::AssertSqlSafe(sql)))
-            .bind(filter.size)
-            .bind((filter.page - 1).max(0).saturating_mul(filter.size));
-        let rows = self.rows(query).await?;
-        Ok(Page { items: rows.iter().map(namespace).collect::<Result<_>>()?, total })
+        let keyword = filter.keyword.as_deref().map(folded);
+        let mut found = self.namespaces_after(0).await?;
+        found.retain(|row| filter.lets_pass(row, keyword.as_deref()));
+        let total = i64::try_from(found.len()).unwrap_or(i64::MAX);
+        let skip = (filter.page - 1).max(0).saturating_mul(filter.size);
+        let rows = found.into_iter().skip(usize::try_from(skip).unwrap_or(usize::MAX));
+        Ok(Page { items: rows.take(usize::try_from(filter.size).unwrap_or(0)).collect(), total })
     }
 
     /// Namespaces with a number above this, by number.

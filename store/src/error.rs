@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use sqlx::mysql::MySqlDatabaseError;
+use crate::server_error::Meaning;
 
 /// An error of the store.
 #[derive(Debug, thiserror::Error)]
@@ -82,16 +82,6 @@ const STORAGE: [i32; 3] = [10, 11, 26];
 /// SQLITE_CONSTRAINT: a row broke a rule that the program keeps: a defect or a foreign hand.
 const CONSTRAINT: i32 = 19;
 
-/// Server errors that mean a full disk: temporary files, and a table that cannot grow.
-const SERVER_FULL: [u16; 2] = [1021, 1114];
-/// Server errors that carry the operating system's error; 28 is a full disk.
-const SERVER_IO: [u16; 4] = [3, 1026, 1030, 1180];
-/// Server errors of a row that broke a rule which the program keeps: absent, doubled, too large,
-/// out of range, without its series, against a CHECK (of MySQL, of MariaDB).
-const SERVER_RULES: [u16; 16] = [
-    1048, 1062, 1216, 1217, 1264, 1265, 1364, 1366, 1406, 1451, 1452, 1586, 1690, 3819, 4025, 1022,
-];
-
 impl StoreError {
     /// Whether the process must exit.
     #[must_use]
@@ -120,16 +110,11 @@ impl StoreError {
     /// Sorts an error of a server. A server that is gone, read-only, out of connections or in a
     /// deadlock says nothing about what it holds: all of that passes, so none of it is fatal.
     pub(crate) fn of_server(action: &'static str, source: sqlx::Error) -> StoreError {
-        let (number, message) = server_error(&source);
-        if SERVER_FULL.contains(&number)
-            || (SERVER_IO.contains(&number) && has_number(message, "28"))
-        {
-            return StoreError::DiskFull;
+        match Meaning::of(&source) {
+            Meaning::Full => StoreError::DiskFull,
+            Meaning::Rule => StoreError::Fatal { reason: format!("could not {action}: {source}") },
+            _ => StoreError::Sql { action, source },
         }
-        if SERVER_RULES.contains(&number) {
-            return StoreError::Fatal { reason: format!("could not {action}: {source}") };
-        }
-        StoreError::Sql { action, source }
     }
 
     /// For `map_err`, with an error of SQLite.
@@ -141,21 +126,6 @@ impl StoreError {
     pub(crate) fn server(action: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
         move |source| StoreError::of_server(action, source)
     }
-}
-
-/// Number and text of a server's error; 0 for any other.
-fn server_error(source: &sqlx::Error) -> (u16, &str) {
-    match source {
-        sqlx::Error::Database(error) => error
-            .try_downcast_ref::<MySqlDatabaseError>()
-            .map_or((0, ""), |error| (error.number(), error.message())),
-        _ => (0, ""),
-    }
-}
-
-/// Whether a message has this number as a word of its own.
-fn has_number(message: &str, number: &str) -> bool {
-    message.split(|c: char| !c.is_ascii_digit()).any(|word| word == number)
 }
 
 /// Result of a store call.

@@ -6,7 +6,9 @@
 //! sees one committed version. Nothing here decides what counts: that is `ledger`. Nothing above
 //! knows which database it is.
 
+mod server_error;
 mod error;
+mod server_options;
 mod server;
 mod sql;
 mod steps;
@@ -48,10 +50,11 @@ pub use letter::{LetterFilter, LogLetter, RawLetter};
 pub use part::{Rows, TokenSums};
 pub use read::{AsOf, Baseline, JournalRow, LetterCount, PartitionRow, Reader, Stamp};
 pub use retain::{Keep, Retained};
-pub use server::{MysqlOptions, MysqlTls};
+pub use server_options::{MysqlOptions, MysqlTls};
 pub use usage::{UsageAsk, UsageBy, UsageGroup};
 
 use access::{Readers, Writers};
+use server::Era;
 use sql::Conn;
 use write::{Memory, Writer};
 
@@ -133,8 +136,9 @@ impl Store {
     /// # Errors
     /// `Database` for one of a newer program or on a server too old, else what the server says.
     pub async fn open_mysql(options: &MysqlOptions) -> Result<Store> {
-        let server = server_schema::open_writers(options).await?;
-        let readers = Readers::Mysql(server_schema::open_readers(options).await?);
+        let era = Era::default();
+        let server = server_schema::open_writers(options, &era).await?;
+        let readers = Readers::Mysql(server_schema::open_readers(options, &era).await?);
         Ok(Store::new(Some(Writers::Mysql(server, Memory::default())), readers))
     }
 
@@ -144,7 +148,8 @@ impl Store {
     /// # Errors
     /// `Database` if there are no tables of this program's format; else as `open_mysql`.
     pub async fn open_mysql_read_only(options: &MysqlOptions) -> Result<Store> {
-        Ok(Store::new(None, Readers::Mysql(server_schema::open_readers(options).await?)))
+        let readers = server_schema::open_readers(options, &Era::default()).await?;
+        Ok(Store::new(None, Readers::Mysql(readers)))
     }
 
     fn new(writers: Option<Writers>, readers: Readers) -> Store {

@@ -17,11 +17,12 @@ use crate::error::{Result, StoreError};
 /// Name of the database file in the data directory.
 pub(crate) const FILE: &str = "ledger.db";
 /// The steps; the number of the newest is the format of this program.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../migrations/sqlite/0001_ledger.sql"),
     include_str!("../migrations/sqlite/0002_raw_letters.sql"),
     include_str!("../migrations/sqlite/0003_consumers.sql"),
     include_str!("../migrations/sqlite/0004_accepted_losses.sql"),
+    include_str!("../migrations/sqlite/0005_bytes.sql"),
 ];
 /// Connections for reading: the API's answers side by side.
 const READERS_MAX: u32 = 4;

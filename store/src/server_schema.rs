@@ -6,26 +6,29 @@
 //! is refused, and so is a server too old to keep the rules of the tables.
 
 use crate::error::{Result, StoreError};
-use crate::server::{Link, MysqlOptions, Server, Use};
+use crate::server::{Era, Link, Server, Use};
+use crate::server_options::MysqlOptions;
 use crate::sql::{Backend, Conn};
 
 /// The steps; the number of the newest is the format of this program.
-const MIGRATIONS: [&str; 4] = [
+pub(crate) const MIGRATIONS: [&str; 5] = [
     include_str!("../migrations/mysql/0001_ledger.sql"),
     include_str!("../migrations/mysql/0002_raw_letters.sql"),
     include_str!("../migrations/mysql/0003_consumers.sql"),
     include_str!("../migrations/mysql/0004_accepted_losses.sql"),
+    include_str!("../migrations/mysql/0005_bytes.sql"),
 ];
 /// Oldest servers that hold CHECK constraints.
 const MYSQL_OLDEST: (u32, u32, u32) = (8, 0, 16);
 const MARIADB_OLDEST: (u32, u32, u32) = (10, 5, 0);
-/// The lock for the steps. Its name must have at most 64 letters and is of the whole server.
-const LOCK: &str = "SELECT GET_LOCK(CONCAT('gatemeter-', SHA1(DATABASE())), ?)";
-const UNLOCK: &str = "SELECT RELEASE_LOCK(CONCAT('gatemeter-', SHA1(DATABASE())))";
+/// The lock for the steps. Its name must have at most 64 letters and is of the whole server. MySQL
+/// has no SHA1 any more since 9.6.
+const LOCK: &str = "SELECT GET_LOCK(CONCAT('gatemeter-', LEFT(SHA2(DATABASE(), 256), 40)), ?)";
+const UNLOCK: &str = "SELECT RELEASE_LOCK(CONCAT('gatemeter-', LEFT(SHA2(DATABASE(), 256), 40)))";
 
 /// Brings the database to the newest format and gives connections for writing.
-pub(crate) async fn open_writers(options: &MysqlOptions) -> Result<Server> {
-    let server = Server::new(options, Use::Write);
+pub(crate) async fn open_writers(options: &MysqlOptions, era: &Era) -> Result<Server> {
+    let server = Server::new(options, Use::Write, era);
     let mut conn = connect(&server).await?;
     check_server(&mut conn, &server).await?;
     migrate(&mut conn, &server).await?;
@@ -33,8 +36,8 @@ pub(crate) async fn open_writers(options: &MysqlOptions) -> Result<Server> {
 }
 
 /// Connections for reading, to a database of this program's format.
-pub(crate) async fn open_readers(options: &MysqlOptions) -> Result<Server> {
-    let server = Server::new(options, Use::Read);
+pub(crate) async fn open_readers(options: &MysqlOptions, era: &Era) -> Result<Server> {
+    let server = Server::new(options, Use::Read, era);
     let mut conn = connect(&server).await?;
     check_server(&mut conn, &server).await?;
     check_format(&mut conn, &server).await?;

@@ -8,6 +8,8 @@ mod cases;
 mod proxy;
 mod faults;
 mod races;
+mod switch;
+mod names;
 mod tls;
 
 /// Runs each case on both databases.

@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS partition_state (
     epoch BIGINT NOT NULL,
     nonce BINARY(16) NOT NULL,
     next BIGINT NOT NULL,
-    floor BIGINT NOT NULL CHECK (floor <= next),
+    floor BIGINT NOT NULL,
     floor_clock_us BIGINT,
     clock_us BIGINT,
     last_print BIGINT,
@@ -39,6 +39,7 @@ CREATE TABLE IF NOT EXISTS partition_state (
     letter_rows BIGINT NOT NULL,
     commit_id BINARY(16),
     PRIMARY KEY (generation, `partition`),
+    CHECK (floor <= next),
     CHECK (events = counted + duplicate + late + future + poison + misrouted)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;
 

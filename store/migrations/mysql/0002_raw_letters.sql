@@ -5,7 +5,7 @@ CREATE TABLE IF NOT EXISTS raw_letter (
     `partition` BIGINT NOT NULL,
     at BIGINT NOT NULL,
     idx BIGINT NOT NULL,
-    until BIGINT NOT NULL CHECK (until >= at),
+    until BIGINT NOT NULL,
     n BIGINT NOT NULL,
     kind VARCHAR(255) NOT NULL,
     field VARCHAR(255) NOT NULL,
@@ -13,6 +13,7 @@ CREATE TABLE IF NOT EXISTS raw_letter (
     event_id VARCHAR(255),
     stored_us BIGINT NOT NULL,
     PRIMARY KEY (topic, `partition`, at, idx),
-    KEY raw_letter_stored (stored_us)
+    KEY raw_letter_stored (stored_us),
+    CHECK (until >= at)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;
 UPDATE meta SET format = 2;

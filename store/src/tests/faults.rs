@@ -14,7 +14,7 @@ use super::server::Database;
 use crate::{MysqlOptions, MysqlTls, Store, StoreError};
 
 /// A store with one committed event of two namespaces, and the commit that comes next.
-async fn begun(options: &MysqlOptions) -> (Arc<Store>, Arc<Commit>) {
+pub(super) async fn begun(options: &MysqlOptions) -> (Arc<Store>, Arc<Commit>) {
     let store = open_with(options).await;
     let claim = store.claim(1, 0, [1; 16]).await.expect("a claim");
     let first = Arc::new(commit(claim.owner, &claim.progress, 1, &["a", "b"]));
@@ -37,7 +37,7 @@ fn assert_may_be_tried_again(error: Option<StoreError>) {
 }
 
 /// Tries again what was aborted and looks at the sums.
-async fn assert_counts_once(store: &Store, next: &Arc<Commit>) {
+pub(super) async fn assert_counts_once(store: &Store, next: &Arc<Commit>) {
     commit_at_last(store, next).await;
     assert_eq!(store.commit(Arc::clone(next)).await.0, Outcome::Refused);
     assert_eq!(total(store).await, 4);
@@ -136,7 +136,7 @@ async fn a_connection_killed_between_two_statements_aborts_the_commit() {
 }
 
 /// Options that go through the proxy and give up on an answer soon.
-fn through(proxy: &Proxy, database: &Database) -> MysqlOptions {
+pub(super) fn through(proxy: &Proxy, database: &Database) -> MysqlOptions {
     MysqlOptions {
         host: "127.0.0.1".to_owned(),
         port: proxy.port,

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
@@ -32,6 +32,8 @@ pub(super) struct Proxy {
     /// Commits that were held back so far, or their answers.
     n_held: Arc<watch::Sender<u32>>,
     fate: Arc<watch::Sender<Fate>>,
+    /// Where new connections lead to.
+    server: Arc<Mutex<PathBuf>>,
 }
 
 impl Proxy {
@@ -41,16 +43,19 @@ impl Proxy {
         let fate = Arc::new(watch::Sender::new(Fate::Passes));
         let n_held = Arc::new(watch::Sender::new(0));
         let (fates, holds) = (Arc::clone(&fate), Arc::clone(&n_held));
+        let server = Arc::new(Mutex::new(server));
+        let leads_to = Arc::clone(&server);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let (server, fates) = (server.clone(), fates.subscribe());
+                let server = leads_to.lock().expect("no holder panics").clone();
+                let fates = fates.subscribe();
                 let holds = Arc::clone(&holds);
                 tokio::spawn(async move {
                     let _ = pass(client, server, fates, &holds).await;
                 });
             }
         });
-        Proxy { port, n_held, fate }
+        Proxy { port, n_held, fate, server }
     }
 
     /// Waits until so many commits, or their answers, were held back.
@@ -58,6 +63,12 @@ impl Proxy {
         let mut n_held = self.n_held.subscribe();
         let wait = n_held.wait_for(|n| *n >= n_wanted);
         tokio::time::timeout(WAIT_MAX, wait).await.expect("a COMMIT came").expect("it is held");
+    }
+
+    /// Leads new connections to another server; those that are open stay where they are, as they
+    /// do when an address moves.
+    pub(super) fn lead_to(&self, server: PathBuf) {
+        *self.server.lock().expect("no holder panics") = server;
     }
 
     pub(super) fn set(&self, fate: Fate) {

@@ -1,0 +1,161 @@
+//! What the errors of a MySQL or MariaDB server mean: one table for the whole crate.
+//!
+//! The number of an error says two things: whether the connection may be used again, and what is
+//! left of the statement. A number that is not in the table says nothing of either, so that its
+//! connection is closed and the statement may be tried again.
+
+use sqlx::mysql::MySqlDatabaseError;
+
+/// What an error means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    /// The statement was refused for now, by a lock for instance; the connection is sound.
+    Passes,
+    /// There is no room; the connection is sound.
+    Full,
+    /// The operating system failed below the server; no room, if its number says so.
+    Disk,
+    /// A row broke a rule that the program keeps; the connection is sound.
+    Rule,
+    /// The server takes no writes any more, or is about to go: another one may stand at its
+    /// address by now, and only a new connection gets there.
+    Elsewhere,
+    /// Anything else; the connection is in doubt.
+    Unknown,
+}
+
+/// The number of the operating system for a full disk.
+const NO_SPACE: &str = "28";
+
+/// Numbers of both servers, but where one is named. They are those of `mysqld_error.h`.
+const TABLE: [(u16, Meaning); 40] = [
+    // Another transaction holds the row, or won the deadlock.
+    (1205, Meaning::Passes),
+    (1213, Meaning::Passes),
+    // A lock that must not be waited for.
+    (3572, Meaning::Passes),
+    // A table was changed below a snapshot: the step to a newer format.
+    (1412, Meaning::Passes),
+    // A table, or no right to it: a new connection is told the same.
+    (1142, Meaning::Passes),
+    (1146, Meaning::Passes),
+    // Temporary files, and a table that cannot grow.
+    (1021, Meaning::Full),
+    (1114, Meaning::Full),
+    // They carry the error of the operating system.
+    (3, Meaning::Disk),
+    (1026, Meaning::Disk),
+    (1030, Meaning::Disk),
+    (1180, Meaning::Disk),
+    // Absent, doubled, too large, out of range, without its series, against a CHECK.
+    (1022, Meaning::Rule),
+    (1048, Meaning::Rule),
+    (1062, Meaning::Rule),
+    (1216, Meaning::Rule),
+    (1217, Meaning::Rule),
+    (1264, Meaning::Rule),
+    (1265, Meaning::Rule),
+    (1364, Meaning::Rule),
+    (1366, Meaning::Rule),
+    (1406, Meaning::Rule),
+    (1451, Meaning::Rule),
+    (1452, Meaning::Rule),
+    (1586, Meaning::Rule),
+    (1690, Meaning::Rule),
+    (3819, Meaning::Rule),
+    // The same against a CHECK of MariaDB.
+    (4025, Meaning::Rule),
+    // --read-only or --super-read-only; a transaction that may only read; InnoDB that may.
+    (1290, Meaning::Elsewhere),
+    (1792, Meaning::Elsewhere),
+    (1836, Meaning::Elsewhere),
+    // It shuts down, is offline, not available, or a Galera node out of its cluster.
+    (1053, Meaning::Elsewhere),
+    (3032, Meaning::Elsewhere),
+    (3168, Meaning::Elsewhere),
+    (1047, Meaning::Elsewhere),
+    // A group that has lost its majority, or has put this member out.
+    (3100, Meaning::Elsewhere),
+    // Somebody ended the statement or the connection: as a switch of the primary does.
+    (1317, Meaning::Elsewhere),
+    (1927, Meaning::Elsewhere),
+    (3169, Meaning::Elsewhere),
+    (4031, Meaning::Elsewhere),
+];
+
+impl Meaning {
+    /// The meaning of what a server said. Errors that are not the server's mean nothing here.
+    pub(crate) fn of(error: &sqlx::Error) -> Meaning {
+        let sqlx::Error::Database(error) = error else { return Meaning::Unknown };
+        let Some(error) = error.try_downcast_ref::<MySqlDatabaseError>() else {
+            return Meaning::Unknown;
+        };
+        Meaning::of_number(error.number(), error.message())
+    }
+
+    fn of_number(number: u16, message: &str) -> Meaning {
+        let found = TABLE.iter().find(|(known, _)| *known == number);
+        match found.map_or(Meaning::Unknown, |(_, meaning)| *meaning) {
+            Meaning::Disk if has_word(message, NO_SPACE) => Meaning::Full,
+            meaning => meaning,
+        }
+    }
+
+    /// Whether the connection may be used again.
+    pub(crate) fn is_sound(self) -> bool {
+        !matches!(self, Meaning::Elsewhere | Meaning::Unknown)
+    }
+}
+
+/// Whether a message has this number as a word of its own.
+fn has_word(message: &str, number: &str) -> bool {
+    message.split(|c: char| !c.is_ascii_digit()).any(|word| word == number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_number_means_one_thing() {
+        let mut numbers: Vec<u16> = TABLE.iter().map(|(number, _)| *number).collect();
+        numbers.sort_unstable();
+        let n_numbers = numbers.len();
+        numbers.dedup();
+        assert_eq!(numbers.len(), n_numbers);
+    }
+
+    #[test]
+    fn an_error_says_whether_its_connection_is_used_again_and_what_it_leaves() {
+        let option = "The MariaDB server is running with the --read-only option so it cannot \
+                      execute this statement";
+        for (number, message, meaning, is_sound) in [
+            (1290, option, Meaning::Elsewhere, false),
+            (
+                1792,
+                "Cannot execute statement in a READ ONLY transaction",
+                Meaning::Elsewhere,
+                false,
+            ),
+            (1836, "Running in read-only mode", Meaning::Elsewhere, false),
+            (1053, "Server shutdown in progress", Meaning::Elsewhere, false),
+            (1213, "Deadlock found when trying to get lock", Meaning::Passes, true),
+            (1205, "Lock wait timeout exceeded", Meaning::Passes, true),
+            (1062, "Duplicate entry '28' for key 'PRIMARY'", Meaning::Rule, true),
+            (4025, "CONSTRAINT `floor` failed", Meaning::Rule, true),
+            (1114, "The table 'minute' is full", Meaning::Full, true),
+            (1026, "Error writing file './x' (errno: 28 \"No space left\")", Meaning::Full, true),
+            (1030, "Got error 5 \"Input/output error\" from InnoDB", Meaning::Disk, true),
+            (65_000, "what a later server may say", Meaning::Unknown, false),
+        ] {
+            let found = Meaning::of_number(number, message);
+            assert_eq!((found, found.is_sound()), (meaning, is_sound), "{number} {message}");
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_network_is_none_of_the_servers() {
+        let lost = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        assert_eq!(Meaning::of(&sqlx::Error::Io(lost)), Meaning::Unknown);
+    }
+}
