@@ -54,6 +54,13 @@ function tests.a_line_beyond_the_bound_costs_no_memory_and_not_the_next_event()
   check.equal(parse(text, cuts, 20000), { "long:100000", "next" })
 end
 
+function tests.an_event_of_many_lines_is_joined_in_little_time_and_bounded()
+  local lines = ("data: x\n"):rep(50000)
+  check.equal(#parse(lines .. "\ndata: next\n\n", {})[1], 99999)
+  check.equal(parse(("data:\n"):rep(100000) .. "\ndata: next\n\n", {}),
+              { "long:99999", "next" })
+end
+
 local function whole()
   return answer.new({ decode = cjson.decode, clock = function() return 1 end })
 end

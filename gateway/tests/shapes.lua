@@ -4,6 +4,7 @@ local answer = require("gatemeter.answer")
 local check = require("check")
 local cjson = require("cjson.safe")
 local providers = require("gatemeter.providers")
+local request = require("gatemeter.request")
 local samples = require("samples")
 local shapes = require("gatemeter.shapes")
 
@@ -31,6 +32,7 @@ local function expected(sample)
     expect[name] = value ~= cjson.null and value or nil
   end
   expect.stream = sample.expect.stream
+  expect.requested_model = nil
   return expect
 end
 
@@ -102,6 +104,15 @@ function tests.the_classes_of_every_shape_add_up()
       local cached = (usage.cache_read_tokens or 0) + (usage.cache_write_tokens or 0)
       assert(cached <= (usage.input_tokens or 0), sample.name)
       assert((usage.reasoning_tokens or 0) <= (usage.output_tokens or 0), sample.name)
+    end
+  end
+end
+
+function tests.the_path_of_a_shape_names_the_model_if_its_answer_does_not()
+  for _, sample in ipairs(list) do
+    if sample.expect.model == cjson.null then
+      local found = request.model({ path = sample.path }, cjson.decode)
+      check.equal(found, sample.expect.requested_model, sample.name)
     end
   end
 end

@@ -20,7 +20,8 @@ function sse.new(on_data, on_long, options)
     bytes_max = options.data_bytes_max or sse.DATA_BYTES_MAX,
     lines = options.lines or false,
     parts = {}, n_parts = 0, bytes = 0,
-    data = nil, name = nil, sink = nil, passing = false, first_line = true, skip_lf = false,
+    data = {}, n_data = 0, data_bytes = 0, name = nil,
+    sink = nil, passing = false, first_line = true, skip_lf = false,
   }, sse)
 end
 
@@ -49,10 +50,11 @@ end
 
 local function to_sink(self, data)
   self.sink = self.sink or self.on_long(self.name)
-  if self.data then
-    self.sink:feed(self.data .. "\n")
-    self.data = nil
+  for i = 1, self.n_data do
+    self.sink:feed(self.data[i])
+    self.sink:feed("\n")
   end
+  self.data, self.n_data, self.data_bytes = {}, 0, 0
   self.sink:feed(data)
 end
 
@@ -80,13 +82,17 @@ local function keep(self, piece)
 end
 
 local function dispatch(self)
-  local data, name, sink = self.data, self.name, self.sink
-  self.data, self.name, self.sink = nil, nil, nil
+  local data, n_data, name, sink = self.data, self.n_data, self.name, self.sink
+  self.name, self.sink = nil, nil
   if sink then
     return sink:finish()
   end
-  if data then
-    self.on_data(data, name)
+  if n_data > 0 then
+    if n_data > 1 then
+      self.data = {}
+    end
+    self.n_data, self.data_bytes = 0, 0
+    self.on_data(n_data == 1 and data[1] or table.concat(data, "\n", 1, n_data), name)
   end
 end
 
@@ -98,10 +104,13 @@ local function on_line(self, line)
   if not value or value == "" and self.lines then
     return
   end
-  if self.sink or #(self.data or "") + #value >= self.bytes_max then
+  if self.sink or self.data_bytes + #value >= self.bytes_max then
     to_sink(self, self.sink and "\n" .. value or value)
   else
-    self.data = self.data and self.data .. "\n" .. value or value
+    -- Each line costs its entry as well, so that empty ones have a bound too.
+    self.n_data = self.n_data + 1
+    self.data[self.n_data] = value
+    self.data_bytes = self.data_bytes + #value + 16
   end
   if self.lines then
     dispatch(self)
