@@ -155,6 +155,24 @@ function tests.writes_that_overlap_what_was_read_give_way_alone()
   check.equal(says.mismatch, "openai_responses")
 end
 
+function tests.cache_writes_are_found_in_every_form()
+  for json, expected in pairs({
+    ['{"prompt_tokens":90,"prompt_tokens_details":{"cache_write_tokens":40}}'] = 90,
+    ['{"prompt_tokens":90,"prompt_tokens_details":{"cached_creation_tokens":40}}'] = 90,
+    ['{"prompt_tokens":90,"prompt_tokens_details":{"cache_creation_token_details":'
+      .. '{"ephemeral_5m_input_tokens":10,"ephemeral_1h_input_tokens":30}}}'] = 90,
+    ['{"prompt_tokens":90,"prompt_tokens_details":{"cache_creation":'
+      .. '{"ephemeral_5m_input_tokens":40}}}'] = 90,
+    ['{"prompt_tokens":90,"cache_creation_input_tokens":40}'] = 90,
+    ['{"input_tokens":90,"input_tokens_details":{"cache_creation_tokens":40}}'] = 90,
+    ['{"input_tokens":50,"cache_creation_input_tokens":40}'] = 90,
+    ['{"input_tokens":50,"cache_creation":{"ephemeral_1h_input_tokens":40}}'] = 90,
+    ['{"inputTokens":50,"cacheWriteInputTokens":40}'] = 90 }) do
+    check.equal(settle(cjson.decode(json)),
+                { input_tokens = expected, cache_write_tokens = 40 }, json)
+  end
+end
+
 -- Ingest rejects the whole event of parts without their whole.
 function tests.parts_of_what_is_unknown_are_left_out()
   check.equal(settle({ completion_tokens = 5, prompt_tokens_details = { cached_tokens = 3 } }),

@@ -39,7 +39,8 @@ providers.ROWS = {
     input = "`prompt_tokens`",
     output = "none",
     form = "openai_chat", sample = "OpenAI embeddings",
-    source = "https://platform.openai.com/docs/api-reference/embeddings/object",
+    source = "https://github.com/openai/openai-python/blob/main/src/openai/types/"
+      .. "create_embedding_response.py",
   },
   {
     provider = "OpenAI", endpoint = "images",
@@ -73,7 +74,8 @@ providers.ROWS = {
     input = "unknown",
     output = "unknown",
     form = "none", sample = "OpenAI moderation",
-    source = "https://platform.openai.com/docs/api-reference/moderations/object",
+    source = "https://github.com/openai/openai-python/blob/main/src/openai/types/"
+      .. "moderation_create_response.py",
   },
   {
     provider = "Azure OpenAI", endpoint = "chat completions",
@@ -99,7 +101,7 @@ providers.ROWS = {
     input = "sum of the rounds",
     output = "sum of the rounds",
     form = "anthropic", sample = "Anthropic messages with a compaction",
-    source = "https://docs.aws.amazon.com/bedrock/latest/userguide/claude-messages-compaction.html",
+    source = "https://platform.claude.com/docs/en/build-with-claude/compaction-threshold",
   },
   {
     provider = "Anthropic", endpoint = "count_tokens",
@@ -107,7 +109,8 @@ providers.ROWS = {
     input = "none",
     output = "none",
     form = "none", sample = "Anthropic count_tokens",
-    source = "https://docs.anthropic.com/en/api/messages-count-tokens",
+    source = "https://github.com/anthropics/anthropic-sdk-python/blob/main/src/anthropic/"
+      .. "types/message_tokens_count.py",
   },
   {
     provider = "Gemini", endpoint = "generateContent, streamGenerateContent (events or an array)",
@@ -234,7 +237,8 @@ providers.ROWS = {
     input = "`total_tokens`",
     output = "none",
     form = "total_only", sample = "Jina rerank",
-    source = "https://jina.ai/embeddings/",
+    source = "https://developers.llamaindex.ai/typescript/framework-api-reference/"
+      .. "type-aliases/jinaembeddingresponse",
   },
   {
     provider = "Qwen (DashScope)", endpoint = "generation",
@@ -267,7 +271,7 @@ providers.ROWS = {
     input = "`prompt_tokens`, cache inside",
     output = "`completion_tokens`",
     form = "openai_chat", sample = "Zhipu chat",
-    source = "https://docs.bigmodel.cn/cn/guide/capabilities/cache",
+    source = "https://docs.bigmodel.cn/api-reference/response/%E5%88%9B%E5%BB%BA-response",
   },
   {
     provider = "Zhipu (GLM)", endpoint = "Anthropic endpoint",

@@ -85,6 +85,10 @@ shapes.FORMS = {
                     "prompt_tokens_details.cache_creation_input_tokens",
                     { "prompt_tokens_details.cache_creation.ephemeral_5m_input_tokens",
                       "prompt_tokens_details.cache_creation.ephemeral_1h_input_tokens" },
+                    { "prompt_tokens_details.cache_creation_token_details"
+                        .. ".ephemeral_5m_input_tokens",
+                      "prompt_tokens_details.cache_creation_token_details"
+                        .. ".ephemeral_1h_input_tokens" },
                     "cache_creation_input_tokens", "cache_write_tokens" },
     reasoning = { "completion_tokens_details.reasoning_tokens", "reasoning_tokens",
                   "output_tokens_details.reasoning_tokens" },
