@@ -3,6 +3,7 @@
 local answer = require("gatemeter.answer")
 local check = require("check")
 local cjson = require("cjson.safe")
+local shapes = require("gatemeter.shapes")
 local sse = require("gatemeter.sse")
 local usage = require("gatemeter.usage")
 
@@ -214,6 +215,48 @@ function tests.fractions_are_rounded_half_to_even_and_parts_still_fit()
   check.equal(found, { input_tokens = 2, cache_read_tokens = 2, cache_write_tokens = 0,
                        output_tokens = 2 })
   check.equal(says.mismatch, nil)
+end
+
+local function put(object, path, value)
+  local last
+  for name in path:gmatch("[^.]+") do
+    if last then
+      object[last] = type(object[last]) == "table" and object[last] or {}
+      object = object[last]
+    end
+    last = name
+  end
+  object[last] = value
+end
+
+-- Any members of any form with any numbers: ingest must take what comes out, or the event is lost.
+function tests.whatever_usage_is_told_ingest_would_take_it()
+  local values = { 0, 1, 5, 6, 7, 100, 0.5, 2.5, 1e9, 999999999, "12", cjson.null }
+  for _ = 1, 20000 do
+    local form = shapes.FORMS[math.random(#shapes.FORMS)]
+    local raw, second = {}, {}
+    for _, count in ipairs({ "input", "output", "total", "cache_read", "cache_write",
+                             "reasoning" }) do
+      for _, member in ipairs(form[count]) do
+        for _, path in ipairs(type(member) == "table" and member or { member }) do
+          if math.random() < 0.5 then
+            put(math.random() < 0.7 and raw or second, path, values[math.random(#values)])
+          end
+        end
+      end
+    end
+    local told = usage.merge(usage.find({ usage = raw, type = math.random() < 0.1
+      and "message_start" or nil }), usage.find({ usageMetadata = second }))
+    local found = usage.settle(told, { without_output = math.random() < 0.3,
+                                       saw_text = math.random() < 0.3 }) or {}
+    for name, n in pairs(found) do
+      assert(n % 1 == 0 and n >= 0 and n <= 1e9, name .. " of " .. cjson.encode(raw))
+    end
+    local cached = (found.cache_read_tokens or 0) + (found.cache_write_tokens or 0)
+    assert(cached <= (found.input_tokens or 0), cjson.encode({ raw, second }))
+    assert((found.reasoning_tokens or 0) <= (found.output_tokens or 0),
+           cjson.encode({ raw, second }))
+  end
 end
 
 function tests.parts_above_their_whole_are_left_out()
