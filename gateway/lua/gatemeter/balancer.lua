@@ -69,12 +69,17 @@ end
 
 -- Called in the log phase.
 function balancer.ended(ctx)
-  if not ctx.address then
+  local address, status = ctx.address, ngx.status
+  if not address then
     return
-  elseif (ngx.var.upstream_connect_time or ""):find("%d$") then
-    resolver.reached(ROLE, ctx.address)
-  elseif ngx.status >= 500 then
-    resolver.failed(ROLE, ctx.address)
+  elseif status >= 100 and status < 499 then
+    resolver.reached(ROLE, address)
+  elseif status >= 500 then
+    if (ngx.var.upstream_connect_time or ""):find("%d$") then
+      resolver.reached(ROLE, address)
+    else
+      resolver.failed(ROLE, address)
+    end
   end
 end
 
