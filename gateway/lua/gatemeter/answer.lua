@@ -12,6 +12,7 @@ local sniff = require("gatemeter.sniff")
 local sse = require("gatemeter.sse")
 local text = require("gatemeter.text")
 local usage = require("gatemeter.usage")
+local whole = require("gatemeter.whole")
 
 local answer = {}
 answer.__index = answer
@@ -104,7 +105,7 @@ end
 local function long(self, name, in_stream)
   return scan.new(function(members)
     self.n_values = self.n_values + 1
-    self.first_value = self.first_value or self.clock()
+    self.first_value = self.first_value or self.came_at or self.clock()
     if members == self.last_members then
       return
     end
@@ -117,6 +118,20 @@ local function long(self, name, in_stream)
       self.told.first_token = self.told.first_token or self.first_value
     end
   end)
+end
+
+-- A body of JSON: decoded if it is short, scanned if not.
+local function body(self)
+  local function read(json)
+    local object = self.decode(json)
+    if type(object) ~= "table" then
+      return false
+    end
+    self.n_values = 1
+    absorb(self, object, nil)
+    return true
+  end
+  return whole.new(long(self, nil, false), self.clock, read, function(time) self.came_at = time end)
 end
 
 function answer:on_data(data, name)
@@ -157,7 +172,7 @@ local function open(self, kind)
       return long(self, name, true)
     end, { lines = kind == "lines" })
   elseif kind == "json" then
-    self.parser = long(self, nil, false)
+    self.parser = body(self)
   end
 end
 
