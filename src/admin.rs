@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use service::secret_file::read_key;
 
 use crate::client::{Client, check_url};
 
@@ -102,8 +103,7 @@ pub async fn run(args: AdminArgs) -> anyhow::Result<ExitCode> {
 impl Place {
     fn client(&self) -> anyhow::Result<Client> {
         let Some(path) = &self.key_file else { return Client::new(None) };
-        let key = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-        Client::new(Some(key.trim()))
+        Client::new(Some(&read_key(path)?))
     }
 
     fn url(&self, path: &str) -> String {

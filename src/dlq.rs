@@ -16,6 +16,7 @@ use anyhow::{Context, bail};
 use queue::RawTopic;
 use serde_json::{Value, json};
 use service::config::{Settings, Sources, load};
+use service::secret_file::read_key;
 use store::{LetterFilter, Store};
 
 use crate::client::{Client, check_url};
@@ -289,13 +290,7 @@ async fn through_ingest(
     addresses: &[Address],
     tally: &mut Tally,
 ) -> anyhow::Result<()> {
-    let key = match key_file {
-        None => None,
-        Some(path) => {
-            let text = std::fs::read_to_string(path);
-            Some(text.with_context(|| path.display().to_string())?.trim().to_owned())
-        }
-    };
+    let key = key_file.map(read_key).transpose()?;
     let client = Client::new(key.as_deref())?;
     let letters: Vec<Value> = addresses
         .iter()

@@ -42,6 +42,7 @@ use anyhow::{Context, bail};
 use queue::{Queue, QueueReader};
 use serde::de::DeserializeOwned;
 use service::config::{Sources as LoadedFrom, load};
+use service::secret_file::read_key;
 use store::Store;
 
 use crate::client::{Client, check_url, page_url};
@@ -240,11 +241,6 @@ async fn open(args: &RecountArgs) -> anyhow::Result<(QueueReader, Store)> {
     }
     let log = Queue::open_embedded_read_only(&args.data).await?;
     Ok((log, Store::open_read_only(&args.data).await?))
-}
-
-fn read_key(path: &Path) -> anyhow::Result<String> {
-    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    Ok(text.trim().to_owned())
 }
 
 fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {

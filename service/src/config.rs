@@ -9,8 +9,11 @@ mod layer;
 mod raw_topic;
 mod rule;
 mod settings;
+mod variable;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod variable_tests;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -43,7 +46,8 @@ pub struct Sources {
     pub file: Option<PathBuf>,
     /// Where [`FILE_NAME`] is looked for.
     pub working_dir: PathBuf,
-    /// The environment. Names without the prefix, or without `__`, are none of our business.
+    /// The environment. Names without the prefix, or without `__`, are none of our business, unless
+    /// they would be a setting if they were written right.
     pub env: Vec<(String, String)>,
     /// Dotted path and value of each flag that was given, such as `("ingest.listen", "..")`.
     pub flags: Vec<(String, String)>,
@@ -59,7 +63,7 @@ impl Sources {
             .map(|(name, value)| {
                 (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
             })
-            .filter(|(name, _)| name.starts_with(ENV_PREFIX))
+            .filter(|(name, _)| variable::is_ours(name))
             .collect();
         Sources { file, working_dir: PathBuf::from("."), env, flags }
     }
@@ -68,12 +72,12 @@ impl Sources {
 /// Merges the sources over the defaults and checks every value.
 ///
 /// # Errors
-/// A file that cannot be read or parsed; an unknown setting, a wrong type or a value out of range,
-/// each with its path and origin. The first fault found is returned.
+/// A file that cannot be read or parsed; an unknown setting, a variable that is nearly one, a wrong
+/// type or a value out of range, each with its path and origin. The first fault found is returned.
 pub fn load(sources: &Sources) -> Result<Settings, Error> {
     let mut merged = defaults()?;
     merge(&mut merged, layer::from_file(sources)?)?;
-    merge(&mut merged, layer::from_env(&sources.env))?;
+    merge(&mut merged, variable::entries(&sources.env)?)?;
     merge(&mut merged, layer::from_flags(&sources.flags))?;
     shape(merged)
 }

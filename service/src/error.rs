@@ -49,6 +49,14 @@ pub enum Error {
         /// What exists in its place.
         known: String,
     },
+    /// A variable that would be a setting if it were written right.
+    #[error("the environment variable {name} sets nothing: the setting is {right}")]
+    ConfigVariable {
+        /// Its name.
+        name: String,
+        /// How it is written right.
+        right: String,
+    },
     /// A setting with a value of the wrong type.
     #[error("setting `{path}` ({origin}) must be {expected}, not {found}")]
     ConfigType {
@@ -84,6 +92,14 @@ pub enum Error {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// A file holds something that can be no key or password.
+    #[error("the file {} does not hold a secret: {reason}", path.display())]
+    SecretContent {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: &'static str,
     },
     /// A second set-up of the logs in one process.
     #[error("the logs are set up already")]

@@ -5,7 +5,7 @@
 //! the file, and is never logged.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -14,9 +14,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::auth::{KeyHash, hash_key};
 use crate::error::Error;
+use crate::secret_file::read_key;
 
 const KEY_BYTES: usize = 32;
 /// Base64url of 32 bytes without padding.
+#[cfg(test)]
 const KEY_LETTERS: usize = 43;
 /// Owner reads and writes, nobody else does anything.
 const MODE: u32 = 0o600;
@@ -55,25 +57,18 @@ pub fn ensure_key(path: &Path) -> Result<KeyFile, Error> {
 }
 
 fn read(path: &Path) -> Result<KeyFile, Error> {
-    let mut text = String::new();
-    let read = File::open(path).and_then(|file| {
-        let mode = file.metadata()?.permissions().mode();
-        file.take(KEY_LETTERS as u64 + 3).read_to_string(&mut text).map(|_| mode)
-    });
-    let mode = match read {
-        Ok(mode) => mode,
-        Err(source) if source.kind() == io::ErrorKind::InvalidData => {
-            return Err(Error::KeyFileContent { path: path.to_owned() });
-        }
-        Err(source) => return Err(failed("read", path, source)),
-    };
-    if mode & 0o077 != 0 {
+    let key = read_key(path).map_err(|error| match error {
+        Error::SecretFile { path, source } => failed("read", &path, source),
+        Error::SecretContent { path, .. } => Error::KeyFileContent { path },
+        other => other,
+    })?;
+    let metadata = fs::metadata(path).map_err(|source| failed("read", path, source))?;
+    if metadata.permissions().mode() & 0o077 != 0 {
         tracing::warn!(path = %path.display(), "key file can be read by others, chmod 600 it");
     }
-    let key = text.trim_end_matches(['\r', '\n']);
-    match URL_SAFE_NO_PAD.decode(key) {
+    match URL_SAFE_NO_PAD.decode(&key) {
         Ok(bits) if bits.len() == KEY_BYTES => {
-            Ok(KeyFile { created: false, sha256: hash_key(key) })
+            Ok(KeyFile { created: false, sha256: hash_key(&key) })
         }
         _ => Err(Error::KeyFileContent { path: path.to_owned() }),
     }
@@ -160,6 +155,22 @@ mod tests {
             assert!(error.contains("does not hold a key") && error.contains("delete it"));
             assert_eq!(fs::read(&path).expect("still there"), content);
         }
+    }
+
+    #[test]
+    fn key_that_an_editor_saved_again_is_the_same_key() {
+        let dir = tempfile::tempdir().expect("a temp folder");
+        let path = dir.path().join("ingest.key");
+        let made = ensure_key(&path).expect("made");
+        let key = fs::read_to_string(&path).expect("the file is there");
+        for text in [format!("\u{feff}{}\r\n", key.trim()), format!("{} \t\n\n", key.trim())] {
+            fs::write(&path, text).expect("a file");
+            assert_eq!(ensure_key(&path).expect("a key").sha256, made.sha256);
+        }
+        let folder = dir.path().join("folder.key");
+        fs::create_dir(&folder).expect("a folder");
+        let error = ensure_key(&folder).expect_err("a folder is no key").to_string();
+        assert!(error.contains("cannot read the key file") && error.contains("folder.key"));
     }
 
     #[test]

@@ -5,6 +5,8 @@
 
 mod error;
 
+pub mod secret_file;
+
 pub mod config;
 pub mod shutdown;
 pub mod telemetry;

@@ -7,9 +7,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use event::limits::BATCH_EVENTS_MAX;
 use serde::{Deserialize, Serialize};
+use service::secret_file::read_key;
 
 use crate::replay::compress::Compress;
 
@@ -137,18 +138,13 @@ impl ReplayArgs {
     /// The ingest key, if one is named.
     ///
     /// # Errors
-    /// The key file cannot be read or is empty.
+    /// The key file cannot be read or holds no key.
     pub fn ingest_key(&self) -> anyhow::Result<Option<String>> {
         let Some(path) = &self.key_file else {
-            return Ok(self.key.clone().filter(|key| !key.is_empty()));
+            let key = self.key.as_deref().map(str::trim).filter(|key| !key.is_empty());
+            return Ok(key.map(str::to_owned));
         };
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read the key file {}", path.display()))?;
-        let key = text.trim();
-        if key.is_empty() {
-            bail!("the key file {} is empty", path.display());
-        }
-        Ok(Some(key.to_string()))
+        Ok(Some(read_key(path)?))
     }
 }
 

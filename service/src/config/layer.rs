@@ -1,7 +1,6 @@
-//! One source of settings as a list of entries: a TOML text, the environment, flags.
+//! One source of settings as a list of entries: a TOML text, flags; `variable` has the environment.
 //!
-//! Entries keep where they came from. This file decides nothing about names or values, with one
-//! exception: what is no setting at all (a variable without `__`) does not become an entry.
+//! Entries keep where they came from. This file decides nothing about names or values.
 
 use std::fmt;
 use std::fs::File;
@@ -10,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
-use super::{ENV_PREFIX, FILE_NAME, Sources};
+use super::{FILE_NAME, Sources};
 use crate::error::Error;
 
 /// No honest settings file is larger; the one with all comments has 6 KiB.
@@ -104,25 +103,6 @@ pub(super) fn from_toml(text: &str, origin: &Origin) -> Result<Vec<Entry>, Error
         }
     }
     Ok(entries)
-}
-
-/// The entries of the environment: names with the prefix and with `__`.
-///
-/// Names are upper case; one in any other case stays as it is, which is no path of a setting.
-pub(super) fn from_env(env: &[(String, String)]) -> Vec<Entry> {
-    let mut entries = Vec::new();
-    for (name, value) in env {
-        let Some(rest) = name.strip_prefix(ENV_PREFIX) else { continue };
-        let Some((section, key)) = rest.split_once("__") else { continue };
-        let is_upper = !rest.bytes().any(|byte| byte.is_ascii_lowercase());
-        let path = format!("{section}.{key}").to_ascii_lowercase();
-        entries.push(Entry {
-            path: if is_upper { path } else { rest.to_owned() },
-            raw: Raw::Untyped(value.clone()),
-            origin: Origin::Environment { name: name.clone() },
-        });
-    }
-    entries
 }
 
 /// The entries of the command line.

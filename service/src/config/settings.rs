@@ -4,8 +4,6 @@
 //! the file. No field has a default here, and none may be missing from the file.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,9 +13,7 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::raw_topic::RawTopics;
 use crate::error::Error;
-
-/// No honest password file is larger.
-const PASSWORD_FILE_BYTES_MAX: u64 = 4 * 1024;
+use crate::secret_file::read_password;
 
 /// All settings.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -157,7 +153,7 @@ impl KafkaSettings {
     /// The password: from the environment, else from its file, else none.
     ///
     /// # Errors
-    /// The file cannot be read, is not UTF-8 or is too large.
+    /// The file cannot be read, or holds what can be no password.
     pub fn sasl_password(&self) -> Result<Option<String>, Error> {
         self.sasl_password.or_in(self.sasl_password_file.as_deref())
     }
@@ -218,7 +214,7 @@ impl MysqlSettings {
     /// The password: from the environment, else from its file, else none.
     ///
     /// # Errors
-    /// The file cannot be read, is not UTF-8 or is too large.
+    /// The file cannot be read, or holds what can be no password.
     pub fn password(&self) -> Result<Option<String>, Error> {
         self.password.or_in(self.password_file.as_deref())
     }
@@ -258,7 +254,7 @@ impl RedisSettings {
     /// The password: from the environment, else from its file, else none.
     ///
     /// # Errors
-    /// The file cannot be read, is not UTF-8 or is too large.
+    /// The file cannot be read, or holds what can be no password.
     pub fn password(&self) -> Result<Option<String>, Error> {
         self.password.or_in(self.password_file.as_deref())
     }
@@ -272,21 +268,12 @@ struct Password(String);
 impl Password {
     /// This password, else the one in a file, else none.
     fn or_in(&self, file: Option<&Path>) -> Result<Option<String>, Error> {
-        if !self.0.is_empty() {
-            return Ok(Some(self.0.clone()));
+        // What fills variables from files leaves the line break of the file in them.
+        let own = self.0.trim_end_matches(['\r', '\n']);
+        if !own.is_empty() {
+            return Ok(Some(own.to_owned()));
         }
-        let Some(path) = file else { return Ok(None) };
-        let failed = |source| Error::SecretFile { path: path.to_owned(), source };
-        let mut text = String::new();
-        File::open(path)
-            .and_then(|file| file.take(PASSWORD_FILE_BYTES_MAX + 1).read_to_string(&mut text))
-            .map_err(failed)?;
-        if text.len() as u64 > PASSWORD_FILE_BYTES_MAX {
-            return Err(failed(io::Error::other("it is too large for a password")));
-        }
-        // Editors end a file with a line break, which is no part of a password.
-        let password = text.strip_suffix('\n').unwrap_or(&text);
-        Ok(Some(password.strip_suffix('\r').unwrap_or(password).to_owned()))
+        file.map(read_password).transpose()
     }
 }
 

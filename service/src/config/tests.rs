@@ -132,7 +132,8 @@ fn unknown_setting_is_refused_with_path_and_origin() {
         "",
         &[("GATEMETER_ingest__listen", "127.0.0.1:1")],
         &[("ingest.listen", "127.0.0.1:2")],
-        "unknown setting `ingest__listen` (in the environment variable GATEMETER_ingest__listen)",
+        "the environment variable GATEMETER_ingest__listen sets nothing: the setting is \
+         GATEMETER_INGEST__LISTEN",
     );
     refused("", &[], &[("data.dri", "x")], "unknown setting `data.dri` (on the command line)");
 }

@@ -1,0 +1,159 @@
+//! Files that hold one secret: a key or a password.
+//!
+//! Editors, shells and secret stores leave a byte order mark before it, and blanks and line breaks
+//! behind it; these are no part of it. What can be no secret is refused with the name of the file
+//! and the reason, before it fails somewhere else as a wrong key. The secret itself is never shown.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use crate::error::Error;
+
+/// Longest secret in bytes: a token with claims is one or two thousand.
+const SECRET_BYTES_MAX: usize = 4 * 1024;
+/// Longest file: the secret, and room for what editors leave around it.
+const FILE_BYTES_MAX: u64 = 2 * SECRET_BYTES_MAX as u64;
+/// Some editors begin a file with it.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// Reads a key: visible ASCII letters, as a header can carry them.
+///
+/// # Errors
+/// `SecretFile` if the file cannot be read, `SecretContent` if what it holds can be no key.
+pub fn read_key(path: &Path) -> Result<String, Error> {
+    let text = read(path)?;
+    let key = text.trim_ascii();
+    let fault = match key {
+        _ if !key.is_ascii() => Some("it has characters beyond ASCII"),
+        _ if key.contains(['\n', '\r']) => Some("it has more than one line"),
+        _ if key.contains([' ', '\t']) => Some("it has blanks inside"),
+        _ => fault(key),
+    };
+    taken(path, key, fault)
+}
+
+/// Reads a password: text of one line, also with blanks inside or before it.
+///
+/// # Errors
+/// As `read_key`.
+pub fn read_password(path: &Path) -> Result<String, Error> {
+    let text = read(path)?;
+    let password = text.trim_ascii_end();
+    let fault = match password {
+        _ if password.contains(['\n', '\r']) => Some("it has more than one line"),
+        _ => fault(password),
+    };
+    taken(path, password, fault)
+}
+
+/// What makes a text no secret of any kind.
+fn fault(secret: &str) -> Option<&'static str> {
+    match secret {
+        "" => Some("it is empty"),
+        _ if secret.contains('\0') => Some(UTF_16),
+        _ if secret.chars().any(char::is_control) => Some("it has control characters"),
+        _ if secret.len() > SECRET_BYTES_MAX => Some(TOO_LARGE),
+        _ => None,
+    }
+}
+
+const TOO_LARGE: &str = "it is too large";
+const UTF_16: &str = "it is UTF-16 or no text; save it as UTF-8";
+
+fn taken(path: &Path, secret: &str, fault: Option<&'static str>) -> Result<String, Error> {
+    match fault {
+        None => Ok(secret.to_owned()),
+        Some(reason) => Err(Error::SecretContent { path: path.to_owned(), reason }),
+    }
+}
+
+/// The text of a file without its byte order mark.
+fn read(path: &Path) -> Result<String, Error> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|source: io::Error| Error::SecretFile { path: path.to_owned(), source })?;
+    let unfit = |reason| Err(Error::SecretContent { path: path.to_owned(), reason });
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return unfit(TOO_LARGE);
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text).to_owned()),
+        Err(_) => unfit(UTF_16),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Read = fn(&Path) -> Result<String, Error>;
+
+    /// What comes of a file with these bytes.
+    fn of(read: Read, bytes: &[u8]) -> Result<String, String> {
+        let dir = tempfile::tempdir().expect("a temp folder");
+        let path = dir.path().join("some.secret");
+        std::fs::write(&path, bytes).expect("a file");
+        read(&path).map_err(|error| {
+            let shown = crate::error::chain(&error);
+            assert!(shown.contains("some.secret"), "{shown}");
+            assert!(!shown.contains("planted"), "{shown}");
+            shown
+        })
+    }
+
+    #[test]
+    fn what_editors_and_shells_leave_around_a_secret_is_no_part_of_it() {
+        for around in ["planted", "planted\n", "planted\r\n", "planted \t\r\n\n", "planted  "] {
+            for text in [around.to_owned(), format!("\u{feff}{around}")] {
+                assert_eq!(of(read_key, text.as_bytes()).as_deref(), Ok("planted"), "{text:?}");
+                assert_eq!(of(read_password, text.as_bytes()).as_deref(), Ok("planted"));
+            }
+        }
+        assert_eq!(of(read_key, b"\xef\xbb\xbf \t planted\n").as_deref(), Ok("planted"));
+        assert_eq!(of(read_password, " plän ted\r\n".as_bytes()).as_deref(), Ok(" plän ted"));
+        let longest = "p".repeat(SECRET_BYTES_MAX);
+        assert_eq!(of(read_key, format!("{longest}\r\n").as_bytes()), Ok(longest));
+    }
+
+    #[test]
+    fn what_can_be_no_secret_is_refused_with_the_file_and_the_reason() {
+        let utf16 = |text: &str, mark: &[u8]| -> Vec<u8> {
+            let units = text.encode_utf16().flat_map(u16::to_le_bytes);
+            mark.iter().copied().chain(units).collect()
+        };
+        let both: [(&[u8], &str); 9] = [
+            (b"", "it is empty"),
+            (b"\xef\xbb\xbf\r\n \t", "it is empty"),
+            (&utf16("planted\n", b"\xff\xfe"), "UTF-16"),
+            (&utf16("planted", b""), "UTF-16"),
+            (b"planted\x07", "control characters"),
+            (b"plan\x1bted", "control characters"),
+            (b"planted\nplanted\n", "more than one line"),
+            (&b"planted".repeat(586), "too large"),
+            (&b"planted\n".repeat(5_000), "too large"),
+        ];
+        for (bytes, reason) in both {
+            for read in [read_key as Read, read_password] {
+                let error = of(read, bytes).expect_err("it is no secret");
+                assert!(error.contains(reason), "{reason}: {error}");
+            }
+        }
+        for (text, reason) in [
+            ("planted planted", "blanks inside"),
+            ("plan\tted", "blanks inside"),
+            ("pläntéd planted", "beyond ASCII"),
+            ("planted\u{a0}", "beyond ASCII"),
+            ("\u{200b}planted", "beyond ASCII"),
+        ] {
+            let error = of(read_key, text.as_bytes()).expect_err("it is no key");
+            assert!(error.contains(reason), "{reason}: {error}");
+        }
+        let dir = tempfile::tempdir().expect("a temp folder");
+        for path in [dir.path().to_owned(), dir.path().join("gone")] {
+            let error = read_key(&path).expect_err("no file").to_string();
+            assert!(error.contains(&path.display().to_string()), "{error}");
+        }
+    }
+}
