@@ -45,6 +45,32 @@ function tests.keys_stay_out_of_messages()
   check.equal(err:find("secret-key", 1, true), nil)
 end
 
+function tests.a_byte_order_mark_is_no_part_of_the_settings()
+  check.equal(assert(read('\239\187\191{"gateway":"gw-7"}\r\n')).gateway, "gw-7")
+end
+
+function tests.what_editors_leave_around_a_key_is_no_part_of_it()
+  for _, text in ipairs({ "planted-key", "planted-key\n", "planted-key \t\r\n\n",
+                          "\239\187\191planted-key\r\n", "\239\187\191 planted-key" }) do
+    check.equal(config.key(text), "planted-key", text)
+  end
+  check.equal(config.key(("k"):rep(4096) .. "\n"), ("k"):rep(4096))
+end
+
+function tests.what_can_be_no_key_is_refused_and_not_shown()
+  for text, reason in pairs({
+    [""] = "empty", ["\239\187\191\r\n"] = "empty", ["planted key"] = "blanks inside",
+    ["planted\tkey"] = "blanks inside", ["planted\nkey\n"] = "more than one line",
+    ["planted\7key"] = "control characters", ["pl\195\164nted"] = "beyond ASCII",
+    ["planted\194\160"] = "beyond ASCII", ["\255\254p\0l\0a\0n\0"] = "UTF-16",
+    ["\254\255\0p\0l"] = "UTF-16", ["p\0l\0"] = "UTF-16", [("planted"):rep(600)] = "too large",
+  }) do
+    local key, err = config.key(text)
+    check.equal(key, nil, text)
+    assert(err:find(reason, 1, true) and not err:find("planted", 1, true), reason .. ": " .. err)
+  end
+end
+
 function tests.hashed_and_plain_keys_are_both_known_by_their_hash()
   local hash = ("0Aa1"):rep(16)
   local settings = assert(read('{"keys":{"' .. hash .. '":{"namespace":"a"},"plain":'

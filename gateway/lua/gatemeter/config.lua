@@ -172,9 +172,35 @@ local function flatten(text, object)
   return flat
 end
 
+local KEY_BYTES_MAX = 4096
+
+-- The key that the text of a file holds. Editors and shells leave a byte order mark before it, and
+-- blanks and line breaks behind it. Else nil and the reason, which never shows the key.
+function config.key(text)
+  if text:find("%z") or text:find("^\255\254") or text:find("^\254\255") then
+    return nil, "it is UTF-16 or no text; save it as UTF-8"
+  end
+  local key = text:gsub("^\239\187\191", ""):match("^%s*(.-)%s*$")
+  if key == "" then
+    return nil, "it is empty"
+  elseif #key > KEY_BYTES_MAX then
+    return nil, "it is too large"
+  elseif key:find("[\r\n]") then
+    return nil, "it has more than one line"
+  elseif key:find("[ \t]") then
+    return nil, "it has blanks inside"
+  elseif key:find("[\128-\255]") then
+    return nil, "it has characters beyond ASCII"
+  elseif key:find("%c") then
+    return nil, "it has control characters"
+  end
+  return key
+end
+
 -- `decode` reads JSON (nil and an error if it cannot), `sha256_hex` hashes keys given in plain.
 -- `null` stands for JSON's null, which means the same as leaving a setting out.
 function config.read(text, decode, sha256_hex, null)
+  text = text:gsub("^\239\187\191", "")
   local object, err = parse(text, decode)
   if not object then
     return nil, err

@@ -29,15 +29,22 @@ local function read_file(path, what)
   if not file then
     error(what .. ": " .. err, 0)
   end
-  local text = file:read("*a")
+  local text
+  text, err = file:read("*a")
   file:close()
+  if not text then
+    error(("%s: %s: %s"):format(what, path, err), 0)
+  end
   return text
 end
 
 local function read_key(path, what)
-  local key = path and read_file(path, what):match("^%s*(%S+)%s*$")
-  if path and not key then
-    error(what .. ": the file must hold one key and nothing else", 0)
+  if not path then
+    return nil
+  end
+  local key, reason = config.key(read_file(path, what))
+  if not key then
+    error(("%s: the file %s does not hold a key: %s"):format(what, path, reason), 0)
   end
   return key
 end
