@@ -116,9 +116,10 @@ impl ProcessMetrics {
 
     /// The page, in the text format 0.0.4.
     pub fn render(&self) -> String {
-        TextEncoder::new()
+        let page = TextEncoder::new()
             .encode_to_string(&self.registry.gather())
-            .expect("gathered families are never empty and a String takes every write")
+            .expect("gathered families are never empty and a String takes every write");
+        with_float_bounds(&page)
     }
 
     fn made<M: Collector + Clone + 'static>(
@@ -137,6 +138,34 @@ impl ProcessMetrics {
             .map_err(|source| Error::Metric { name: name.to_owned(), source })
     }
 }
+
+/// A page whose buckets have the bounds that the aggregator's business families have: `1.0` where
+/// the library writes `1`. Prometheus 3 makes one form of both when it scrapes, older servers do
+/// not, and a query over both jobs would then find two series for one bound.
+fn with_float_bounds(page: &str) -> String {
+    let mut text = String::with_capacity(page.len() + 256);
+    let mut histogram = None;
+    for line in page.split_inclusive('\n') {
+        if let Some(declared) = line.strip_prefix("# TYPE ") {
+            histogram = declared.trim_end().strip_suffix(" histogram");
+        }
+        let is_bucket = histogram
+            .and_then(|name| line.strip_prefix(name))
+            .is_some_and(|rest| rest.starts_with("_bucket{"));
+        // The library writes the bound behind all other labels.
+        let parts = line.rsplit_once(LE).filter(|_| is_bucket);
+        match parts.and_then(|(head, tail)| Some((head, tail.split_once('"')?))) {
+            Some((head, (bound, tail))) if bound.bytes().all(|byte| byte.is_ascii_digit()) => {
+                text.extend([head, LE, bound, ".0\"", tail]);
+            }
+            _ => text.push_str(line),
+        }
+    }
+    text
+}
+
+/// Begins the bound of a bucket.
+const LE: &str = "le=\"";
 
 #[cfg(test)]
 mod tests {
@@ -160,7 +189,7 @@ mod tests {
             "gatemeter_build_info{role=\"ingest\",version=\"0.1.0\"} 1\n",
             "# HELP gatemeter_things_total Things seen.\n# TYPE gatemeter_things_total counter\n",
             "gatemeter_things_total 3\n",
-            "gatemeter_thing_bytes_bucket{le=\"100\"} 1\n",
+            "gatemeter_thing_bytes_bucket{le=\"100.0\"} 1\n",
             "gatemeter_rejected_total{reason=\"a\\\"b\\n\"} 1\n",
         ] {
             assert!(page.contains(line), "{line:?} is missing in {page}");
@@ -168,6 +197,44 @@ mod tests {
         if cfg!(target_os = "linux") {
             assert!(page.contains("process_resident_memory_bytes "), "{page}");
         }
+    }
+
+    #[test]
+    fn bounds_of_buckets_are_floats_and_nothing_else_changes() {
+        let metrics = ProcessMetrics::new("ingest", "0.1.0").expect("a new registry");
+        let bounds = [0.0, 0.25, 1.0, 2.5, 10.0, 1_000_000.0];
+        let all = metrics.histogram_vec("h_seconds", "le=\"1\"", &["a", "le_"], &bounds);
+        let all = all.expect("a new name");
+        all.with_label_values(&["le=\"1\"} 1", "1"]).observe(1.5);
+        let gauges = metrics.gauge_vec("h_seconds_bucket_of", "Not one.", &["le"]);
+        gauges.expect("a new name").with_label_values(&["1"]).set(7);
+        let page = metrics.render();
+        let lines: Vec<&str> = page.lines().filter(|line| line.contains("h_seconds")).collect();
+        let bucket = |bound: &str, n: u64| {
+            format!("h_seconds_bucket{{a=\"le=\\\"1\\\"}} 1\",le_=\"1\",le=\"{bound}\"}} {n}")
+        };
+        let other = |name: &str, n: &str| {
+            format!("h_seconds_{name}{{a=\"le=\\\"1\\\"}} 1\",le_=\"1\"}} {n}")
+        };
+        assert_eq!(
+            lines,
+            [
+                "# HELP h_seconds le=\"1\"",
+                "# TYPE h_seconds histogram",
+                &bucket("0.0", 0),
+                &bucket("0.25", 0),
+                &bucket("1.0", 0),
+                &bucket("2.5", 1),
+                &bucket("10.0", 1),
+                &bucket("1000000.0", 1),
+                &bucket("+Inf", 1),
+                &other("sum", "1.5"),
+                &other("count", "1"),
+                "# HELP h_seconds_bucket_of Not one.",
+                "# TYPE h_seconds_bucket_of gauge",
+                "h_seconds_bucket_of{le=\"1\"} 7",
+            ]
+        );
     }
 
     #[test]
