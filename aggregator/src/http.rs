@@ -57,12 +57,14 @@ enum Section {
 
 /// Reads `section` from the query.
 fn section(query: Option<&str>) -> Option<Section> {
-    let pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
-    match pairs.into_iter().find(|(name, _)| *name == "section") {
-        None => Some(Section::Both),
-        Some((_, "business")) => Some(Section::Business),
-        Some((_, "process")) => Some(Section::Process),
-        Some(_) => None,
+    let pairs = query.unwrap_or_default().split('&');
+    let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let mut sections = pairs.filter(|(name, _)| *name == "section").map(|(_, value)| value);
+    match (sections.next(), sections.next()) {
+        (None, _) => Some(Section::Both),
+        (Some("business"), None) => Some(Section::Business),
+        (Some("process"), None) => Some(Section::Process),
+        (Some(_), _) => None,
     }
 }
 

@@ -11,14 +11,15 @@ use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::unfold;
-use http::HeaderValue;
 use http::header::CACHE_CONTROL;
+use http::{HeaderValue, Uri};
 use serde::Serialize;
 use service::answer::ApiError;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use crate::context::{Live, Parts};
 use crate::hub::{STREAMS_MAX, Seen};
+use crate::params::Params;
 use crate::shared::Shared;
 
 /// Seconds after which a stream that found no place is worth another try.
@@ -54,7 +55,8 @@ struct Rates {
 }
 
 /// A stream of events, one a second, until either side ends.
-pub(crate) async fn live(State(shared): State<Shared>) -> Result<Response, ApiError> {
+pub(crate) async fn live(State(shared): State<Shared>, uri: Uri) -> Result<Response, ApiError> {
+    Params::of(&uri, &[])?;
     let Shared { parts, hub, .. } = shared;
     let place = Arc::clone(&hub.places).try_acquire_owned().map_err(|_| {
         let message = format!("there are {STREAMS_MAX} streams already, ask again later");

@@ -1,7 +1,8 @@
 //! Parameters of a question: the query string, decoded and checked for names.
 //!
 //! A name that a call does not know is refused and not ignored, for a range misspelt would give
-//! numbers of another range. Values are checked by whoever uses them.
+//! numbers of another range; so is a value that is empty, as of a variable that is not set in a
+//! script. Values are checked by whoever uses them.
 
 use axum::extract::{FromRequestParts, Path, Query};
 use http::Uri;
@@ -28,6 +29,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
     }
 }
 
+/// What a list is narrowed and cut by. Forms send these empty for "all" and "the first".
+const MAY_BE_EMPTY: [&str; 4] = ["keyword", "status", "page", "size"];
+
 /// Decoded parameters, each name once.
 #[derive(Clone, Debug)]
 pub(crate) struct Params(Vec<(String, String)>);
@@ -37,7 +41,7 @@ impl Params {
     pub fn of(uri: &Uri, names: &[&str]) -> Result<Params, Error> {
         let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
             .map_err(|_| Error::Request("the query string cannot be read".to_owned()))?;
-        for (idx, (name, _)) in pairs.iter().enumerate() {
+        for (idx, (name, value)) in pairs.iter().enumerate() {
             if !names.contains(&name.as_str()) {
                 let known = match names {
                     [] => "takes none".to_owned(),
@@ -48,6 +52,10 @@ impl Params {
             }
             if pairs[..idx].iter().any(|(earlier, _)| earlier == name) {
                 return Err(Error::Request(format!("parameter {name} is given twice")));
+            }
+            if value.is_empty() && !MAY_BE_EMPTY.contains(&name.as_str()) {
+                let message = format!("{name} must not be empty: give a value or leave it out");
+                return Err(Error::Request(message));
             }
         }
         Ok(Params(pairs))
@@ -88,11 +96,11 @@ mod tests {
 
     fn check(query: &str) -> Result<Params, String> {
         let uri: Uri = format!("/x?{query}").parse().expect("a uri");
-        Params::of(&uri, &["page", "keyword"]).map_err(|error| error.to_string())
+        Params::of(&uri, &["page", "keyword", "tz"]).map_err(|error| error.to_string())
     }
 
     #[test]
-    fn parameters_are_decoded_and_empty_ones_are_not_given() {
+    fn parameters_are_decoded_and_empty_filters_are_not_given() {
         let params = check("page=7&keyword=%E5%BE%AE+a").expect("good");
         assert_eq!((params.get("keyword"), params.get("size")), (Some("微 a"), None));
         assert_eq!(params.number("page", 1, 10).expect("good"), 7);
@@ -106,9 +114,13 @@ mod tests {
     #[test]
     fn unknown_repeated_and_bad_ones_are_refused_by_name() {
         for (query, expected) in [
-            ("Page=1", "unknown parameter \"Page\": takes page, keyword"),
+            ("Page=1", "unknown parameter \"Page\": takes page, keyword, tz"),
             ("page=1&page=2", "parameter page is given twice"),
-            ("=1", "unknown parameter \"\": takes page, keyword"),
+            ("tz=UTC&page=1&tz=UTC", "parameter tz is given twice"),
+            ("tz=&tz=", "tz must not be empty: give a value or leave it out"),
+            ("keyword=&tz=", "tz must not be empty: give a value or leave it out"),
+            ("tz", "tz must not be empty: give a value or leave it out"),
+            ("=1", "unknown parameter \"\": takes page, keyword, tz"),
         ] {
             assert_eq!(check(query).expect_err("must be refused"), expected);
         }
