@@ -102,9 +102,10 @@ list! {
 }
 
 list! {
-    /// How an attempt ended: success (status below 400) or one kind of error.
+    /// How an attempt ended: success (status below 400 and no word for an error) or one kind of
+    /// error.
     Outcome {
-        /// Status below 400.
+        /// Status below 400, and the producer has no word for an error.
         Success = 0 "success",
         /// See `ErrorType::Timeout`; so for the others.
         Timeout = 1 "timeout",
@@ -126,17 +127,15 @@ list! {
 }
 
 impl Outcome {
-    /// The outcome of a status; `own` is the producer's word, which wins for a failed attempt and
-    /// means nothing for a successful one, so that successes and statuses below 400 are the same.
+    /// The outcome of a status; `own` is the producer's word, which wins over any status: an answer
+    /// of 200 may have failed inside its stream.
     #[must_use]
     pub fn of(status: u16, own: Option<ErrorType>) -> Outcome {
-        if status < 400 {
-            return Outcome::Success;
-        }
         if let Some(own) = own {
             return Outcome::from_code(own.code()).expect("every error type is an outcome");
         }
         match status {
+            ..400 => Outcome::Success,
             408 | 504 => Outcome::Timeout,
             429 => Outcome::RateLimited,
             499 => Outcome::ClientClosed,
@@ -144,6 +143,13 @@ impl Outcome {
             502 => Outcome::UpstreamUnreachable,
             _ => Outcome::ServerError,
         }
+    }
+
+    /// Whether it can stand beside a status: an error can beside any, a success only beside one
+    /// below 400.
+    #[must_use]
+    pub fn fits(self, status: u16) -> bool {
+        status < 400 || self != Outcome::Success
     }
 
     /// The kind of error, or nothing for a success.
@@ -202,9 +208,20 @@ mod tests {
         ] {
             assert_eq!(Outcome::of(status, None).word(), outcome, "{status}");
         }
-        let own = Some(ErrorType::ContentFilter);
-        assert_eq!(Outcome::of(400, own), Outcome::ContentFilter);
-        assert_eq!(Outcome::of(200, own), Outcome::Success);
+    }
+
+    #[test]
+    fn the_producers_word_makes_an_error_of_any_status_and_nothing_makes_a_success_of_one() {
+        for own in ErrorType::EACH {
+            for status in [100, 200, 206, 302, 399, 400, 429, 504] {
+                let outcome = Outcome::of(status, Some(*own));
+                assert_eq!((outcome.error_type(), outcome.fits(status)), (Some(*own), true));
+            }
+        }
+        for status in 100..=599 {
+            assert!(Outcome::of(status, None).fits(status), "{status}");
+            assert_eq!(Outcome::Success.fits(status), status < 400, "{status}");
+        }
     }
 
     #[test]

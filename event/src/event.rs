@@ -23,7 +23,7 @@ pub struct Event<'a> {
     pub upstream: Cow<'a, str>,
     /// Model that answered.
     pub model: Option<Cow<'a, str>>,
-    /// Model that was asked for, if it differs.
+    /// Model that was asked for, if it differs or none answered.
     pub requested_model: Option<Cow<'a, str>>,
     /// HTTP method.
     pub method: Method,
@@ -45,7 +45,8 @@ pub struct Event<'a> {
     pub attempt: u16,
     /// Whether this is the attempt that the client saw.
     pub is_final: bool,
-    /// The producer's own word for the error, if it is one of the list.
+    /// The producer's own word for the error, if it is one of the list. It makes an error of any
+    /// status.
     pub error_type: Option<ErrorType>,
     /// Key or user alias; never a metric label.
     pub consumer: Option<Cow<'a, str>>,
@@ -67,6 +68,20 @@ impl Event<'_> {
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         Outcome::of(self.status, self.error_type)
+    }
+
+    /// The name of the model that it is counted under: the one that answered, else the one that
+    /// was asked for.
+    #[must_use]
+    pub fn counted_model(&self) -> Option<&str> {
+        self.model.as_deref().or(self.requested_model.as_deref())
+    }
+
+    /// Whether that name may be new. A client can ask for any model: a name that no answer gave
+    /// may be registered only by an attempt that an upstream took.
+    #[must_use]
+    pub fn may_bring_model(&self) -> bool {
+        self.model.is_some() || self.status < 400
     }
 
     /// Where the token counts come from.

@@ -7,7 +7,7 @@
 use crate::code::{Method, Outcome, ServiceTier, UsageSource};
 use crate::key::Key;
 use crate::limits::{COST_NANO_MAX, DURATION_US_MAX, LABEL_BYTES_MAX, TIME_US_MAX};
-use crate::name::{NONE, OTHER, check_namespace, is_consumer, is_label};
+use crate::name::{check_namespace, is_consumer, is_label};
 use crate::usage::Usage;
 
 /// The labels of an event after settling. Texts borrow from whoever keeps them.
@@ -17,7 +17,7 @@ pub struct Labels<'a> {
     pub status: u16,
     /// HTTP method.
     pub method: Method,
-    /// Success or kind of error; agrees with the status.
+    /// Success or kind of error; passes `Outcome::fits` beside the status.
     pub outcome: Outcome,
     /// Price tier.
     pub service_tier: ServiceTier,
@@ -29,7 +29,7 @@ pub struct Labels<'a> {
     pub namespace: &'a str,
     /// Provider.
     pub upstream: &'a str,
-    /// Model that answered, or `none`.
+    /// Model that answered, else the one that was asked for, or `none`.
     pub model: &'a str,
     /// Route template.
     pub endpoint: &'a str,
@@ -98,7 +98,7 @@ impl<'a> Labels<'a> {
             return Err(LabelsError::Code("status"));
         }
         let outcome = Outcome::from_code(fixed[3]).ok_or(LabelsError::Code("outcome"))?;
-        if (status < 400) != (outcome == Outcome::Success) {
+        if !outcome.fits(status) {
             return Err(LabelsError::Code("outcome"));
         }
         let mut labels = Labels {
@@ -152,16 +152,6 @@ impl<'a> Labels<'a> {
             return Err(LabelsError::Text("consumer"));
         }
         Ok(())
-    }
-}
-
-/// Settles an optional model: absent is `none`, not well formed is `other`.
-#[must_use]
-pub fn settle_model(model: Option<&str>) -> &str {
-    match model {
-        None | Some("") => NONE,
-        Some(model) if is_label(model) => model,
-        Some(_) => OTHER,
     }
 }
 

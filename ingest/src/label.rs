@@ -4,6 +4,8 @@
 //! first: what an event of an unregistered namespace says never takes a place. After that they are
 //! known for as long as the process lives, also while the store is down. A budget that is used up
 //! is remembered for a while, so that a flood of new names does not become a flood of writes.
+//! A model that only a client has named, in an attempt that failed, is looked up and never
+//! registered: anybody can ask for a model that does not exist.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -13,10 +15,15 @@ use event::name::{NONE, OTHER, is_consumer, is_label};
 use event::{Connections, Event, Labels};
 use service::config::IngestSettings;
 use store::{LabelKind, LabelName, LabelRequest, Registration, Store, StoreError};
+use tracing::warn;
 
 /// How long a used-up budget is believed before the store is asked again: an operator who raises
 /// it waits no longer than this.
 const FULL_FOR: Duration = Duration::from_secs(10);
+
+/// How long the store is left alone after it did not say which models there are: a batch waits for
+/// it once in this time, not each.
+const UNREAD_FOR: Duration = Duration::from_secs(10);
 
 /// Names of one kind and scope.
 type Names = HashSet<Box<str>>;
@@ -29,6 +36,8 @@ pub struct Known {
     full: HashMap<(LabelKind, Box<str>), Instant>,
     /// Highest number of a namespace that was learnt from the store.
     newest_namespace: i64,
+    /// Until when no models are looked up, because the store did not answer.
+    models_unread_until: Option<Instant>,
 }
 
 impl Known {
@@ -107,7 +116,13 @@ impl LabelCache {
             }
         }
         let labels = self.missing_labels(events);
-        if labels.is_empty() { Ok(()) } else { self.ask(store, labels).await }
+        if !labels.is_empty() {
+            self.ask(store, labels).await?;
+        }
+        if self.wants_models(events) {
+            self.learn_models(store).await;
+        }
+        Ok(())
     }
 
     /// Registers names within their budgets, those of namespaces first.
@@ -166,6 +181,41 @@ impl LabelCache {
         Ok(())
     }
 
+    /// Learns the models that other processes have registered. Costs a read, never a write. While
+    /// the store does not answer the failed attempts count without a model: a client that asks for
+    /// models by invented names must not stop what all others send.
+    async fn learn_models(&self, store: &Store) {
+        let names = store.label_names(LabelKind::Model).await;
+        let mut known = self.known_mut();
+        match names {
+            Ok(names) => {
+                let models = &mut known.names[LabelKind::Model as usize - 1];
+                models.extend(names.into_iter().map(String::into_boxed_str));
+            }
+            Err(error) => {
+                known.models_unread_until = Some(Instant::now() + UNREAD_FOR);
+                drop(known);
+                let error: &(dyn std::error::Error + 'static) = &error;
+                warn!(error, "models of failed requests are not looked up");
+            }
+        }
+    }
+
+    /// Whether an event of a known namespace was asked for a model that is not known and that it
+    /// may not bring.
+    fn wants_models(&self, events: &[(usize, Event<'_>)]) -> bool {
+        let known = self.known();
+        let is_unknown = |event: &Event<'_>| {
+            let name = event.counted_model().filter(|name| is_label(name));
+            name.is_some_and(|name| !known.has(LabelKind::Model, "", name))
+        };
+        let mut asked = events.iter().map(|(_, event)| event).filter(|e| !e.may_bring_model());
+        known.models_unread_until.is_none_or(|until| until <= Instant::now())
+            && asked.any(|event| {
+                known.has(LabelKind::Namespace, "", &event.namespace) && is_unknown(event)
+            })
+    }
+
     /// The namespaces of a body that are not known, each once.
     fn missing_namespaces(
         &self,
@@ -198,11 +248,12 @@ impl LabelCache {
             if !known.has(LabelKind::Namespace, "", namespace) {
                 continue;
             }
+            let model = event.counted_model().filter(|_| event.may_bring_model());
             for (kind, name) in [
-                (LabelKind::Upstream, Some(&event.upstream)),
-                (LabelKind::Model, event.model.as_ref()),
-                (LabelKind::Endpoint, Some(&event.endpoint)),
-                (LabelKind::Policy, event.limited_by.as_ref()),
+                (LabelKind::Upstream, Some(&*event.upstream)),
+                (LabelKind::Model, model),
+                (LabelKind::Endpoint, Some(&*event.endpoint)),
+                (LabelKind::Policy, event.limited_by.as_deref()),
             ] {
                 if let Some(name) = name.filter(|name| is_label(name)) {
                     look(kind, "", name);

@@ -7,7 +7,6 @@
 use std::time::Instant;
 
 use event::frame::FrameBuilder;
-use event::labels::settle_model;
 use event::name::{NONE, OTHER, is_label};
 use event::{Connections, Event, Facts, Key, Labels, Reject, Usage, UsageSource};
 use store::{ConnectionsRow, Generation, LabelKind};
@@ -100,9 +99,10 @@ fn settle<'e>(event: &'e Event<'_>, known: &Known) -> Option<Labels<'e>> {
     let settled = |kind: LabelKind, name: &'e str| {
         if known.has(kind, "", name) { name } else { OTHER }
     };
-    let model = match event.model.as_deref() {
-        Some(name) => settled(LabelKind::Model, name),
-        None => settle_model(None),
+    let model = match event.counted_model() {
+        Some(name) if known.has(LabelKind::Model, "", name) => name,
+        Some(_) if event.may_bring_model() => OTHER,
+        _ => NONE,
     };
     let consumer = event
         .consumer

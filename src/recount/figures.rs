@@ -16,7 +16,7 @@ use crate::recount::sums::Sums;
 pub struct Figures {
     /// Final attempts.
     pub requests: i128,
-    /// Those with a status below 400.
+    /// Those that succeeded: a status below 400, and no error that the producer told.
     pub success: i128,
     /// The others.
     pub error: i128,

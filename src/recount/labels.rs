@@ -98,7 +98,7 @@ impl Row {
 
     /// `success` or `error`, as families name it.
     pub fn status_word(&self) -> &'static str {
-        if self.status < 400 { "success" } else { "error" }
+        if self.outcome == "success" { "success" } else { "error" }
     }
 
     /// Reads a tuple, with who asked, or nothing if it breaks a rule.
@@ -129,7 +129,7 @@ impl Row {
         let texts = [&row.upstream, &row.model, &row.endpoint];
         let is_sound = bytes.rest.is_empty()
             && (100..=599).contains(&status)
-            && (status < 400) == (*outcome == "success")
+            && (status < 400 || *outcome != "success")
             && is_namespace(&row.namespace)
             && texts.into_iter().all(|text| is_label(text))
             && row.limited_by.as_deref().is_none_or(is_label)

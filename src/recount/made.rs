@@ -48,10 +48,17 @@ fn labels(n: u16) -> Labels<'static> {
     let pick = |shift: u16, texts: [&'static str; 4]| texts[usize::from(n >> shift) % 4];
     let is_bad = n.is_multiple_of(29);
     let outcome = [Outcome::Success, Outcome::RateLimited, Outcome::Policy][usize::from(n % 3)];
+    let status = match outcome {
+        Outcome::Success if is_bad && n & 1 == 1 => 500,
+        Outcome::Success => 200,
+        // Failed inside its answer.
+        _ if n & 256 == 0 => 206,
+        _ => 429 + n % 100,
+    };
     Labels {
-        status: if outcome == Outcome::Success { 200 } else { 429 + n % 100 },
+        status,
         method: Method::EACH[usize::from(n >> 3) % Method::EACH.len()],
-        outcome: if is_bad && n & 1 == 1 { Outcome::Timeout } else { outcome },
+        outcome,
         service_tier: ServiceTier::EACH[usize::from(n >> 5) % 4],
         source: UsageSource::EACH[usize::from(n >> 2) % 3],
         is_final: n & 4 == 0,

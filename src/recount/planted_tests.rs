@@ -137,6 +137,42 @@ fn a_series_that_is_missing_extra_or_different_is_found() {
     assert_eq!(compare(gauge), vec![]);
 }
 
+#[test]
+fn an_error_inside_an_answer_of_200_that_a_view_shows_as_a_success_is_found() {
+    let failed = Row { outcome: "server_error", ..a_row() };
+    let mut sums = Sums::default();
+    sums.0[0] = 3;
+    let totals = BTreeMap::from([(failed, sums.clone())]);
+    let account = super::tally::Account::default();
+    let namespaces = ["wechat".to_owned()];
+    let right = against_page::shown(&totals, &account, &namespaces);
+    // What a page would show that goes by the status alone.
+    let wrong = against_page::shown(&BTreeMap::from([(a_row(), sums)]), &account, &namespaces);
+    let code = [("namespace", "wechat"), ("upstream", "openai"), ("method", "POST")];
+    let code = code.iter().chain(&[("endpoint", "/v1/chat/completions"), ("status_code", "200")]);
+    let code: Vec<_> = code.copied().collect();
+    assert_eq!(right[&Series::new("http_requests_total", &code)], 3 * MILLION);
+    let page = Page { samples: wrong, ..Page::default() };
+    let differences = against_page::compare(&totals, &account, &namespaces, &page).kept;
+    let mut families: Vec<_> =
+        differences.iter().filter_map(|each| each.what.split('{').next()).collect();
+    families.sort_unstable();
+    assert_eq!(
+        families,
+        [
+            "errors_total",
+            "gatemeter_model_requests_total",
+            "gatemeter_model_requests_total",
+            "namespace_requests_total",
+            "namespace_requests_total",
+            "upstream_requests_total",
+            "upstream_requests_total",
+        ]
+    );
+    let figures = Report::of(&totals, &account, 1).totals;
+    assert_eq!((figures.requests, figures.success, figures.error), (3, 0, 3));
+}
+
 /// Answers to all questions about `a_row` with 3 requests, as the API gives them.
 fn answers() -> Value {
     let as_of = json!({"version": 7, "time": null});

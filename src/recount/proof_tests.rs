@@ -2,6 +2,8 @@
 //! the ledger's code and by the recount's, and nothing differs.
 
 use event::frame::{Envelope, FrameReader};
+use event::{Labels, Method, Outcome, ServiceTier, UsageSource};
+use ledger::series::FullLabels;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
@@ -9,6 +11,7 @@ use proptest::test_runner::TestRunner;
 use super::against_ledger;
 use super::found::{Ledger, Start, consumer, row};
 use super::frame::{Event, Record, Sound, read};
+use super::labels::Row;
 use super::made::{counted, made_log, recounted};
 use super::sums::Sums;
 use super::tally::Account;
@@ -26,7 +29,7 @@ fn decoded(bytes: &[u8]) -> Record {
         let (labels, _) = view.labels(view.tuple(idx)).ok()?;
         let facts = view.facts(idx, labels.source)?;
         Some(Event {
-            row: row(&ledger::series::FullLabels::of(&labels)).into(),
+            row: row(&FullLabels::of(&labels)).into(),
             consumer: consumer(ledger::consumer::ConsumerLabels::of(&labels)).into(),
             key: facts.key.0,
             fingerprint: facts.fingerprint,
@@ -73,6 +76,48 @@ proptest! {
         let differences = against_ledger::compare(&expected, &ledger);
         prop_assert_eq!(differences.kept, vec![]);
     }
+}
+
+#[test]
+fn both_decoders_take_the_same_pairs_of_status_and_outcome() {
+    let good = Labels {
+        status: 200,
+        method: Method::Post,
+        outcome: Outcome::Success,
+        service_tier: ServiceTier::Standard,
+        source: UsageSource::Reported,
+        is_final: true,
+        namespace: "wechat",
+        upstream: "openai",
+        model: "gpt-4o",
+        endpoint: "/v1/messages",
+        limited_by: None,
+        stream: true,
+        requested_model: None,
+        consumer: None,
+    };
+    let mut tuple = Vec::new();
+    good.encode(&mut tuple);
+    let mut n_errors_below_400 = 0;
+    for status in 0..=700u16 {
+        for outcome in 0..=9u8 {
+            tuple[..2].copy_from_slice(&status.to_le_bytes());
+            tuple[3] = outcome;
+            let is_meant =
+                (100..=599).contains(&status) && outcome <= 8 && (status < 400 || outcome > 0);
+            let decoded = Labels::decode(&tuple).ok();
+            let read = Row::read(&tuple);
+            assert_eq!((decoded.is_some(), read.is_some()), (is_meant, is_meant), "{status}");
+            let Some((labels, (read, _))) = decoded.map(|decoded| decoded.0).zip(read) else {
+                continue;
+            };
+            assert_eq!(row(&FullLabels::of(&labels)), read);
+            let word = if outcome == 0 { "success" } else { "error" };
+            assert_eq!(read.status_word(), word, "{status} {outcome}");
+            n_errors_below_400 += u32::from(status < 400 && outcome > 0);
+        }
+    }
+    assert_eq!(n_errors_below_400, 300 * 8);
 }
 
 #[test]

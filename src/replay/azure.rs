@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use event::Outcome;
 
 use crate::replay::draw::{Draw, Fields, Usage, milliseconds};
 use crate::replay::item::{Attempt, Effect, Facts, Tokens};
@@ -86,7 +87,7 @@ impl Azure {
         let fields = Fields {
             namespace: &namespace,
             upstream: &offer.upstream,
-            model: &offer.model,
+            model: Some(&offer.model),
             requested_model: None,
             method: "POST",
             endpoint: offer.endpoint,
@@ -97,6 +98,7 @@ impl Azure {
             usage: Some(Usage::from(tokens)),
             consumer: None,
             service_tier: None,
+            error_type: None,
             limited_by: None,
         }
         .members();
@@ -105,6 +107,7 @@ impl Azure {
             upstream: offer.upstream,
             model: Some(offer.model),
             status,
+            outcome: Outcome::of(status, None),
             attempt: Attempt::Final,
             tokens: Some(tokens),
         });

@@ -92,9 +92,10 @@ pub struct Fields<'a> {
     pub namespace: &'a str,
     /// Provider.
     pub upstream: &'a str,
-    /// Model that answered.
-    pub model: &'a str,
-    /// Model that was asked for, where another answered.
+    /// Model that answered, where one did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<&'a str>,
+    /// Model that was asked for, where another answered or none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requested_model: Option<&'a str>,
     /// HTTP method.
@@ -113,6 +114,9 @@ pub struct Fields<'a> {
     /// Token counts, where reported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    /// What went wrong, where the status does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_type: Option<&'a str>,
     /// User alias.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consumer: Option<String>,

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use event::Outcome;
 use serde::{Deserialize, Serialize};
 
 /// Seconds and minutes in the unit of every time here, microseconds since 1970.
@@ -101,6 +102,8 @@ pub struct Effect {
     pub model: Option<Arc<str>>,
     /// HTTP status, 100..=599.
     pub status: u16,
+    /// Whether the attempt succeeded.
+    pub outcome: Outcome,
     /// Whether the request is counted with this attempt.
     pub attempt: Attempt,
     /// `None` when the event reports no usage.

@@ -1,7 +1,8 @@
 //! Recorded native events, one JSON object a line.
 //!
-//! A line is read only as far as the totals need it (id, time, namespace, status, usage); all its
-//! other fields go out as they came in. Reports of connections are no events and are left out.
+//! A line is read only as far as the totals need it (id, time, namespace, status, kind of error,
+//! usage); all its other fields go out as they came in. Reports of connections are no events and
+//! are left out.
 //! A line that cannot be an event stops the run with its number: a recording that ingest once
 //! took has none.
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use event::{ErrorType, Outcome};
 use serde_json::{Map, Value};
 
 use crate::replay::item::{Attempt, Effect, Facts, Tokens};
@@ -124,11 +126,13 @@ fn effect(members: &Map<String, Value>) -> anyhow::Result<Effect> {
         }),
         Some(_) => bail!("`usage` is no object"),
     };
+    let told = members.get("error_type").and_then(Value::as_str).and_then(ErrorType::from_word);
     Ok(Effect {
         namespace: text(members, "namespace")?.into(),
         upstream: text(members, "upstream")?.into(),
         model: members.get("model").and_then(Value::as_str).map(Arc::from),
         status,
+        outcome: Outcome::of(status, told),
         attempt: if is_final { Attempt::Final } else { Attempt::Retried },
         tokens,
     })
@@ -208,6 +212,19 @@ mod tests {
         assert_eq!((effect.status, effect.tokens.unwrap().input), (200, 12));
         for bad in ["200.5", "-1.0", "1e99", "\"200\""] {
             assert!(facts(&LINE.replace(":200", &format!(":{bad}")), &Ids::Kept).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_error_told_beside_a_status_below_400_fails_the_request() {
+        let outcome = |told: &str| {
+            let line =
+                LINE.replace("\"status\":200", &format!("\"status\":206,\"error_type\":{told}"));
+            facts(&line, &Ids::Kept).unwrap().unwrap().effect.outcome
+        };
+        assert_eq!(outcome("\"client_closed\""), Outcome::ClientClosed);
+        for nothing in ["null", "\"\"", "\"overloaded\"", "\"success\""] {
+            assert_eq!(outcome(nothing), Outcome::Success, "{nothing}");
         }
     }
 

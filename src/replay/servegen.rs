@@ -33,6 +33,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use event::Outcome;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -126,7 +127,7 @@ impl ServeGen {
         let fields = Fields {
             namespace: &namespace,
             upstream: &self.upstream,
-            model: &self.model,
+            model: Some(&self.model),
             requested_model: None,
             method: "POST",
             endpoint: CHAT,
@@ -137,6 +138,7 @@ impl ServeGen {
             usage: Some(Usage::from(tokens)),
             consumer: None,
             service_tier: None,
+            error_type: None,
             limited_by: None,
         }
         .members();
@@ -145,6 +147,7 @@ impl ServeGen {
             upstream: Arc::clone(&self.upstream),
             model: Some(Arc::clone(&self.model)),
             status,
+            outcome: Outcome::of(status, None),
             attempt: Attempt::Final,
             tokens: Some(tokens),
         });

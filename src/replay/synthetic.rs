@@ -1,5 +1,5 @@
-//! Events out of nothing: requests with retries to other upstreams, streams, caches, reasoning,
-//! refusals, some without usage.
+//! Events out of nothing: requests with retries to other upstreams, streams that fail inside,
+//! caches, reasoning, refusals, some without usage or without a model that answered.
 //!
 //! A request is drawn as a whole and its attempts are handed out one by one. The generator never
 //! starts an attempt that would be cut off by the end of the run, so every request has its final
@@ -7,6 +7,8 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+
+use event::{ErrorType, Outcome};
 
 use crate::replay::draw::{Draw, Fields, Offer, Thinking, Usage, milliseconds};
 use crate::replay::item::{Attempt, Effect, Facts, Tokens};
@@ -83,11 +85,17 @@ impl Synthetic {
             1 => Some("priority"),
             _ => None,
         };
+        let shape = self.draw.part(99);
+        let told = (is_stream && status == 200 && shape == 0).then_some(ErrorType::ServerError);
+        let (model, requested_model) = match status {
+            400.. if shape < 30 => (None, Some(&*offer.model)),
+            _ => (Some(&*offer.model), requested_model),
+        };
         let limited_by = (status == 429 && self.draw.chance(50)).then_some("token_limit");
         let fields = Fields {
             namespace: &namespace,
             upstream: &offer.upstream,
-            model: &offer.model,
+            model,
             requested_model,
             method: "POST",
             endpoint: offer.endpoint,
@@ -96,6 +104,7 @@ impl Synthetic {
             ttft_ms: (is_stream && status == 200).then_some(milliseconds(first_us)),
             stream: is_stream,
             usage: tokens.map(Usage::from),
+            error_type: told.map(ErrorType::word),
             consumer: has_consumer.then(|| consumer.to_string()),
             service_tier,
             limited_by,
@@ -106,8 +115,9 @@ impl Synthetic {
         let effect = Arc::new(Effect {
             namespace,
             upstream: offer.upstream,
-            model: Some(offer.model),
+            model: model.map(Arc::from),
             status,
+            outcome: Outcome::of(status, told),
             attempt,
             tokens,
         });
@@ -157,6 +167,10 @@ mod tests {
         assert!(any(&|facts| facts.effect.tokens.is_none() && facts.effect.status == 200));
         assert!(any(&|facts| facts.effect.attempt == Attempt::Retried));
         assert!(any(&|facts| facts.link.contains("\"attempt\":2,\"final\":true")));
+        assert!(any(
+            &|facts| facts.effect.status == 200 && facts.effect.outcome != Outcome::Success
+        ));
+        assert!(any(&|facts| facts.effect.model.is_none()));
         for word in ["ttft_ms", "cache_read", "cache_write", "reasoning", "limited_by", "batch"] {
             assert!(any(&|facts| facts.fields.contains(word)), "{word}");
         }

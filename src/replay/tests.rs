@@ -462,6 +462,7 @@ fn ingest_takes_every_good_event_as_it_was_meant_and_nothing_malformed() {
             assert_eq!((&*event.id, event.time_us), (&*item.id, item.time_us));
             let effect = &item.effect;
             assert_eq!((&*event.namespace, event.status), (&*effect.namespace, effect.status));
+            assert_eq!(event.outcome(), effect.outcome);
             assert_eq!(
                 event.is_final,
                 effect.attempt == Attempt::Final || item.class == Class::Late

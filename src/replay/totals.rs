@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use event::Outcome;
 use serde::Serialize;
 
 use crate::replay::answer::{Answer, Told};
@@ -56,7 +57,7 @@ impl Events {
 pub struct NamespaceTotals {
     /// Final attempts.
     pub requests: u64,
-    /// Requests with a status below 400.
+    /// Requests that succeeded: a status below 400 and no error told beside it.
     pub success: u64,
     /// The other requests.
     pub error: u64,
@@ -189,10 +190,9 @@ impl Totals {
         }
         self.requests += 1;
         namespace.requests += 1;
-        if effect.status < 400 {
-            namespace.success += 1;
-        } else {
-            namespace.error += 1;
+        match effect.outcome {
+            Outcome::Success => namespace.success += 1,
+            _ => namespace.error += 1,
         }
         *self.status.entry(effect.status).or_default() += 1;
     }

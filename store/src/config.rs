@@ -427,6 +427,15 @@ impl Reader {
             .collect()
     }
 
+    /// The registered names of a kind, of all scopes.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn label_names(&mut self, kind: LabelKind) -> Result<Vec<String>> {
+        let query = self.conn.query("SELECT name FROM label WHERE kind = ?").bind(kind as u8);
+        self.rows(query).await?.iter().map(|row| get(row, 0)).collect()
+    }
+
     /// Keys of a role, the one that was stored first at the front: where several processes made
     /// one at a first start, all take that.
     ///

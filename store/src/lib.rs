@@ -276,6 +276,14 @@ impl Store {
         self.read().await?.labels().await
     }
 
+    /// The registered names of a kind, of all scopes.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn label_names(&self, kind: LabelKind) -> Result<Vec<String>> {
+        self.read().await?.label_names(kind).await
+    }
+
     /// Keys of a role.
     ///
     /// # Errors

@@ -5,14 +5,16 @@
 //! into partitions of others.
 
 use event::frame::{FrameBuilder, Stamp};
-use event::{Facts, Key, Labels, Method, Outcome, Secret, ServiceTier, Usage, UsageSource, limits};
+use event::{
+    ErrorType, Facts, Key, Labels, Method, Outcome, Secret, ServiceTier, Usage, UsageSource, limits,
+};
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 
 /// Partitions of the world.
 pub const PARTITIONS: u32 = 3;
 /// Kinds of events.
-pub const KINDS: usize = 6;
+pub const KINDS: usize = 7;
 
 const MINUTE_US: i64 = 60_000_000;
 
@@ -49,11 +51,13 @@ pub enum Fate {
 /// Labels of a kind.
 #[must_use]
 pub fn labels(kind: usize) -> Labels<'static> {
-    let status = [200, 200, 503, 429, 200, 200][kind];
+    let status = [200, 200, 503, 429, 200, 200, 200][kind];
+    // The last kind failed inside its stream.
+    let told = (kind == 6).then_some(ErrorType::ServerError);
     Labels {
         status,
         method: Method::Post,
-        outcome: Outcome::of(status, None),
+        outcome: Outcome::of(status, told),
         service_tier: ServiceTier::Standard,
         source: if kind == 5 { UsageSource::None } else { UsageSource::Reported },
         is_final: kind != 2,
@@ -62,7 +66,7 @@ pub fn labels(kind: usize) -> Labels<'static> {
         model: "gpt-4o",
         endpoint: "/v1/chat/completions",
         limited_by: (kind == 3).then_some("token_limit"),
-        stream: kind == 4,
+        stream: kind == 4 || kind == 6,
         requested_model: None,
         consumer: [None, Some("ann"), Some("bob")][kind % 3],
     }

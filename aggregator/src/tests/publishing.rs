@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use event::{Method, Outcome, ServiceTier, UsageSource};
+use event::{ErrorType, Method, Outcome, ServiceTier, UsageSource};
 use ledger::account::{Account, Class};
 use ledger::commit::{Commit, CommitId, Owner, Progress};
 use ledger::histogram::duration_bucket;
@@ -65,6 +65,34 @@ fn value(page: &str, series: &str) -> Option<i64> {
     let line =
         page.lines().find(|line| line.strip_prefix(series).is_some_and(|r| r.starts_with(' ')));
     line?.rsplit(' ').next()?.parse().ok()
+}
+
+#[test]
+fn an_error_inside_an_answer_of_200_is_an_error_in_every_family_and_keeps_its_status_code() {
+    let mut whole = start(3, 0, &[]);
+    let (labels, sums) = row("a", 3);
+    let outcome = Outcome::of(200, Some(ErrorType::ServerError));
+    whole.totals.push((FullLabels { status: 200, outcome, limited_by: None, ..labels }, sums));
+    let publisher = Publisher::default();
+    publisher.take_over(whole);
+    publisher.progress(0, 0);
+    let shown = page(&publisher, Reader::Other).expect("a page");
+    for (series, n) in [
+        ("namespace_requests_total{namespace=\"a\",status=\"success\"}", 0),
+        ("namespace_requests_total{namespace=\"a\",status=\"error\"}", 3),
+        ("upstream_requests_total{upstream=\"openai\",status=\"success\"}", 0),
+        ("upstream_requests_total{upstream=\"openai\",status=\"error\"}", 3),
+        ("errors_total{error_type=\"server_error\",namespace=\"a\",upstream=\"openai\"}", 3),
+        ("gatemeter_model_requests_total{namespace=\"a\",model=\"gpt-4o\",status=\"success\"}", 0),
+        ("gatemeter_model_requests_total{namespace=\"a\",model=\"gpt-4o\",status=\"error\"}", 3),
+        (
+            "http_requests_total{method=\"POST\",endpoint=\"/v1/chat/completions\",\
+             status_code=\"200\",namespace=\"a\",upstream=\"openai\"}",
+            3,
+        ),
+    ] {
+        assert_eq!(value(&shown, series), Some(n), "{series}\n{shown}");
+    }
 }
 
 const BORN: &str = "namespace_requests_total{namespace=\"born\",status=\"error\"}";

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use cache::{Cache, CacheOptions};
-use event::{Method, Outcome, ServiceTier, UsageSource};
+use event::{ErrorType, Method, Outcome, ServiceTier, UsageSource};
 use http::{HeaderMap, Request, StatusCode};
 use jiff::tz::TimeZone;
 use ledger::commit::{Commit, CommitId, Journal, Outcome as Ended, Owner, Progress};
@@ -38,6 +38,8 @@ pub struct Fact {
     pub duration_us: i64,
     pub source: UsageSource,
     pub consumer: Option<&'static str>,
+    /// What the producer says went wrong.
+    pub told: Option<ErrorType>,
 }
 
 impl Fact {
@@ -45,8 +47,20 @@ impl Fact {
     pub fn new(at_us: i64, namespace: &'static str, n: i64) -> Fact {
         let (input, output, duration_us) = (100 * n, 20 * n, 800_000);
         let (status, is_final, source) = (200, true, UsageSource::Reported);
-        let consumer = None;
-        Fact { at_us, namespace, status, is_final, n, input, output, duration_us, source, consumer }
+        let (consumer, told) = (None, None);
+        Fact {
+            at_us,
+            namespace,
+            status,
+            is_final,
+            n,
+            input,
+            output,
+            duration_us,
+            source,
+            consumer,
+            told,
+        }
     }
 
     fn labels(&self) -> FullLabels {
@@ -57,7 +71,7 @@ impl Fact {
             method: Method::Post,
             endpoint: "/v1/chat/completions".into(),
             status: self.status,
-            outcome: Outcome::of(self.status, None),
+            outcome: Outcome::of(self.status, self.told),
             service_tier: ServiceTier::Standard,
             source: self.source,
             is_final: self.is_final,

@@ -1,6 +1,6 @@
 //! Status distribution, trend, tokens and system.
 
-use event::UsageSource;
+use event::{ErrorType, UsageSource};
 use serde_json::json;
 use store::Keep;
 
@@ -50,6 +50,38 @@ async fn distribution_has_every_namespace_and_every_outcome() {
     assert_eq!(data["namespaces"], json!({"enabled": 3, "disabled": 0}));
     assert_eq!(data["as_of"]["version"], 2);
     assert!(data["as_of"]["time"].as_str().expect("a time").ends_with('Z'));
+}
+
+#[tokio::test]
+async fn error_inside_an_answer_of_200_is_an_error_in_every_answer_and_range() {
+    let mut place = Place::open().await;
+    let now = now_us();
+    let told = Some(ErrorType::ServerError);
+    place
+        .commit(&[
+            Fact::new(now, "wechat", 3),
+            Fact { told, ..Fact::new(now, "wechat", 1) },
+            Fact { told, is_final: false, ..Fact::new(now, "wechat", 5) },
+            Fact::new(now, "alipay", 4),
+        ])
+        .await;
+    for range in ["15m", "24h", "all"] {
+        let metrics = "/api/metrics/namespaces";
+        let shown = place.get(&format!("{metrics}/status-distribution?timeRange={range}")).await;
+        let totals = &shown["totals"];
+        assert_eq!(
+            (&totals["success"], &totals["server_error"]),
+            (&json!(7), &json!(1)),
+            "{range}"
+        );
+        let stats = place.get(&format!("{metrics}/wechat/stats?timeRange={range}")).await;
+        let found = (&stats["totalRequests"], &stats["errors"], &stats["successRate"]);
+        assert_eq!(found, (&json!(4), &json!(1), &json!(0.75)), "{range}");
+        let tokens = place.get(&format!("{metrics}/wechat/tokens?timeRange={range}")).await;
+        assert_eq!(tokens["totals"]["input"], 900, "every attempt is billed: {range}");
+        let system = place.get(&format!("/api/metrics/system?timeRange={range}")).await;
+        assert_eq!((&system["totalRequests"], &system["errorRate"]), (&json!(8), &json!(0.125)));
+    }
 }
 
 #[tokio::test]
@@ -257,6 +289,13 @@ async fn questions_that_cannot_be_answered_say_why() {
         (format!("{metrics}/all/tokens?from=5&to=1"), 400, "from must be before to"),
         (format!("{metrics}/all/tokens?timerange=1h"), 400, "unknown parameter \"timerange\""),
         (format!("{metrics}/status-distribution?tz=a&tz=b"), 400, "parameter tz is given twice"),
+        (format!("{metrics}/all/tokens?timeRange="), 400, "timeRange must not be empty"),
+        (format!("{metrics}/all/stats?timeRange=today&tz="), 400, "tz must not be empty"),
+        (format!("{metrics}/request-trend?from=&to="), 400, "from must not be empty"),
+        (format!("{metrics}/request-trend?namespace="), 400, "namespace must not be empty"),
+        ("/api/metrics/dashboard?namespace".to_owned(), 400, "namespace must not be empty"),
+        ("/api/metrics/system?tz".to_owned(), 400, "tz must not be empty"),
+        ("/api/metrics/live?namespace=x".to_owned(), 400, "unknown parameter \"namespace\""),
         ("/api/metrics/system?namespace=x".to_owned(), 400, "unknown parameter \"namespace\""),
         ("/api/metrics/nothing".to_owned(), 404, "nothing is at /api/metrics/nothing"),
     ] {

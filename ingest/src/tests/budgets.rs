@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use event::Outcome;
 use serde_json::{Value, json};
-use store::{LabelKind, Store};
+use store::{LabelKind, LabelName, LabelRequest, Store};
 
-use super::fixture::{Answer, Logged, Options, Running, event, event_with};
+use super::fixture::{Answer, Ledger, Logged, Options, Running, event, event_with};
 
 /// Small budgets.
 fn options() -> Options {
@@ -73,6 +74,121 @@ async fn event_without_a_model_has_none_and_takes_no_place() {
     assert_eq!(running.send(body).await.accepted(1), 1);
     assert_eq!(running.logged().await[0].model, "none");
     assert!(names(&running.store, LabelKind::Model).await.is_empty());
+    running.stop().await;
+}
+
+/// What the models of events are counted as: each has a status, a model and one that was asked for.
+async fn counted(running: &Running, events: &[(u16, Option<&str>, Option<&str>)]) -> Vec<String> {
+    let before = running.logged().await.len();
+    let event = |(n, (status, model, asked)): (usize, &(u16, Option<&str>, Option<&str>))| {
+        let id = (before + n).to_string();
+        event_with(&id, &json!({"status": status, "model": model, "requested_model": asked}))
+    };
+    let body = Value::Array(events.iter().enumerate().map(event).collect()).to_string();
+    assert_eq!(running.send(body).await.accepted(events.len()), events.len());
+    running.logged().await.into_iter().skip(before).map(|event| event.model).collect()
+}
+
+#[tokio::test]
+async fn model_that_was_asked_for_counts_where_none_answered_and_failures_bring_no_new_one() {
+    let (_folder, running) = Running::fresh_with(options()).await;
+    let found = counted(
+        &running,
+        &[
+            // What the batch itself brings holds for all of it, whatever stands first.
+            (404, None, Some("m1")),
+            (200, None, Some("m1")),
+            (499, Some(""), Some("m1")),
+            (404, None, Some("made-up")),
+            (503, None, Some("made-up too")),
+            (200, None, Some("bad letters")),
+            (200, None, None),
+            // An answer names its model by itself, also a failed one.
+            (500, Some("m2"), Some("made-up")),
+            // No place is left: `other` for what may have one.
+            (302, None, Some("m3")),
+            (404, None, Some("m3")),
+            (404, Some("m4"), Some("m1")),
+        ],
+    )
+    .await;
+    let expected =
+        ["m1", "m1", "m1", "none", "none", "other", "none", "m2", "other", "none", "other"];
+    assert_eq!(found, expected);
+    let names: Vec<String> =
+        names(&running.store, LabelKind::Model).await.into_iter().map(|(_, name)| name).collect();
+    assert_eq!(names, ["m1", "m2"]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn flood_of_made_up_models_leaves_every_place_of_the_budget() {
+    let (_folder, running) = Running::fresh_with(options()).await;
+    let made_up: Vec<String> = (0..500).map(|n| format!("gpt-{n}-free")).collect();
+    let flood: Vec<_> = made_up.iter().map(|name| (404, None, Some(name.as_str()))).collect();
+    assert!(counted(&running, &flood).await.iter().all(|model| model == "none"));
+    assert!(names(&running.store, LabelKind::Model).await.is_empty());
+    let found = counted(&running, &[(200, None, Some("m1")), (404, None, Some("m1"))]).await;
+    assert_eq!(found, ["m1", "m1"]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn model_that_another_process_has_registered_counts_for_failures_too() {
+    let (_folder, running) = Running::fresh_with(options()).await;
+    let label = |name: &str| LabelName {
+        kind: LabelKind::Model,
+        scope: String::new(),
+        name: name.to_owned(),
+    };
+    let request = LabelRequest { label: label("elsewhere"), max: None };
+    running.store.register_many(vec![request]).await.expect("registered");
+    let found = counted(&running, &[(429, None, Some("elsewhere")), (429, None, Some("x"))]).await;
+    assert_eq!(found, ["elsewhere", "none"]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn failures_that_asked_for_unknown_models_pass_while_the_ledger_does_not_answer() {
+    let (folder, running) = Running::fresh_with(options()).await;
+    assert_eq!(counted(&running, &[(200, None, Some("m1"))]).await, ["m1"]);
+    running.stop().await;
+    let options = Options { ledger: Ledger::ReadOnly, ..options() };
+    let running = Running::start(folder.path(), options).await;
+    running.store.close().await;
+    let found = counted(&running, &[(404, None, Some("m1")), (404, None, Some("made-up"))]).await;
+    assert_eq!(found, ["m1", "none"]);
+    let taken = event_with("new", &json!({"model": null, "requested_model": "m2"}));
+    let answer = running.send(taken.to_string()).await;
+    let message = answer.message();
+    assert!(message.starts_with("the ledger does not answer"), "it may take a place: {message}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn word_for_an_error_makes_one_of_any_status() {
+    let (_folder, running) = Running::fresh().await;
+    let told = [
+        (200, Some("server_error"), Outcome::ServerError),
+        (206, Some("timeout"), Outcome::Timeout),
+        (200, Some("client_closed"), Outcome::ClientClosed),
+        (302, Some("policy"), Outcome::Policy),
+        (429, Some("content_filter"), Outcome::ContentFilter),
+        // Words that are not on the list are as good as none.
+        (200, Some("overloaded_error"), Outcome::Success),
+        (200, Some("Server_Error"), Outcome::Success),
+        (200, Some("success"), Outcome::Success),
+        (200, Some(""), Outcome::Success),
+        (200, None, Outcome::Success),
+        (502, Some("success"), Outcome::UpstreamUnreachable),
+    ];
+    let event = |(n, (status, word, _)): (usize, &(u16, Option<&str>, Outcome))| {
+        event_with(&n.to_string(), &json!({"status": status, "error_type": word}))
+    };
+    let body = Value::Array(told.iter().enumerate().map(event).collect()).to_string();
+    assert_eq!(running.send(body).await.accepted(told.len()), told.len());
+    let found: Vec<Outcome> = running.logged().await.iter().map(|event| event.outcome).collect();
+    assert_eq!(found, told.map(|(_, _, outcome)| outcome));
     running.stop().await;
 }
 

@@ -10,7 +10,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use event::frame::FrameReader;
 use event::limits::BODY_BYTES_MAX;
-use event::{Facts, Key};
+use event::{Facts, Key, Outcome};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
@@ -314,6 +314,7 @@ pub struct Logged {
     pub upstream: String,
     pub model: String,
     pub endpoint: String,
+    pub outcome: Outcome,
     pub limited_by: Option<String>,
     pub requested_model: Option<String>,
     pub consumer: Option<String>,
@@ -347,6 +348,7 @@ fn decode(records: &[Record], events: &mut Vec<Logged>) {
                 upstream: labels.upstream.to_owned(),
                 model: labels.model.to_owned(),
                 endpoint: labels.endpoint.to_owned(),
+                outcome: labels.outcome,
                 limited_by: text(labels.limited_by),
                 requested_model: text(labels.requested_model),
                 consumer: text(labels.consumer),

@@ -119,7 +119,7 @@ impl Tally {
         let status = event["status"].as_u64().unwrap();
         self.requests += 1;
         own.requests += 1;
-        if status < 400 {
+        if status < 400 && event["error_type"].is_null() {
             own.success += 1
         } else {
             own.error += 1
