@@ -131,14 +131,14 @@ for connections in 1 16 64; do
   for stream in false true; do
     load 20 "$stream" ""
     # One connection makes few requests, and p99 wants many.
-    seconds=$([ "$connections" = 1 ] && echo 12 || echo 4)
+    seconds=$([ "$connections" = 1 ] && echo 6 || echo 3)
     compare "$connections" "$seconds" "pauses of 20 ms$([ $stream = false ] || echo ', streams')"
   done
 done
 load 0 false ""
-compare 1 4 "no pauses"
+compare 1 3 "no pauses"
 for filling in numbers text; do
   load 0 false "wrk.headers[\"X-Mock-Bytes\"] = \"3000000\"
 wrk.headers[\"X-Mock-Filling\"] = \"$filling\""
-  compare 1 4 "answers of 3 MB, $filling"
+  compare 1 3 "answers of 3 MB, $filling"
 done

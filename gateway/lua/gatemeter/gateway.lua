@@ -213,7 +213,9 @@ function gateway.header_filter()
     decode = cjson.decode, clock = system.monotonic_ms, text_bytes_max = text_room(),
     content_type = header_text("Content-Type"),
     content_encoding = header_text("Content-Encoding"),
-    without_output = answer.is_without_output(ngx.var.uri),
+    -- Looking at a path costs more than knowing the most usual one.
+    without_output = ngx.var.uri ~= "/v1/chat/completions"
+      and answer.is_without_output(ngx.var.uri),
   })
 end
 
@@ -245,6 +247,9 @@ local function request_json()
 end
 
 local function requested_model(json)
+  if json and request_reader.is_name(json.model) then
+    return json.model
+  end
   local path = ngx.req.get_body_file()
   local file = path and io.open(path, "rb")
   local model = request_reader.model({

@@ -20,6 +20,11 @@ local function named(value)
   return type(value) == "string" and value ~= "" and #value <= NAME_BYTES_MAX and value or nil
 end
 
+-- Whether a value is the name of a model, so that there is no need to look further.
+function request.is_name(value)
+  return named(value) ~= nil
+end
+
 -- The name in a path that has been decoded.
 function request.model_of_path(path)
   for i = 1, #PATHS do
