@@ -223,6 +223,7 @@ async fn serve(
         access: keys.ingest,
         pressure,
         settings: settings.ingest.clone(),
+        faults: Vec::new(),
     };
     let ingest = ingest::start(parts, ingest_metrics).await?;
     let counting = token_count::routes(&keys.admin);

@@ -1,22 +1,26 @@
 //! The three roles as processes of their own, on Kafka and MySQL.
 //!
-//! A role opens what it stands on, binds, serves until a signal or a failure, and drains. The
-//! services are waited for at the start, within a bound; what becomes of a role while one of them
-//! is down is the role's own business. Roles never talk to each other but through log and ledger.
+//! A role binds, opens what it stands on, serves until a signal or a failure, and drains. While it
+//! waits for a service its port says so; what becomes of a role when one of them is lost later is
+//! the role's own business. Roles never talk to each other but through log and ledger.
 
+mod watch;
 mod lags;
 mod aggregator;
 mod api;
 mod ingest;
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use service::auth::{DevMode, check_listen};
 use service::config::{Settings, Sources, load};
-use service::shutdown::{Shutdown, Trigger, channel, on_signals};
+use service::server::Drain;
+use service::shutdown::{Phase, Shutdown, Trigger, channel, on_signals};
 use tracing::info;
 
 /// Options of a single role.
@@ -101,6 +105,26 @@ pub async fn run(role: Role, args: RoleArgs) -> anyhow::Result<ExitCode> {
     ended?;
     info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Makes a role while its port is served already. Nothing if it was told to end before.
+async fn make<T>(
+    making: impl Future<Output = anyhow::Result<T>>,
+    mut serving: Pin<&mut impl Future<Output = Drain>>,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Option<T>> {
+    let made = tokio::select! {
+        made = making => made,
+        _ = &mut serving => return Ok(None),
+    };
+    match made {
+        // What is given up half made fails, and nobody wants it any more.
+        Err(_) if shutdown.phase() != Phase::Running => {
+            serving.await;
+            Ok(None)
+        }
+        made => made.map(Some),
+    }
 }
 
 /// The wall clock, microseconds since the epoch: for signals between roles, never for what counts.

@@ -1,7 +1,9 @@
 //! The services that a role stands on, opened as the settings say.
 //!
-//! A start waits for them: in a stack that starts all at once, a database is often the last to be
-//! there. What is wrong in the settings themselves is told at once.
+//! A start waits for them for as long as it takes, and says on its port what for: in a stack that
+//! starts all at once, a database is often the last to be there, and one that is away for an hour
+//! is back without anybody having to start us again. What is wrong in the settings themselves is
+//! told at once.
 
 use std::future::Future;
 use std::time::Duration;
@@ -12,14 +14,13 @@ use queue::{
     KafkaOptions, KafkaPassword, KafkaProtocol, KafkaSasl, KafkaSecurity, Queue, QueueError,
     QueueReader, RawReader,
 };
+use service::chain;
 use service::config::{self, KafkaSettings, MysqlSettings, MysqlTlsMode, RawTopic, Settings};
-use service::shutdown::{Phase, Shutdown};
+use service::health::Reason;
+use service::opening::Opening;
 use store::{Generation, MysqlOptions, MysqlTls, Store, StoreError};
-use tokio::time::Instant;
 use tracing::warn;
 
-/// How long a start waits for a service that does not answer.
-const START_MAX: Duration = Duration::from_secs(60);
 /// Pause between two tries.
 const TRY_EVERY: Duration = Duration::from_millis(500);
 
@@ -95,12 +96,13 @@ pub fn mysql_options(mysql: &MysqlSettings) -> anyhow::Result<MysqlOptions> {
 /// Opens the ledger and makes its tables if they are missing.
 ///
 /// # Errors
-/// It does not answer in time, or is of another format.
-pub async fn ledger(settings: &Settings, shutdown: &Shutdown) -> anyhow::Result<Store> {
+/// It is of another format, or refuses us.
+pub async fn ledger(settings: &Settings, opening: &Opening) -> anyhow::Result<Store> {
     let options = mysql_options(&settings.mysql)?;
     let place = format!("{}:{}", options.host, options.port);
     let open = || Store::open_mysql(&options);
-    let opened = wait_for("ledger", shutdown, open, |error: &StoreError| {
+    let waits = |why: &str| opening.wait_for(format!("the ledger at {place} {why}"));
+    let opened = wait_for(waits, open, |error: &StoreError| {
         matches!(error, StoreError::Format { .. } | StoreError::Database { .. })
     })
     .await;
@@ -110,11 +112,11 @@ pub async fn ledger(settings: &Settings, shutdown: &Shutdown) -> anyhow::Result<
 /// Opens the log for appends.
 ///
 /// # Errors
-/// No broker answers in time, or the topic is laid out otherwise than the settings say.
-pub async fn log_to_write(settings: &Settings, shutdown: &Shutdown) -> anyhow::Result<Queue> {
+/// The topic is laid out otherwise than the settings say.
+pub async fn log_to_write(settings: &Settings, opening: &Opening) -> anyhow::Result<Queue> {
     let options = kafka_options(settings)?;
     let open = || Queue::open_kafka_producer(&options);
-    let opened = wait_for("log", shutdown, open, is_final).await;
+    let opened = wait_for(log_waits(&options, opening), open, is_final).await;
     opened.with_context(|| format!("the log at {} cannot be opened", options.brokers))
 }
 
@@ -122,10 +124,10 @@ pub async fn log_to_write(settings: &Settings, shutdown: &Shutdown) -> anyhow::R
 ///
 /// # Errors
 /// As `log_to_write`.
-pub async fn log_to_count(settings: &Settings, shutdown: &Shutdown) -> anyhow::Result<Queue> {
+pub async fn log_to_count(settings: &Settings, opening: &Opening) -> anyhow::Result<Queue> {
     let options = kafka_options(settings)?;
     let open = || Queue::open_kafka_consumer(&options);
-    let opened = wait_for("log", shutdown, open, is_final).await;
+    let opened = wait_for(log_waits(&options, opening), open, is_final).await;
     opened.with_context(|| format!("the log at {} cannot be opened", options.brokers))
 }
 
@@ -136,12 +138,16 @@ pub async fn log_to_count(settings: &Settings, shutdown: &Shutdown) -> anyhow::R
 pub async fn raw_topics(
     settings: &Settings,
     topics: &[RawTopic],
-    shutdown: &Shutdown,
+    reason: &Reason,
 ) -> anyhow::Result<RawReader> {
     let options = kafka_options(settings)?;
     let names: Vec<String> = topics.iter().map(|topic| topic.topic.clone()).collect();
     let open = || RawReader::open(&options, &settings.kafka.raw_group, names.clone());
-    let opened = wait_for("raw topics", shutdown, open, is_final).await;
+    let waits =
+        |why: &str| reason.set(Some(format!("the raw topics at {} {why}", options.brokers)));
+    let opened = wait_for(waits, open, is_final).await;
+    reason
+        .set(opened.as_ref().err().map(|error| format!("the raw topics cannot be read: {error}")));
     opened.with_context(|| format!("the raw topics at {} cannot be read", options.brokers))
 }
 
@@ -169,18 +175,30 @@ pub fn cache(settings: &Settings) -> anyhow::Result<Cache> {
     })?)
 }
 
-/// The generation of the log, made by whoever is first.
+/// The generation of the log, made by whoever is first. A topic that was made a moment ago may not
+/// have its leaders yet.
 ///
 /// # Errors
 /// The ledger does not answer, or knows the log with another number of partitions.
-pub async fn generation(settings: &Settings, store: &Store) -> anyhow::Result<Generation> {
+pub async fn generation(
+    settings: &Settings,
+    store: &Store,
+    opening: &Opening,
+) -> anyhow::Result<Generation> {
     let kafka = &settings.kafka;
     if store.known_generation(kafka.generation).await?.is_none() {
-        let log = log_to_read(settings).await?;
-        for partition in 0..log.partitions() {
-            refuse_foreign_log(log.watermarks(partition).await?.high, kafka.generation)?;
-        }
-        log.close().await;
+        let options = kafka_options(settings)?;
+        let look = || async {
+            let log = Queue::open_kafka_read_only(&options).await?;
+            let mut high = 0;
+            for partition in 0..log.partitions() {
+                high = log.watermarks(partition).await?.high.max(high);
+            }
+            log.close().await;
+            Ok::<u64, QueueError>(high)
+        };
+        let high = wait_for(log_waits(&options, opening), look, is_final).await?;
+        refuse_foreign_log(high, kafka.generation)?;
     }
     Ok(store.generation(kafka.generation, kafka.partitions).await?)
 }
@@ -204,36 +222,37 @@ fn is_final(error: &QueueError) -> bool {
     matches!(error, QueueError::TopicSetting { .. } | QueueError::KafkaSetting { .. })
 }
 
-/// Tries until it works, the time is up, or the process is to end.
+/// Says on the port that the log is being waited for.
+fn log_waits(options: &KafkaOptions, opening: &Opening) -> impl Fn(&str) {
+    move |why| opening.wait_for(format!("the log at {} {why}", options.brokers))
+}
+
+/// Tries until it works, or cannot. Whoever is told to end drops this.
 async fn wait_for<T, E, F, Fut>(
-    what: &'static str,
-    shutdown: &Shutdown,
+    waits: impl Fn(&str),
     mut open: F,
     is_final: impl Fn(&E) -> bool,
 ) -> Result<T, E>
 where
-    E: std::error::Error,
+    E: std::error::Error + 'static,
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<T, E>>,
 {
-    let end = Instant::now() + START_MAX;
-    let mut has_told = false;
+    let mut told = String::new();
+    waits("is being opened");
     loop {
         let error = match open().await {
             Ok(opened) => return Ok(opened),
+            Err(error) if is_final(&error) => return Err(error),
             Err(error) => error,
         };
-        let is_over = Instant::now() >= end || shutdown.phase() != Phase::Running;
-        if is_final(&error) || is_over {
-            return Err(error);
+        // Anybody may ask the port: what lies below is for the log.
+        waits(&format!("cannot be opened: {error}"));
+        let error = chain(&error);
+        if told != error {
+            warn!(error, "waiting for a service");
+            told = error;
         }
-        if !has_told {
-            warn!(what, %error, "waiting for a service");
-            has_told = true;
-        }
-        tokio::select! {
-            () = tokio::time::sleep(TRY_EVERY) => {}
-            () = shutdown.requested() => {}
-        }
+        tokio::time::sleep(TRY_EVERY).await;
     }
 }

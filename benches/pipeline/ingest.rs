@@ -48,6 +48,7 @@ pub fn serve(folder: &str) {
             access: Access::Dev,
             pressure: Arc::new(AtomicBool::new(false)),
             settings: settings.ingest.clone(),
+            faults: Vec::new(),
         };
         let metrics = Arc::new(ProcessMetrics::new("ingest", "0").expect("a registry"));
         let ingest = ::ingest::start(parts, metrics).await.expect("it starts");

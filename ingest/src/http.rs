@@ -18,7 +18,7 @@ use http::header::{ACCEPT_ENCODING, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 use service::answer::{ApiError, with_fallbacks};
 use service::auth::{require_key, require_own_origin};
-use service::health::{Readiness, routes};
+use service::health::{Readiness, Reason, routes};
 use service::http_metrics::SlowBody;
 use service::metrics::ProcessMetrics;
 use tokio::task::spawn_blocking;
@@ -38,7 +38,7 @@ struct Shared {
 
 /// The routes of ingest's port.
 pub fn router(intake: Intake, process: Arc<ProcessMetrics>) -> Router {
-    let parts = intake.parts.clone();
+    let (parts, refusals) = (intake.parts.clone(), Arc::clone(&intake.refusals));
     let letters =
         Router::new().route("/v1/dead-letters/replay", post(replay)).with_state(intake.clone());
     let events = Router::new()
@@ -55,6 +55,11 @@ pub fn router(intake: Intake, process: Arc<ProcessMetrics>) -> Router {
         reasons.extend(parts.queue.refusing().map(str::to_owned));
         if parts.pressure.load(Ordering::Relaxed) {
             reasons.push(Unready::Pressure.to_string());
+        }
+        reasons.extend(parts.faults.iter().filter_map(Reason::get));
+        if reasons.is_empty() {
+            // What was refused without a reason that is known by now.
+            reasons.extend(refusals.last());
         }
         Readiness::from_reasons(reasons)
     };

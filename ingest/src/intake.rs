@@ -6,14 +6,15 @@
 //! written already is recognised as a copy.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, RwLockReadGuard};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLockReadGuard};
+use std::time::{Duration, Instant};
 
 use event::frame::FrameBuilder;
 use event::native::Batch;
 use queue::{Position, Queue};
 use service::auth::Access;
 use service::config::IngestSettings;
+use service::health::Reason;
 use service::metrics::ProcessMetrics;
 use store::{ConnectionsRow, Generation, LabelName, Store, StoreError};
 use tokio::task::JoinHandle;
@@ -41,6 +42,8 @@ pub struct Parts {
     pub pressure: Arc<AtomicBool>,
     /// Its settings.
     pub settings: IngestSettings,
+    /// What others see that it cannot do its work without.
+    pub faults: Vec<Reason>,
 }
 
 /// Why ingest could not start.
@@ -79,7 +82,8 @@ pub struct Intake {
     estimator: Estimator,
     gateways: Arc<Gateways>,
     gatherers: Arc<Gatherers>,
-    refusals: Arc<Refusals>,
+    /// Which batches were refused.
+    pub refusals: Arc<Refusals>,
 }
 
 impl Intake {
@@ -136,7 +140,7 @@ impl Intake {
     ) -> Result<(), Unready> {
         let registered =
             self.labels.register(&self.parts.store, &batch.events, &batch.connections).await;
-        registered.map_err(Unready::Store)?;
+        registered.map_err(|error| self.refusals.stand(Unready::Store(error)))?;
         let estimates = self.estimator.estimate(&batch.events).await;
         let known = self.labels.known();
         let now_us = now_us();
@@ -185,7 +189,8 @@ impl Intake {
         if builders.is_empty() {
             return Ok(Vec::new());
         }
-        let positions = self.gatherers.append(builders).await?;
+        let appended = self.gatherers.append(builders).await;
+        let positions = appended.map_err(|error| self.refusals.stand(Unready::Append(error)))?;
         self.refusals.over();
         Ok(positions)
     }
@@ -196,21 +201,54 @@ impl Intake {
     }
 }
 
+/// How long a refusal stands against readiness. It must end by itself: whoever is not ready is not
+/// sent anything by which it could show that it is.
+const REFUSAL_MAX: Duration = Duration::from_secs(10);
+
 /// Whether batches are being refused for what is not their fault: one line when that begins and
-/// one when it ends, and not one per batch.
+/// one when it ends, and not one per batch. What was refused last stands against readiness.
 #[derive(Debug, Default)]
-struct Refusals(AtomicBool);
+pub struct Refusals {
+    is_refusing: AtomicBool,
+    /// Whether there is a last one.
+    is_standing: AtomicBool,
+    last: Mutex<Option<(Instant, String)>>,
+}
 
 impl Refusals {
     fn note(&self, error: &(dyn std::error::Error + 'static)) {
-        if !self.0.swap(true, Ordering::Relaxed) {
+        if !self.is_refusing.swap(true, Ordering::Relaxed) {
             warn!(error, "events are refused");
         }
     }
 
+    /// Events could not be taken, for this reason.
+    fn stand(&self, unready: Unready) -> Unready {
+        *self.lock() = Some((Instant::now(), unready.to_string()));
+        self.is_standing.store(true, Ordering::Relaxed);
+        unready
+    }
+
     fn over(&self) {
-        if self.0.load(Ordering::Relaxed) && self.0.swap(false, Ordering::Relaxed) {
+        if self.is_standing.load(Ordering::Relaxed) {
+            self.is_standing.store(false, Ordering::Relaxed);
+            *self.lock() = None;
+        }
+        if self.is_refusing.load(Ordering::Relaxed)
+            && self.is_refusing.swap(false, Ordering::Relaxed)
+        {
             info!("events are accepted again");
         }
+    }
+
+    /// Why the last batch was refused, if that was a moment ago and none was taken since.
+    pub fn last(&self) -> Option<String> {
+        let last = self.lock();
+        let (at, why) = last.as_ref()?;
+        (at.elapsed() < REFUSAL_MAX).then(|| format!("events are refused: {why}"))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<(Instant, String)>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

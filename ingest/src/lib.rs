@@ -54,17 +54,27 @@ pub async fn start(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Ingest,
     Ok(Ingest { intake, router, gatherers })
 }
 
+/// The way of messages of raw topics into the log.
+#[derive(Debug)]
+pub struct RawWay(Intake);
+
+impl RawWay {
+    /// Reads raw topics until the shutdown. Ends by itself only with false, when they cannot be
+    /// read any more: then the process must exit.
+    pub async fn read(self, parts: RawParts, shutdown: Shutdown) -> bool {
+        raw::run(self.0, parts, shutdown).await
+    }
+}
+
 impl Ingest {
     /// The routes of ingest's port.
     pub fn router(&self) -> Router {
         self.router.clone()
     }
 
-    /// Reads raw topics until the shutdown. Ends by itself only with false, when they cannot be
-    /// read any more: then the process must exit.
-    pub fn read_raw(&self, parts: RawParts, shutdown: Shutdown) -> JoinHandle<bool> {
-        let intake = self.intake.clone();
-        tokio::spawn(raw::run(intake, parts, shutdown))
+    /// The way of messages of raw topics into the log.
+    pub fn raw(&self) -> RawWay {
+        RawWay(self.intake.clone())
     }
 
     /// Waits until everything that was handed over is appended. The router and its clones, and

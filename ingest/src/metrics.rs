@@ -9,6 +9,9 @@ use service::metrics::ProcessMetrics;
 const DURABLE_SECONDS: [f64; 12] =
     [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 10.0];
 
+/// What becomes of a raw message.
+const RAW_RESULTS: [&str; 3] = ["taken", "rejected", "unreadable"];
+
 /// The metrics of ingest.
 #[derive(Clone, Debug)]
 pub struct IngestMetrics {
@@ -52,12 +55,17 @@ impl IngestMetrics {
         for reason in event::reject::REASONS {
             rejected.with_label_values(&[reason]).inc_by(0);
         }
+        let requests = metrics.counter_vec(
+            "gatemeter_ingest_requests_total",
+            "Bodies that were answered, by status code.",
+            &["status_code"],
+        )?;
+        // Alerts see a rise, and a series that begins with its first event has none.
+        for status in ["200", "503"] {
+            requests.with_label_values(&[status]).inc_by(0);
+        }
         Ok(IngestMetrics {
-            requests: metrics.counter_vec(
-                "gatemeter_ingest_requests_total",
-                "Bodies that were answered, by status code.",
-                &["status_code"],
-            )?,
+            requests,
             accepted: metrics.counter(
                 "gatemeter_ingest_events_total",
                 "Events that were accepted, each delivery counted.",
@@ -101,6 +109,13 @@ impl IngestMetrics {
                 "Messages of raw topics that the brokers deleted before they were read.",
             )?,
         })
+    }
+
+    /// Shows the results of a raw topic before there are any.
+    pub fn begin_raw(&self, topic: &str) {
+        for result in RAW_RESULTS {
+            self.raw_messages.with_label_values(&[topic, result]).inc_by(0);
+        }
     }
 
     /// Counts what was taken, and what was not.

@@ -51,6 +51,7 @@ pub struct RawParts {
 /// for another reason: the process must exit, and whatever is not done with comes again.
 pub(crate) async fn run(intake: Intake, parts: RawParts, shutdown: Shutdown) -> bool {
     let RawParts { mut reader, topics, letters_per_hour } = parts;
+    topics.iter().for_each(|topic| intake.metrics.begin_raw(&topic.topic));
     let way = Arc::new(Way { intake, topics, letters_per_hour, shutdown: shutdown.clone() });
     let mut groups = VecDeque::new();
     let mut noted = tokio::time::interval(NOTE_EVERY);

@@ -3,6 +3,8 @@
 //! The role gives a closure that looks at its own state; the answer is in the envelope. A look must
 //! be cheap and must not wait: probes come every few seconds, also while the process struggles.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -26,6 +28,22 @@ impl Readiness {
     }
 }
 
+/// A reason against readiness that comes and goes, set by whoever sees it. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Reason(Arc<Mutex<Option<String>>>);
+
+impl Reason {
+    /// What stands against it now, if anything does.
+    pub fn set(&self, reason: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+
+    /// What was said last.
+    pub fn get(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 #[derive(Serialize)]
 struct State {
     status: &'static str,
@@ -41,9 +59,12 @@ where
         let answer = ready_answer(readiness());
         async move { answer }
     };
-    Router::new()
-        .route("/healthz", get(|| async { Answer::ok(State { status: "alive" }) }))
-        .route("/readyz", get(ready))
+    Router::new().route("/healthz", get(|| async { alive() })).route("/readyz", get(ready))
+}
+
+/// The answer to `/healthz`.
+pub(crate) fn alive() -> Response {
+    Answer::ok(State { status: "alive" }).into_response()
 }
 
 fn ready_answer(readiness: Readiness) -> Response {
@@ -57,8 +78,6 @@ fn ready_answer(readiness: Readiness) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
     use axum::body::Body;
     use http::{Request, StatusCode};
     use serde_json::Value;

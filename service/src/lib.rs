@@ -13,6 +13,7 @@ pub mod telemetry;
 
 pub mod answer;
 pub mod health;
+pub mod opening;
 pub mod metrics;
 
 pub mod auth;

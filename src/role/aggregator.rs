@@ -4,16 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use aggregator::Aggregator;
 use service::answer::with_fallbacks;
-use service::health::routes;
+use service::health::{Readiness, Reason, routes};
 use service::metrics::ProcessMetrics;
+use service::opening::Opening;
 use service::server::Server;
 use service::shutdown::{Shutdown, channel};
 use service::token_count;
 use store::Store;
+use tokio::task::JoinHandle;
 use tracing::{error, warn};
 
-use super::{Start, now_us};
+use super::{Start, make, now_us, watch};
 use crate::keys::{Guarded, access};
 use crate::live;
 use crate::services;
@@ -27,11 +30,22 @@ const PRESSURE_EVERY: Duration = Duration::from_secs(1);
 /// Whatever keeps it from starting, or makes it stop.
 pub async fn run(start: Start) -> anyhow::Result<()> {
     let Start { settings, dev, trigger, shutdown } = start;
-    let store = Arc::new(services::ledger(&settings, &shutdown).await?);
-    let access = access(Guarded::Admin, &settings.data.dir, dev, &store).await?;
-    let queue = Arc::new(services::log_to_count(&settings, &shutdown).await?);
-    let generation = services::generation(&settings, &store).await?;
     let server = Server::bind("aggregator", settings.aggregator.listen).await?;
+    let opening = Opening::default();
+    let serving = server.serve(opening.router(), &settings.server, shutdown.clone());
+    tokio::pin!(serving);
+    let making = async {
+        let store = Arc::new(services::ledger(&settings, &opening).await?);
+        let access = access(Guarded::Admin, &settings.data.dir, dev, &store).await?;
+        let queue = Arc::new(services::log_to_count(&settings, &opening).await?);
+        let generation = services::generation(&settings, &store, &opening).await?;
+        Ok((store, access, queue, generation))
+    };
+    let Some((store, access, queue, generation)) =
+        make(making, serving.as_mut(), &shutdown).await?
+    else {
+        return Ok(());
+    };
     let pressure = Arc::new(AtomicBool::new(false));
     let telling = tokio::spawn(tell(Arc::clone(&store), Arc::clone(&pressure), shutdown.clone()));
     let metrics = Arc::new(ProcessMetrics::new("aggregator", env!("CARGO_PKG_VERSION"))?);
@@ -49,10 +63,17 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
     let cache = services::cache(&settings)?;
     let sharing = tokio::spawn(live::tell(cache, aggregator.live(), shutdown.clone()));
     let router = aggregator.router().merge(token_count::routes(&access));
-    let router = with_fallbacks(router.merge(routes(aggregator.readiness())));
+    let faults = [Reason::default(), Reason::default()];
+    let [ledger, log] = faults.clone();
+    let brokers = settings.kafka.brokers.clone();
+    let watching = [
+        tokio::spawn(watch::ledger(Arc::clone(&store), ledger, shutdown.clone())),
+        tokio::spawn(watch::log(Arc::clone(&queue), brokers, log, shutdown.clone())),
+        telling,
+        sharing,
+    ];
+    opening.open(with_fallbacks(router.merge(routes(readiness(&aggregator, faults)))));
     let mut fatal = queue.fatal();
-    let serving = server.serve(router, &settings.server, shutdown);
-    tokio::pin!(serving);
     let failed = tokio::select! {
         _ = &mut serving => None,
         Ok(_) = fatal.wait_for(|is_fatal| *is_fatal) => {
@@ -72,11 +93,25 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
     }
     aggregator_trigger.drain();
     aggregator.ended().await?;
-    telling.abort();
-    sharing.abort();
+    watching.iter().for_each(JoinHandle::abort);
     queue.close().await;
     store.close().await;
     Ok(())
+}
+
+/// What the aggregator says of itself, and what is seen from aside.
+fn readiness(
+    aggregator: &Aggregator,
+    faults: [Reason; 2],
+) -> impl Fn() -> Readiness + Clone + Send + Sync + use<> {
+    let counting = aggregator.readiness();
+    move || {
+        let mut reasons: Vec<String> = faults.iter().filter_map(Reason::get).collect();
+        if let Readiness::NotReady(more) = counting() {
+            reasons.extend(more);
+        }
+        Readiness::from_reasons(reasons)
+    }
 }
 
 /// Tells every ingest, through the ledger, while there is no memory left for recognising copies.

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use service::metrics::ProcessMetrics;
+use service::opening::Opening;
 use service::server::Server;
-use store::Store;
+use tokio::task::JoinHandle;
 
-use super::Start;
 use super::lags::Lags;
+use super::{Start, make};
 use crate::keys::{Guarded, access};
 use crate::live::Ear;
 use crate::services;
@@ -18,15 +19,27 @@ use crate::services;
 /// Whatever keeps it from starting.
 pub async fn run(start: Start) -> anyhow::Result<()> {
     let Start { settings, dev, shutdown, .. } = start;
-    let store: Arc<Store> = Arc::new(services::ledger(&settings, &shutdown).await?);
-    let access = access(Guarded::Admin, &settings.data.dir, dev, &store).await?;
     let server = Server::bind("api", settings.api.listen).await?;
+    let opening = Opening::default();
+    let serving = server.serve(opening.router(), &settings.server, shutdown.clone());
+    tokio::pin!(serving);
+    let making = async {
+        let store = Arc::new(services::ledger(&settings, &opening).await?);
+        let access = access(Guarded::Admin, &settings.data.dir, dev, &store).await?;
+        Ok((store, access))
+    };
+    let Some((store, access)) = make(making, serving.as_mut(), &shutdown).await? else {
+        return Ok(());
+    };
     let lags = Arc::new(Lags::default());
-    let following = tokio::spawn(Arc::clone(&lags).follow(
-        settings.clone(),
-        Arc::clone(&store),
-        shutdown.clone(),
-    ));
+    let following = [
+        tokio::spawn(Arc::clone(&lags).follow_log(settings.clone(), shutdown.clone())),
+        tokio::spawn(Arc::clone(&lags).follow_ledger(
+            Arc::clone(&store),
+            settings.kafka.generation,
+            shutdown.clone(),
+        )),
+    ];
     let metrics = Arc::new(ProcessMetrics::new("api", env!("CARGO_PKG_VERSION"))?);
     let cache = Arc::new(services::cache(&settings)?);
     let ear = Ear::default();
@@ -49,9 +62,9 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
         live: Arc::new(move || ear.newest()),
         shutdown: shutdown.clone(),
     };
-    let router = api::router(parts, metrics)?;
-    server.serve(router, &settings.server, shutdown).await;
-    following.abort();
+    opening.open(api::router(parts, metrics)?);
+    serving.await;
+    following.iter().for_each(JoinHandle::abort);
     hearing.abort();
     store.close().await;
     Ok(())

@@ -7,15 +7,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use ingest::RawWay;
 use service::config::Settings;
+use service::health::Reason;
 use service::metrics::ProcessMetrics;
+use service::opening::Opening;
 use service::server::Server;
 use service::shutdown::Shutdown;
 use store::Store;
 use tokio::task::JoinHandle;
 use tracing::{error, warn};
 
-use super::{Start, now_us};
+use super::{Start, make, now_us, watch};
 use crate::keys::{Guarded, access};
 use crate::services;
 
@@ -30,13 +33,29 @@ const PRESSURE_EVERY: Duration = Duration::from_secs(1);
 /// Whatever keeps it from starting, or makes it stop.
 pub async fn run(start: Start) -> anyhow::Result<()> {
     let Start { settings, dev, trigger, shutdown } = start;
-    let store = Arc::new(services::ledger(&settings, &shutdown).await?);
-    let queue = Arc::new(services::log_to_write(&settings, &shutdown).await?);
-    let generation = services::generation(&settings, &store).await?;
-    let access = access(Guarded::Ingest, &settings.data.dir, dev, &store).await?;
     let server = Server::bind("ingest", settings.ingest.listen).await?;
+    let opening = Opening::default();
+    let serving = server.serve(opening.router(), &settings.server, shutdown.clone());
+    tokio::pin!(serving);
+    let making = async {
+        let store = Arc::new(services::ledger(&settings, &opening).await?);
+        let queue = Arc::new(services::log_to_write(&settings, &opening).await?);
+        let generation = services::generation(&settings, &store, &opening).await?;
+        let access = access(Guarded::Ingest, &settings.data.dir, dev, &store).await?;
+        Ok((store, queue, generation, access))
+    };
+    let Some((store, queue, generation, access)) =
+        make(making, serving.as_mut(), &shutdown).await?
+    else {
+        return Ok(());
+    };
     let pressure = Arc::new(AtomicBool::new(false));
-    let watching = tokio::spawn(watch(Arc::clone(&store), Arc::clone(&pressure), shutdown.clone()));
+    let (log, raw) = (Reason::default(), Reason::default());
+    let brokers = settings.kafka.brokers.clone();
+    let watching = [
+        tokio::spawn(follow(Arc::clone(&store), Arc::clone(&pressure), shutdown.clone())),
+        tokio::spawn(watch::log(Arc::clone(&queue), brokers, log.clone(), shutdown.clone())),
+    ];
     let metrics = Arc::new(ProcessMetrics::new("ingest", env!("CARGO_PKG_VERSION"))?);
     let parts = ingest::Parts {
         queue: Arc::clone(&queue),
@@ -45,12 +64,12 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
         access,
         pressure,
         settings: settings.ingest.clone(),
+        faults: vec![log, raw.clone()],
     };
     let ingest = ingest::start(parts, metrics).await?;
     let mut fatal = queue.fatal();
-    let mut reading = Reading::begin(&settings, &ingest, shutdown.clone()).await?;
-    let serving = server.serve(ingest.router(), &settings.server, shutdown);
-    tokio::pin!(serving);
+    opening.open(ingest.router());
+    let mut reading = Reading::begin(&settings, ingest.raw(), raw, shutdown);
     let failed = tokio::select! {
         _ = &mut serving => None,
         Ok(_) = fatal.wait_for(|is_fatal| *is_fatal) => {
@@ -67,10 +86,12 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
     if tokio::time::timeout(DRAIN, reading.ended()).await.is_err() {
         warn!("raw messages under way are not waited for any longer, they come again");
     }
+    // Its router holds the way into the log open.
+    drop(opening);
     if tokio::time::timeout(DRAIN, ingest.drained()).await.is_err() {
         warn!("requests that were cut off are not waited for any longer");
     }
-    watching.abort();
+    watching.iter().for_each(JoinHandle::abort);
     queue.close().await;
     store.close().await;
     Ok(())
@@ -83,19 +104,30 @@ struct Reading {
 }
 
 impl Reading {
-    async fn begin(
-        settings: &Settings,
-        ingest: &ingest::Ingest,
-        shutdown: Shutdown,
-    ) -> anyhow::Result<Reading> {
+    /// Begins once the topics can be read, and says until then why they cannot: what comes over
+    /// HTTP does not wait for them.
+    fn begin(settings: &Settings, raw: RawWay, reason: Reason, shutdown: Shutdown) -> Reading {
         let topics = settings.kafka.raw_topics.0.clone();
         if topics.is_empty() {
-            return Ok(Reading { task: None });
+            return Reading { task: None };
         }
-        let reader = services::raw_topics(settings, &topics, &shutdown).await?;
-        let letters_per_hour = settings.aggregator.dead_letter_rows_per_hour;
-        let parts = ingest::RawParts { reader, topics, letters_per_hour };
-        Ok(Reading { task: Some(ingest.read_raw(parts, shutdown)) })
+        let settings = settings.clone();
+        let read = async move {
+            let opened = tokio::select! {
+                opened = services::raw_topics(&settings, &topics, &reason) => opened,
+                () = shutdown.requested() => return true,
+            };
+            let reader = match opened {
+                Ok(reader) => reader,
+                Err(error) => {
+                    error!(error = &*error as &dyn std::error::Error, "raw topics");
+                    return false;
+                }
+            };
+            let letters_per_hour = settings.aggregator.dead_letter_rows_per_hour;
+            raw.read(ingest::RawParts { reader, topics, letters_per_hour }, shutdown).await
+        };
+        Reading { task: Some(tokio::spawn(read)) }
     }
 
     /// Returns when it has failed; never if it ends as it should, or there is none.
@@ -122,7 +154,7 @@ impl Reading {
 
 /// Follows whether some aggregator is out of memory for recognising copies. A ledger that does not
 /// answer changes nothing: what was known holds on.
-async fn watch(store: Arc<Store>, pressure: Arc<AtomicBool>, shutdown: Shutdown) {
+async fn follow(store: Arc<Store>, pressure: Arc<AtomicBool>, shutdown: Shutdown) {
     loop {
         if let Ok(is_under_pressure) = store.under_pressure(now_us()).await {
             pressure.store(is_under_pressure, Ordering::Relaxed);

@@ -4,7 +4,7 @@
 //! a second; what is shown is little older than that, and nothing is counted from it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use queue::{QueueError, QueueReader};
@@ -13,6 +13,7 @@ use service::shutdown::{Phase, Shutdown};
 use store::Store;
 use tracing::warn;
 
+use super::watch::ANSWER_MAX;
 use crate::services;
 
 /// Time from one look to the next.
@@ -42,7 +43,7 @@ struct Place {
 impl Lags {
     /// How far each partition is behind.
     pub fn lag(&self) -> Vec<api::Lag> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.lock();
         let lag = |(partition, place): (&u32, &Place)| {
             let age = place.behind_since.map_or(0, |since| since.elapsed().as_micros());
             api::Lag {
@@ -57,34 +58,46 @@ impl Lags {
 
     /// How log and ledger answer.
     pub fn dependencies(&self) -> Vec<api::Dependency> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.lock();
         vec![
             api::Dependency { name: "log", fault: seen.log },
             api::Dependency { name: "ledger", fault: seen.ledger },
         ]
     }
 
-    /// Looks until shutdown.
-    pub async fn follow(self: Arc<Lags>, settings: Settings, store: Arc<Store>, stop: Shutdown) {
+    /// Looks at the log until shutdown.
+    pub async fn follow_log(self: Arc<Lags>, settings: Settings, stop: Shutdown) {
         let mut log = None;
         while stop.phase() == Phase::Running {
             if log.is_none() {
                 log = self.open(&settings).await;
             }
-            self.look_at_ledger(&store, settings.kafka.generation).await;
             if let Some(reader) = &log
                 && let Err(error) = self.look_at_log(reader).await
             {
                 self.lost(&error.into());
                 log = None;
             }
-            tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-                () = stop.requested() => {}
-            }
+            rest(&stop).await;
         }
         if let Some(reader) = log {
             reader.close().await;
+        }
+    }
+
+    /// Looks at the ledger until shutdown. Apart from the log, whose answers may take long.
+    pub async fn follow_ledger(
+        self: Arc<Lags>,
+        store: Arc<Store>,
+        generation: u32,
+        stop: Shutdown,
+    ) {
+        while stop.phase() == Phase::Running {
+            let look = self.look_at_ledger(&store, generation);
+            if tokio::time::timeout(ANSWER_MAX, look).await.is_err() {
+                self.lock().ledger = Some("does not answer");
+            }
+            rest(&stop).await;
         }
     }
 
@@ -106,7 +119,7 @@ impl Lags {
             Ok(mut reader) => reader.partitions().await,
             Err(error) => Err(error),
         };
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.lock();
         seen.ledger = rows.as_ref().err().map(|_| "does not answer");
         for row in rows.into_iter().flatten().filter(|row| row.generation == generation) {
             let place = seen.places.entry(row.partition).or_default();
@@ -123,7 +136,7 @@ impl Lags {
         for partition in 0..log.partitions() {
             highs.insert(partition, log.watermarks(partition).await?.high);
         }
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.lock();
         seen.log = None;
         for (partition, high) in highs {
             let place = seen.places.entry(partition).or_default();
@@ -134,11 +147,22 @@ impl Lags {
         Ok(())
     }
 
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lost(&self, error: &anyhow::Error) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.lock();
         if seen.log.is_none() {
             warn!(error = &**error as &dyn std::error::Error, "log does not answer");
         }
         seen.log = Some("does not answer");
+    }
+}
+
+async fn rest(stop: &Shutdown) {
+    tokio::select! {
+        () = tokio::time::sleep(LOOK_EVERY) => {}
+        () = stop.requested() => {}
     }
 }

@@ -10,7 +10,7 @@ mod guide;
 mod logs;
 mod monitoring;
 mod networks;
-mod strangers;
+pub mod strangers;
 mod ways;
 
 use std::time::Duration;

@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use gatemeter_proxy::proxy::Proxy;
@@ -16,7 +17,7 @@ use crate::disk::SmallDisk;
 use crate::gatemeter::{get, program, repository, sum, wait_for};
 
 /// Ports of the services before the offset.
-const PORTS: [u16; 11] = [3000, 3307, 6379, 8001, 8002, 8003, 8080, 8091, 9090, 9092, 9093];
+pub const PORTS: [u16; 11] = [3000, 3307, 6379, 8001, 8002, 8003, 8080, 8091, 9090, 9092, 9093];
 /// Longest wait until everything is counted: a session of Kafka's group and a rebuild are in it.
 const SETTLE_MAX: Duration = Duration::from_secs(120);
 /// More than a load sends in the longest pause between two tries of a batch.
@@ -36,6 +37,17 @@ pub struct Stack {
     pub runtime: tokio::runtime::Runtime,
     pub sql: Proxy,
     pub kafka: Proxy,
+    more: Vec<(&'static str, String)>,
+}
+
+/// An offset whose ports are free, below those that a system gives to clients.
+pub fn free_offset() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(10_100);
+    let is_free = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let next = || NEXT.fetch_add(97, Ordering::Relaxed);
+    let mut offsets = std::iter::repeat_with(next).take_while(|offset| *offset < 21_000);
+    let offset = offsets.find(|offset| PORTS.iter().all(|port| is_free(port + offset)));
+    offset.expect("free ports")
 }
 
 /// What must have been counted.
@@ -59,11 +71,12 @@ impl Books {
 
 impl Stack {
     pub fn up() -> Stack {
-        let is_free = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
-        // Below the ports that a system gives to clients.
-        let mut offsets = (10_100..21_000).step_by(97);
-        let offset = offsets.find(|offset| PORTS.iter().all(|port| is_free(port + offset)));
-        let offset = offset.expect("free ports");
+        Stack::up_with(&[])
+    }
+
+    /// One whose processes are told more.
+    pub fn up_with(more: &[(&'static str, &str)]) -> Stack {
+        let offset = free_offset();
         let folder = tempfile::tempdir().expect("a folder");
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -76,14 +89,15 @@ impl Stack {
         };
         let (sql, kafka) = (proxy(3307), proxy(9092));
         let disk = SmallDisk::mount(&folder.path().join("stack/mysql"), DISK_MIB);
-        let stack = Stack { folder, disk, offset, runtime, sql, kafka };
+        let more = more.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        let stack = Stack { folder, disk, offset, runtime, sql, kafka, more };
         stack.start();
         stack
     }
 
     /// What the processes of the stack are told besides their settings file.
     pub fn env(&self) -> Vec<(&'static str, String)> {
-        vec![
+        let own = vec![
             ("GATEMETER_PROGRAM", program().to_owned()),
             ("GATEMETER_KAFKA_ADVERTISED", self.kafka.address().to_string()),
             ("GATEMETER_KAFKA__BROKERS", self.kafka.address().to_string()),
@@ -91,7 +105,8 @@ impl Stack {
             // The proxy has to see a COMMIT.
             ("GATEMETER_MYSQL__TLS", "disabled".to_owned()),
             ("GATEMETER_MYSQL__LOCK_TIMEOUT_S", "2".to_owned()),
-        ]
+        ];
+        [own, self.more.clone()].concat()
     }
 
     /// Starts whatever does not run.
@@ -107,6 +122,9 @@ impl Stack {
             .args(args)
             .args(["--dir".as_ref(), self.dir().as_os_str()])
             .envs(self.env())
+            // From anywhere, and as a service manager starts it.
+            .current_dir("/")
+            .env_remove("USER")
             .stdin(Stdio::null())
             .output()
             .expect("scripts/stack.sh runs")

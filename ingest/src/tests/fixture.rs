@@ -83,6 +83,7 @@ impl Running {
             access: options.access,
             pressure: Arc::clone(&pressure),
             settings: options.settings,
+            faults: Vec::new(),
         };
         let metrics = Arc::new(ProcessMetrics::new("ingest", "0.1.0").expect("new"));
         let ingest = start(parts, metrics).await.expect("it starts");

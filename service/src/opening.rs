@@ -1,0 +1,100 @@
+//! A port that answers while what stands behind it is still being opened.
+//!
+//! A start waits for services for as long as they are away. From the first moment on the listener
+//! says that the process is alive, that it is not ready, and what it waits for; anything else is
+//! 503. Once there is a router, every request goes to it, and it never goes back.
+
+use std::num::NonZeroU32;
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use tower::ServiceExt as _;
+
+use crate::answer::ApiError;
+use crate::health::{Reason, alive};
+
+/// Seconds after which whoever came too early may come again.
+const RETRY_SECONDS: NonZeroU32 = NonZeroU32::new(1).expect("one is not zero");
+
+/// What a listener serves before and after there is something to serve. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Opening(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    waits_for: Reason,
+    router: OnceLock<Router>,
+}
+
+impl Opening {
+    /// Says what is being waited for, as a short clause.
+    pub fn wait_for(&self, what: impl Into<String>) {
+        self.0.waits_for.set(Some(what.into()));
+    }
+
+    /// From now on requests go here. Only the first call does anything.
+    pub fn open(&self, router: Router) {
+        // A second router would be a second state: whoever has the first keeps it.
+        let _ = self.0.router.set(router);
+    }
+
+    /// What to serve from the first moment on.
+    pub fn router(&self) -> Router {
+        let shared = Arc::clone(&self.0);
+        Router::new().fallback(move |request: Request| {
+            let shared = Arc::clone(&shared);
+            async move { shared.answer(request).await }
+        })
+    }
+}
+
+impl Shared {
+    async fn answer(&self, request: Request) -> Response {
+        match self.router.get() {
+            Some(router) => match router.clone().oneshot(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            },
+            None if request.uri().path() == "/healthz" => alive(),
+            None => {
+                let waits_for = self.waits_for.get().unwrap_or_else(|| "it has begun".to_owned());
+                let message = format!("not ready: starting: {waits_for}");
+                ApiError::unavailable(message).retry_after(RETRY_SECONDS).into_response()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::routing::get;
+    use http::StatusCode;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn port_says_what_it_waits_for_until_there_is_something_to_serve() {
+        let opening = Opening::default();
+        let router = opening.router();
+        let ask = async |path: &str| {
+            let request = http::Request::get(path).body(Body::empty()).expect("a request");
+            let (parts, body) = router.clone().oneshot(request).await.expect("ok").into_parts();
+            let bytes = axum::body::to_bytes(body, 1 << 20).await.expect("a short body");
+            (parts, String::from_utf8(bytes.to_vec()).expect("a text"))
+        };
+        opening.wait_for("the log at k:9092 does not answer");
+        assert_eq!(ask("/healthz").await.0.status, StatusCode::OK);
+        for path in ["/readyz", "/v1/events", "/metrics"] {
+            let (head, body) = ask(path).await;
+            assert_eq!(head.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
+            assert!(head.headers.contains_key(http::header::RETRY_AFTER), "{path}");
+            assert!(body.contains("starting: the log at k:9092 does not answer"), "{body}");
+        }
+        opening.open(Router::new().route("/readyz", get(|| async { "made" })));
+        assert_eq!(ask("/readyz").await.1, "made");
+        assert_eq!(ask("/healthz").await.0.status, StatusCode::NOT_FOUND, "all is the router's");
+    }
+}
