@@ -107,7 +107,11 @@ fn serve(stream: &TcpStream, trials: &[Trial], samples: &[Sample]) -> Option<()>
     let sample = &samples[trial.sample];
     let mut stream = stream;
     let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {}\r\n", sample.kind);
-    stream.write_all(format!("{head}Transfer-Encoding: chunked\r\n\r\n").as_bytes()).ok()?;
+    stream
+        .write_all(
+            format!("{head}Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n").as_bytes(),
+        )
+        .ok()?;
     let mut sent = 0;
     for piece in sample.body.chunks(trial.piece) {
         let chunk = [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat();
