@@ -1,7 +1,8 @@
 //! The worker's own numbers: per process, they may reset.
 //!
 //! Lag, commit age, dedup size and log size are read when the process section is asked for, never
-//! counted per event.
+//! counted per event. What waits to be committed is seen from the ends of the log, whatever state
+//! its worker is in: one that waits for the ledger, for its claim or for a person says nothing.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -18,7 +19,8 @@ use service::metrics::ProcessMetrics;
 pub struct Lag {
     /// Frames in the log that are not committed.
     pub frames: u64,
-    /// Microseconds since the last commit while there is something to commit, else 0.
+    /// Microseconds for which something has been waiting to be committed, without a commit; 0 if
+    /// nothing waits, or the partition is not ours.
     pub commit_age_us: u64,
     /// Why the partition is halted, if it is.
     pub halted: Option<Halted>,
@@ -40,10 +42,23 @@ pub struct Halted {
 /// Where one partition stands.
 #[derive(Clone, Debug, Default)]
 struct Place {
+    is_ours: bool,
     next: u64,
     floor: u64,
-    dirty_since: Option<Instant>,
+    waits_since: Option<Instant>,
     halted: Option<Halted>,
+}
+
+impl Place {
+    /// Looks at the end of the log. A commit may leave something that waits, but not for long yet.
+    fn look(&mut self, high: u64) {
+        // A log that was made anew may end below what is counted of the one before.
+        let waits = high > self.next || (self.halted.is_some() && high > 0);
+        self.waits_since = match (self.is_ours && waits, self.waits_since) {
+            (false, _) => None,
+            (true, since) => Some(since.unwrap_or_else(Instant::now)),
+        };
+    }
 }
 
 /// The numbers of all partitions.
@@ -103,7 +118,25 @@ impl Gauges {
         let place = places.entry(partition).or_default();
         place.next = commit.progress.next;
         place.floor = commit.progress.floor;
-        place.dirty_since = None;
+        place.waits_since = None;
+    }
+
+    /// What the ledger says at the start.
+    pub fn known(&self, partition: u32, next: u64) {
+        self.lock().entry(partition).or_default().next = next;
+    }
+
+    /// The partition is ours to count.
+    pub fn taken(&self, partition: u32) {
+        self.lock().entry(partition).or_default().is_ours = true;
+    }
+
+    /// The partition is not ours: what waits there is told by whoever counts it.
+    pub fn released(&self, partition: u32) {
+        let mut places = self.lock();
+        let place = places.entry(partition).or_default();
+        place.is_ours = false;
+        place.waits_since = None;
     }
 
     /// A partition was halted, or goes on.
@@ -111,32 +144,33 @@ impl Gauges {
         self.lock().entry(partition).or_default().halted = halted;
     }
 
-    /// Takes the numbers of a worker after each round.
-    pub fn measured(&self, partition: u32, core: &Core, marks: u64) {
+    /// Takes the place of a partition from its worker, once it has claimed it.
+    pub fn claimed(&self, partition: u32, core: &Core) {
         let mut places = self.lock();
         let place = places.entry(partition).or_default();
         place.next = core.committed().next;
         place.floor = core.committed().floor;
-        if !core.is_dirty() {
-            place.dirty_since = None;
-        } else if place.dirty_since.is_none() {
-            place.dirty_since = Some(Instant::now());
-        }
-        drop(places);
+    }
+
+    /// Takes the numbers of a worker after each round.
+    pub fn measured(&self, partition: u32, core: &Core, marks: u64) {
         let label = partition.to_string();
         self.dedup_events.with_label_values(&[&label]).set(whole(marks));
         self.dedup_bytes.with_label_values(&[&label]).set(whole(core.dedup_bytes() as u64));
     }
 
-    /// What is behind, per partition.
+    /// What is behind, per partition. Whatever is seen to wait here first begins to wait now, so
+    /// that somebody should ask about once a second.
     #[must_use]
     pub fn lag(&self, queue: &Queue) -> BTreeMap<u32, Lag> {
-        let places = self.lock();
+        let mut places = self.lock();
         (0..queue.partitions())
             .map(|partition| {
-                let place = places.get(&partition).cloned().unwrap_or_default();
                 let high = queue.high(partition);
-                let age = place.dirty_since.map_or(0, |since| since.elapsed().as_micros());
+                let place = places.entry(partition).or_default();
+                place.look(high);
+                let place = place.clone();
+                let age = place.waits_since.map_or(0, |since| since.elapsed().as_micros());
                 let lag = Lag {
                     frames: high.saturating_sub(place.next),
                     commit_age_us: u64::try_from(age).unwrap_or(u64::MAX),
@@ -178,4 +212,33 @@ fn whole(n: u64) -> i64 {
 pub fn now_us() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_is_old_from_when_it_was_first_seen_until_a_commit_or_another_owner() {
+        let mut place = Place { is_ours: true, next: 5, ..Place::default() };
+        place.look(5);
+        assert_eq!(place.waits_since, None);
+        place.look(6);
+        let since = place.waits_since;
+        assert!(since.is_some());
+        place.look(9);
+        assert_eq!(place.waits_since, since, "more that waits does not make it younger");
+        place.next = 9;
+        place.look(9);
+        assert_eq!(place.waits_since, None);
+        // A log that was made anew ends before what is counted.
+        place.halted = Some(Halted { reason: "replaced".to_owned(), resumes_at: 9 });
+        for (high, waits) in [(0, false), (3, true)] {
+            place.look(high);
+            assert_eq!(place.waits_since.is_some(), waits, "{high}");
+        }
+        place.is_ours = false;
+        place.look(12);
+        assert_eq!(place.waits_since, None);
+    }
 }

@@ -33,6 +33,8 @@ use crate::worker::{Worker, WorkerError, WorkerParts};
 
 /// How often namespaces, connections and held series are looked at.
 const FOLLOW_EVERY: Duration = Duration::from_millis(500);
+/// How often it is looked at what waits for a commit.
+const LAG_EVERY: Duration = Duration::from_secs(1);
 /// How long a gateway's report of open connections is shown, microseconds.
 const CONNECTIONS_TTL_US: i64 = 60 * 1_000_000;
 const DAY_US: i64 = 24 * 3_600 * 1_000_000;
@@ -102,8 +104,8 @@ pub async fn start(
     shutdown: Shutdown,
 ) -> Result<Aggregator, AggregatorError> {
     let publisher = Arc::new(Publisher::default());
-    take_over(&parts, &publisher).await?;
     let gauges = Gauges::new(&metrics)?;
+    take_over(&parts, &publisher, &gauges).await?;
     let options = &settings.aggregator;
     let worker_parts = WorkerParts {
         queue: Arc::clone(&parts.queue),
@@ -144,6 +146,7 @@ pub async fn start(
                 let _ = restored_sender.send(true);
             }
         }),
+        tokio::spawn(watch_lag(Arc::clone(&gauges), Arc::clone(&parts.queue), shutdown.clone())),
         tokio::spawn(retention::run(
             Arc::clone(&parts.queue),
             Arc::clone(&parts.store),
@@ -233,14 +236,32 @@ impl Aggregator {
     }
 }
 
+/// Sees within a second what begins to wait for a commit, also if nobody asks and the ledger does
+/// not answer.
+async fn watch_lag(gauges: Arc<Gauges>, queue: Arc<Queue>, shutdown: Shutdown) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(LAG_EVERY) => drop(gauges.lag(&queue)),
+            () = shutdown.requested() => return,
+        }
+    }
+}
+
 /// Loads one snapshot of the ledger, and the log ends to be reached before the first page.
-async fn take_over(parts: &Parts, publisher: &Publisher) -> Result<(), AggregatorError> {
+async fn take_over(
+    parts: &Parts,
+    publisher: &Publisher,
+    gauges: &Gauges,
+) -> Result<(), AggregatorError> {
     let snapshot = parts.store.snapshot().await?;
     let mut goals = BTreeMap::new();
     for partition in 0..parts.generation.partitions {
         goals.insert(partition, parts.queue.watermarks(partition).await?.high);
     }
     let generation = parts.generation.generation;
+    for row in snapshot.partitions.iter().filter(|row| row.generation == generation) {
+        gauges.known(row.partition, row.progress.next);
+    }
     publisher.take_over(Start {
         version: snapshot.version,
         commit: snapshot.commit,

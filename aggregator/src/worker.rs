@@ -218,11 +218,22 @@ impl Worker {
     /// the one that reads it. False if shutdown begins first, or nobody can tell.
     async fn is_assigned(&mut self) -> bool {
         let assigned = tokio::select! {
+            biased;
             assigned = self.parts.queue.assigned(self.partition) => assigned,
             () = self.shutdown.requested() => return false,
+            () = std::future::ready(()) => {
+                self.parts.gauges.released(self.partition);
+                tokio::select! {
+                    assigned = self.parts.queue.assigned(self.partition) => assigned,
+                    () = self.shutdown.requested() => return false,
+                }
+            }
         };
         match assigned {
-            Ok(()) => true,
+            Ok(()) => {
+                self.parts.gauges.taken(self.partition);
+                true
+            }
             Err(error) => {
                 self.note_queue_error(&error).await;
                 false
@@ -414,6 +425,9 @@ impl Worker {
         }
         self.has_warned = is_over_warning;
         self.parts.pressure.store(bytes >= budget, Ordering::Relaxed);
+        if self.nonce.is_some() {
+            self.parts.gauges.claimed(self.partition, &self.core);
+        }
         self.parts.gauges.measured(self.partition, &self.core, marks);
     }
 }

@@ -56,6 +56,8 @@ async fn a_log_that_was_made_anew_is_counted_on_once_that_is_accepted() {
     };
     let shown = tokio::time::timeout(DEADLINE, halted).await.expect("it halts");
     assert!(shown.contains("\"next\":1") && shown.contains("\"resumes_at\":1"), "{shown}");
+    // Two events wait, though the log ends where the one before was counted up to.
+    running.commit_age("they wait for a person", |age_us| age_us > 50_000).await;
     for (partition, body, expected, words) in [
         ("1", "{\"next\":1}", StatusCode::NOT_FOUND, "no partition '1'"),
         ("x", "{\"next\":1}", StatusCode::NOT_FOUND, "no partition 'x'"),
@@ -71,6 +73,7 @@ async fn a_log_that_was_made_anew_is_counted_on_once_that_is_accepted() {
     assert!(status == StatusCode::OK && answer.contains("\"lost_frames\":1"), "{answer}");
     assert!(running.partitions().await.contains("\"halted\":null"));
     running.page_with("gatemeter_lost_frames_total 1").await;
+    running.commit_age("nothing waits", |age_us| age_us == 0).await;
     // Events as old as those that were counted: nobody can tell whether they were.
     running.queue.append(vec![frame_for(0, 0..5)]).await.expect("appended");
     running.page_with("gatemeter_events_total{class=\"late\"} 5").await;

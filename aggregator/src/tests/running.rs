@@ -124,6 +124,17 @@ impl Running {
         (parts.status, String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    /// Waits until what waits to be committed has waited as long as wanted, microseconds.
+    pub(super) async fn commit_age(&self, what: &str, is_so: impl Fn(u64) -> bool) {
+        let look = async {
+            while !is_so(self.aggregator.lag()()[&0].commit_age_us) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let found = tokio::time::timeout(DEADLINE, look).await;
+        found.unwrap_or_else(|_| panic!("not within {DEADLINE:?}: {what}"));
+    }
+
     /// Waits until a line is on the page, and gives the page.
     pub(super) async fn page_with(&self, line: &str) -> String {
         let look = async {
@@ -212,5 +223,35 @@ async fn what_was_read_is_committed_at_shutdown_and_the_rest_after_the_restart()
     store.close().await;
     let running = Running::start(folder.path()).await;
     running.page_with("gatemeter_events_total{class=\"counted\"} 200").await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commit_age_grows_while_others_take_the_partition_and_ends_with_the_commit() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let running = Running::start(folder.path()).await;
+    running.queue.append(vec![frame(0..5)]).await.expect("appended");
+    running.page_with("gatemeter_events_total{class=\"counted\"} 5").await;
+    running.commit_age("nothing waits", |age_us| age_us == 0).await;
+    // Whoever claims last may commit: two who claim all the time let nobody.
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let rivals: Vec<_> = (1..3)
+        .map(|n| {
+            let (store, stopped) = (Arc::clone(&running.store), stopped.clone());
+            tokio::spawn(async move {
+                while !*stopped.borrow() {
+                    store.claim(1, 0, [n; 16]).await.expect("a claim");
+                }
+            })
+        })
+        .collect();
+    running.queue.append(vec![frame(5..9)]).await.expect("appended");
+    running.commit_age("it grows", |age_us| age_us > 2_000_000).await;
+    stop.send_replace(true);
+    for rival in rivals {
+        rival.await.expect("no panic");
+    }
+    running.page_with("gatemeter_events_total{class=\"counted\"} 9").await;
+    running.commit_age("it is committed", |age_us| age_us == 0).await;
     running.stop().await;
 }
