@@ -14,7 +14,7 @@ use std::fmt;
 use std::io;
 use std::sync::Mutex as StdMutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use sqlx::mysql::{
@@ -92,17 +92,33 @@ const WRITABLE: [&str; 2] = ["0", "OFF"];
 /// The time during which connections are taken to reach the same server; shared by all uses of one
 /// database. Connections of an earlier one are never lent again.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Era(Arc<AtomicU64>);
+pub(crate) struct Era(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    era: AtomicU64,
+    /// Where connections rest.
+    homes: StdMutex<Vec<Weak<Inner>>>,
+}
 
 impl Era {
     fn now(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.era.load(Ordering::Relaxed)
     }
 
     /// A connection of this era showed that its server is gone, or going. Many find that out at
-    /// once: the first one ends it.
+    /// once: the first one ends it, and closes all that rest.
     fn end(&self, era: u64) {
-        let _ = self.0.compare_exchange(era, era + 1, Ordering::Relaxed, Ordering::Relaxed);
+        let ended = self.0.era.compare_exchange(era, era + 1, Ordering::Relaxed, Ordering::Relaxed);
+        if ended.is_ok() {
+            let homes = self.0.homes.lock().unwrap_or_else(PoisonError::into_inner);
+            homes.iter().filter_map(Weak::upgrade).for_each(|home| home.forget_idle());
+        }
+    }
+
+    fn join(&self, home: &Arc<Inner>) {
+        let mut homes = self.0.homes.lock().unwrap_or_else(PoisonError::into_inner);
+        homes.push(Arc::downgrade(home));
     }
 }
 
@@ -147,14 +163,16 @@ impl Server {
             Use::Write => options.writers_max,
             Use::Read => options.readers_max,
         };
-        Server(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             sqlx: options.for_sqlx(),
             options: options.clone(),
             purpose,
             permits: Arc::new(Semaphore::new(n_max.max(1) as usize)),
             era: era.clone(),
             idle: StdMutex::new(Vec::new()),
-        }))
+        });
+        era.join(&inner);
+        Server(inner)
     }
 
     /// Name of the database, for messages.
@@ -246,8 +264,9 @@ impl Inner {
     }
 
     fn rest(&self, wire: Wire) {
+        // Whoever ends the era empties the list after it: looked at in this order, none stays.
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.permits.is_closed() && wire.era == self.era.now() {
-            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             idle.push((Instant::now(), wire));
         }
     }
