@@ -9,18 +9,21 @@ mod frame;
 mod sums;
 mod verdict;
 mod tally;
+mod groups;
 mod found;
 mod log;
 mod text;
 mod differ;
 mod figures;
 mod answers;
+mod usage;
 mod views;
 #[cfg(test)]
 mod views_tests;
 mod against_ledger;
 mod against_page;
 mod against_api;
+mod against_usage;
 mod report;
 mod sent;
 #[cfg(test)]
@@ -195,6 +198,10 @@ impl Recount {
             differences.append(against_api::compare(totals, &account, namespaces, answers));
             report.versions.insert("api".to_owned(), answers.version);
             columns.push(("API", report::api_column(answers)));
+        }
+        if let Some(usage) = &views.usage {
+            let groups = groups::of_rows(&ledger.rows.used);
+            differences.append(against_usage::compare(&groups, usage));
         }
         if let Some(sent) = sent {
             let nothing = Report::default();

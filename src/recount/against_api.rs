@@ -156,7 +156,7 @@ fn sum(datasets: &[Dataset], idx: usize) -> Option<i128> {
 }
 
 /// Nano-dollars as dollars with every digit.
-fn dollars(nano: i128) -> String {
+pub fn dollars(nano: i128) -> String {
     let text = format!("{}.{:09}", nano / NANO, nano % NANO);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

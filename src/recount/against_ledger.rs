@@ -11,6 +11,7 @@ use ledger::commit::Progress;
 
 use crate::recount::differ::Differences;
 use crate::recount::found::{Ledger, account};
+use crate::recount::groups;
 use crate::recount::labels::Consumer;
 use crate::recount::log::{Expected, Part};
 use crate::recount::sums::Sums;
@@ -47,6 +48,7 @@ pub fn compare(expected: &Expected, ledger: &Ledger) -> Differences {
     compare_quarters(&mut differences, expected, ledger);
     compare_minutes(&mut differences, expected, ledger);
     compare_used(&mut differences, expected, ledger);
+    compare_groups(&mut differences, ledger);
     differences
 }
 
@@ -173,6 +175,15 @@ fn compare_used(differences: &mut Differences, expected: &Expected, ledger: &Led
         whole_from_us: expected.whole_from_us,
     };
     table.compare(differences, &since(&expected.rows.used), &since(&ledger.rows.used));
+}
+
+/// What the database adds up by consumer, against its rows, which were compared with the log.
+fn compare_groups(differences: &mut Differences, ledger: &Ledger) {
+    const PLACE: &str = "ledger consumer group";
+    let rows = groups::of_rows(&ledger.rows.used);
+    differences.compare_maps(PLACE, &rows, &ledger.groups, |differences, group, sums, found| {
+        compare_sums(differences, PLACE, group, sums, found);
+    });
 }
 
 /// Rows by time, then by what they are called.

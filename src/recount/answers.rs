@@ -192,7 +192,7 @@ async fn tokens_of(client: Client, base: String, namespace: String) -> anyhow::R
     Ok(Part::Tokens(namespace, ask(&client, &url).await?))
 }
 
-fn check_version(as_of: AsOf, version: i64) -> anyhow::Result<()> {
+pub fn check_version(as_of: AsOf, version: i64) -> anyhow::Result<()> {
     if as_of.version != version {
         bail!("the API shows version {} while the ledger stood at {version}", as_of.version);
     }
@@ -200,7 +200,7 @@ fn check_version(as_of: AsOf, version: i64) -> anyhow::Result<()> {
 }
 
 /// `data` of one answer.
-async fn ask<T: DeserializeOwned>(client: &Client, url: &str) -> anyhow::Result<T> {
+pub async fn ask<T: DeserializeOwned>(client: &Client, url: &str) -> anyhow::Result<T> {
     #[derive(Deserialize)]
     struct Envelope<T> {
         data: T,

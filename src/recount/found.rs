@@ -13,6 +13,7 @@ use ledger::measures::Measures;
 use ledger::series::{FullLabels, SeriesId, ShortLabels};
 use store::{Baseline, JournalRow, Reader};
 
+use crate::recount::groups::{self, Groups};
 use crate::recount::labels::{Consumer, Row, Short};
 use crate::recount::sums::Sums;
 use crate::recount::tally::{Account, MINUTE_US, QUARTER_MINUTES, Rows};
@@ -31,6 +32,8 @@ pub struct Ledger {
     pub partitions: BTreeMap<u32, Progress>,
     /// Rows; minutes have no buckets of the time to first token.
     pub rows: Rows,
+    /// Consumers of the same quarter-hours, as the database adds them up.
+    pub groups: Groups,
     /// The oldest quarter-hour that is kept, since the epoch.
     pub oldest_quarter: Option<i64>,
     /// The oldest minute that is kept, since the epoch.
@@ -94,6 +97,7 @@ impl Ledger {
             namespaces: namespaces.into_iter().map(|row| row.code).collect(),
             partitions,
             rows,
+            groups: Groups::new(),
             oldest_quarter: reader.oldest_quarter().await?,
             oldest_minute: reader.oldest_minute().await?,
             oldest_used: reader.oldest_usage().await?,
@@ -124,6 +128,7 @@ impl Ledger {
         for (at, labels, sums) in reader.consumer_rows(quarter..i64::MAX).await? {
             self.rows.used.insert((at, consumer(labels)), Sums::of_used(sums.to_array()));
         }
+        self.groups = groups::of_store(reader, quarter..i64::MAX).await?;
         Ok(())
     }
 

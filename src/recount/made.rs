@@ -19,6 +19,7 @@ use store::JournalRow;
 
 use super::found::{Ledger, Start, consumer, plain, row, short};
 use super::frame::Sound;
+use super::groups::of_rows;
 use super::log::Expected;
 use super::sums::Sums;
 use super::tally::Tally;
@@ -226,6 +227,7 @@ pub fn counted(log: &[Made], commits: &[(bool, bool)]) -> Counted {
             let effects = core.on(Input::Due);
             let [Effect::Commit(commit)] = &effects[..] else { panic!("{effects:?}") };
             let version = counted.apply(commit);
+            counted.ledger.groups = of_rows(&counted.ledger.rows.used);
             core.on(Input::Ended(Ended::Committed { version }));
             if restarts {
                 core = claimed(version as u8, commit.progress, log);

@@ -10,15 +10,17 @@ use serde_json::{Value, json};
 use super::answers::Answers;
 use super::differ::Differences;
 use super::found::{Ledger, Start};
-use super::labels::{OUTCOMES, Row};
+use super::groups::of_rows;
+use super::labels::{Consumer, OUTCOMES, Row};
 use super::log::{Beginning, Expected, beginning};
 use super::made::{counted, made_log, recounted};
 use super::report::Report;
 use super::sent::Sent;
 use super::sums::Sums;
 use super::text::{MILLION, Page, Series};
+use super::usage::Usage;
 use super::verdict::Class;
-use super::{against_api, against_ledger, against_page};
+use super::{against_api, against_ledger, against_page, against_usage};
 
 /// A log with every kind of row, counted both ways.
 fn both() -> (Expected, Ledger) {
@@ -42,7 +44,7 @@ fn places(differences: &Differences) -> Vec<&'static str> {
 #[test]
 fn a_difference_in_any_table_of_the_ledger_is_found() {
     type Plant = fn(&mut Ledger);
-    let plants: [(&str, Plant); 17] = [
+    let plants: [(&str, Plant); 19] = [
         ("ledger partition", |l| l.partitions.get_mut(&0).unwrap().account.late += 1),
         ("ledger partition", |l| l.partitions.get_mut(&0).unwrap().account.conflicts -= 1),
         ("ledger partition", |l| l.partitions.get_mut(&0).unwrap().account.lost_frames = 1),
@@ -55,8 +57,16 @@ fn a_difference_in_any_table_of_the_ledger_is_found() {
         ("ledger quarter", |l| drop(l.rows.quarters.pop_last())),
         ("ledger minute", |l| l.rows.minutes.values_mut().last().unwrap().0[3] -= 1),
         ("ledger minute", |l| drop(l.rows.minutes.pop_first())),
-        ("ledger consumer", |l| l.rows.used.values_mut().last().unwrap().0[0] += 1),
-        ("ledger consumer", |l| drop(l.rows.used.pop_last())),
+        ("ledger consumer", |l| {
+            l.rows.used.values_mut().last().unwrap().0[0] += 1;
+            l.groups = of_rows(&l.rows.used);
+        }),
+        ("ledger consumer", |l| {
+            l.rows.used.pop_last();
+            l.groups = of_rows(&l.rows.used);
+        }),
+        ("ledger consumer group", |l| drop(l.groups.pop_first())),
+        ("ledger consumer group", |l| l.groups.values_mut().last().unwrap().0[38] += 1),
         ("ledger journal", |l| l.journal[2].journal.digest ^= 1),
         ("ledger journal", |l| l.journal[2].journal.counted += 1),
         ("ledger journal", |l| l.journal.truncate(3)),
@@ -296,4 +306,42 @@ fn a_shortened_log_is_recounted_from_the_oldest_baseline_that_reaches() {
         start.totals.clear();
     }
     assert!(beginning(&broken, &ends(low.max(1))).is_err());
+}
+
+#[test]
+fn a_consumer_that_the_api_takes_for_another_is_found() {
+    type Plant = fn(&mut Vec<Value>);
+    let item = |(consumer, n): (&str, i64)| {
+        json!({
+            "namespace": "a", "consumer": consumer, "requests": n, "input": 3 * n, "output": n,
+            "cache_read": n, "cache_write": 0, "reasoning": n, "cost_usd": 0.5,
+        })
+    };
+    let names = [("zo\u{eb}", 1), ("zo\u{eb} ", 2), ("zoe\u{308}", 4)];
+    let groups = names.iter().map(|(name, n)| {
+        let labels = ("a".to_owned(), (*name).to_owned(), "m".to_owned());
+        let labels = Consumer { namespace: labels.0, consumer: labels.1, model: labels.2 };
+        ((7, labels), Sums::of_used([*n, 2 * n, *n, 0, 0, *n, 500_000_000]))
+    });
+    let groups = of_rows(&groups.collect());
+    let asked = |plant: Plant| {
+        let mut items: Vec<Value> = names.map(item).to_vec();
+        plant(&mut items);
+        let items = items.into_iter().map(|item| serde_json::from_value(item).unwrap()).collect();
+        against_usage::compare(&groups, &Usage { items, total: 3 })
+    };
+    assert_eq!(asked(|_| {}), Differences::default());
+    let plants: [Plant; 4] = [
+        // What a collation does that pads.
+        |items| {
+            items.remove(1);
+            items[0]["requests"] = json!(3);
+        },
+        |items| items[2]["consumer"] = json!("zo\u{eb}"),
+        |items| items[2]["reasoning"] = json!(5),
+        |items| items[0]["consumer"] = Value::Null,
+    ];
+    for plant in plants {
+        assert_ne!(asked(plant).n, 0);
+    }
 }

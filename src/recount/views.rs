@@ -16,6 +16,7 @@ use crate::recount::answers::Answers;
 use crate::recount::found::Ledger;
 use crate::recount::log::{Beginning, beginning};
 use crate::recount::text::{MILLION, Page, Series};
+use crate::recount::usage::Usage;
 
 /// How long views may take to agree on a version: more than two scrape intervals of 10 s, for
 /// which new series are shown at zero.
@@ -64,6 +65,8 @@ pub struct Views {
     pub beginning: anyhow::Result<Beginning>,
     pub page: Option<Page>,
     pub answers: Option<Answers>,
+    /// What the API says of consumers, if it was asked.
+    pub usage: Option<Usage>,
 }
 
 /// The ends of every partition.
@@ -155,7 +158,11 @@ impl Sources<'_> {
             let oldest_us = beginning.oldest_us(&self.generation.window);
             ledger.read_rows(&mut reader, oldest_us).await?;
         }
-        Ok(Views { ledger, beginning, page, answers })
+        let usage = match self.api {
+            Some(url) => Some(Usage::ask(self.client, url, &ledger.rows.used, version).await?),
+            None => None,
+        };
+        Ok(Views { ledger, beginning, page, answers, usage })
     }
 
     /// The version of a ledger that has counted far enough.
