@@ -281,7 +281,7 @@ end
 function tests.an_answer_that_is_not_json_says_nothing()
   local reader = whole()
   reader:feed("<html>")
-  check.equal(reader:finish(), { stream = false })
+  check.equal(reader:finish(), { stream = false, foreign = true })
 end
 
 return tests

@@ -242,8 +242,9 @@ function answer:feed(chunk)
   end
 end
 
--- { stream, model, first_token, done, error_type, unreadable = encoding, usage = that of a native
--- event, repaired, mismatch = form, absent = { input, output } for a usage without that side }
+-- { stream, model, first_token, done, error_type, unreadable = encoding, foreign = true for what is
+-- neither events nor JSON (sound, a page), usage = that of a native event, repaired,
+-- mismatch = form, absent = { input, output } for a usage without that side }
 function answer:finish()
   if not self.begun and self.head ~= "" then
     local head = self.head
@@ -257,6 +258,7 @@ function answer:finish()
     self.parser:finish()
   end
   local told = self.told
+  told.foreign = self.kind == "other" and not told.unreadable or nil
   if self.kind == "json" and self.n_values > 1 then
     told.stream, told.first_token = true, self.first_value
   elseif not self.kind or told.unreadable then

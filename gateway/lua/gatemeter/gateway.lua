@@ -313,10 +313,11 @@ local function attempt(ctx)
   if not told.usage and method == "POST" and status < 400
     and not answer.is_without_tokens(ngx.var.uri) then
     emitter.count("usage_absent_total", nil, 1)
-    -- Of an answer that could not be unpacked it is not known what was received; one that is an
-    -- error brought nothing.
+    -- Of an answer that could not be unpacked, or is no text, it is not known what was received;
+    -- one that is an error brought nothing.
+    local unknown = told.unreadable or told.foreign
     local failed = told.error_type and not told.stream
-    if text_room() > 0 and ctx.reader and not told.unreadable and not failed then
+    if text_room() > 0 and ctx.reader and not unknown and not failed then
       facts.text_json = event.text(cjson.encode, request, ctx.reader:output(), text_room())
     end
   end
