@@ -19,6 +19,7 @@ mod name_server;
 mod moving;
 mod leaving;
 mod shapes;
+mod packed;
 mod page;
 mod prometheus;
 mod scripts;

