@@ -19,7 +19,6 @@ use service::auth::{Access, DevMode, check_listen};
 use service::config::{Settings, Sources, load};
 use service::health::routes;
 use service::metrics::ProcessMetrics;
-use service::server::Server;
 use service::shutdown::{Shutdown, Trigger, channel, on_signals};
 use service::token_count;
 use store::{Generation, Store};
@@ -28,6 +27,7 @@ use tracing::{error, info, warn};
 use crate::keys::{Guarded, access};
 use crate::live::view;
 use crate::services::refuse_foreign_log;
+use crate::start::{Each, Ports, Stopped};
 
 /// Options of `gatemeter all`.
 #[derive(Debug, clap::Args)]
@@ -97,15 +97,16 @@ pub async fn run(args: AllArgs) -> anyhow::Result<ExitCode> {
     check_listen("ingest", settings.ingest.listen, dev)?;
     let dir = settings.data.dir.clone();
     let _lock = DirectoryLock::acquire(&dir)?;
-    let storage = Storage::open(&settings, &args).await?;
-    if dev != DevMode::Off {
-        info!("development mode: no key is asked for");
-    }
-    let ingest = access(Guarded::Ingest, &dir, dev, &storage.store).await?;
-    let admin = access(Guarded::Admin, &dir, dev, &storage.store).await?;
-    let keys = Keys { ingest, admin };
-    let servers = Servers::bind(&settings).await?;
-    let ended = serve(&settings, &storage, keys, servers, &trigger, shutdown).await;
+    let mut ports = Ports::bind(&settings, &shutdown).await?;
+    let (storage, keys) = match open(&settings, &args, &mut ports).await {
+        Ok(opened) => opened,
+        Err(error) if error.is::<Stopped>() => {
+            info!("stopped before it had started");
+            return Ok(ExitCode::SUCCESS);
+        }
+        Err(error) => return Err(error),
+    };
+    let ended = serve(&settings, &storage, keys, ports, &trigger, shutdown).await;
     signals.abort();
     let closing = async {
         storage.queue.close().await;
@@ -132,31 +133,48 @@ struct Storage {
     generation: Generation,
 }
 
-impl Storage {
-    /// Opens both, or makes them. The caller holds the lock of the directory.
-    async fn open(settings: &Settings, args: &AllArgs) -> anyhow::Result<Storage> {
-        let dir = &settings.data.dir;
-        let defaults = EmbeddedOptions::default();
-        let options = EmbeddedOptions {
-            retention_us: i64::from(settings.queue.retention_days) * 24 * 3_600 * 1_000_000,
-            bytes_max: settings.queue.bytes_max,
-            accept_clock: args.accept_clock,
-            ..defaults
-        };
-        let queue = Queue::open_embedded(dir, options)
-            .await
-            .with_context(|| format!("the log in {} cannot be opened", dir.display()))?;
-        let store = Store::open(dir)
-            .await
-            .with_context(|| format!("the ledger in {} cannot be opened", dir.display()))?;
+/// Opens log, ledger and keys, or makes them; waits while somebody else has locked one. The caller
+/// holds the lock of the directory.
+async fn open(
+    settings: &Settings,
+    args: &AllArgs,
+    ports: &mut Ports,
+) -> anyhow::Result<(Storage, Keys)> {
+    let dir = &settings.data.dir;
+    let dev = args.dev_mode();
+    if dev != DevMode::Off {
+        info!("development mode: no key is asked for");
+    }
+    let options = EmbeddedOptions {
+        retention_us: i64::from(settings.queue.retention_days) * 24 * 3_600 * 1_000_000,
+        bytes_max: settings.queue.bytes_max,
+        accept_clock: args.accept_clock,
+        ..EmbeddedOptions::default()
+    };
+    let opening = async || {
+        let opened = Queue::open_embedded(dir, options).await;
+        opened.with_context(|| format!("the log in {} cannot be opened", dir.display()))
+    };
+    let queue = Arc::new(ports.unlocked(opening).await?);
+    let opening = async || {
+        let opened = Store::open(dir).await;
+        opened.with_context(|| format!("the ledger in {} cannot be opened", dir.display()))
+    };
+    let store = Arc::new(ports.unlocked(opening).await?);
+    let making = async || {
         let (generation, partitions) = (queue.generation(), queue.partitions());
         if store.known_generation(generation).await?.is_none() {
             refuse_foreign_log(queue.watermarks(0).await?.high, generation)?;
         }
-        let generation = store.generation(generation, partitions).await?;
-        Ok(Storage { queue: Arc::new(queue), store: Arc::new(store), generation })
-    }
+        Ok(store.generation(generation, partitions).await?)
+    };
+    let generation = ports.unlocked(making).await?;
+    let ingest = ports.unlocked(async || access(Guarded::Ingest, dir, dev, &store).await).await?;
+    let admin = ports.unlocked(async || access(Guarded::Admin, dir, dev, &store).await).await?;
+    Ok((Storage { queue, store, generation }, Keys { ingest, admin }))
+}
 
+impl Storage {
     /// Returns when log or ledger can no longer be written.
     async fn failed(&self) -> &'static str {
         let (mut queue, mut store) = (self.queue.fatal(), self.store.fatal());
@@ -171,32 +189,18 @@ impl Storage {
 /// How long the last appends may take once all listeners are closed: an append takes milliseconds.
 const DRAIN: Duration = Duration::from_secs(1);
 
+/// How long the aggregator may take to end after a failure; it gives its last commit up sooner.
+const STOP_MAX: Duration = Duration::from_secs(2);
+
 /// How long closing the files may take; a start after a crash does the same work.
 const CLOSE_MAX: Duration = Duration::from_millis(500);
-
-/// The three listeners, bound before anything is served.
-struct Servers {
-    ingest: Server,
-    aggregator: Server,
-    api: Server,
-}
-
-impl Servers {
-    async fn bind(settings: &Settings) -> Result<Servers, service::Error> {
-        Ok(Servers {
-            ingest: Server::bind("ingest", settings.ingest.listen).await?,
-            aggregator: Server::bind("aggregator", settings.aggregator.listen).await?,
-            api: Server::bind("api", settings.api.listen).await?,
-        })
-    }
-}
 
 /// Serves until shutdown or a storage failure, then drains in order.
 async fn serve(
     settings: &Settings,
     storage: &Storage,
     keys: Keys,
-    servers: Servers,
+    ports: Ports,
     trigger: &Trigger,
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
@@ -233,14 +237,8 @@ async fn serve(
     let aggregator_router = aggregator.router().merge(counting);
     let aggregator_router = with_fallbacks(aggregator_router.merge(routes(aggregator.readiness())));
     let ingest_router = ingest.router();
-    let limits = &settings.server;
-    let serving = async move {
-        tokio::join!(
-            servers.ingest.serve(ingest_router, limits, shutdown.clone()),
-            servers.aggregator.serve(aggregator_router, limits, shutdown.clone()),
-            servers.api.serve(api_router, limits, shutdown.clone()),
-        )
-    };
+    let routers = Each { ingest: ingest_router, aggregator: aggregator_router, api: api_router };
+    let serving = ports.serve(routers);
     tokio::pin!(serving);
     let failed = tokio::select! {
         _ = &mut serving => None,
@@ -255,6 +253,10 @@ async fn serve(
         trigger.stop_now();
         serving.await;
         aggregator_trigger.drain();
+        // Threads of ours must not outlive the runtime that they wait on.
+        if tokio::time::timeout(STOP_MAX, aggregator.stopped()).await.is_err() {
+            warn!("the aggregator is not waited for any longer");
+        }
         return Err(error);
     }
     if tokio::time::timeout(DRAIN, ingest.drained()).await.is_err() {

@@ -8,6 +8,7 @@ mod keys;
 mod services;
 mod client;
 mod live;
+mod start;
 mod all;
 mod role;
 mod replay;

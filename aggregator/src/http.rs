@@ -16,6 +16,7 @@ use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER,
 use http::{HeaderMap, StatusCode};
 use queue::Queue;
 use service::metrics::ProcessMetrics;
+use store::Store;
 
 use crate::confirm::Confirmer;
 use crate::metrics::Gauges;
@@ -40,6 +41,8 @@ pub struct Shared {
     pub gauges: Arc<Gauges>,
     /// The log, for its sizes.
     pub queue: Arc<Queue>,
+    /// The ledger, for the same.
+    pub store: Arc<Store>,
 }
 
 /// The routes of `/metrics`.
@@ -80,7 +83,7 @@ async fn metrics(
     let process = match section {
         Section::Business => None,
         Section::Both | Section::Process => {
-            shared.gauges.refresh(&shared.queue);
+            shared.gauges.refresh(&shared.queue, &shared.store);
             Some(Bytes::from(shared.metrics.render()))
         }
     };

@@ -13,6 +13,7 @@ use ledger::core::Core;
 use prometheus::{GaugeVec, IntGauge, IntGaugeVec};
 use queue::Queue;
 use service::metrics::ProcessMetrics;
+use store::Store;
 
 /// What is behind on one partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,6 +74,7 @@ pub struct Gauges {
     committed_offset: IntGaugeVec,
     queue_bytes: IntGauge,
     queue_wal_bytes: IntGauge,
+    ledger_wal_bytes: IntGauge,
 }
 
 impl Gauges {
@@ -109,6 +111,8 @@ impl Gauges {
             queue_bytes: metrics.gauge("gatemeter_queue_bytes", "Bytes of the log.")?,
             queue_wal_bytes: metrics
                 .gauge("gatemeter_queue_wal_bytes", "Bytes of the log's write-ahead log.")?,
+            ledger_wal_bytes: metrics
+                .gauge("gatemeter_ledger_wal_bytes", "Bytes of the ledger's write-ahead log.")?,
         }))
     }
 
@@ -184,7 +188,7 @@ impl Gauges {
     }
 
     /// Brings the gauges up to date before they are written.
-    pub fn refresh(&self, queue: &Queue) {
+    pub fn refresh(&self, queue: &Queue, store: &Store) {
         for (partition, lag) in self.lag(queue) {
             let label = partition.to_string();
             self.lag_frames.with_label_values(&[&label]).set(whole(lag.frames));
@@ -195,6 +199,7 @@ impl Gauges {
         }
         self.queue_bytes.set(whole(queue.bytes()));
         self.queue_wal_bytes.set(whole(queue.wal_bytes()));
+        self.ledger_wal_bytes.set(whole(store.wal_bytes()));
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u32, Place>> {

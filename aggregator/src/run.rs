@@ -87,6 +87,7 @@ pub struct Aggregator {
     publisher: Arc<Publisher>,
     gauges: Arc<Gauges>,
     queue: Arc<Queue>,
+    store: Arc<Store>,
     router: Router,
     workers: Vec<(u32, JoinHandle<Result<(), WorkerError>>)>,
     helpers: Vec<JoinHandle<()>>,
@@ -161,6 +162,7 @@ pub async fn start(
         metrics,
         gauges: Arc::clone(&gauges),
         queue: Arc::clone(&parts.queue),
+        store: Arc::clone(&parts.store),
     };
     let deciding = accept::Shared {
         gauges: Arc::clone(&gauges),
@@ -168,8 +170,8 @@ pub async fn start(
         workers: Arc::new(requesters),
     };
     let router = router(shared).merge(accept::router(deciding, &parts.access));
-    let queue = parts.queue;
-    Ok(Aggregator { publisher, gauges, queue, router, workers, helpers, restored })
+    let Parts { queue, store, .. } = parts;
+    Ok(Aggregator { publisher, gauges, queue, store, router, workers, helpers, restored })
 }
 
 impl Aggregator {
@@ -181,14 +183,16 @@ impl Aggregator {
     /// Whether pages are served and every partition is counted; for `/readyz`.
     pub fn readiness(&self) -> impl Fn() -> Readiness + Send + Sync + Clone + use<> {
         let (publisher, gauges) = (Arc::clone(&self.publisher), Arc::clone(&self.gauges));
-        let queue = Arc::clone(&self.queue);
+        let (queue, store) = (Arc::clone(&self.queue), Arc::clone(&self.store));
         move || {
             let lags = gauges.lag(&queue);
             let halted = lags.iter().filter_map(|(partition, lag)| {
                 let reason = &lag.halted.as_ref()?.reason;
                 Some(format!("partition {partition} is halted: {reason}"))
             });
-            Readiness::from_reasons(publisher.ready().err().into_iter().chain(halted).collect())
+            let locked = store.refusing().map(str::to_owned);
+            let reasons = publisher.ready().err().into_iter().chain(halted).chain(locked);
+            Readiness::from_reasons(reasons.collect())
         }
     }
 
@@ -233,6 +237,16 @@ impl Aggregator {
             }
         }
         Ok(())
+    }
+
+    /// Waits until the workers have ended after shutdown, however they end: for a process that
+    /// ends for a failure which was told already.
+    pub async fn stopped(&mut self) {
+        for (partition, worker) in self.workers.drain(..) {
+            if let Ok(Err(error)) = worker.await {
+                warn!(partition, error = chain(&error), "worker ended by a failure");
+            }
+        }
     }
 }
 

@@ -228,7 +228,7 @@ impl Asked {
         let Asked { now_us, answers, key, stamp, epoch, .. } = *self;
         let (scope, data) = match found {
             Ok(found) => found,
-            Err(error @ Error::Store(StoreError::Sql { .. })) => {
+            Err(error @ Error::Store(StoreError::Sql { .. } | StoreError::Locked { .. })) => {
                 return answers.stale(&key, error).await;
             }
             Err(error) => return Err(error.into()),

@@ -44,6 +44,11 @@ impl From<Error> for ApiError {
                 let message = service::chain(&error).replace("ledger failed: ", "");
                 ApiError::new(StatusCode::CONFLICT, message)
             }
+            Error::Store(error @ StoreError::Locked { .. }) => {
+                tracing::warn!(error = %service::chain(&error), "ledger is locked");
+                ApiError::unavailable(format!("{}, nothing was changed", error.reason()))
+                    .retry_after(RETRY_SECONDS)
+            }
             Error::Store(StoreError::DiskFull) => {
                 tracing::warn!(error = %service::chain(&error), "change was not stored");
                 ApiError::unavailable("the disk is full, nothing was changed")

@@ -34,6 +34,7 @@ pub fn router(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Router, serv
     let access = parts.access.clone();
     let counting_access = access.clone();
     let dependencies = Arc::clone(&parts.dependencies);
+    let store = Arc::clone(&parts.store);
     let questions = Router::new()
         .route("/api/metrics/namespaces/status-distribution", get(metrics::status_distribution))
         .route("/api/metrics/namespaces/request-trend", get(metrics::request_trend))
@@ -56,7 +57,8 @@ pub fn router(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Router, serv
         // Answers come from the ledger; they are as good while the log does not answer.
         let faults = dependencies().into_iter().filter(|each| each.name == "ledger");
         let reasons = faults.filter_map(|each| Some(format!("{}: {}", each.name, each.fault?)));
-        Readiness::from_reasons(reasons.collect())
+        // Questions are answered beside such a lock, changes are not.
+        Readiness::from_reasons(reasons.chain(store.refusing().map(str::to_owned)).collect())
     };
     let own_metrics = move || {
         let text = process.render();

@@ -181,7 +181,11 @@ fn dependencies(parts: &Parts) -> Vec<DependencyView> {
     let view = |dependency: Dependency| DependencyView {
         name: dependency.name,
         status: if dependency.fault.is_none() { "up" } else { "down" },
-        reason: dependency.fault,
+        // A ledger that is locked can be read.
+        reason: dependency.fault.or_else(|| match dependency.name {
+            "ledger" => parts.store.refusing(),
+            _ => None,
+        }),
     };
     (parts.dependencies)().into_iter().map(view).collect()
 }

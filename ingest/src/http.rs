@@ -53,6 +53,8 @@ pub fn router(intake: Intake, process: Arc<ProcessMetrics>) -> Router {
             reasons.push("the log cannot be written".to_owned());
         }
         reasons.extend(parts.queue.refusing().map(str::to_owned));
+        // Events with names that are not known yet cannot be taken.
+        reasons.extend(parts.store.refusing().map(str::to_owned));
         if parts.pressure.load(Ordering::Relaxed) {
             reasons.push(Unready::Pressure.to_string());
         }
@@ -110,7 +112,15 @@ async fn accept(shared: Shared, packed: Packed) -> Result<Accepted, ApiError> {
         prepare(&intake, &plain.bytes).await?
     } else {
         let (intake, runtime) = (intake.clone(), tokio::runtime::Handle::current());
-        let work = move || runtime.block_on(prepare(&intake, &plain.bytes));
+        // Dropped with the request: a thread must not wait for a lock that outlasts the process.
+        let (_alive, gone) = tokio::sync::oneshot::channel::<()>();
+        let preparing = async move {
+            tokio::select! {
+                prepared = prepare(&intake, &plain.bytes) => prepared,
+                _ = gone => Err(unavailable("the request was given up")),
+            }
+        };
+        let work = move || runtime.block_on(preparing);
         spawn_blocking(work).await.map_err(|error| defect(&error))??
     };
     let later = |unready: Unready| refused(&intake, &unready);

@@ -64,7 +64,7 @@ pub enum Unready {
     #[error("the memory for recognising copies is full")]
     Pressure,
     /// Labels cannot be registered, or what does not go into the log be kept.
-    #[error("the ledger does not answer")]
+    #[error("{}", .0.reason())]
     Store(#[source] StoreError),
     /// The events are not durable.
     #[error(transparent)]

@@ -14,6 +14,7 @@ use crate::clock::{ClockGuard, ClockPolicy, ClockSource, Refusal};
 use crate::command::{Command, Waiting};
 use crate::disk::DiskReserve;
 use crate::error::QueueError;
+use crate::foreign_lock::ForeignLock;
 use crate::limits::{
     APPEND_BYTES_MAX, APPENDS_WAITING_MAX, BYTES_MAX, DISK_RESERVE_BYTES, RETAIN_CHUNKS_MAX,
     RETENTION_US,
@@ -22,7 +23,7 @@ use crate::reader::Reader;
 use crate::record::{Append, Position, RetainReport};
 use crate::retain::Retention;
 use crate::schema;
-use crate::writer::{CLOCK_JUMPED, Ended, Shown, Writer};
+use crate::writer::{CLOCK_JUMPED, Ended, LOCKED, Shown, Writer};
 
 /// Settings of an embedded log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +80,7 @@ pub struct Embedded {
     high: watch::Receiver<u64>,
     fatal: watch::Receiver<bool>,
     refusing: watch::Receiver<Option<&'static str>>,
+    lock: Arc<ForeignLock>,
     bytes: Arc<AtomicU64>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
@@ -107,6 +109,7 @@ impl Embedded {
         let (high_sender, high) = watch::channel(head.high);
         let (fatal_sender, fatal) = watch::channel(false);
         let (refusing_sender, refusing) = watch::channel(guard.refusal().map(|_| CLOCK_JUMPED));
+        let lock = Arc::new(ForeignLock::new(LOCKED));
         let writer = Writer {
             path: dir.join(schema::FILE),
             conn,
@@ -124,6 +127,9 @@ impl Embedded {
                 refusing: refusing_sender,
             },
             short_of_space: false,
+            unwritable: false,
+            lock: Arc::clone(&lock),
+            unsettled: false,
         };
         let (commands, receiver) = mpsc::channel(APPENDS_WAITING_MAX);
         let task = tokio::spawn(supervise(writer, receiver, fatal_sender));
@@ -135,6 +141,7 @@ impl Embedded {
             high,
             fatal,
             refusing,
+            lock,
             bytes,
             writer: Mutex::new(Some(task)),
         })
@@ -201,7 +208,7 @@ impl Embedded {
     }
 
     pub(crate) fn refusing(&self) -> Option<&'static str> {
-        *self.refusing.borrow()
+        self.refusing.borrow().or_else(|| self.lock.told())
     }
 
     pub(crate) fn fatal(&self) -> watch::Receiver<bool> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rdkafka::error::KafkaError;
 
-use crate::fault::Fault;
+use crate::sqlite::SqliteClass;
 
 /// An error of the queue.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -22,6 +22,13 @@ pub enum QueueError {
     /// call was acknowledged; reads go on; come back later.
     #[error("the disk of the queue is full")]
     DiskFull,
+    /// Somebody else holds the write lock of the log's file. Nothing was written; come back later.
+    #[error("the log is locked by another process")]
+    Locked,
+    /// The file cannot be written at present, for a right or a page that is lacking; the cause is
+    /// in the log of the process. Nothing was written; come back later.
+    #[error("the log cannot be written now")]
+    Unwritable,
     /// A write or sync failed, and what the disk holds now is uncertain. The writer has stopped
     /// for good, the cause is in the log, and the process must exit and start again.
     #[error("the queue stopped after a failed write; the process must be restarted")]
@@ -215,7 +222,17 @@ impl QueueError {
     pub fn is_storage(&self) -> bool {
         match self {
             QueueError::Fatal | QueueError::Corrupt { .. } => true,
-            QueueError::Sql { source, .. } => Fault::of(source) == Fault::Storage,
+            QueueError::Sql { source, .. } => SqliteClass::of(source) == SqliteClass::Ends,
+            _ => false,
+        }
+    }
+
+    /// Whether somebody else holds a lock: it passes, and trying again is right.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        match self {
+            QueueError::Locked => true,
+            QueueError::Sql { source, .. } => SqliteClass::of(source) == SqliteClass::Locked,
             _ => false,
         }
     }

@@ -34,9 +34,10 @@
 //!   clock that cannot be trusted stops the appends instead of being corrected.
 
 // From the foundation up; a file uses only groups above its own.
-mod fault;
+mod sqlite;
 
 mod error;
+mod foreign_lock;
 mod limits;
 
 mod clock;
@@ -66,6 +67,7 @@ use tokio::sync::watch;
 
 pub use embedded::{Embedded, EmbeddedOptions};
 pub use error::QueueError;
+pub use foreign_lock::{ForeignLock, LOCK_PROBE_EVERY, LOCK_TRY, LOCK_WAIT_MAX};
 pub use kafka::{
     Kafka, KafkaOptions, KafkaPassword, KafkaProtocol, KafkaSasl, KafkaSecurity, RawMark,
     RawMessage, RawReader, RawTopic,
@@ -78,6 +80,7 @@ pub use limits::{
 pub use lock::DirectoryLock;
 pub use reader::Reader as EmbeddedReader;
 pub use record::{Append, Position, Record, RetainReport, Watermarks};
+pub use sqlite::{SQLITE_CODES, SqliteClass};
 
 /// A log that can be written and read.
 #[derive(Debug)]
@@ -162,7 +165,8 @@ impl Queue {
     /// when all of them are durable. An empty call is `Ok` and does nothing.
     ///
     /// # Errors
-    /// [`QueueError::Full`], [`QueueError::DiskFull`], [`QueueError::Clock`]: come back later.
+    /// [`QueueError::Full`], [`QueueError::DiskFull`], [`QueueError::Clock`],
+    /// [`QueueError::Locked`], [`QueueError::Unwritable`]: come back later.
     /// [`QueueError::TooLarge`], [`QueueError::Partition`]: this call can never work.
     /// [`QueueError::Kafka`]: not acknowledged in time, may be in the log nonetheless.
     /// [`QueueError::Fatal`]: the process must exit. [`QueueError::Closed`]: after `close`.
@@ -297,8 +301,9 @@ impl Queue {
         }
     }
 
-    /// Why appends are refused at present although the log works: no space, or a wall clock that
-    /// cannot be trusted. Space that is back is noticed by the next append or retention.
+    /// Why appends are refused at present although the log works: no space, a wall clock that
+    /// cannot be trusted, or a lock that somebody else holds. Space that is back is noticed by the
+    /// next append or retention, a lock that is gone within a second.
     pub fn refusing(&self) -> Option<&'static str> {
         match self {
             Queue::Embedded(embedded) => embedded.refusing(),

@@ -88,8 +88,8 @@ pub const WAL_ALARM_BYTES: u64 = 256 << 20;
 /// Page size of a new database file, in bytes; the frames of the write-ahead log have it too.
 pub(crate) const PAGE_BYTES: u64 = 4_096;
 
-/// Longest wait for a lock that another connection holds, in seconds. The single writer meets
-/// one only if a stranger writes to the file.
+/// Longest wait of a reader for a lock, in seconds. It meets one only while a stranger repairs
+/// the file or holds it for itself.
 pub(crate) const BUSY_SECONDS_MAX: u64 = 5;
 
 /// Largest record that goes to Kafka, in bytes: a broker takes a batch as a whole, and what is

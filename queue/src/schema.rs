@@ -16,6 +16,7 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Executor, Row};
 
 use crate::error::QueueError;
+use crate::foreign_lock::LOCK_TRY;
 use crate::limits::{BUSY_SECONDS_MAX, PAGE_BYTES, READERS_MAX, WAL_KEEP_BYTES};
 use crate::record::offset_after;
 
@@ -125,7 +126,7 @@ pub(crate) async fn connect_writer(dir: &Path) -> Result<SqliteConnection, sqlx:
         // The checkpointer decides when, so that no acknowledgement waits for a checkpoint.
         .pragma("wal_autocheckpoint", "0")
         .pragma("journal_size_limit", WAL_KEEP_BYTES.to_string())
-        .busy_timeout(Duration::from_secs(BUSY_SECONDS_MAX))
+        .busy_timeout(LOCK_TRY)
         .disable_statement_logging()
         .connect()
         .await

@@ -7,6 +7,7 @@ mod crash;
 mod damage;
 mod errors;
 mod kafka;
+mod locked;
 mod model;
 mod space;
 mod wal;

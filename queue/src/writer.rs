@@ -3,7 +3,8 @@
 //! (group commit); each caller is answered after its COMMIT, or told that nothing happened. The
 //! writer runs as a task of its own, so that a caller who goes away never cuts a transaction in
 //! two. After a failed write or sync it never writes again: what the disk holds is uncertain
-//! then, and only a restart finds out.
+//! then, and only a restart finds out. What is known to have changed nothing, a foreign lock above
+//! all, is an answer to the callers and no more.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,11 +19,12 @@ use crate::clock::{ClockGuard, ClockSource, Refusal, Verdict};
 use crate::command::{Command, Waiting, gather};
 use crate::disk::DiskReserve;
 use crate::error::QueueError;
-use crate::fault::Fault;
+use crate::foreign_lock::{ForeignLock, LOCK_PROBE_EVERY};
 use crate::reader::Reader;
 use crate::record::{Append, Position, RetainReport, offset_after, row_crc32c};
 use crate::retain::{self, Plan, Retention};
 use crate::schema::{self, Head};
+use crate::sqlite::SqliteClass;
 
 const INSERT: &str = "INSERT INTO log (append_time_us, crc32c, bytes) VALUES (?, ?, ?)";
 const AFTER_APPEND: &str = "UPDATE meta SET bytes = ?, last_append_us = ? WHERE one = 1";
@@ -43,6 +45,12 @@ pub(crate) struct Shown {
 
 /// What is shown while the wall clock is not trusted.
 pub(crate) const CLOCK_JUMPED: &str = "the wall clock jumped, appends are refused";
+
+/// What is shown while somebody else holds the file's write lock.
+pub(crate) const LOCKED: &str = "the log is locked by another process, appends are refused";
+
+/// What is shown while the file cannot be written for a right or a page that is lacking.
+const UNWRITABLE: &str = "the log cannot be written now, appends are refused";
 
 /// Why a commit did not happen.
 enum CommitError {
@@ -93,14 +101,29 @@ pub(crate) struct Writer {
     /// Set while appends are refused for lack of space, so that it is logged once and not for
     /// every call.
     pub short_of_space: bool,
+    /// Set while the file cannot be written although nobody holds it.
+    pub unwritable: bool,
+    pub lock: Arc<ForeignLock>,
+    /// Set while a transaction has failed and the file could not be asked whether it took effect.
+    pub unsettled: bool,
 }
 
 impl Writer {
     /// Works until it is closed, or until a write fails.
     pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<Command>) -> Ended {
-        while let Some(command) = commands.recv().await {
-            let (batch, after) = gather(command, &mut commands);
-            if let Err(Stop) = self.work(batch, after, &mut commands).await {
+        loop {
+            let done = tokio::select! {
+                biased;
+                command = commands.recv() => match command {
+                    Some(command) => {
+                        let (batch, after) = gather(command, &mut commands);
+                        self.work(batch, after, &mut commands).await
+                    }
+                    None => break,
+                },
+                () = tokio::time::sleep(LOCK_PROBE_EVERY) => self.probe().await,
+            };
+            if let Err(Stop) = done {
                 self.shown.fatal.send_replace(true);
                 commands.close();
                 while let Some(command) = commands.recv().await {
@@ -162,12 +185,11 @@ impl Writer {
             return Ok(());
         }
         if let Err(error) = self.write(&batch, append_time_us).await {
-            let error = self.failed(error).await;
             let stop = matches!(error, QueueError::Fatal);
             batch.into_iter().for_each(|waiting| waiting.answer(Err(error.clone())));
             return if stop { Err(Stop) } else { Ok(()) };
         }
-        self.space_is_back();
+        self.goes_on();
         let mut offset = self.head.high;
         let mut answers = Vec::with_capacity(batch.len());
         for waiting in batch {
@@ -233,8 +255,17 @@ impl Writer {
         admitted
     }
 
-    async fn write(&mut self, batch: &[Waiting], append_time_us: i64) -> Result<(), CommitError> {
-        execute(&mut self.conn, "BEGIN IMMEDIATE").await?;
+    /// Writes a batch, or says why nothing of it happened.
+    async fn write(&mut self, batch: &[Waiting], append_time_us: i64) -> Result<(), QueueError> {
+        self.check_settled().await?;
+        match self.insert(batch, append_time_us).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.failed(error).await),
+        }
+    }
+
+    async fn insert(&mut self, batch: &[Waiting], append_time_us: i64) -> Result<(), CommitError> {
+        self.lock.begin(&mut self.conn).await?;
         let mut next = self.head.high;
         for record in batch.iter().flat_map(|waiting| &waiting.records) {
             let done = sqlx::query(INSERT)
@@ -262,6 +293,7 @@ impl Writer {
     async fn retain(&mut self, floor: u64, now_us: i64) -> Result<RetainReport, QueueError> {
         // A clock that is not trusted must not age the log.
         self.trusted_wall_us()?;
+        self.check_settled().await?;
         let plan =
             match retain::plan(&mut self.conn, &self.head, self.retention, floor, now_us).await {
                 Ok(plan) => plan,
@@ -279,7 +311,7 @@ impl Writer {
         // Nobody may append while the process says that it cannot: so it is found out here.
         let may_grow = self.head.bytes < self.retention.bytes_max;
         if self.short_of_space && may_grow && self.disk.has_room(&mut self.conn, 0).await {
-            self.space_is_back();
+            self.goes_on();
         }
         Ok(RetainReport {
             deleted: plan.n_rows,
@@ -292,7 +324,7 @@ impl Writer {
     async fn delete(&mut self, plan: Plan) -> Result<(), sqlx::Error> {
         let low = self.head.low + plan.n_rows;
         assert!(low <= self.head.high, "retention may not pass the end of the log");
-        execute(&mut self.conn, "BEGIN IMMEDIATE").await?;
+        self.lock.begin(&mut self.conn).await?;
         sqlx::query(DELETE).bind(sql_count(low)).execute(&mut self.conn).await?;
         sqlx::query(AFTER_DELETE)
             .bind(sql_count(low))
@@ -302,13 +334,41 @@ impl Writer {
         execute(&mut self.conn, "COMMIT").await
     }
 
-    /// Decides what a failed transaction means. Only a full disk leaves the writer working, and
-    /// only if the file then says that nothing has happened.
+    /// Looks at a file to which nobody writes: whether it can be written is to be known before the
+    /// next append comes.
+    async fn probe(&mut self) -> Result<(), Stop> {
+        let Err(error) = self.lock.probe(&mut self.conn).await else {
+            if self.unwritable {
+                self.goes_on();
+            }
+            return Ok(());
+        };
+        match self.failed(error.into()).await {
+            QueueError::Fatal => Err(Stop),
+            _ => Ok(()),
+        }
+    }
+
+    /// Decides what a failed transaction means. The writer goes on working after what passes, and
+    /// only if the file says that nothing has happened.
     async fn failed(&mut self, error: CommitError) -> QueueError {
-        let full = matches!(&error, CommitError::Sql(e) if Fault::of(e) == Fault::DiskFull);
-        if full && self.nothing_happened().await {
-            self.short_of_space("the disk is full, appends are refused");
-            return QueueError::DiskFull;
+        let class = match &error {
+            CommitError::Sql(error) => SqliteClass::of(error),
+            CommitError::Offset { .. } => SqliteClass::Ends,
+        };
+        let passes = matches!(class, SqliteClass::Locked | SqliteClass::Full | SqliteClass::Unable);
+        if passes && self.nothing_happened().await {
+            return match class {
+                SqliteClass::Full => {
+                    self.short_of_space("the disk is full, appends are refused");
+                    QueueError::DiskFull
+                }
+                SqliteClass::Unable => {
+                    self.unwritable(&error);
+                    QueueError::Unwritable
+                }
+                _ => QueueError::Locked,
+            };
         }
         match error {
             CommitError::Sql(error) => {
@@ -324,18 +384,43 @@ impl Writer {
         QueueError::Fatal
     }
 
+    /// Whether the file holds what it held before. If it cannot be asked now, nothing is written
+    /// before it can.
     async fn nothing_happened(&mut self) -> bool {
         // SQLite may have rolled back by itself; then this fails, and the head tells.
         let _ = execute(&mut self.conn, "ROLLBACK").await;
         match schema::load_head(&mut self.conn, &self.path).await {
-            Ok(head) => head == self.head,
-            Err(_) => false,
+            Ok(head) => {
+                self.unsettled = false;
+                head == self.head
+            }
+            Err(error) => {
+                let class = match &error {
+                    QueueError::Sql { source, .. } => SqliteClass::of(source),
+                    _ => SqliteClass::Ends,
+                };
+                self.unsettled = matches!(class, SqliteClass::Locked | SqliteClass::Unable);
+                self.unsettled
+            }
         }
+    }
+
+    /// Finds out what became of a transaction of which that is not known yet.
+    async fn check_settled(&mut self) -> Result<(), QueueError> {
+        if !self.unsettled {
+            return Ok(());
+        }
+        if !self.nothing_happened().await {
+            tracing::error!("a write took effect after all, the process must exit");
+            self.shown.fatal.send_replace(true);
+            return Err(QueueError::Fatal);
+        }
+        if self.unsettled { Err(QueueError::Unwritable) } else { Ok(()) }
     }
 
     async fn checkpoint(&mut self) -> Result<(), Stop> {
         let Err(error) = self.checkpointer.step(&mut self.conn).await else { return Ok(()) };
-        if Fault::of(&error) == Fault::Storage {
+        if SqliteClass::of(&error) == SqliteClass::Ends {
             tracing::error!(%error, "cannot copy the write-ahead log back, the process must exit");
             return Err(Stop);
         }
@@ -360,12 +445,25 @@ impl Writer {
         self.shown.refusing.send_replace(Some(why));
     }
 
-    fn space_is_back(&mut self) {
-        if self.short_of_space {
+    fn unwritable(&mut self, error: &CommitError) {
+        if let CommitError::Sql(error) = error
+            && !self.unwritable
+        {
+            tracing::error!(%error, "{UNWRITABLE}");
+        }
+        self.unwritable = true;
+        self.shown.refusing.send_replace(Some(UNWRITABLE));
+    }
+
+    /// Notes that appends work, or may be tried again.
+    fn goes_on(&mut self) {
+        if self.short_of_space || self.unwritable {
             tracing::info!(bytes = self.head.bytes, "appends are accepted again");
-            self.shown.refusing.send_replace(None);
+            let clock = self.guard.refusal().map(|_| CLOCK_JUMPED);
+            self.shown.refusing.send_replace(clock);
         }
         self.short_of_space = false;
+        self.unwritable = false;
     }
 }
 

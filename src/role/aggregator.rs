@@ -21,6 +21,8 @@ use crate::keys::{Guarded, access};
 use crate::live;
 use crate::services;
 
+/// How long workers may take to end after a failure; they give their last commit up sooner.
+const STOP_MAX: Duration = Duration::from_secs(2);
 /// How often others are told that there is no memory left for recognising copies.
 const PRESSURE_EVERY: Duration = Duration::from_secs(1);
 
@@ -89,6 +91,7 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
         trigger.stop_now();
         serving.await;
         aggregator_trigger.drain();
+        stop(&mut aggregator).await;
         return Err(error);
     }
     aggregator_trigger.drain();
@@ -111,6 +114,13 @@ fn readiness(
             reasons.extend(more);
         }
         Readiness::from_reasons(reasons)
+    }
+}
+
+/// Waits for the workers: threads of ours must not outlive the runtime that they wait on.
+async fn stop(aggregator: &mut aggregator::Aggregator) {
+    if tokio::time::timeout(STOP_MAX, aggregator.stopped()).await.is_err() {
+        warn!("the workers are not waited for any longer");
     }
 }
 

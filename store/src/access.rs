@@ -1,13 +1,15 @@
 //! Who may write and who may read: one writer of a file, or several connections to a server.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
+use queue::LOCK_PROBE_EVERY;
 use sqlx::Executor;
 use sqlx::sqlite::SqlitePool;
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
 use crate::error::{Result, StoreError};
+use crate::file::FileState;
 use crate::server::Server;
 use crate::sql::Conn;
 use crate::write::{Memory, Writer};
@@ -16,7 +18,7 @@ use crate::write::{Memory, Writer};
 #[derive(Clone, Debug)]
 pub(crate) enum Writers {
     /// The one writer of a file.
-    Sqlite(Arc<Mutex<Writer>>),
+    Sqlite(Arc<Mutex<Writer>>, Arc<FileState>),
     /// Connections to a server, and what they share.
     Mysql(Server, Memory),
 }
@@ -51,7 +53,14 @@ impl Writers {
     /// Waits for a writer. One of a server has its transaction open.
     pub(crate) async fn hold(&self) -> Result<Held> {
         match self {
-            Writers::Sqlite(writer) => Ok(Held::Sqlite(Arc::clone(writer).lock_owned().await)),
+            Writers::Sqlite(writer, file) => {
+                // Whoever stands behind one that waits for a lock does not wait longer than it.
+                tokio::select! {
+                    biased;
+                    held = Arc::clone(writer).lock_owned() => Ok(Held::Sqlite(held)),
+                    () = file.lock.outlasts() => Err(StoreError::held()),
+                }
+            }
             Writers::Mysql(server, memory) => {
                 let link = server.begin().await.map_err(StoreError::server("begin"))?;
                 Ok(Held::Mysql(Box::new(Writer::new(Conn::Mysql(link), memory.clone()))))
@@ -63,7 +72,7 @@ impl Writers {
     /// old one must not disturb the answer.
     pub(crate) async fn hold_new(&self) -> Result<Held> {
         match self {
-            Writers::Sqlite(_) => self.hold().await,
+            Writers::Sqlite(..) => self.hold().await,
             Writers::Mysql(server, memory) => {
                 let link = server.connect().await.map_err(StoreError::server("connect"))?;
                 Ok(Held::Mysql(Box::new(Writer::new(Conn::Mysql(link), memory.clone()))))
@@ -73,13 +82,31 @@ impl Writers {
 
     pub(crate) async fn close(&self) {
         match self {
-            Writers::Sqlite(writer) => {
-                let Conn::Sqlite(conn) = &mut writer.lock().await.steps.conn else { return };
-                if let Err(error) = conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").await {
+            Writers::Sqlite(writer, _) => {
+                let Conn::Sqlite(file) = &mut writer.lock().await.steps.conn else { return };
+                if let Err(error) = file.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").await {
                     tracing::warn!(%error, "ledger was not closed cleanly");
                 }
             }
             Writers::Mysql(server, _) => server.close().await,
+        }
+    }
+}
+
+/// Looks at the ledger's file every second until its writer is gone, so that what keeps it from
+/// being written is known before somebody wants to.
+pub(crate) async fn watch_file(writer: Weak<Mutex<Writer>>, fatal: watch::Sender<bool>) {
+    loop {
+        tokio::time::sleep(LOCK_PROBE_EVERY).await;
+        let Some(writer) = writer.upgrade() else { return };
+        // One who writes just now finds out by itself.
+        let Ok(mut held) = writer.try_lock() else { continue };
+        let Conn::Sqlite(file) = &mut held.steps.conn else { return };
+        match file.probe().await {
+            Err(error) if error.is_fatal() && !fatal.send_replace(true) => {
+                tracing::error!(%error, "ledger failed");
+            }
+            _ => {}
         }
     }
 }

@@ -4,6 +4,8 @@
 
 use std::path::PathBuf;
 
+use queue::SqliteClass;
+
 use crate::server_error::Meaning;
 
 /// An error of the store.
@@ -18,6 +20,15 @@ pub enum StoreError {
         /// What the database said.
         #[source]
         source: sqlx::Error,
+    },
+    /// Somebody else holds a lock on the file. Nothing happened; try again later.
+    #[error("the ledger is locked by another process and could not {action}")]
+    Locked {
+        /// What was being done.
+        action: &'static str,
+        /// What SQLite said; nothing if it was not asked again.
+        #[source]
+        source: Option<sqlx::Error>,
     },
     /// The disk is full; nothing happened. Reads go on; try again later.
     #[error("the disk of the ledger is full")]
@@ -75,12 +86,6 @@ pub enum StoreError {
     ReadOnly,
 }
 
-/// SQLITE_FULL: no space; the transaction has not happened.
-const FULL: i32 = 13;
-/// SQLITE_IOERR, SQLITE_CORRUPT, SQLITE_NOTADB: the storage failed.
-const STORAGE: [i32; 3] = [10, 11, 26];
-/// SQLITE_CONSTRAINT: a row broke a rule that the program keeps: a defect or a foreign hand.
-const CONSTRAINT: i32 = 19;
 
 impl StoreError {
     /// Whether the process must exit.
@@ -89,22 +94,37 @@ impl StoreError {
         matches!(self, StoreError::Fatal { .. })
     }
 
+    /// Whether somebody else holds a lock on the file.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        matches!(self, StoreError::Locked { .. })
+    }
+
+    /// For whoever stands behind one that waits for a lock already.
+    pub(crate) fn held() -> StoreError {
+        StoreError::Locked { action: "begin", source: None }
+    }
+
+    /// What to tell whoever wanted to write, in words that fit after "because".
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            StoreError::Locked { .. } => "the ledger is locked by another process",
+            StoreError::DiskFull => "the disk of the ledger is full",
+            _ => "the ledger does not answer",
+        }
+    }
+
     /// Sorts an error of SQLite.
     pub(crate) fn of(action: &'static str, source: sqlx::Error) -> StoreError {
-        let code = match &source {
-            sqlx::Error::Database(error) => {
-                error.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or(0) & 0xff
+        match SqliteClass::of(&source) {
+            SqliteClass::Locked => StoreError::Locked { action, source: Some(source) },
+            SqliteClass::Full => StoreError::DiskFull,
+            SqliteClass::Ends => {
+                StoreError::Fatal { reason: format!("could not {action}: {source}") }
             }
-            sqlx::Error::Io(_) => STORAGE[0],
-            _ => 0,
-        };
-        if code == FULL {
-            return StoreError::DiskFull;
+            SqliteClass::Unable | SqliteClass::Defect => StoreError::Sql { action, source },
         }
-        if STORAGE.contains(&code) || code == CONSTRAINT {
-            return StoreError::Fatal { reason: format!("could not {action}: {source}") };
-        }
-        StoreError::Sql { action, source }
     }
 
     /// Sorts an error of a server. A server that is gone, read-only, out of connections or in a

@@ -10,6 +10,7 @@ mod server_error;
 mod error;
 mod server_options;
 mod server;
+mod file;
 mod sql;
 mod steps;
 mod rows;
@@ -53,7 +54,7 @@ pub use retain::{Keep, Retained};
 pub use server_options::{MysqlOptions, MysqlTls};
 pub use usage::{UsageAsk, UsageBy, UsageGroup};
 
-use access::{Readers, Writers};
+use access::{Readers, Writers, watch_file};
 use server::Era;
 use sql::Conn;
 use write::{Memory, Writer};
@@ -116,10 +117,14 @@ impl Store {
     /// # Errors
     /// `Format` for a file of a newer program, `SqliteTooOld`, or what the disk says.
     pub async fn open(dir: &Path) -> Result<Store> {
-        let conn = Conn::Sqlite(schema::open_writer(dir).await?);
-        let writer = Arc::new(Mutex::new(Writer::new(conn, Memory::default())));
+        let file = schema::open_writer(dir).await?;
+        let state = Arc::clone(&file.state);
+        let writer = Arc::new(Mutex::new(Writer::new(Conn::Sqlite(file), Memory::default())));
         let readers = Readers::Sqlite(schema::open_readers(dir).await?);
-        Ok(Store::new(Some(Writers::Sqlite(writer)), readers))
+        let weak = Arc::downgrade(&writer);
+        let store = Store::new(Some(Writers::Sqlite(writer, state)), readers);
+        tokio::spawn(watch_file(weak, store.fatal.clone()));
+        Ok(store)
     }
 
     /// Opens the ledger of a directory for reading, without the lock and beside a writer.
@@ -378,6 +383,25 @@ impl Store {
     #[must_use]
     pub fn fatal(&self) -> watch::Receiver<bool> {
         self.fatal.subscribe()
+    }
+
+    /// Why nothing can be stored at present although the ledger works: somebody else holds the lock
+    /// of its file. Nothing is refused for a lock of less than a second. None on a server.
+    #[must_use]
+    pub fn refusing(&self) -> Option<&'static str> {
+        match &self.writers {
+            Some(Writers::Sqlite(_, file)) => file.lock.told(),
+            _ => None,
+        }
+    }
+
+    /// Size of the write-ahead log of a file in bytes; 0 on a server.
+    #[must_use]
+    pub fn wal_bytes(&self) -> u64 {
+        match &self.writers {
+            Some(Writers::Sqlite(_, file)) => file.wal_bytes(),
+            _ => 0,
+        }
     }
 
     /// Closes the connections. Later calls fail.

@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use queue::LOCK_TRY;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
@@ -13,9 +14,12 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Executor};
 
 use crate::error::{Result, StoreError};
+use crate::file::FileConn;
 
 /// Name of the database file in the data directory.
 pub(crate) const FILE: &str = "ledger.db";
+/// Name of its write-ahead log.
+const WAL_FILE: &str = "ledger.db-wal";
 /// The steps; the number of the newest is the format of this program.
 const MIGRATIONS: [&str; 5] = [
     include_str!("../migrations/sqlite/0001_ledger.sql"),
@@ -26,12 +30,16 @@ const MIGRATIONS: [&str; 5] = [
 ];
 /// Connections for reading: the API's answers side by side.
 const READERS_MAX: u32 = 4;
-/// How long a connection waits for a lock that a stranger holds.
+/// How long a reader waits for a lock: it meets one only while a stranger repairs the file or
+/// holds it for itself.
 const BUSY: Duration = Duration::from_secs(5);
 /// Memory for pages of the writer, in KiB (negative: SQLite's way to say so).
 const WRITER_CACHE_KIB: &str = "-65536";
 /// Pages in the write-ahead log that start a checkpoint.
 const WAL_PAGES: &str = "4000";
+/// Bytes that the write-ahead log keeps once it starts over: what it grew to beyond that, beside a
+/// reader that held an old snapshot, is given back. Four times what starts a checkpoint.
+const WAL_KEEP_BYTES: &str = "67108864";
 /// Oldest SQLite without the write-ahead log bug that can corrupt a file.
 const SQLITE_OLDEST: (u32, u32, u32) = (3, 51, 3);
 const SQLITE_OLDEST_TEXT: &str = "3.51.3";
@@ -47,7 +55,7 @@ pub(crate) fn check_version(found: &str) -> Result<()> {
 }
 
 /// Opens the file for writing and brings it to the newest format; makes it if it is missing.
-pub(crate) async fn open_writer(dir: &Path) -> Result<SqliteConnection> {
+pub(crate) async fn open_writer(dir: &Path) -> Result<FileConn> {
     let path = dir.join(FILE);
     let mut conn = SqliteConnectOptions::new()
         .filename(&path)
@@ -57,8 +65,9 @@ pub(crate) async fn open_writer(dir: &Path) -> Result<SqliteConnection> {
         .foreign_keys(true)
         .pragma("cache_size", WRITER_CACHE_KIB)
         .pragma("wal_autocheckpoint", WAL_PAGES)
+        .pragma("journal_size_limit", WAL_KEEP_BYTES)
         .statement_cache_capacity(200)
-        .busy_timeout(BUSY)
+        .busy_timeout(LOCK_TRY)
         .disable_statement_logging()
         .connect()
         .await
@@ -76,8 +85,9 @@ pub(crate) async fn open_writer(dir: &Path) -> Result<SqliteConnection> {
         let reason = format!("its journal mode is {journal}, not wal: commits would not be safe");
         return Err(StoreError::Format { path, reason });
     }
-    migrate(&mut conn, &path).await?;
-    Ok(conn)
+    let mut file = FileConn::new(conn, dir.join(WAL_FILE));
+    migrate(&mut file, &path).await?;
+    Ok(file)
 }
 
 /// Connections that cannot write and never hold up the writer.
@@ -132,15 +142,15 @@ async fn check_format(conn: &mut SqliteConnection, path: &Path) -> Result<()> {
 }
 
 /// Applies the steps that the file does not have.
-async fn migrate(conn: &mut SqliteConnection, path: &Path) -> Result<()> {
-    let found = format(conn).await?;
+async fn migrate(file: &mut FileConn, path: &Path) -> Result<()> {
+    let found = format(&mut file.conn).await?;
     let missing = usize::try_from(found).ok().and_then(|found| MIGRATIONS.get(found..));
     for step in missing.unwrap_or_default() {
-        conn.execute("BEGIN IMMEDIATE").await.map_err(StoreError::sql("begin"))?;
-        conn.execute(*step).await.map_err(StoreError::sql("apply a migration"))?;
-        conn.execute("COMMIT").await.map_err(StoreError::sql("commit a migration"))?;
+        file.begin().await?;
+        file.conn.execute(*step).await.map_err(StoreError::sql("apply a migration"))?;
+        file.commit().await?;
     }
-    check_format(conn, path).await
+    check_format(&mut file.conn, path).await
 }
 
 #[cfg(test)]

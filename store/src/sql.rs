@@ -6,10 +6,11 @@
 
 use sqlx::mysql::{MySql, MySqlArguments, MySqlRow};
 use sqlx::query::Query;
-use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{Decode, Encode, Executor, Row as _, SqlSafeStr, Transaction, Type};
+use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteRow};
+use sqlx::{Decode, Encode, Row as _, SqlSafeStr, Transaction, Type};
 
 use crate::error::{Result, StoreError};
+use crate::file::FileConn;
 use crate::server::Link;
 
 /// Which database.
@@ -111,7 +112,7 @@ pub(crate) struct Done {
 #[derive(Debug)]
 pub(crate) enum Conn {
     /// The one that writes a file.
-    Sqlite(SqliteConnection),
+    Sqlite(FileConn),
     /// A snapshot of a file.
     SqliteRead(Transaction<'static, Sqlite>),
     /// A connection to a server.
@@ -136,8 +137,8 @@ impl Conn {
     pub(crate) async fn execute(&mut self, query: Bound<'_>, action: &'static str) -> Result<Done> {
         let backend = self.backend();
         let done = match (self, query) {
-            (Conn::Sqlite(conn), Bound::Sqlite(query)) => {
-                query.execute(conn).await.map(|done| (done.rows_affected(), 0))
+            (Conn::Sqlite(file), Bound::Sqlite(query)) => {
+                query.execute(&mut file.conn).await.map(|done| (done.rows_affected(), 0))
             }
             (Conn::SqliteRead(conn), Bound::Sqlite(query)) => {
                 query.execute(&mut **conn).await.map(|done| (done.rows_affected(), 0))
@@ -157,7 +158,7 @@ impl Conn {
         action: &'static str,
     ) -> Result<Vec<Row>> {
         let rows = match (self, query) {
-            (Conn::Sqlite(conn), Bound::Sqlite(query)) => query.fetch_all(conn).await,
+            (Conn::Sqlite(file), Bound::Sqlite(query)) => query.fetch_all(&mut file.conn).await,
             (Conn::SqliteRead(conn), Bound::Sqlite(query)) => query.fetch_all(&mut **conn).await,
             (Conn::Mysql(link), Bound::Mysql(query)) => {
                 let rows = link.fetch_all(query).await.map_err(StoreError::server(action))?;
@@ -192,10 +193,7 @@ impl Conn {
     /// Begins to write; on a server, unless a transaction is open.
     pub(crate) async fn begin(&mut self) -> Result<()> {
         match self {
-            Conn::Sqlite(conn) => {
-                conn.execute("BEGIN IMMEDIATE").await.map_err(StoreError::sql("begin"))?;
-                Ok(())
-            }
+            Conn::Sqlite(file) => file.begin().await,
             Conn::SqliteRead(_) => Err(StoreError::ReadOnly),
             Conn::Mysql(link) => link.begin().await.map_err(StoreError::server("begin")),
         }
@@ -204,10 +202,7 @@ impl Conn {
     /// Commits. After an error of a server nobody knows whether it took effect.
     pub(crate) async fn commit(&mut self) -> Result<()> {
         match self {
-            Conn::Sqlite(conn) => {
-                conn.execute("COMMIT").await.map_err(StoreError::sql("commit"))?;
-                Ok(())
-            }
+            Conn::Sqlite(file) => file.commit().await,
             Conn::SqliteRead(_) => Err(StoreError::ReadOnly),
             Conn::Mysql(link) => link.commit().await.map_err(StoreError::server("commit")),
         }
@@ -217,7 +212,7 @@ impl Conn {
     /// a lost connection did not commit.
     pub(crate) async fn rollback(&mut self) -> bool {
         match self {
-            Conn::Sqlite(conn) => conn.execute("ROLLBACK").await.is_ok(),
+            Conn::Sqlite(file) => file.rollback().await,
             Conn::SqliteRead(_) => true,
             Conn::Mysql(link) => {
                 link.rollback().await;

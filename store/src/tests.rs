@@ -4,6 +4,7 @@
 
 mod server;
 mod fixture;
+mod locked;
 mod cases;
 mod proxy;
 mod faults;

@@ -54,13 +54,13 @@ fn a_hole_in_the_log_halts_the_partition_and_says_where() {
     assert!(status.success());
 }
 
-/// A stranger that holds the ledger's write lock until it is dropped.
-struct Stranger(Child);
+/// A stranger that holds the write lock of a file until it is dropped.
+pub struct Stranger(Child);
 
 impl Stranger {
-    fn at(place: &Place) -> Stranger {
+    pub fn at(place: &Place, file: &str) -> Stranger {
         let mut child = Command::new("sqlite3")
-            .arg(place.data().join("ledger.db"))
+            .arg(place.data().join(file))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -87,7 +87,7 @@ fn sigterm_ends_the_process_although_a_stranger_holds_the_ledger_and_nothing_is_
     let mut running = place.start();
     send(&place, "before");
     place.wait_events("counted", 1);
-    let stranger = Stranger::at(&place);
+    let stranger = Stranger::at(&place, "ledger.db");
     send(&place, "while");
     let (status, took) = running.terminate();
     assert!(status.success(), "{status}\n{}", place.log());

@@ -20,6 +20,7 @@ mod moving;
 mod leaving;
 mod shapes;
 mod packed;
+mod locked;
 mod page;
 mod prometheus;
 mod scripts;

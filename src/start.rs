@@ -1,0 +1,178 @@
+//! The ports of `gatemeter all`, and a start that waits for files which somebody else has locked:
+//! a backup that runs, a shell that was left open.
+//!
+//! Ports are bound first. What is opened then is tried again while it is locked; meanwhile the
+//! ports answer that the process waits, and for what. Any other error ends the start.
+
+use std::time::Duration;
+
+use queue::QueueError;
+use service::config::{ServerSettings, Settings};
+use service::server::Server;
+use service::shutdown::Shutdown;
+use service::starting::Starting;
+use store::StoreError;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+/// Pause between two tries; SQLite itself waits as long within each.
+const TRY_EVERY: Duration = Duration::from_millis(250);
+
+/// Something for each port.
+#[derive(Clone, Debug, Default)]
+pub struct Each<T> {
+    /// Takes events in.
+    pub ingest: T,
+    /// Shows the metrics.
+    pub aggregator: T,
+    /// Answers questions.
+    pub api: T,
+}
+
+impl<T> Each<T> {
+    fn map<U>(self, mut change: impl FnMut(T) -> U) -> Each<U> {
+        let Each { ingest, aggregator, api } = self;
+        Each { ingest: change(ingest), aggregator: change(aggregator), api: change(api) }
+    }
+}
+
+/// The router of a port; its type belongs to the crates that make them.
+type Router = service::starting::Router;
+
+/// The three listeners, bound before anything is opened.
+pub struct Ports {
+    /// Nothing once they serve.
+    servers: Option<Each<Server>>,
+    limits: ServerSettings,
+    shutdown: Shutdown,
+    early: Option<Early>,
+}
+
+/// Ports that serve while the process still starts.
+struct Early {
+    starting: Each<Starting>,
+    reason: watch::Sender<String>,
+    serving: JoinHandle<()>,
+}
+
+/// The process was asked to end before it had started.
+#[derive(Debug)]
+pub struct Stopped;
+
+impl std::fmt::Display for Stopped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the process was asked to end while it started")
+    }
+}
+
+impl std::error::Error for Stopped {}
+
+impl Ports {
+    /// Opens the listeners.
+    ///
+    /// # Errors
+    /// An address is in use, or not one of ours.
+    pub async fn bind(settings: &Settings, shutdown: &Shutdown) -> anyhow::Result<Ports> {
+        let servers = Each {
+            ingest: Server::bind("ingest", settings.ingest.listen).await?,
+            aggregator: Server::bind("aggregator", settings.aggregator.listen).await?,
+            api: Server::bind("api", settings.api.listen).await?,
+        };
+        Ok(Ports {
+            servers: Some(servers),
+            limits: settings.server.clone(),
+            shutdown: shutdown.clone(),
+            early: None,
+        })
+    }
+
+    /// Opens something, waiting for as long as somebody else has locked it.
+    ///
+    /// # Errors
+    /// What keeps it from being opened; `Stopped` if the process is to end.
+    pub async fn unlocked<T>(
+        &mut self,
+        mut open: impl AsyncFnMut() -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let shutdown = self.shutdown.clone();
+        let mut has_waited = false;
+        loop {
+            let opened = tokio::select! {
+                opened = open() => opened,
+                () = shutdown.requested() => return Err(Stopped.into()),
+            };
+            let error = match opened {
+                Ok(opened) => {
+                    if has_waited {
+                        info!("the lock is gone, the start goes on");
+                    }
+                    return Ok(opened);
+                }
+                Err(error) => error,
+            };
+            let Some(reason) = lock_on(&error) else { return Err(error) };
+            if !has_waited {
+                warn!(error = &*error as &dyn std::error::Error, "the start waits for a lock");
+                has_waited = true;
+            }
+            self.serve_early(format!("the start waits: {reason}"));
+            tokio::select! {
+                () = tokio::time::sleep(TRY_EVERY) => {}
+                () = shutdown.requested() => return Err(Stopped.into()),
+            }
+        }
+    }
+
+    /// Answers on all ports why the process does not start yet.
+    fn serve_early(&mut self, reason: String) {
+        if let Some(early) = &self.early {
+            early.reason.send_replace(reason);
+            return;
+        }
+        let Some(servers) = self.servers.take() else { return };
+        let (sender, receiver) = watch::channel(reason);
+        let starting = Each::<Starting>::default();
+        let routers = starting.clone().map(|each| each.router(receiver.clone()));
+        let serving = serve(servers, routers, self.limits.clone(), self.shutdown.clone());
+        let serving = tokio::spawn(serving);
+        self.early = Some(Early { starting, reason: sender, serving });
+    }
+
+    /// Serves the routes until the shutdown, then drains.
+    pub async fn serve(self, routers: Each<Router>) {
+        if let Some(servers) = self.servers {
+            return serve(servers, routers, self.limits, self.shutdown).await;
+        }
+        let Some(Early { starting, serving, .. }) = self.early else { return };
+        starting.ingest.hand_over(routers.ingest);
+        starting.aggregator.hand_over(routers.aggregator);
+        starting.api.hand_over(routers.api);
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "serving ended by a defect");
+        }
+    }
+}
+
+async fn serve(
+    servers: Each<Server>,
+    routers: Each<Router>,
+    limits: ServerSettings,
+    shutdown: Shutdown,
+) {
+    tokio::join!(
+        servers.ingest.serve(routers.ingest, &limits, shutdown.clone()),
+        servers.aggregator.serve(routers.aggregator, &limits, shutdown.clone()),
+        servers.api.serve(routers.api, &limits, shutdown.clone()),
+    );
+}
+
+/// What somebody else has locked, if that is the error.
+fn lock_on(error: &anyhow::Error) -> Option<&'static str> {
+    error.chain().find_map(|cause| {
+        let is_log = cause.downcast_ref::<QueueError>().is_some_and(QueueError::is_locked);
+        let ledger = cause.downcast_ref::<StoreError>().filter(|error| error.is_locked());
+        let log = is_log.then_some("the log is locked by another process");
+        log.or_else(|| ledger.map(StoreError::reason))
+    })
+}
