@@ -211,7 +211,13 @@ impl Recount {
             columns.insert(0, ("sent", sent.column()));
         }
         report.conclude(differences);
-        let remark = views.answers.as_ref().and_then(Answers::remark);
+        let held = views.page.as_ref().map_or(0, against_page::held);
+        let of_page = (held > 0).then(|| {
+            format!("{held} new series are still at zero on /metrics; they were compared as such")
+        });
+        let of_answers = views.answers.as_ref().and_then(Answers::remark);
+        let remarks: Vec<String> = of_answers.into_iter().chain(of_page).collect();
+        let remark = (!remarks.is_empty()).then(|| remarks.join("\n"));
         Recount { report, before, columns, beginning, remark }
     }
 

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use event::UsageSource;
 use event::usage::{N_TOKEN_CLASSES, TOKEN_CLASSES};
 use ledger::account::{Account, Class};
-use ledger::exposure::{Births, Interval};
+use ledger::exposure::Births;
 use ledger::histogram::{DURATION_LABELS, N_DURATION, N_TTFT, TTFT_LABELS};
 use ledger::measures::Measures;
 use ledger::series::{FullLabels, SeriesId};
@@ -54,6 +54,15 @@ enum Place {
     Counter(Of, u32),
     Duration(u32),
     Ttft(u32),
+}
+
+/// When a series that is new to the page was born.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Born {
+    /// Before the take-over: it is shown at its value.
+    Before,
+    /// Now, microseconds of the publisher's clock: it begins at zero if somebody scrapes.
+    Now(i64),
 }
 
 /// The series that a full row adds to.
@@ -117,7 +126,7 @@ impl Exposition {
             version: gauge("gatemeter_ledger_version", "Version of the ledger on this page."),
             held: gauge(
                 "gatemeter_series_held",
-                "New series that are shown at zero until a scrape interval has passed.",
+                "New series that are shown at zero until two scrapes have fetched that.",
             ),
             links: HashMap::new(),
             places: Vec::new(),
@@ -126,9 +135,9 @@ impl Exposition {
     }
 
     /// Adds a row's sums. Series that the row is the first of are born.
-    pub fn add(&mut self, id: SeriesId, labels: &FullLabels, sums: &Measures, interval: Interval) {
+    pub fn add(&mut self, id: SeriesId, labels: &FullLabels, sums: &Measures, born: Born) {
         if !self.links.contains_key(&id) {
-            let links = self.link(labels, interval);
+            let links = self.link(labels, born);
             self.links.insert(id, links);
         }
         let links = &self.links[&id];
@@ -148,19 +157,19 @@ impl Exposition {
         if sums.n_ttft() > 0 {
             let series = match links.ttft {
                 Some(series) => series,
-                None => self.link_ttft(id, labels, interval),
+                None => self.link_ttft(id, labels, born),
             };
             self.ttft.add(series, sums.ttft_us, &sums.ttft);
         }
     }
 
     /// Makes the series of a configured namespace, at zero.
-    pub fn configure(&mut self, namespace: &str, interval: Interval) {
+    pub fn configure(&mut self, namespace: &str, born: Born) {
         for status in STATUS {
-            self.born(Of::NamespaceRequests, namespace_status(namespace, status), interval);
+            self.born(Of::NamespaceRequests, namespace_status(namespace, status), born);
         }
         for token_type in ["input", "output"] {
-            self.born(Of::NamespaceTokens, namespace_token(namespace, token_type), interval);
+            self.born(Of::NamespaceTokens, namespace_token(namespace, token_type), born);
         }
     }
 
@@ -190,14 +199,14 @@ impl Exposition {
         }
     }
 
-    /// A scrape got a page that has the first `n_series` series.
-    pub fn scraped(&mut self, n_series: u32, now_us: i64) {
-        self.births.scraped(n_series, now_us);
+    /// A scrape got a page that has the first `n_series` series; 0 if it got none.
+    pub fn scraped(&mut self, scraper: u64, n_series: u32, now_us: i64) {
+        self.births.scraped(scraper, n_series, now_us);
     }
 
-    /// Releases the series whose zero was seen long enough. Gives whether any was.
-    pub fn release(&mut self, interval: Interval, now_us: i64) -> bool {
-        let due = self.births.release(interval, now_us);
+    /// Releases the series whose zero was fetched often enough. Gives whether any was.
+    pub fn release(&mut self, now_us: i64) -> bool {
+        let due = self.births.release(now_us);
         for series in &due {
             self.hold(*series, Hold::No);
         }
@@ -233,16 +242,16 @@ impl Exposition {
     }
 
     /// Finds or makes the series of a row.
-    fn link(&mut self, labels: &FullLabels, interval: Interval) -> Links {
+    fn link(&mut self, labels: &FullLabels, born: Born) -> Links {
         let (namespace, upstream) = (labels.namespace.as_ref(), labels.upstream.as_ref());
         let model = labels.model.as_ref();
         let status = STATUS[usize::from(labels.error_type().is_some())];
-        self.configure(namespace, interval);
+        self.configure(namespace, born);
         let mut counts = Vec::new();
         let text = || LabelText::default();
         for word in STATUS {
             let pair = text().with("upstream", upstream).with("status", word);
-            let series = self.born(Of::UpstreamRequests, pair, interval);
+            let series = self.born(Of::UpstreamRequests, pair, born);
             if word == status {
                 counts.push((Of::UpstreamRequests as usize, series));
             }
@@ -252,29 +261,21 @@ impl Exposition {
                 .with("error_type", error_type.word())
                 .with("namespace", namespace)
                 .with("upstream", upstream);
-            counts.push((Of::Errors as usize, self.born(Of::Errors, series, interval)));
+            counts.push((Of::Errors as usize, self.born(Of::Errors, series, born)));
         }
         if let Some(policy) = &labels.limited_by {
             let series = text().with("namespace", namespace).with("policy", policy);
-            let series = self.born(Of::PolicyRefusals, series, interval);
+            let series = self.born(Of::PolicyRefusals, series, born);
             counts.push((Of::PolicyRefusals as usize, series));
         }
         let duration = labels.is_final.then(|| {
-            self.link_requests(labels, &mut counts, interval);
-            self.born_duration(labels, interval)
+            self.link_requests(labels, &mut counts, born);
+            self.born_duration(labels, born)
         });
         Links {
             counts,
-            tokens_in: self.born(
-                Of::NamespaceTokens,
-                namespace_token(namespace, "input"),
-                interval,
-            ),
-            tokens_out: self.born(
-                Of::NamespaceTokens,
-                namespace_token(namespace, "output"),
-                interval,
-            ),
+            tokens_in: self.born(Of::NamespaceTokens, namespace_token(namespace, "input"), born),
+            tokens_out: self.born(Of::NamespaceTokens, namespace_token(namespace, "output"), born),
             token_classes: (labels.source != UsageSource::None).then(|| {
                 TOKEN_CLASSES.map(|class| {
                     let series = text()
@@ -283,7 +284,7 @@ impl Exposition {
                         .with("model", model)
                         .with("class", class)
                         .with("source", labels.source.word());
-                    self.born(Of::Tokens, series, interval)
+                    self.born(Of::Tokens, series, born)
                 })
             }),
             duration,
@@ -292,12 +293,7 @@ impl Exposition {
     }
 
     /// Links a row of final attempts to the families that count requests.
-    fn link_requests(
-        &mut self,
-        labels: &FullLabels,
-        counts: &mut Vec<(usize, u32)>,
-        interval: Interval,
-    ) {
+    fn link_requests(&mut self, labels: &FullLabels, counts: &mut Vec<(usize, u32)>, born: Born) {
         let namespace = labels.namespace.as_ref();
         let status = STATUS[usize::from(labels.error_type().is_some())];
         let requests = LabelText::default()
@@ -306,16 +302,15 @@ impl Exposition {
             .with("status_code", &labels.status.to_string())
             .with("namespace", namespace)
             .with("upstream", &labels.upstream);
-        counts.push((Of::Requests as usize, self.born(Of::Requests, requests, interval)));
-        let series =
-            self.born(Of::NamespaceRequests, namespace_status(namespace, status), interval);
+        counts.push((Of::Requests as usize, self.born(Of::Requests, requests, born)));
+        let series = self.born(Of::NamespaceRequests, namespace_status(namespace, status), born);
         counts.push((Of::NamespaceRequests as usize, series));
         for word in STATUS {
             let pair = LabelText::default()
                 .with("namespace", namespace)
                 .with("model", &labels.model)
                 .with("status", word);
-            let series = self.born(Of::ModelRequests, pair, interval);
+            let series = self.born(Of::ModelRequests, pair, born);
             if word == status {
                 counts.push((Of::ModelRequests as usize, series));
             }
@@ -323,7 +318,7 @@ impl Exposition {
     }
 
     /// The duration histogram of a row.
-    fn born_duration(&mut self, labels: &FullLabels, interval: Interval) -> u32 {
+    fn born_duration(&mut self, labels: &FullLabels, born: Born) -> u32 {
         let text = LabelText::default()
             .with("method", labels.method.word())
             .with("endpoint", &labels.endpoint)
@@ -331,20 +326,20 @@ impl Exposition {
             .with("upstream", &labels.upstream);
         let (series, is_new) = self.duration.series(text);
         if is_new {
-            self.place(Place::Duration(series), interval);
+            self.place(Place::Duration(series), born);
         }
         series
     }
 
     /// The first-token histogram of a row, made when the row first has one.
-    fn link_ttft(&mut self, id: SeriesId, labels: &FullLabels, interval: Interval) -> u32 {
+    fn link_ttft(&mut self, id: SeriesId, labels: &FullLabels, born: Born) -> u32 {
         let text = LabelText::default()
             .with("namespace", &labels.namespace)
             .with("upstream", &labels.upstream)
             .with("model", &labels.model);
         let (series, is_new) = self.ttft.series(text);
         if is_new {
-            self.place(Place::Ttft(series), interval);
+            self.place(Place::Ttft(series), born);
         }
         if let Some(links) = self.links.get_mut(&id) {
             links.ttft = Some(series);
@@ -353,19 +348,21 @@ impl Exposition {
     }
 
     /// Number of a counter, made at zero if it is new.
-    fn born(&mut self, family: Of, labels: LabelText, interval: Interval) -> u32 {
+    fn born(&mut self, family: Of, labels: LabelText, born: Born) -> u32 {
         let (series, is_new) = self.counters[family as usize].series(labels);
         if is_new {
-            self.place(Place::Counter(family, series), interval);
+            self.place(Place::Counter(family, series), born);
         }
         series
     }
 
     /// Gives a new series its number for `Births`, and holds it if somebody scrapes.
-    fn place(&mut self, place: Place, interval: Interval) {
+    fn place(&mut self, place: Place, born: Born) {
         let number = self.n_series();
         self.places.push(place);
-        self.births.born(number, interval);
+        if let Born::Now(now_us) = born {
+            self.births.born(number, now_us);
+        }
         if self.births.is_held(number) {
             self.hold(number, Hold::AtZero);
         }

@@ -4,18 +4,22 @@
 //! is asked for. Before the first page, and while a shared ledger does not answer, both the plain
 //! page and the business section answer 503, so that a scraper sees a gap and never a dip.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY};
-use http::{HeaderMap, StatusCode};
+use http::header::{
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, USER_AGENT, VARY,
+};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use queue::Queue;
 use service::metrics::ProcessMetrics;
+use service::server::Peer;
 use store::Store;
 
 use crate::confirm::Confirmer;
@@ -74,6 +78,8 @@ fn section(query: Option<&str>) -> Option<Section> {
 async fn metrics(
     State(shared): State<Shared>,
     RawQuery(query): RawQuery,
+    peer: Option<Extension<Peer>>,
+    method: Method,
     headers: HeaderMap,
 ) -> Response {
     let Some(section) = section(query.as_deref()) else {
@@ -90,8 +96,7 @@ async fn metrics(
     let page = match section {
         Section::Process => None,
         Section::Both | Section::Business => {
-            let is_scrape = headers.contains_key(SCRAPE_HEADER);
-            let reader = if is_scrape { Reader::Scrape } else { Reader::Other };
+            let reader = reader(peer.map(|Extension(peer)| peer), &method, &headers);
             if let Err(reason) = shared.confirmer.confirm(&shared.publisher).await {
                 shared.publisher.asked_in_vain(reader);
                 return closed(reason.to_owned());
@@ -103,6 +108,20 @@ async fn metrics(
         }
     };
     if accepts_gzip(&headers) { compressed(page, process).await } else { plain(page, process) }
+}
+
+/// Who asks. Only a request whose answer has the page in it is a scrape. Prometheus servers are
+/// told apart by address and by what they say they are: two of one version at one address are one.
+fn reader(peer: Option<Peer>, method: &Method, headers: &HeaderMap) -> Reader {
+    if method != Method::GET || !headers.contains_key(SCRAPE_HEADER) {
+        return Reader::Other;
+    }
+    let mut hasher = DefaultHasher::new();
+    peer.hash(&mut hasher);
+    for name in [USER_AGENT.as_str(), "x-forwarded-for"] {
+        headers.get(name).map(HeaderValue::as_bytes).hash(&mut hasher);
+    }
+    Reader::Scrape(hasher.finish())
 }
 
 /// The sections as they are.

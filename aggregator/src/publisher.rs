@@ -11,12 +11,12 @@ use std::time::Instant;
 use event::Outcome;
 use ledger::account::Account;
 use ledger::commit::{Commit, CommitId};
-use ledger::exposure::{Births, Gate, Scrapes, Step};
+use ledger::exposure::{Births, Gate, Step};
 use ledger::measures::Measures;
 use ledger::safeguard::Safeguards;
 use ledger::series::FullLabels;
 
-use crate::expose::Exposition;
+use crate::expose::{Born, Exposition};
 use crate::page::Page;
 
 /// What a take-over starts from: one committed snapshot.
@@ -80,7 +80,6 @@ pub struct Publisher {
 struct State {
     exposition: Exposition,
     gate: Gate,
-    scrapes: Scrapes,
     accounts: BTreeMap<u32, Account>,
     version: i64,
     live: Live,
@@ -99,8 +98,8 @@ const EARLY_US_MAX: i64 = 60 * 1_000_000;
 /// Who asks for a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reader {
-    /// Prometheus, by its scrape header.
-    Scrape,
+    /// Prometheus, by its scrape header; the number tells one from another.
+    Scrape(u64),
     /// Anybody else: does not count as having seen a zero.
     Other,
 }
@@ -115,7 +114,6 @@ impl Default for Publisher {
                 exposition: Exposition::new(births),
                 // A goal that is never reached: closed until the take-over.
                 gate: Gate::take_over(None, BTreeMap::from([(0, u64::MAX)]), Safeguards::default()),
-                scrapes: Scrapes::default(),
                 accounts: BTreeMap::new(),
                 version: 0,
                 live: Live::default(),
@@ -132,12 +130,11 @@ impl Publisher {
     pub fn take_over(&self, start: Start) {
         let mut exposition = Exposition::new(Births::new(Safeguards::default()));
         let mut live = Live::default();
-        let nobody = ledger::exposure::Interval::Nobody;
         for namespace in &start.namespaces {
-            exposition.configure(namespace, nobody);
+            exposition.configure(namespace, Born::Before);
         }
         for (labels, sums) in &start.totals {
-            exposition.add(labels.id(), labels, sums, nobody);
+            exposition.add(labels.id(), labels, sums, Born::Before);
             live.add(labels, sums);
         }
         let mut state = self.lock();
@@ -216,25 +213,24 @@ impl Publisher {
     pub fn follow(&self, namespaces: &[String], connections: Option<&[(String, i64)]>) {
         let now_us = self.now_us();
         let mut state = self.lock();
-        let interval = state.scrapes.interval(now_us);
         for namespace in namespaces {
-            state.exposition.configure(namespace, interval);
+            state.exposition.configure(namespace, Born::Now(now_us));
         }
         if let Some(rows) = connections {
             state.exposition.connections(rows);
         }
-        let is_released = state.exposition.release(interval, now_us);
+        let is_released = state.exposition.release(now_us);
         if is_released || !namespaces.is_empty() || connections.is_some() {
             state.rebuild();
         }
     }
 
     /// Notes that somebody asked for a page and got none for another reason than ours: a scrape all
-    /// the same, or the gap would make every series that is born now wait for two such gaps.
+    /// the same, so that series which are born now begin at 0.
     pub fn asked_in_vain(&self, reader: Reader) {
-        if reader == Reader::Scrape {
+        if let Reader::Scrape(scraper) = reader {
             let now_us = self.now_us();
-            self.lock().scrapes.note(now_us);
+            self.lock().exposition.scraped(scraper, 0, now_us);
         }
     }
 
@@ -245,17 +241,13 @@ impl Publisher {
     pub fn page(&self, reader: Reader) -> Result<Arc<Page>, String> {
         let now_us = self.now_us();
         let mut state = self.lock();
-        if reader == Reader::Scrape {
+        let page = state.page.clone();
+        if let Reader::Scrape(scraper) = reader {
             // Also without a page: somebody scrapes, and series that are born now must begin at 0.
-            state.scrapes.note(now_us);
+            let n_series = page.as_ref().map_or(0, |page| page.n_series);
+            state.exposition.scraped(scraper, n_series, now_us);
         }
-        let Some(page) = state.page.clone() else {
-            return Err(state.closed());
-        };
-        if reader == Reader::Scrape {
-            state.exposition.scraped(page.n_series, now_us);
-        }
-        Ok(page)
+        page.ok_or_else(|| state.closed())
     }
 
     /// The sums of the page as it stands; nothing while there is none.
@@ -286,9 +278,8 @@ impl Publisher {
 impl State {
     /// Adds a commit that follows what is shown.
     fn add(&mut self, commit: &Commit, version: i64, now_us: i64) {
-        let interval = self.scrapes.interval(now_us);
         for (id, labels, sums) in &commit.totals {
-            self.exposition.add(*id, labels, sums, interval);
+            self.exposition.add(*id, labels, sums, Born::Now(now_us));
             self.live.add(labels, sums);
         }
         let partition = commit.owner.partition;
@@ -296,7 +287,7 @@ impl State {
         self.version = version;
         self.gate.shown(version, commit.id);
         self.gate.progress(partition, commit.progress.next);
-        self.exposition.release(interval, now_us);
+        self.exposition.release(now_us);
     }
 
     /// Builds the page anew, or takes it away while the gate is closed.

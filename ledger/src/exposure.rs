@@ -6,16 +6,21 @@
 //! goes back; the caller reads it.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use crate::commit::CommitId;
 use crate::safeguard::{Safeguard, Safeguards};
 
-/// How far back scrapes are remembered to find their interval.
-const SCRAPES_US: i64 = 2 * 60 * 1_000_000;
-/// Most scrapes that are remembered; with more, the oldest are forgotten and the interval is
-/// taken from the others.
-const SCRAPES_MAX: usize = 1_024;
+/// Longest that a series is shown at zero, and how long a scrape is remembered: Prometheus takes a
+/// series of which it heard nothing for five minutes as gone, so four times that is beyond every
+/// sensible interval.
+const HELD_US_MAX: i64 = 20 * 60 * 1_000_000;
+/// Scrapes that have to fetch a zero before the value is shown. One may be lost on its way.
+const ZEROS: u32 = 2;
+/// Most scrapers that are told apart; with more, the one that was away for longest is forgotten.
+const SCRAPERS_MAX: usize = 16;
+/// A scraper that has not come for so many of its own intervals is not waited for.
+const INTERVALS_AWAY: i64 = 2;
 
 /// Opens when every partition that is not halted has reached the log end that was seen at
 /// take-over; closes again when the ledger is seen to go back.
@@ -110,80 +115,54 @@ pub enum Step {
     Back,
 }
 
-/// When the page was scraped lately.
-#[derive(Clone, Debug, Default)]
-pub struct Scrapes {
-    times: VecDeque<i64>,
+/// One who scrapes, by a number that the caller gives him.
+#[derive(Clone, Copy, Debug)]
+struct Scraper {
+    last_us: i64,
+    /// Between his last two scrapes; nothing after the first.
+    interval_us: Option<i64>,
+    /// He has fetched every series with a number below this.
+    n_series: u32,
 }
 
-/// What is known of the scrape interval.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Interval {
-    /// Nobody scrapes: nothing has to be held.
-    Nobody,
-    /// There was one scrape only: somebody scrapes, at an interval yet unknown.
-    Unknown,
-    /// The largest gap of the last two minutes.
-    Us(i64),
-}
-
-impl Scrapes {
-    /// Notes a scrape.
-    pub fn note(&mut self, now_us: i64) {
-        self.times.push_back(now_us);
-        if self.times.len() > SCRAPES_MAX {
-            self.times.pop_front();
-        }
-        self.forget(now_us);
-    }
-
-    /// The interval as of now.
-    pub fn interval(&mut self, now_us: i64) -> Interval {
-        self.forget(now_us);
-        let gaps = self.times.iter().zip(self.times.iter().skip(1)).map(|(a, b)| b - a);
-        match (self.times.len(), gaps.max()) {
-            (0, _) => Interval::Nobody,
-            (_, None) => Interval::Unknown,
-            (_, Some(us)) => Interval::Us(us),
-        }
-    }
-
-    fn forget(&mut self, now_us: i64) {
-        while self.times.front().is_some_and(|time| now_us - time > SCRAPES_US) {
-            self.times.pop_front();
-        }
+impl Scraper {
+    /// Whether he comes again and again, and is not overdue.
+    fn is_awaited(&self, now_us: i64) -> bool {
+        self.interval_us
+            .is_some_and(|us| now_us - self.last_us <= us.saturating_mul(INTERVALS_AWAY))
     }
 }
 
-/// Where a shown series stands between its birth and its first value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Birth {
-    /// Its value is shown.
-    Shown,
-    /// It is shown at zero; no scrape has seen that yet.
-    Unseen,
-    /// It is shown at zero since a scrape at this time.
-    Seen(i64),
+/// A series that is shown at zero.
+#[derive(Clone, Copy, Debug)]
+struct Birth {
+    born_us: i64,
+    /// Scrapes that have fetched the zero.
+    n_zeros: u32,
 }
 
-/// The series that are held at zero, by the number that the page gave them.
+/// The series that are held at zero, by the number that the page gave them, and who scrapes them.
+///
+/// A series is released once two scrapes have fetched its zero, and everybody who scrapes has; or
+/// after 20 minutes. Where nobody has scraped for 20 minutes nothing is held.
 #[derive(Clone, Debug, Default)]
 pub struct Births {
     held: BTreeMap<u32, Birth>,
+    scrapers: BTreeMap<u64, Scraper>,
     safeguards: Safeguards,
 }
 
 impl Births {
-    /// Nothing is held.
+    /// Nothing is held, and nobody is known to scrape.
     #[must_use]
     pub fn new(safeguards: Safeguards) -> Births {
-        Births { held: BTreeMap::new(), safeguards }
+        Births { safeguards, ..Births::default() }
     }
 
     /// A series is born after the take-over. Held only if somebody scrapes.
-    pub fn born(&mut self, series: u32, interval: Interval) {
-        if interval != Interval::Nobody && self.safeguards.on(Safeguard::BornAtZero) {
-            self.held.insert(series, Birth::Unseen);
+    pub fn born(&mut self, series: u32, now_us: i64) {
+        if self.is_scraped(now_us) && self.safeguards.on(Safeguard::BornAtZero) {
+            self.held.insert(series, Birth { born_us: now_us, n_zeros: 0 });
         }
     }
 
@@ -198,29 +177,52 @@ impl Births {
         self.held.keys().copied()
     }
 
-    /// A scrape got a page that has every series with a number below `n_series`.
-    pub fn scraped(&mut self, n_series: u32, now_us: i64) {
+    /// A scrape got a page that has every series with a number below `n_series`; 0 if it got none.
+    pub fn scraped(&mut self, scraper: u64, n_series: u32, now_us: i64) {
         for (_, birth) in self.held.range_mut(..n_series) {
-            if *birth == Birth::Unseen {
-                *birth = Birth::Seen(now_us);
-            }
+            birth.n_zeros = birth.n_zeros.saturating_add(1);
+        }
+        let before = self.scrapers.get(&scraper);
+        let known = Scraper {
+            last_us: now_us,
+            interval_us: before.map(|before| now_us - before.last_us),
+            n_series: before.map_or(n_series, |before| n_series.max(before.n_series)),
+        };
+        self.scrapers.insert(scraper, known);
+        if self.scrapers.len() > SCRAPERS_MAX {
+            let oldest = self.scrapers.iter().min_by_key(|(_, each)| each.last_us);
+            let oldest = oldest.map(|(id, _)| *id);
+            oldest.and_then(|id| self.scrapers.remove(&id));
         }
     }
 
-    /// Releases the series whose zero was seen for two intervals, or all if nobody scrapes any
-    /// more. Gives those that were released, ascending.
-    pub fn release(&mut self, interval: Interval, now_us: i64) -> Vec<u32> {
-        let is_due = |birth: Birth| match (birth, interval) {
-            (_, Interval::Nobody) => true,
-            (Birth::Seen(at), Interval::Us(us)) => now_us - at >= us.saturating_mul(2),
-            _ => false,
+    /// Releases the series whose zero was fetched often enough, or that were held for long enough,
+    /// or all if nobody scrapes any more. Gives those that were released, ascending.
+    pub fn release(&mut self, now_us: i64) -> Vec<u32> {
+        if self.held.is_empty() {
+            return Vec::new();
+        }
+        let is_scraped = self.is_scraped(now_us);
+        let awaited = self.scrapers.values().filter(|each| each.is_awaited(now_us));
+        let fetched_by_all = awaited.map(|each| each.n_series).min().unwrap_or(u32::MAX);
+        let zeros = if self.safeguards.on(Safeguard::TwoZeros) { ZEROS } else { 1 };
+        let is_due = |series: u32, birth: &Birth| {
+            !is_scraped
+                || now_us - birth.born_us >= HELD_US_MAX
+                || (birth.n_zeros >= zeros && series < fetched_by_all)
         };
-        let due: Vec<u32> =
-            self.held.iter().filter(|(_, b)| is_due(**b)).map(|(series, _)| *series).collect();
+        let due = self.held.iter().filter(|(series, birth)| is_due(**series, birth));
+        let due: Vec<u32> = due.map(|(series, _)| *series).collect();
         for series in &due {
             self.held.remove(series);
         }
         due
+    }
+
+    /// Whether somebody has scraped lately.
+    fn is_scraped(&mut self, now_us: i64) -> bool {
+        self.scrapers.retain(|_, each| now_us - each.last_us < HELD_US_MAX);
+        !self.scrapers.is_empty()
     }
 }
 
@@ -263,33 +265,72 @@ mod tests {
         assert_eq!(steps, [Step::Back, Step::Back, Step::Next, Step::Early]);
     }
 
+    const MINUTE: i64 = 60 * S;
+    const A: u64 = 1;
+    const B: u64 = 2;
+
     #[test]
-    fn the_interval_is_the_largest_gap_of_two_minutes() {
-        let mut scrapes = Scrapes::default();
-        assert_eq!(scrapes.interval(0), Interval::Nobody);
-        scrapes.note(0);
-        assert_eq!(scrapes.interval(S), Interval::Unknown);
-        scrapes.note(15 * S);
-        scrapes.note(25 * S);
-        assert_eq!(scrapes.interval(26 * S), Interval::Us(15 * S));
-        assert_eq!(scrapes.interval(130 * S), Interval::Us(10 * S));
-        assert_eq!(scrapes.interval(200 * S), Interval::Nobody);
+    fn a_series_is_zero_until_two_scrapes_fetched_it_whatever_their_interval() {
+        for gap_us in [S, 15 * S, MINUTE, 150 * S, 5 * MINUTE, 7 * MINUTE] {
+            let mut births = Births::new(Safeguards::default());
+            births.scraped(A, 7, 0);
+            births.born(7, gap_us / 2);
+            assert!(births.release(gap_us - 1).is_empty());
+            births.scraped(A, 7, gap_us);
+            assert!(births.release(gap_us).is_empty(), "that page had only 0..7");
+            births.scraped(A, 8, 2 * gap_us);
+            assert!(births.release(3 * gap_us - 1).is_empty(), "one zero may be lost");
+            births.scraped(A, 8, 3 * gap_us - 1);
+            assert_eq!(births.release(3 * gap_us - 1), [7], "{gap_us}");
+        }
     }
 
     #[test]
-    fn a_series_is_zero_for_two_intervals_from_the_scrape_that_saw_it() {
+    fn everybody_who_scrapes_fetches_a_zero_first() {
         let mut births = Births::new(Safeguards::default());
-        births.born(7, Interval::Us(5 * S));
-        assert!(births.release(Interval::Us(5 * S), 100 * S).is_empty());
-        births.scraped(7, 100 * S);
-        assert!(births.release(Interval::Us(5 * S), 200 * S).is_empty(), "page had only 0..7");
-        births.scraped(8, 200 * S);
-        births.scraped(8, 205 * S);
-        assert!(births.release(Interval::Us(5 * S), 209 * S).is_empty());
-        assert_eq!(births.release(Interval::Us(5 * S), 210 * S), [7]);
-        births.born(8, Interval::Nobody);
-        assert_eq!(births.held().count(), 0);
-        births.born(9, Interval::Unknown);
-        assert_eq!(births.release(Interval::Nobody, 0), [9]);
+        for at in [0, 4 * MINUTE] {
+            births.scraped(B, 0, at);
+        }
+        for at in 0..20 {
+            births.scraped(A, 0, 3 * MINUTE + at * 15 * S);
+        }
+        let born_us = 8 * MINUTE - 10 * S;
+        births.born(0, born_us);
+        for at in 0..5 {
+            births.scraped(A, 1, born_us + at * S);
+            assert!(births.release(born_us + at * S).is_empty(), "the slow one has not come");
+        }
+        births.scraped(B, 1, born_us + 10 * S);
+        assert_eq!(births.release(born_us + 10 * S), [0]);
+    }
+
+    #[test]
+    fn who_came_once_or_stays_away_is_not_waited_for() {
+        let mut births = Births::new(Safeguards::default());
+        let visitors = 100..100 + 2 * SCRAPERS_MAX as u64;
+        births.scraped(B, 0, 0);
+        births.scraped(B, 0, MINUTE);
+        visitors.for_each(|each| births.scraped(each, 0, MINUTE));
+        assert_eq!(births.scrapers.len(), SCRAPERS_MAX);
+        births.born(0, 4 * MINUTE);
+        births.scraped(A, 1, 4 * MINUTE);
+        births.scraped(A, 1, 5 * MINUTE);
+        assert_eq!(births.release(5 * MINUTE), [0], "B came each minute and is gone");
+    }
+
+    #[test]
+    fn nothing_is_held_for_more_than_twenty_minutes_or_for_nobody() {
+        let mut births = Births::new(Safeguards::default());
+        births.born(1, 0);
+        assert_eq!(births.held().count(), 0, "nobody scrapes");
+        births.scraped(A, 0, 0);
+        births.born(2, 10 * MINUTE);
+        assert!(births.release(20 * MINUTE - 1).is_empty());
+        assert_eq!(births.release(20 * MINUTE), [2], "nobody scrapes any more");
+        births.scraped(A, 0, 30 * MINUTE);
+        births.born(3, 31 * MINUTE);
+        births.scraped(A, 0, 45 * MINUTE);
+        assert!(births.release(51 * MINUTE - 1).is_empty());
+        assert_eq!(births.release(51 * MINUTE), [3]);
     }
 }

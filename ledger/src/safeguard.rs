@@ -38,6 +38,8 @@ pub enum Safeguard {
     VersionOrder = 14,
     /// When a loss is accepted, the log's clock is set beyond all that may have been counted.
     ClockAhead = 15,
+    /// A new series shows zero until two scrapes have fetched it.
+    TwoZeros = 16,
 }
 
 /// Which safeguards are on.

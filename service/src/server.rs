@@ -13,7 +13,7 @@ mod tests;
 mod watch;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +37,10 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
 }
+
+/// Who has the other end of a request's connection; an extension of each request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Peer(pub IpAddr);
 
 /// How serving ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,8 @@
 //!
 //! The series are made from the recounted totals as docs/metrics.md defines the families, and
 //! compared with the page as it was read. Only the gauge of open connections is left out, which no
-//! log can tell; the gauges of version and held series were looked at before.
+//! log can tell; that of the version was looked at before. The page says how many new series it
+//! still holds at zero: just so many may show zeros where the log has more, each as a whole.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,7 @@ use crate::recount::sums::{Sums, TOKEN_CLASSES};
 use crate::recount::tally::Account;
 use crate::recount::text::{MILLION, Page, Series};
 use crate::recount::verdict::Class;
+use crate::recount::views::HELD;
 
 /// `le` of the duration buckets.
 const DURATION_LABELS: [&str; 17] = [
@@ -24,8 +26,10 @@ const TTFT_LABELS: [&str; 18] = [
     "2.5", "5.0", "7.5", "10.0", "30.0", "+Inf",
 ];
 /// Families that a recount cannot know.
-const LEFT_OUT: [&str; 3] =
-    ["active_connections", "gatemeter_ledger_version", "gatemeter_series_held"];
+const LEFT_OUT: [&str; 3] = ["active_connections", "gatemeter_ledger_version", HELD];
+/// Families that are never held: what they count is not per label.
+const NEVER_HELD: [&str; 3] =
+    ["gatemeter_events_total", "gatemeter_conflicts_total", "gatemeter_lost_frames_total"];
 const PLACE: &str = "/metrics";
 
 /// What the page must show.
@@ -59,8 +63,15 @@ pub fn compare(
     namespaces: &[String],
     page: &Page,
 ) -> Differences {
-    let expected = shown(totals, account, namespaces);
+    let mut expected = shown(totals, account, namespaces);
     let mut differences = Differences::default();
+    let (hidden, held) = (hidden(&expected, page), held(page));
+    if hidden.len() as i128 <= held {
+        for series in hidden.values().flatten() {
+            expected.insert(series.clone(), 0);
+        }
+        differences.compare(PLACE, HELD, hidden.len() as i128, held);
+    }
     let is_compared = |series: &Series| !LEFT_OUT.contains(&series.name.as_str());
     let found = page.samples.iter().filter(|(series, _)| is_compared(series));
     let found = found.map(|(series, value)| (series.clone(), *value)).collect();
@@ -68,6 +79,41 @@ pub fn compare(
         differences.compare(PLACE, &series.to_string(), decimal(*value), decimal(*other));
     });
     differences
+}
+
+/// How many series a page says that it holds at zero.
+pub fn held(page: &Page) -> i128 {
+    page.samples.get(&Series::new(HELD, &[])).map_or(0, |value| value / MILLION)
+}
+
+/// Series that the page shows at zero although the log has more, each with its samples: a counter
+/// has one, a histogram many, which are held together.
+fn hidden(expected: &BTreeMap<Series, i128>, page: &Page) -> BTreeMap<Series, Vec<Series>> {
+    let mut groups: BTreeMap<Series, (Vec<Series>, bool, bool)> = BTreeMap::new();
+    for (series, value) in expected {
+        if NEVER_HELD.contains(&series.name.as_str()) {
+            continue;
+        }
+        let (samples, has_more, is_zero) =
+            groups.entry(whole(series)).or_insert((Vec::new(), false, true));
+        samples.push(series.clone());
+        *has_more |= *value != 0;
+        *is_zero &= page.samples.get(series) == Some(&0);
+    }
+    let hidden = groups.into_iter().filter(|(_, (_, has_more, is_zero))| *has_more && *is_zero);
+    hidden.map(|(series, (samples, ..))| (series, samples)).collect()
+}
+
+/// The series that a sample is of: the histogram of a bucket, a sum or a count, else itself.
+fn whole(sample: &Series) -> Series {
+    let mut whole = sample.clone();
+    for part in ["_bucket", "_sum", "_count"] {
+        if let Some(name) = sample.name.strip_suffix(part) {
+            whole.name = name.to_owned();
+            whole.labels.remove("le");
+        }
+    }
+    whole
 }
 
 impl Shown {

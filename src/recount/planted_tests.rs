@@ -20,6 +20,7 @@ use super::sums::Sums;
 use super::text::{MILLION, Page, Series};
 use super::usage::Usage;
 use super::verdict::Class;
+use super::views::HELD;
 use super::{against_api, against_ledger, against_page, against_usage};
 
 /// A log with every kind of row, counted both ways.
@@ -181,6 +182,51 @@ fn an_error_inside_an_answer_of_200_that_a_view_shows_as_a_success_is_found() {
     );
     let figures = Report::of(&totals, &account, 1).totals;
     assert_eq!((figures.requests, figures.success, figures.error), (3, 0, 3));
+}
+
+#[test]
+fn what_is_held_at_zero_is_compared_and_a_zero_that_is_not_held_is_found() {
+    let (expected, _) = both();
+    let (totals, account) = (&expected.rows.totals, expected.account());
+    let truth = against_page::shown(totals, &account, &[]);
+    let compare = |samples: BTreeMap<Series, i128>, n_held: i128| {
+        let mut page = Page { samples, ..Page::default() };
+        page.samples.insert(Series::new(HELD, &[]), n_held * MILLION);
+        against_page::compare(totals, &account, &[], &page).kept
+    };
+    let zero = |samples: &BTreeMap<Series, i128>, name: &str| {
+        let mut samples = samples.clone();
+        let of_it = samples.iter_mut().filter(|(series, _)| series.name.starts_with(name));
+        of_it.for_each(|(_, value)| *value = 0);
+        samples
+    };
+    let n_of = |name: &str| {
+        let of_it = truth.iter().filter(|(series, value)| series.name == name && **value != 0);
+        of_it.count() as i128
+    };
+    let n_counters = n_of("http_requests_total");
+    let n_all = n_counters + n_of("http_request_duration_seconds_count");
+    assert!(0 < n_counters && n_counters < n_all);
+    let counters = zero(&truth, "http_requests_total");
+    assert_eq!(compare(counters.clone(), n_counters), vec![]);
+    let both = zero(&counters, "http_request_duration_seconds");
+    assert_eq!(compare(both.clone(), n_all), vec![], "a histogram is held as a whole");
+    assert_eq!(compare(truth.clone(), 1)[0].what, HELD, "nothing is at zero");
+    assert_eq!(compare(counters, n_counters + 1)[0].what, HELD);
+    let found = compare(both, n_all - 1);
+    assert!(found.iter().any(|each| each.what.starts_with("http_requests_total")), "{found:?}");
+    assert!(found.len() as i128 > n_all, "nobody knows which of them are held: {found:?}");
+    let mut half = truth.clone();
+    let bucket = |series: &Series| {
+        series.name == "http_request_duration_seconds_bucket" && series.labels["le"] == "+Inf"
+    };
+    *half.iter_mut().find(|(series, value)| bucket(series) && **value != 0).unwrap().1 = 0;
+    assert!(!compare(half, 1).is_empty(), "a part of a histogram is never held");
+    let mut account_at_zero = truth;
+    let counted = Series::new("gatemeter_events_total", &[("class", "counted")]);
+    account_at_zero.insert(counted.clone(), 0);
+    let found = compare(account_at_zero, 1);
+    assert!(found.iter().any(|each| each.what == counted.to_string()), "{found:?}");
 }
 
 /// Answers to all questions about `a_row` with 3 requests, as the API gives them.

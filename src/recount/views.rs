@@ -1,7 +1,8 @@
 //! Page, answers and ledger of one version, fetched beside a running process.
 //!
 //! The version moves on while events come in, so that all are asked again until they show the same
-//! one and no series is held back; after half a minute it is said what stood in the way.
+//! one; after half a minute it is said what stood in the way. Series that a page holds at zero are
+//! no reason to wait, for that may last for many minutes: the comparison knows of them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,8 +19,9 @@ use crate::recount::log::{Beginning, beginning};
 use crate::recount::text::{MILLION, Page, Series};
 use crate::recount::usage::Usage;
 
-/// How long views may take to agree on a version: more than two scrape intervals of 10 s, for
-/// which new series are shown at zero.
+/// Gauge of the series that a page holds at zero although they have a value.
+pub const HELD: &str = "gatemeter_series_held";
+/// How long views may take to agree on a version: a commit comes once a second at most.
 const SETTLE_MAX: Duration = Duration::from_secs(30);
 /// Where events never stop, a thousand answers take longer than a version lasts: after so long
 /// without one version, the API is asked one by one about so many namespaces only.
@@ -42,20 +44,6 @@ pub struct Sources<'a> {
     /// Ends of the log that the ledger must have counted up to, by partition.
     pub goals: BTreeMap<u32, Watermarks>,
 }
-
-/// The page shows new series at zero, until scrapers have seen that.
-#[derive(Debug)]
-struct Held {
-    n_series: i128,
-}
-
-impl std::fmt::Display for Held {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "/metrics still shows {} new series at zero", self.n_series)
-    }
-}
-
-impl std::error::Error for Held {}
 
 /// All views of one version.
 #[derive(Debug)]
@@ -108,7 +96,7 @@ impl Sources<'_> {
     /// `settle` with another patience.
     pub(super) async fn settle_within(&self, patience: Duration) -> anyhow::Result<Views> {
         let end = Instant::now() + patience;
-        // Only versions that move on are a reason to ask about less.
+        // Versions that move on are a reason to ask about less.
         let mut moving_since: Option<Instant> = None;
         loop {
             let elapsed = moving_since.map_or(Duration::ZERO, |since| since.elapsed());
@@ -126,9 +114,8 @@ impl Sources<'_> {
                         patience.as_secs()
                     )));
                 }
-                Err(error) => {
-                    let since = moving_since.unwrap_or_else(Instant::now);
-                    moving_since = (!error.is::<Held>()).then_some(since);
+                Err(_) => {
+                    moving_since.get_or_insert_with(Instant::now);
                     tokio::time::sleep(LOOK_EVERY).await;
                 }
             }
@@ -181,7 +168,7 @@ impl Sources<'_> {
         Ok(reader.as_of().version)
     }
 
-    /// The page of a version, if nothing on it is held back.
+    /// The page of a version, which says how many series it holds at zero.
     async fn page(&self, url: &str, version: i64) -> anyhow::Result<Page> {
         let separator = if url.contains('?') { '&' } else { '?' };
         let text = self.client.get(&format!("{url}{separator}section=business")).await?;
@@ -193,10 +180,7 @@ impl Sources<'_> {
                 Hopeless(format!("{url} has no {name}: {hint}"))
             })
         };
-        let held = gauge("gatemeter_series_held")? / MILLION;
-        if held != 0 {
-            return Err(Held { n_series: held }.into());
-        }
+        gauge(HELD)?;
         let shown = i64::try_from(gauge("gatemeter_ledger_version")? / MILLION)?;
         check_version("/metrics", shown, version)?;
         Ok(page)

@@ -86,7 +86,6 @@ pub enum StoreError {
     ReadOnly,
 }
 
-
 impl StoreError {
     /// Whether the process must exit.
     #[must_use]

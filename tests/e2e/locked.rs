@@ -37,7 +37,7 @@ fn a_lock_on_log_or_ledger_is_back_pressure_with_its_reason_and_nothing_is_lost(
         let stranger = Stranger::at(&place, file);
         let reason = if file == "queue.db" { "the log is locked" } else { "the ledger is locked" };
         wait_told(place.ingest, reason);
-        let new = format!(r#"{{"code":"made-{n}","name":""}}"#);
+        let new = format!(r#"{{"code":"made-{n}","name":"made"}}"#);
         let json = ["content-type: application/json"];
         let make = || post(place.api, "/api/namespaces", &json, new.as_bytes());
         if file == "queue.db" {

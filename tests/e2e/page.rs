@@ -66,7 +66,7 @@ fn promtool_accepts_the_page_and_names_and_labels_are_those_of_the_contract() {
 }
 
 #[test]
-fn a_new_series_is_zero_for_two_scrape_intervals_and_the_api_never_waits() {
+fn a_new_series_is_zero_until_two_scrapes_fetched_it_and_a_recount_does_not_wait() {
     let place = Place::new();
     let _running = place.start();
     let path = "/metrics?section=business";
@@ -74,6 +74,13 @@ fn a_new_series_is_zero_for_two_scrape_intervals_and_the_api_never_waits() {
     scrape();
     scrape();
     send(&place, "first", "born");
+    let held = || {
+        let page = get(place.aggregator, path, &[]).expect("an answer").body;
+        sum(&page, "gatemeter_series_held ")
+    };
+    wait_for("it is held", || held() > 0);
+    place.recount();
+    assert!(held() > 0, "nobody has scraped");
     let series = "namespace_requests_total{namespace=\"born\",status=\"success\"}";
     let mut seen = Vec::new();
     wait_for("its value is shown to scrapes", || {

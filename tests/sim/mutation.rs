@@ -21,7 +21,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// Every mutant.
-    pub const EACH: [Mutation; 20] = [
+    pub const EACH: [Mutation; 21] = [
         Mutation::Core(Safeguard::UnknownOutcome),
         Mutation::Core(Safeguard::DropOnAbort),
         Mutation::Core(Safeguard::RunningMaximum),
@@ -38,6 +38,7 @@ impl Mutation {
         Mutation::Core(Safeguard::ClaimTag),
         Mutation::Core(Safeguard::VersionOrder),
         Mutation::Core(Safeguard::ClockAhead),
+        Mutation::Core(Safeguard::TwoZeros),
         Mutation::BaseCheck,
         Mutation::OwnerCheck,
         Mutation::NonceCheck,

@@ -1,14 +1,14 @@
 //! What is shown, and a Prometheus that looks at it.
 //!
 //! The publisher keeps totals at the committed ledger, as the aggregator's does, on the real
-//! `Gate`, `Scrapes` and `Births`. The scraper checks what no page may do.
+//! `Gate` and `Births`. The scraper checks what no page may do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use ledger::account::Account;
 use ledger::commit::Commit;
-use ledger::exposure::{Births, Gate, Scrapes, Step};
+use ledger::exposure::{Births, Gate, Step};
 use ledger::invariants::{i5_monotone, i6_committed_only};
 use ledger::measures::Measures;
 use ledger::series::SeriesId;
@@ -29,8 +29,8 @@ pub enum Series {
 /// A page.
 pub type Page = BTreeMap<Series, i64>;
 
-/// Time that has to pass before a gap in the scrapes is forgotten, microseconds.
-const GAP_US: i64 = 120_000_000;
+/// How long a scrape is remembered, and the longest that a series is held, microseconds.
+const HELD_US_MAX: i64 = 20 * 60 * 1_000_000;
 
 /// What the current instance shows.
 #[derive(Debug)]
@@ -40,7 +40,6 @@ pub struct Publisher {
     version: i64,
     is_restored: bool,
     gate: Gate,
-    scrapes: Scrapes,
     births: Births,
     numbers: BTreeMap<SeriesId, u32>,
     page: Option<Rc<Page>>,
@@ -57,7 +56,6 @@ impl Publisher {
             version: 0,
             is_restored: false,
             gate: Gate::take_over(sql.ledger.newest(), highs, safeguards),
-            scrapes: Scrapes::default(),
             births: Births::new(safeguards),
             numbers: BTreeMap::new(),
             page: None,
@@ -136,9 +134,8 @@ impl Publisher {
             self.build();
         }
         let page = self.page.clone()?;
-        self.scrapes.note(now_us);
         let n_series = u32::try_from(self.numbers.len()).expect("few");
-        self.births.scraped(n_series, now_us);
+        self.births.scraped(0, n_series, now_us);
         Some(page)
     }
 
@@ -150,8 +147,7 @@ impl Publisher {
     }
 
     fn release(&mut self, now_us: i64) -> bool {
-        let interval = self.scrapes.interval(now_us);
-        !self.births.release(interval, now_us).is_empty()
+        !self.births.release(now_us).is_empty()
     }
 
     /// Number of a series; a new one is born.
@@ -161,8 +157,7 @@ impl Publisher {
         }
         let number = u32::try_from(self.numbers.len()).expect("few");
         self.numbers.insert(id, number);
-        let interval = self.scrapes.interval(now_us);
-        self.births.born(number, interval);
+        self.births.born(number, now_us);
     }
 
     fn build(&mut self) {
@@ -214,6 +209,8 @@ fn shown(ledger: &Ledger) -> Page {
 #[derive(Debug, Default)]
 pub struct Scraper {
     last: Option<(Rc<Page>, i64, u64)>,
+    /// Series that are held at zero: how often that was fetched, and when first.
+    zeros: BTreeMap<Series, (u32, i64)>,
     /// Good pages that it got.
     pub n_good: u64,
 }
@@ -236,8 +233,11 @@ impl Scraper {
                 if !i5_monotone(last, &page) {
                     return Err("I5: a shown counter fell or vanished".to_owned());
                 }
-                if incarnation == *before && now_us - at_us < GAP_US {
+                if incarnation == *before && now_us - at_us < HELD_US_MAX {
                     born_at_zero(last, &page)?;
+                    zero_twice(&self.zeros, &page, now_us)?;
+                } else {
+                    self.zeros.clear();
                 }
             }
             let is_held = |row: &Series| matches!(row, Series::Row(id, _) if held.contains(id));
@@ -245,6 +245,12 @@ impl Scraper {
                 |version: &Ledger| i6_committed_only(&page, &[shown(version)], is_held);
             if !sql.versions.iter().rev().any(is_committed) {
                 return Err("I6: a page shows what no committed version has".to_owned());
+            }
+        }
+        let still_held = publisher.held();
+        for series in page.keys() {
+            if matches!(series, Series::Row(id, _) if still_held.contains(id)) {
+                self.zeros.entry(*series).or_insert((0, now_us)).0 += 1;
             }
         }
         self.last = Some((page, now_us, incarnation));
@@ -263,6 +269,22 @@ fn born_at_zero(last: &Page, page: &Page) -> Result<(), String> {
     let is_new = |series: &&Series| !last.contains_key(series);
     match page.keys().filter(is_new).find(|series| page[series] != 0) {
         Some(series) => Err(format!("a new series is first shown at its value: {series:?}")),
+        None => Ok(()),
+    }
+}
+
+/// A zero is fetched twice before the value is, or was shown for as long as may be.
+fn zero_twice(
+    zeros: &BTreeMap<Series, (u32, i64)>,
+    page: &Page,
+    now_us: i64,
+) -> Result<(), String> {
+    let is_early = |(series, value): &(&Series, &i64)| {
+        let zero = zeros.get(series).filter(|_| **value != 0);
+        zero.is_some_and(|(n, since_us)| *n < 2 && now_us - since_us < HELD_US_MAX)
+    };
+    match page.iter().find(is_early) {
+        Some((series, _)) => Err(format!("a zero was fetched once only: {series:?}")),
         None => Ok(()),
     }
 }

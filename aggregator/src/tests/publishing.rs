@@ -157,10 +157,10 @@ fn commits_are_added_in_the_order_of_their_versions_and_never_twice() {
 fn a_series_born_while_scrapes_get_no_page_is_zero_first() {
     let publisher = Publisher::default();
     publisher.take_over(start(1, 1, &[("a", 5)]));
-    page(&publisher, Reader::Scrape).expect_err("not caught up");
-    page(&publisher, Reader::Scrape).expect_err("not caught up");
+    page(&publisher, Reader::Scrape(1)).expect_err("not caught up");
+    page(&publisher, Reader::Scrape(1)).expect_err("not caught up");
     publisher.committed(&commit(1, "born", 4), 2);
-    assert_eq!(value(&page(&publisher, Reader::Scrape).expect("a page"), BORN), Some(0));
+    assert_eq!(value(&page(&publisher, Reader::Scrape(1)).expect("a page"), BORN), Some(0));
 }
 
 #[test]
@@ -168,8 +168,8 @@ fn a_series_born_under_a_scraper_is_zero_first_and_the_account_is_true() {
     let publisher = Publisher::default();
     publisher.take_over(start(1, 0, &[("a", 5)]));
     publisher.progress(0, 0);
-    page(&publisher, Reader::Scrape).expect("a page");
-    page(&publisher, Reader::Scrape).expect("a page");
+    page(&publisher, Reader::Scrape(1)).expect("a page");
+    page(&publisher, Reader::Scrape(1)).expect("a page");
     publisher.committed(&commit(1, "born", 4), 2);
     let shown = page(&publisher, Reader::Other).expect("a page");
     assert_eq!(value(&shown, BORN), Some(0));
@@ -177,6 +177,15 @@ fn a_series_born_under_a_scraper_is_zero_first_and_the_account_is_true() {
     assert_eq!(value(&shown, "gatemeter_events_total{class=\"counted\"}"), Some(4));
     let series = "namespace_requests_total{namespace=\"configured\",status=\"success\"}";
     assert_eq!(value(&shown, series), Some(0));
+    // Two scrapes fetch the zero; one who only looks does not count.
+    assert_eq!(value(&page(&publisher, Reader::Scrape(1)).expect("a page"), BORN), Some(0));
+    publisher.follow(&[], None);
+    page(&publisher, Reader::Other).expect("a page");
+    assert_eq!(value(&page(&publisher, Reader::Scrape(1)).expect("a page"), BORN), Some(0));
+    publisher.follow(&[], None);
+    let shown = page(&publisher, Reader::Scrape(1)).expect("a page");
+    assert_eq!(value(&shown, BORN), Some(4));
+    assert_eq!(value(&shown, "gatemeter_series_held"), Some(0));
 }
 
 #[test]

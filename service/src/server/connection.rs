@@ -23,6 +23,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 use tower::ServiceExt as _;
 
+use super::Peer;
 use super::body::{BodyLimits, TrackedBody, hold};
 use super::idle::IdleList;
 use super::watch::Watch;
@@ -52,8 +53,9 @@ impl Shared {
 /// Serves one connection to its end.
 pub(super) async fn run(shared: Arc<Shared>, stream: TcpStream) {
     let watch = Watch::new(&shared.settings, Arc::clone(&shared.idle));
+    let peer = stream.peer_addr().ok().map(|address| Peer(address.ip()));
     let io = TokioIo::new(WatchedStream { stream, watch: Arc::clone(&watch) });
-    let service = service_fn(|request| serve_request(&shared, &watch, request));
+    let service = service_fn(|request| serve_request(&shared, &watch, peer, request));
     let mut connection = pin!(
         http1::Builder::new()
             .header_read_timeout(None)
@@ -107,6 +109,7 @@ async fn too_late(watch: &Watch, mut timer: Pin<&mut Sleep>) {
 async fn serve_request(
     shared: &Shared,
     watch: &Arc<Watch>,
+    peer: Option<Peer>,
     request: Request<Incoming>,
 ) -> Result<Response<TrackedBody>, Infallible> {
     let guard = watch.request();
@@ -123,6 +126,9 @@ async fn serve_request(
     });
     let asks_first = request.headers().contains_key(header::EXPECT);
     request.extensions_mut().insert(slow_body.clone());
+    if let Some(peer) = peer {
+        request.extensions_mut().insert(peer);
+    }
     let Ok(mut response) = shared.router.clone().oneshot(request).await;
     if slow_body.is_set() {
         response = slow_body_answer();
