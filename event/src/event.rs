@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::code::{ErrorType, Method, Outcome, ServiceTier, UsageSource};
+use crate::text::Text;
 use crate::usage::Usage;
 
 /// A checked event. Label texts other than the namespace are as the producer wrote them.
@@ -58,9 +59,9 @@ pub struct Event<'a> {
     pub seq: Option<u64>,
     /// Policy that refused the request.
     pub limited_by: Option<Cow<'a, str>>,
-    /// The object `text` as the producer wrote it, well-formed JSON, if no usage was reported:
-    /// prompt and answer, from which tokens can be counted. Never to be stored or shown.
-    pub text: Option<&'a str>,
+    /// Parts of prompt and answer, from which the tokens of a side that nobody reported can be
+    /// counted. Never to be stored or shown.
+    pub text: Option<Text<'a>>,
 }
 
 impl Event<'_> {

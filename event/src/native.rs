@@ -3,12 +3,14 @@
 //! `parse` takes the bytes of a request and says what each item in it is: an event, a report of
 //! open connections, or a reject with its place and reason. `native/fields` reads one object,
 //! `native/check` judges it. A bad event never fails its batch; a body that is not JSON does.
-//! Texts are borrowed from the body. Prompt text is passed over unread; where no usage was
-//! reported the event says where in the body it is.
+//! Texts are borrowed from the body. Prompt text is passed over unread; where usage was not
+//! reported, or lacks a side, the event says where in the body its parts are (`native/parts`).
 
 mod value;
 
 mod fields;
+
+mod parts;
 
 mod check;
 

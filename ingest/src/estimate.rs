@@ -1,4 +1,5 @@
-//! Counts tokens of events whose upstream reported none, from the text that came with them.
+//! Counts tokens of events whose upstream reported none, or one side alone, from the text that came
+//! with them. The side that was reported keeps its numbers; the event is an estimate as a whole.
 //!
 //! Texts leave the body here, are counted on a thread of their own, one batch at a time, and are
 //! gone when the counts come back. A batch waits a bounded time for its turn and has a bounded
@@ -9,17 +10,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use event::limits::TOKENS_MAX;
-use event::{Event, Usage};
+use event::text::N_PARTS;
+use event::{Event, Part, Usage};
 use prometheus::IntCounterVec;
 use serde_json::Value;
-use tokens::{COUNT_TIME_MAX, Content, Counted, Encoding, by_length};
+use tokens::{COUNT_TIME_MAX, Content, Counted, Encoding, Gap, by_length_of_json};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 /// Longest wait of a batch for its turn, before its texts are estimated by their length.
 const TURN_MAX: Duration = Duration::from_millis(500);
-/// Longest text of an event that is parsed, bytes of JSON: lists of small numbers take many times
-/// their size in memory.
+/// Longest text of an event that is parsed, bytes of JSON in the parts that are needed: lists of
+/// small numbers take many times their size in memory.
 const TEXT_BYTES_MAX: usize = 1 << 20;
 
 /// Estimates of a batch: one for each event, in their order.
@@ -33,11 +35,14 @@ pub struct Estimator {
     n_events: IntCounterVec,
 }
 
-/// A text that is to be counted.
+/// An event with text that is to be counted.
 struct Job {
     at: usize,
     encoding: Encoding,
-    text: String,
+    /// What its upstream reported: nothing, or one side.
+    reported: Usage,
+    /// The parts of the side that it did not report.
+    parts: Vec<(Part, String)>,
 }
 
 impl Estimator {
@@ -55,10 +60,11 @@ impl Estimator {
             .iter()
             .enumerate()
             .filter_map(|(at, (_, event))| {
-                let text = event.text?.to_owned();
+                let parts = event.text?.parts().map(|(part, json)| (part, json.to_owned()));
+                let parts = parts.collect();
                 let model = event.model.as_deref().or(event.requested_model.as_deref());
                 let encoding = Encoding::of_model(model.unwrap_or_default()).0;
-                Some(Job { at, encoding, text })
+                Some(Job { at, encoding, reported: event.usage, parts })
             })
             .collect();
         if jobs.is_empty() {
@@ -86,20 +92,26 @@ fn count_all(jobs: &[Job], n_events: usize, limit: Duration, counter: &IntCounte
     let (mut n_counted, mut n_guessed) = (0, 0);
     for job in jobs {
         let counted = count(job, end.saturating_duration_since(Instant::now()));
-        let usage = Usage {
-            input: counted.input.map(bounded),
-            output: counted.output.map(bounded),
-            ..Usage::default()
-        };
-        if !usage.is_present() {
-            continue;
-        }
+        let Some(usage) = completed(job.reported, &counted) else { continue };
         estimates[job.at] = Some(usage);
-        *(if counted.is_exact { &mut n_counted } else { &mut n_guessed }) += 1;
+        *(if counted.is_exact() { &mut n_counted } else { &mut n_guessed }) += 1;
     }
     counter.with_label_values(&["tokenizer"]).inc_by(n_counted);
     counter.with_label_values(&["length"]).inc_by(n_guessed);
     estimates
+}
+
+/// What was reported with what was counted of the side that was not; nothing if that adds nothing.
+fn completed(reported: Usage, counted: &Counted) -> Option<Usage> {
+    let mut usage = reported;
+    if usage.input.is_none() {
+        usage.input = counted.input.map(bounded);
+    }
+    if usage.output.is_none() {
+        usage.output = counted.output.map(bounded);
+        usage.reasoning = counted.reasoning.map(bounded).or(usage.reasoning);
+    }
+    (usage != reported).then_some(usage)
 }
 
 fn bounded(n_tokens: u64) -> u32 {
@@ -107,37 +119,85 @@ fn bounded(n_tokens: u64) -> u32 {
 }
 
 fn count(job: &Job, limit: Duration) -> Counted {
-    let parsed = match job.text.len() {
-        // Without time to count there is none to parse either.
-        ..=TEXT_BYTES_MAX if !limit.is_zero() => serde_json::from_str::<Value>(&job.text).ok(),
-        _ => None,
-    };
-    let Some(text) = parsed else {
-        // The names of fields and the signs of JSON are in it: too many, rather than too few.
-        return Counted { input: Some(by_length(&job.text)), output: None, is_exact: false };
-    };
-    let given = |name: &str| text.get(name).filter(|value| !value.is_null());
+    let n_bytes: usize = job.parts.iter().map(|(_, json)| json.len()).sum();
+    // Without time to count there is none to parse either.
+    let is_parsed = n_bytes <= TEXT_BYTES_MAX && !limit.is_zero();
+    let mut values: [Option<Value>; N_PARTS] = Default::default();
+    let mut guessed = Counted::default();
+    for (part, json) in &job.parts {
+        match is_parsed.then(|| serde_json::from_str(json).ok()).flatten() {
+            Some(value) => values[*part as usize] = Some(value),
+            None => guess(*part, json, &mut guessed),
+        }
+    }
+    let given = |part: Part| values[part as usize].as_ref();
     let content = Content {
-        messages: given("messages"),
-        tools: given("tools"),
-        input: given("input").or_else(|| given("prompt")),
-        output: given("output"),
+        messages: given(Part::Messages),
+        input: given(Part::Input),
+        system: given(Part::System),
+        instructions: given(Part::Instructions),
+        tools: given(Part::Tools),
+        output: given(Part::Output),
+        reasoning: given(Part::Reasoning),
+        tool_calls: given(Part::ToolCalls),
     };
-    tokens::count(content, job.encoding, limit)
+    let counted = tokens::count(content, job.encoding, limit);
+    let sum = |a: Option<u64>, b: Option<u64>| a.map_or(b, |a| Some(a + b.unwrap_or(0)));
+    let mut gaps = counted.gaps;
+    if guessed != Counted::default() {
+        gaps.add(Gap::Length);
+    }
+    Counted {
+        input: sum(counted.input, guessed.input),
+        output: sum(counted.output, guessed.output),
+        reasoning: sum(counted.reasoning, guessed.reasoning),
+        gaps,
+    }
+}
+
+/// Adds a part by its length. The names of fields and the signs of JSON are in it: too many, rather
+/// than too few.
+fn guess(part: Part, json: &str, guessed: &mut Counted) {
+    // An option of a request, as in `tokens::Content`.
+    if part == Part::Reasoning && json.starts_with('{') {
+        return;
+    }
+    let n_tokens = by_length_of_json(json);
+    let side = if part.is_sent() { &mut guessed.input } else { &mut guessed.output };
+    *side.get_or_insert(0) += n_tokens;
+    if part == Part::Reasoning {
+        guessed.reasoning = Some(n_tokens);
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use event::native::parse;
+    use serde_json::json;
+
     use super::*;
 
-    fn job(text: &str) -> Job {
-        Job { at: 0, encoding: Encoding::O200kBase, text: text.to_owned() }
+    /// No test waits for it: a busy machine must not turn a count into a guess.
+    const LONG: Duration = Duration::from_secs(600);
+
+    /// The job of an event with this usage and text, if it has any.
+    fn job(usage: &str, text: &str) -> Option<Job> {
+        let mut body = json!({"id": "e", "time": 1_769_862_896, "namespace": "a", "upstream": "u",
+            "method": "POST", "endpoint": "/v1/x", "status": 200, "duration_ms": 1})
+        .to_string();
+        body.truncate(body.len() - 1);
+        body += &format!(",\"usage\":{usage},\"text\":{text}}}");
+        let batch = parse(body.as_bytes()).expect("a body");
+        let event = &batch.events[0].1;
+        let parts = event.text?.parts().map(|(part, json)| (part, json.to_owned())).collect();
+        Some(Job { at: 0, encoding: Encoding::O200kBase, reported: event.usage, parts })
     }
 
     #[track_caller]
     fn check(text: &str, input: Option<u64>, output: Option<u64>, is_exact: bool) {
-        let counted = count(&job(text), COUNT_TIME_MAX);
-        assert_eq!(counted, Counted { input, output, is_exact }, "{text:.60}");
+        let counted = job("null", text).map(|job| count(&job, LONG)).unwrap_or_default();
+        let found = (counted.input, counted.output, counted.is_exact());
+        assert_eq!(found, (input, output, is_exact), "{text:.60}");
     }
 
     #[test]
@@ -147,15 +207,45 @@ mod tests {
         check(r#"{"messages":[{"role":"user","content":"hello world"}]}"#, Some(9), None, true);
         check(r#"{"output":""}"#, None, Some(0), true);
         check(r#"{"other":"hello"}"#, None, None, true);
+        check(r#"{"system":"hello world","input":"hello"}"#, Some(7), None, true);
+        check(r#"{"instructions":"hello world","input":"hello"}"#, Some(7), None, true);
+        check(r#"{"reasoning":"hello world","output":"hello"}"#, None, Some(3), true);
+        check(r#"{"reasoning":{"effort":"high"}}"#, None, None, true);
+        check(r#"{"tool_calls":[{"name":"hello","arguments":"world"}]}"#, None, Some(3), true);
+        check(r#"{"messages":[{"content":[{"image_url":"x"}]}]}"#, Some(6), None, false);
     }
 
     #[test]
-    fn what_cannot_be_parsed_in_time_or_at_all_is_guessed() {
-        let broken = r#"{"input":"\ud83d"}"#;
-        check(broken, Some(by_length(broken)), None, false);
-        let large = format!("{{\"input\":\"{}\"}}", "x".repeat(TEXT_BYTES_MAX));
-        check(&large, Some(by_length(&large)), None, false);
-        let guessed = count(&job(r#"{"input":"hello"}"#), Duration::ZERO);
-        assert!(!guessed.is_exact && guessed.input.is_some());
+    fn what_cannot_be_parsed_in_time_or_at_all_is_guessed_on_its_own_side() {
+        let broken = r#""\ud83d long enough""#;
+        let n_guessed = by_length_of_json(broken);
+        check(&format!("{{\"input\":{broken}}}"), Some(n_guessed), None, false);
+        let text = format!("{{\"input\":\"hello world\",\"output\":{broken}}}");
+        check(&text, Some(2), Some(n_guessed), false);
+        let large = format!("\"{}\"", "x".repeat(TEXT_BYTES_MAX));
+        let text = format!("{{\"output\":{large}}}");
+        check(&text, None, Some(by_length_of_json(&large)), false);
+        let job = job("null", r#"{"input":"hello","reasoning":"why"}"#).expect("a job");
+        let guessed = count(&job, Duration::ZERO);
+        assert!(!guessed.is_exact() && guessed.input.is_some());
+        assert_eq!((guessed.output, guessed.reasoning), (Some(2), Some(2)));
+    }
+
+    #[test]
+    fn the_side_that_was_reported_keeps_its_numbers_and_the_other_is_counted() {
+        let text = r#"{"input":"hello world","output":"hello","reasoning":"hello world"}"#;
+        let of = |usage: &str| {
+            let job = job(usage, text)?;
+            completed(job.reported, &count(&job, LONG))
+        };
+        let usage =
+            |input, output, reasoning| Some(Usage { input, output, reasoning, ..Usage::default() });
+        assert_eq!(of("null"), usage(Some(2), Some(3), Some(2)));
+        assert_eq!(of(r#"{"input_tokens":700}"#), usage(Some(700), Some(3), Some(2)));
+        assert_eq!(of(r#"{"output_tokens":0}"#), usage(Some(2), Some(0), None));
+        assert_eq!(of(r#"{"input_tokens":0,"output_tokens":9}"#), None);
+        let cached = of(r#"{"input_tokens":700,"cache_read_tokens":600}"#).expect("a count");
+        assert_eq!((cached.input, cached.cache_read), (Some(700), Some(600)));
+        assert_eq!(job(r#"{"input_tokens":7}"#, r#"{"input":"hello"}"#).map(|_| ()), None);
     }
 }

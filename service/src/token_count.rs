@@ -46,10 +46,30 @@ struct Request {
     model: Option<String>,
     encoding: Option<String>,
     messages: Option<Value>,
-    tools: Option<Value>,
     #[serde(alias = "prompt", alias = "text")]
     input: Option<Value>,
+    system: Option<Value>,
+    instructions: Option<Value>,
+    tools: Option<Value>,
     output: Option<Value>,
+    reasoning: Option<Value>,
+    tool_calls: Option<Value>,
+}
+
+impl Request {
+    /// Its texts.
+    fn content(&self) -> Content<'_> {
+        Content {
+            messages: self.messages.as_ref(),
+            input: self.input.as_ref(),
+            system: self.system.as_ref(),
+            instructions: self.instructions.as_ref(),
+            tools: self.tools.as_ref(),
+            output: self.output.as_ref(),
+            reasoning: self.reasoning.as_ref(),
+            tool_calls: self.tool_calls.as_ref(),
+        }
+    }
 }
 
 /// What was counted.
@@ -61,8 +81,12 @@ struct View {
     basis: &'static str,
     input_tokens: Option<u64>,
     output_tokens: Option<u64>,
+    /// Part of the output.
+    reasoning_tokens: Option<u64>,
     /// Whether the tokenizer counted all of it.
     exact: bool,
+    /// Why not.
+    reason: Option<String>,
     source: &'static str,
 }
 
@@ -122,12 +146,12 @@ fn answer(body: &[u8]) -> Result<View, ApiError> {
         let what = if error.is_data() { "has a field of the wrong type" } else { "is not JSON" };
         ApiError::bad_request(format!("the body {what}, at line {line} column {column}"))
     })?;
-    let Request { model, encoding, messages, tools, input, output } = request;
+    let Request { model, encoding, .. } = &request;
     if model.as_ref().is_some_and(|model| model.len() > MODEL_BYTES_MAX) {
         let message = format!("model must be at most {MODEL_BYTES_MAX} bytes");
         return Err(ApiError::bad_request(message));
     }
-    let (encoding, basis) = match (&encoding, &model) {
+    let (encoding, basis) = match (encoding, model) {
         (Some(name), _) => {
             let found = Encoding::from_name(name).ok_or_else(|| {
                 let names = Encoding::ALL.map(Encoding::name).join(", ");
@@ -141,24 +165,22 @@ fn answer(body: &[u8]) -> Result<View, ApiError> {
         },
         (None, None) => return Err(ApiError::bad_request("model or encoding must be given")),
     };
-    if messages.is_none() && tools.is_none() && input.is_none() && output.is_none() {
-        let message = "messages, input, tools or output must be given";
+    let content = request.content();
+    if !content.has_any() {
+        let message = "messages, input, system, instructions, tools, output, reasoning or \
+                       tool_calls must be given";
         return Err(ApiError::bad_request(message));
     }
-    let content = Content {
-        messages: messages.as_ref(),
-        tools: tools.as_ref(),
-        input: input.as_ref(),
-        output: output.as_ref(),
-    };
     let counted = tokens::count(content, encoding, COUNT_TIME_MAX);
     Ok(View {
-        model,
+        model: request.model,
         encoding: encoding.name(),
         basis,
         input_tokens: counted.input,
         output_tokens: counted.output,
-        exact: counted.is_exact,
+        reasoning_tokens: counted.reasoning,
+        exact: counted.is_exact(),
+        reason: counted.gaps.reason(),
         source: "estimated",
     })
 }
@@ -192,7 +214,8 @@ mod tests {
         let (status, answer) = ask(&router, chat.to_string()).await;
         // 3 around the message, one of the role, two of the text, 3 that begin the answer.
         let expected = json!({"model": "gpt-4o", "encoding": "o200k_base", "basis": "published",
-            "input_tokens": 9, "output_tokens": null, "exact": true, "source": "estimated"});
+            "input_tokens": 9, "output_tokens": null, "reasoning_tokens": null, "exact": true,
+            "reason": null, "source": "estimated"});
         assert_eq!((status, &answer["data"]), (StatusCode::OK, &expected));
         for (body, input, output) in [
             (json!({"model": "claude", "input": "hello world"}), json!(2), json!(null)),
@@ -207,6 +230,37 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn every_part_is_counted_and_what_makes_a_count_inexact_is_told() {
+        let router = routes(&Access::Dev);
+        let of = async |body: Value| ask(&router, body.to_string()).await.1["data"].clone();
+        let whole = of(json!({"model": "gpt-4o", "system": "hello world", "instructions": "hello",
+            "input": "hello world", "output": "hello", "reasoning": "hello world",
+            "tool_calls": [{"name": "hello", "arguments": "world"}]}))
+        .await;
+        assert_eq!(whole["input_tokens"], (4 + 2) + (4 + 1) + 2);
+        assert_eq!(whole["output_tokens"], 1 + 2 + 3);
+        assert_eq!((&whole["reasoning_tokens"], &whole["exact"]), (&json!(2), &json!(true)));
+        // What OpenAI's responses call so in a request is no text.
+        let option = json!({"model": "o3", "input": "hello", "reasoning": {"effort": "high"}});
+        assert_eq!(of(option).await["output_tokens"], json!(null));
+        for (body, words) in [
+            (json!({"messages": [{"content": [{"image_url": {"url": "x"}}]}]}), "pictures"),
+            (json!({"tools": [{"name": "f", "input_schema": {}}]}), "dialect"),
+            (
+                json!({"tools": [{"name": "f", "parameters": {"properties":
+                {"a": {"items": {"type": "string"}}}}}]}),
+                "schemas",
+            ),
+        ] {
+            let mut body = body;
+            body["model"] = json!("gpt-4o");
+            let told = of(body).await;
+            assert_eq!(told["exact"], false, "{told}");
+            assert!(told["reason"].as_str().is_some_and(|r| r.contains(words)), "{told}");
+        }
+    }
+
+    #[tokio::test]
     async fn bad_requests_say_what_is_wrong_and_show_no_text() {
         let router = routes(&Access::Dev);
         for (body, status, words) in [
@@ -214,7 +268,7 @@ mod tests {
             (" [\"planted\"]".to_owned(), 400, "must be a JSON object"),
             ("{\"model\":[\"planted\"],\"input\":\"a\"}".to_owned(), 400, "wrong type"),
             ("{\"input\":\"planted\"}".to_owned(), 400, "model or encoding"),
-            ("{\"model\":\"gpt-4\"}".to_owned(), 400, "messages, input, tools or output"),
+            ("{\"model\":\"gpt-4\"}".to_owned(), 400, "messages, input, system, "),
             ("{\"encoding\":\"planted\",\"input\":\"a\"}".to_owned(), 400, "one of o200k_base"),
             (format!("{{\"model\":\"{}\",\"input\":\"\"}}", "m".repeat(300)), 400, "at most 256"),
             (format!("{{\"input\":{}", "[".repeat(100_000)), 400, "is not JSON"),

@@ -77,6 +77,81 @@ fn tokens_that_nobody_reported_are_counted_from_the_text_which_goes_nowhere() {
     place.recount();
 }
 
+/// A text that has the phrase in each of its parts.
+fn planted_everywhere() -> Value {
+    let schema = json!({"type": "object", "description": PLANTED,
+        "properties": {PLANTED: {"type": "array", "items": {"enum": [PLANTED]}}}});
+    json!({
+        "messages": [{"role": "user", "content": [{"type": "text", "text": PLANTED},
+            {"type": "image_url", "image_url": {"url": format!("data:,{PLANTED}")}}]}],
+        "input": [PLANTED, {"type": "function_call_output", "output": PLANTED}],
+        "system": [{"type": "text", "text": PLANTED}],
+        "instructions": PLANTED,
+        "tools": [{"name": PLANTED, "description": PLANTED, "input_schema": schema}],
+        "output": [PLANTED, {"content": [{"type": "text", "text": PLANTED}]}],
+        "reasoning": [PLANTED],
+        "tool_calls": [{"function": {"name": PLANTED, "arguments": PLANTED}}],
+        PLANTED: PLANTED,
+    })
+}
+
+/// One side was reported, the other is counted from every part; none of them goes anywhere, be the
+/// event counted, late or refused.
+#[test]
+fn half_a_usage_is_completed_from_every_part_of_a_text_and_no_part_goes_anywhere() {
+    let place = Place::new();
+    let mut running = place.start();
+    let text = planted_everywhere();
+    let mut body = text.clone();
+    body["model"] = json!("gpt-4o");
+    let told = post(place.api, "/api/tokens/count", &[], body.to_string().as_bytes());
+    let told: Value = serde_json::from_str(&told.expect("an answer").body).expect("JSON");
+    let count = |name: &str| told["data"][name].as_i64().expect("a count");
+    let (n_input, n_output, n_reasoning) =
+        (count("input_tokens"), count("output_tokens"), count("reasoning_tokens"));
+    assert!(n_input > 50 && n_output > 15 && n_reasoning > 4, "{told}");
+    assert_eq!(told["data"]["exact"], false, "{told}");
+
+    let mut half_of_input = texted("input-told", &text);
+    half_of_input["usage"] = json!({"input_tokens": 700, "cache_read_tokens": 600});
+    let mut half_of_output = texted("output-told", &text);
+    half_of_output["usage"] = json!({"output_tokens": 0});
+    let halves = [half_of_input, half_of_output];
+    send(&place, &halves);
+    send(&place, &halves);
+    let mut late = texted("late", &text);
+    late["time"] = json!(1_700_000_000);
+    send(&place, &[late]);
+    let mut bad = texted("bad", &text);
+    bad["status"] = json!(PLANTED);
+    let twice = json!(texted("twice", &text)).to_string().replacen(
+        "\"text\":{",
+        &format!("\"text\":{{\"output\":\"{PLANTED}\","),
+        1,
+    );
+    for body in [bad.to_string(), twice, format!("{{\"text\":{{\"input\":\"{PLANTED}")] {
+        let answer = post(place.ingest, "/v1/events", &[], body.as_bytes()).expect("an answer");
+        assert!([400, 422].contains(&answer.status), "{}", answer.body);
+        assert!(!answer.body.contains(PLANTED), "{}", answer.body);
+    }
+    place.wait_events("counted", 2);
+    place.wait_events("duplicate", 2);
+    place.wait_events("late", 1);
+    place.recount();
+    for (class, n_tokens) in [
+        ("input_uncached", 100 + n_input),
+        ("input_cache_read", 600),
+        ("output_text", n_output - n_reasoning),
+        ("output_reasoning", n_reasoning),
+    ] {
+        assert_eq!(tokens(&place, class), n_tokens, "{class}");
+    }
+    assert_eq!(place.sum("gatemeter_conflicts_total"), 0, "a copy is a copy");
+    let (status, _) = running.terminate();
+    assert!(status.success());
+    assert_nowhere(&place);
+}
+
 /// Four texts of a megabyte that tokenizers choke on, while plain events come and go.
 fn hostile_texts_cost_a_second_and_others_nothing(place: &Place) {
     let hostile = [" ", "a", "\u{8bed}", "\u{300}"].map(|unit| {

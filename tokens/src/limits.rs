@@ -13,6 +13,3 @@ pub const COUNT_BYTES_MAX: usize = 4 << 20;
 /// Longest time that counting one request takes before the rest is estimated by its length. Plain
 /// text of `COUNT_BYTES_MAX` takes less; hostile text does not.
 pub const COUNT_TIME_MAX: Duration = Duration::from_secs(1);
-
-/// Messages, parts, tools and properties of one request that are looked at.
-pub const MESSAGES_MAX: usize = 10_000;

@@ -4,11 +4,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use crate::encoding::Encoding;
+use crate::gap::{Gap, Gaps};
+use crate::length::by_length;
 use crate::limits::COUNT_BYTES_MAX;
 use crate::piece::first;
-
-/// ASCII letters that a token has on average in English, as OpenAI's help pages have it.
-const ASCII_PER_TOKEN: u64 = 4;
 
 /// What counts the texts of one request, one after the other.
 #[derive(Debug)]
@@ -16,18 +15,22 @@ pub struct Meter {
     encoding: Encoding,
     end: Instant,
     n_bytes_left: usize,
-    is_exact: bool,
+    gaps: Gaps,
 }
 
 impl Meter {
     /// A meter that counts exactly for so long, and estimates by length from then on.
     #[must_use]
     pub fn new(encoding: Encoding, limit: Duration) -> Meter {
+        // Loading a vocabulary, which happens once, is no fault of the text.
+        if !limit.is_zero() {
+            encoding.vocabulary();
+        }
         Meter {
             encoding,
             end: Instant::now() + limit,
             n_bytes_left: COUNT_BYTES_MAX,
-            is_exact: true,
+            gaps: Gaps::default(),
         }
     }
 
@@ -36,15 +39,15 @@ impl Meter {
         self.count_by(text, |encoding, piece| encoding.vocabulary().encode_ordinary(piece).len())
     }
 
-    /// Whether everything so far was counted by the tokenizer, with no cut that may matter.
+    /// What so far was not counted by the tokenizer as it is; nothing if the count is exact.
     #[must_use]
-    pub fn is_exact(&self) -> bool {
-        self.is_exact
+    pub fn gaps(&self) -> Gaps {
+        self.gaps
     }
 
-    /// Remembers that something was there which nobody can count here, such as a picture.
-    pub fn passed_over(&mut self) {
-        self.is_exact = false;
+    /// Remembers that something was there which makes the count inexact, such as a picture.
+    pub fn note(&mut self, gap: Gap) {
+        self.gaps.add(gap);
     }
 
     fn count_by(&mut self, text: &str, tokenize: impl Fn(Encoding, &str) -> usize) -> u64 {
@@ -52,16 +55,18 @@ impl Meter {
         while !rest.is_empty() {
             let piece = first(rest);
             if piece.text.len() > self.n_bytes_left || Instant::now() >= self.end {
-                self.is_exact = false;
+                self.note(Gap::Length);
                 return n_tokens + by_length(rest);
             }
             self.n_bytes_left -= piece.text.len();
-            self.is_exact &= piece.is_clean;
+            if !piece.is_clean {
+                self.note(Gap::Cut);
+            }
             // The tokenizer panics where its pattern gives up on a text.
             let counted = catch_unwind(AssertUnwindSafe(|| tokenize(self.encoding, piece.text)));
             n_tokens += counted.map_or_else(
                 |_| {
-                    self.is_exact = false;
+                    self.note(Gap::Length);
                     by_length(piece.text)
                 },
                 |n| n as u64,
@@ -70,15 +75,6 @@ impl Meter {
         }
         n_tokens
     }
-}
-
-/// Tokens of a text, guessed from its length alone: one for each 4 letters of ASCII, rounded up,
-/// and one for every other letter.
-#[must_use]
-pub fn by_length(text: &str) -> u64 {
-    let n_ascii = text.bytes().filter(u8::is_ascii).count() as u64;
-    let n_other = text.chars().filter(|c| !c.is_ascii()).count() as u64;
-    n_ascii.div_ceil(ASCII_PER_TOKEN) + n_other
 }
 
 #[cfg(test)]
@@ -104,7 +100,7 @@ mod tests {
             for text in [&english, &code, &chinese, &mixed] {
                 let mut meter = Meter::new(encoding, LONG);
                 assert_eq!(meter.count(text), exact(encoding, text), "{encoding:?}");
-                assert!(meter.is_exact());
+                assert!(meter.gaps().is_empty());
             }
         }
     }
@@ -139,7 +135,7 @@ mod tests {
             let n_tokens = meter.count(text);
             // One piece after the limit is what it may take longer.
             assert!(began.elapsed() < 3 * COUNT_TIME_MAX, "{:?}", began.elapsed());
-            assert!(n_tokens > 0 && !meter.is_exact());
+            assert!(n_tokens > 0 && !meter.gaps().is_empty());
         }
         let mut meter = Meter::new(Encoding::O200kBase, COUNT_TIME_MAX);
         assert!(meter.count(&noise) > 0);
@@ -148,11 +144,11 @@ mod tests {
     #[test]
     fn what_is_beyond_the_limits_is_estimated_by_length() {
         let mut meter = Meter::new(Encoding::Cl100kBase, Duration::ZERO);
-        assert_eq!((meter.count("four letters"), meter.is_exact()), (3, false));
+        assert_eq!((meter.count("four letters"), meter.gaps().is_empty()), (3, false));
         let mut meter = Meter::new(Encoding::Cl100kBase, LONG);
         meter.n_bytes_left = 10;
-        assert_eq!((meter.count("hello"), meter.is_exact()), (1, true));
-        assert_eq!((meter.count("hello hello"), meter.is_exact()), (3, false));
+        assert_eq!((meter.count("hello"), meter.gaps().is_empty()), (1, true));
+        assert_eq!((meter.count("hello hello"), meter.gaps().is_empty()), (3, false));
         assert_eq!(by_length("日本 ab"), 2 + 1);
     }
 
@@ -161,7 +157,7 @@ mod tests {
         let mut meter = Meter::new(Encoding::O200kBase, LONG);
         let text = "poison ".repeat(1_000);
         let n_tokens = meter.count_by(&text, |_, _| panic!("no text is in here"));
-        assert!(!meter.is_exact() && n_tokens >= by_length(&text) && n_tokens < 2_000);
+        assert!(!meter.gaps().is_empty() && n_tokens >= by_length(&text) && n_tokens < 2_000);
         assert_eq!(meter.count("hello"), 1, "and the next text is counted");
     }
 }

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use super::fields::{Fault, Field, Fields};
+use super::parts;
 use super::value::Scalar;
 use crate::code::{ErrorType, Method, ServiceTier};
 use crate::event::{Connections, Event};
@@ -71,6 +72,7 @@ impl<'a> Fields<'a> {
             ttft_us: self.duration_us(Field::TtftMs)?,
             stream: self.flag(Field::Stream)?.unwrap_or(false),
             usage: self.usage()?,
+            text: self.prompt().map(parts::read).transpose()?,
             request_id: self.request_id()?,
             attempt: self.attempt()?,
             is_final: self.flag(Field::Final)?.unwrap_or(true),
@@ -80,9 +82,8 @@ impl<'a> Fields<'a> {
             producer: self.some_text(Field::Producer)?,
             seq: self.whole(Field::Seq, 0, u64::MAX)?,
             limited_by: self.some_text(Field::LimitedBy)?,
-            text: None,
         };
-        event.text = self.prompt().filter(|_| !event.usage.is_present());
+        event.text = event.text.and_then(|text| text.lacking(&event.usage));
         Ok(event)
     }
 

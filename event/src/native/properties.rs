@@ -13,12 +13,21 @@ use super::*;
 use crate::code::{ErrorType, Method, ServiceTier};
 use crate::limits::{DURATION_US_MAX, TIME_US_MAX, TOKENS_MAX};
 use crate::reject::REASONS;
+use crate::text::{Part, Text};
 use crate::usage::Usage;
 
 type OwnedText = Option<Cow<'static, str>>;
 
 /// Prompt text as the JSON of an event has it.
-const TEXT: &str = r#"{"messages":[{"content":"hidden","role":"user"}]}"#;
+const TEXT: &str = r#"{"messages":[{"content":"hidden","role":"user"}],"output":"hidden"}"#;
+
+/// Its parts.
+fn text() -> Text<'static> {
+    let mut text = Text::default();
+    text.set(Part::Messages, r#"[{"content":"hidden","role":"user"}]"#);
+    text.set(Part::Output, "\"hidden\"");
+    text
+}
 
 fn some_text() -> impl Strategy<Value = OwnedText> {
     option::of("\\PC{1,40}").prop_map(|text| text.map(Cow::Owned))
@@ -93,7 +102,7 @@ fn event() -> impl Strategy<Value = Event<'static>> {
             producer,
             seq,
             limited_by,
-            text: Some(TEXT).filter(|_| !usage.is_present()),
+            text: text().lacking(&usage),
         }
     })
 }

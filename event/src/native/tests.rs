@@ -3,6 +3,7 @@
 use super::*;
 use crate::code::{ErrorType, Method, ServiceTier};
 use crate::reject::REASONS;
+use crate::text::{Part, Text};
 use crate::usage::Usage;
 
 /// The required fields, as JSON.
@@ -175,15 +176,66 @@ fn every_field_is_read() {
 
 #[test]
 fn text_is_found_in_the_body_where_no_usage_was_reported() {
-    let text = r#"{ "output": "hidden \ud83d", "input": [1e999] }"#;
+    let text = r#"{ "output": "hidden \ud83d", "input": [1e999], "\ud83d": 1 }"#;
+    let (output, input) = (r#""hidden \ud83d""#, "[1e999]");
     for usage in ["null", "{}", r#"{"input_tokens":null}"#, r#"{"audio_tokens":1}"#] {
         let body = event_with(&[("text", text), ("usage", usage)]);
-        assert_eq!(event(&body).text, Some(text), "{usage}");
+        assert_eq!(event(&body).text, Some(parts(&[(Part::Output, output), (Part::Input, input)])));
     }
-    let body = event_with(&[("text", text), ("usage", r#"{"output_tokens":0}"#)]);
-    assert_eq!(event(&body).text, None, "zero was reported");
-    let body = event_with(&[("text", "null")]);
-    assert_eq!(event(&body).text, None);
+    // A side that was reported, be it as zero, needs no text; the other one does.
+    for (usage, left) in [
+        (r#"{"output_tokens":0}"#, Some(parts(&[(Part::Input, input)]))),
+        (r#"{"input_tokens":7}"#, Some(parts(&[(Part::Output, output)]))),
+        (r#"{"input_tokens":7,"output_tokens":0}"#, None),
+    ] {
+        let body = event_with(&[("text", text), ("usage", usage)]);
+        assert_eq!(event(&body).text, left, "{usage}");
+    }
+    for none in ["null", "{}", r#"{"other":"hidden"}"#, r#"{"output":null,"tools":null}"#] {
+        let body = event_with(&[("text", none)]);
+        assert_eq!(event(&body).text, None, "{none}");
+    }
+}
+
+fn parts<'a>(given: &[(Part, &'a str)]) -> Text<'a> {
+    let mut text = Text::default();
+    for (part, json) in given {
+        text.set(*part, json);
+    }
+    text
+}
+
+#[test]
+fn each_part_of_a_text_is_found_under_its_name() {
+    for part in Part::EACH {
+        let name = part.path().strip_prefix("text.").expect("a path");
+        let text = format!(r#"{{"x":1,"{name}":[ "hidden" ]}}"#);
+        let body = event_with(&[("text", &text)]);
+        assert_eq!(event(&body).text, Some(parts(&[(part, r#"[ "hidden" ]"#)])), "{name}");
+    }
+    for (text, input) in [
+        (r#"{"prompt":"a"}"#, r#""a""#),
+        (r#"{"prompt":"a","input":"b"}"#, r#""b""#),
+        (r#"{"\u0069nput":"a"}"#, r#""a""#),
+    ] {
+        let body = event_with(&[("text", text)]);
+        assert_eq!(event(&body).text, Some(parts(&[(Part::Input, input)])), "{text}");
+    }
+}
+
+#[test]
+fn texts_with_a_part_given_twice_or_too_many_fields_are_rejected() {
+    for (text, field) in [
+        (r#"{"output":"a","output":"b"}"#, "text.output"),
+        (r#"{"tools":null,"tools":[]}"#, "text.tools"),
+        (r#"{"prompt":"a","prompt":"a"}"#, "text.prompt"),
+        (r#"{"output":"a","\u006futput":"b"}"#, "text.output"),
+    ] {
+        check(&event_with(&[("text", text)]), field, "duplicate_key");
+    }
+    let many: Vec<String> = (0..65).map(|n| format!("\"f{n}\":0")).collect();
+    check(&event_with(&[("text", &format!("{{{}}}", many.join(",")))]), "text", "fields");
+    event(&event_with(&[("text", &format!("{{{}}}", many[1..].join(",")))]));
 }
 
 #[test]

@@ -14,7 +14,12 @@ async fn text_of_events_is_in_no_file_of_the_data_directory_and_in_no_answer() {
     let text = json!({
         "messages": [{"role": "user", "content": [{"type": "text", "text": PROMPT}]}],
         "input": PROMPT,
+        "system": PROMPT,
+        "instructions": [PROMPT],
+        "tools": [{"name": PROMPT, "parameters": {"properties": {PROMPT: {"enum": [PROMPT]}}}}],
         "output": {PROMPT: PROMPT},
+        "reasoning": PROMPT,
+        "tool_calls": [{"name": PROMPT, "arguments": PROMPT}],
     });
     let good = event_with("good", &json!({"text": text, "usage": null}));
     let unknown = event_with("unknown-field", &json!({"prompt": PROMPT, PROMPT: 1}));

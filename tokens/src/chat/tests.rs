@@ -14,7 +14,7 @@ fn plain(encoding: Encoding, text: &str) -> u64 {
 
 fn input(encoding: Encoding, content: Content<'_>) -> u64 {
     let counted = count(content, encoding, LONG);
-    assert!(counted.is_exact);
+    assert_eq!(counted.gaps.reason(), None);
     counted.input.expect("there is a prompt")
 }
 
@@ -115,7 +115,7 @@ fn parts_are_counted_and_pictures_are_passed_over() {
         count(content, Encoding::O200kBase, LONG)
     };
     assert_eq!(of(&parts).input, of(&whole).input);
-    assert!(!of(&parts).is_exact && of(&whole).is_exact);
+    assert!(of(&parts).gaps == Gaps::from(Gap::Media) && of(&whole).is_exact());
 }
 
 #[test]
@@ -128,11 +128,15 @@ fn inputs_are_texts_lists_of_texts_or_tokens() {
         (json!([1, 2, 3]), 3),
         (json!([[1, 2, 3], [4]]), 4),
         (json!([]), 0),
-        (json!({"x": 1}), 0),
         (json!(null), 0),
     ] {
         let content = Content { input: Some(&given), ..Content::default() };
         assert_eq!(input(encoding, content), n_tokens, "{given}");
+    }
+    for given in [json!({"x": 1}), json!(7), json!([true])] {
+        let content = Content { input: Some(&given), ..Content::default() };
+        let counted = count(content, encoding, LONG);
+        assert_eq!((counted.input, counted.gaps), (Some(0), Gap::Unknown.into()), "{given}");
     }
 }
 
@@ -151,7 +155,128 @@ fn answers_are_counted_without_framing_and_absence_is_not_zero() {
         assert_eq!((counted.input, counted.output), (None, Some(hello)), "{answer}");
     }
     let none = count(Content::default(), encoding, LONG);
-    assert_eq!(none, Counted { input: None, output: None, is_exact: true });
+    assert_eq!(none, Counted::default());
+}
+
+/// What is counted of a request beside what is in it alone.
+#[track_caller]
+fn of(content: Content<'_>) -> Counted {
+    count(content, Encoding::O200kBase, LONG)
+}
+
+fn hello() -> u64 {
+    plain(Encoding::O200kBase, "hello world")
+}
+
+#[test]
+fn what_is_told_before_the_messages_counts_as_a_message() {
+    let user = json!([{"role": "user", "content": "hello world"}]);
+    let both = json!([
+        {"role": "system", "content": "hello world"}, {"role": "user", "content": "hello world"},
+    ]);
+    let expected = of(Content { messages: Some(&both), ..Content::default() });
+    assert!(expected.is_exact());
+    for told in [json!("hello world"), json!([{"type": "text", "text": "hello world"}])] {
+        let system = Content { messages: Some(&user), system: Some(&told), ..Content::default() };
+        assert_eq!(of(system), expected, "{told}");
+        let instructions =
+            Content { messages: Some(&user), instructions: Some(&told), ..Content::default() };
+        assert_eq!(of(instructions), expected, "{told}");
+    }
+    let none = json!("");
+    let empty = Content { messages: Some(&user), system: Some(&none), ..Content::default() };
+    assert_eq!(of(empty), of(Content { messages: Some(&user), ..Content::default() }));
+}
+
+#[test]
+fn reasoning_is_part_of_the_output_and_has_a_class_of_its_own() {
+    let (thought, said) = (json!("hello world"), json!("hello"));
+    let both = of(Content { output: Some(&said), reasoning: Some(&thought), ..Content::default() });
+    assert_eq!((both.output, both.reasoning), (Some(hello() + 1), Some(hello())));
+    assert!(both.is_exact());
+    for answer in [
+        json!({"role": "assistant", "content": "hello", "reasoning_content": "hello world"}),
+        json!({"content": "hello", "reasoning": "hello world"}),
+        json!([{"type": "thinking", "thinking": "hello world"}, {"type": "text", "text": "hello"}]),
+        json!([{"type": "reasoning", "summary": [{"type": "summary_text", "text": "hello world"}]},
+               {"type": "message", "content": [{"type": "output_text", "text": "hello"}]}]),
+        json!({"parts": [{"text": "hello world", "thought": true}, {"text": "hello"}]}),
+    ] {
+        let counted = of(Content { output: Some(&answer), ..Content::default() });
+        assert_eq!((counted.output, counted.reasoning), (both.output, both.reasoning), "{answer}");
+    }
+    // An option of a request, not a part of an answer.
+    let option = json!({"effort": "high", "summary": "auto"});
+    assert_eq!(of(Content { reasoning: Some(&option), ..Content::default() }), Counted::default());
+}
+
+#[test]
+fn calls_of_tools_are_output_whichever_dialect_they_come_in() {
+    let arguments = "{\"city\":\"Ulm\"}";
+    let n_tokens =
+        plain(Encoding::O200kBase, "weather") + plain(Encoding::O200kBase, arguments) + 1;
+    let calls = json!([{"id": "c", "function": {"name": "weather", "arguments": arguments}}]);
+    let counted = of(Content { tool_calls: Some(&calls), ..Content::default() });
+    assert_eq!((counted.output, counted.reasoning), (Some(n_tokens), None));
+    assert!(counted.is_exact());
+    for answer in [
+        json!({"content": null, "tool_calls": calls}),
+        json!([{"type": "function_call", "name": "weather", "arguments": arguments}]),
+        json!([{"type": "tool_use", "name": "weather", "input": {"city": "Ulm"}}]),
+        json!({"parts": [{"functionCall": {"name": "weather", "args": {"city": "Ulm"}}}]}),
+    ] {
+        let counted = of(Content { output: Some(&answer), ..Content::default() });
+        assert_eq!(counted.output, Some(n_tokens), "{answer}");
+    }
+}
+
+#[test]
+fn messages_of_other_dialects_have_all_their_texts_counted_and_are_not_exact() {
+    let text = "hello world ".repeat(20);
+    let n_tokens = plain(Encoding::O200kBase, &text);
+    for message in [
+        json!({"role": "user", "content": [{"type": "tool_result", "content": text}]}),
+        json!({"role": "user", "content": [
+            {"type": "tool_result", "content": [{"type": "text", "text": text}]}]}),
+        json!({"role": "model", "parts": [{"text": text}]}),
+        json!({"role": "user", "parts": [
+            {"functionResponse": {"name": "f", "response": {"result": text}}}]}),
+        json!({"type": "function_call_output", "call_id": "c", "output": text}),
+        json!({"role": "assistant", "content": "", "reasoning_content": text}),
+        json!({"role": "user", "content": [{"type": "document",
+            "source": {"type": "text", "media_type": "text/plain", "data": text}}]}),
+        json!({"role": "user", "content": [{"toolResult": {"content": [{"text": text}]}}]}),
+    ] {
+        let messages = json!([message]);
+        let counted = of(Content { messages: Some(&messages), ..Content::default() });
+        let input = counted.input.expect("a prompt");
+        assert!((n_tokens..n_tokens + 20).contains(&input), "{input} for {message}");
+        assert_eq!(counted.gaps, Gap::Dialect.into(), "{message}");
+    }
+}
+
+#[test]
+fn base64_is_never_counted_as_text() {
+    let bytes = "QUJDREVG".repeat(20_000);
+    let url = format!("data:image/png;base64,{bytes}");
+    for part in [
+        json!({"type": "image_url", "image_url": {"url": url}}),
+        json!({"type": "input_image", "image_url": url}),
+        json!({"type": "image", "data": bytes, "mimeType": "image/png"}),
+        json!({"type": "image", "source": {"type": "base64", "data": bytes}}),
+        json!({"inlineData": {"mimeType": "image/png", "data": bytes}}),
+        json!({"type": "input_audio", "input_audio": {"data": bytes, "format": "wav"}}),
+        json!({"type": "file", "file": {"file_data": bytes}}),
+        json!({"image": {"format": "png", "source": {"bytes": bytes}}}),
+    ] {
+        let messages = json!([{"role": "user", "content": [part]}]);
+        let counted = of(Content { messages: Some(&messages), ..Content::default() });
+        assert!(counted.input < Some(10), "{:?}", counted.input);
+        assert_eq!(counted.gaps, Gap::Media.into());
+    }
+    let result = json!([{"type": "function_call_output", "output": url}]);
+    let counted = of(Content { input: Some(&result), ..Content::default() });
+    assert!(counted.input < Some(10) && counted.gaps.has(Gap::Media), "{counted:?}");
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
@@ -167,6 +292,9 @@ fn any_json() -> impl Strategy<Value = Value> {
         "description",
         "text",
         "type",
+        "reasoning",
+        "items",
+        "input",
         "x",
     ]);
     let leaf = prop_oneof![
@@ -188,9 +316,18 @@ fn any_json() -> impl Strategy<Value = Value> {
 proptest! {
     #[test]
     fn json_of_any_shape_is_taken(a in any_json(), b in any_json(), c in any_json()) {
-        let content =
-            Content { messages: Some(&a), tools: Some(&b), input: Some(&c), output: Some(&a) };
+        let content = Content {
+            messages: Some(&a),
+            input: Some(&b),
+            system: Some(&c),
+            instructions: Some(&a),
+            tools: Some(&b),
+            output: Some(&c),
+            reasoning: Some(&a),
+            tool_calls: Some(&b),
+        };
         let counted = count(content, Encoding::R50kBase, LONG);
         prop_assert!(counted.input.is_some() && counted.output.is_some());
+        prop_assert!(counted.reasoning <= counted.output);
     }
 }

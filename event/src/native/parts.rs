@@ -1,0 +1,94 @@
+//! The parts of `text`, found where they stand in the body and left unread.
+//!
+//! The object has been delimited already; here each known part gets its place, and what makes it
+//! ambiguous or endless is a fault: a part given twice, too many fields. What is inside a part is
+//! nobody's business before it is counted.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::fields::Fault;
+use crate::limits::FIELDS_MAX;
+use crate::text::{Part, Text};
+
+/// The field of an event that has the parts.
+const PATH: &str = "text";
+/// Another name of `input`, which gives way to it.
+const PROMPT: &str = "prompt";
+
+/// The parts of an object.
+///
+/// # Errors
+/// The first fault of the object.
+pub(super) fn read(object: &str) -> Result<Text<'_>, Fault> {
+    let mut parts = Parts::default();
+    let mut source = serde_json::Deserializer::from_str(object);
+    // It has been delimited, so that nothing can be wrong with it; but no text may cost a panic.
+    source
+        .deserialize_map(&mut parts)
+        .map_err(|_| Fault::new(PATH, "syntax", "is not an object that can be read"))?;
+    if let Some(prompt) = parts.prompt.filter(|_| parts.text.get(Part::Input).is_none()) {
+        parts.text.set(Part::Input, prompt);
+    }
+    parts.fault.map_or(Ok(parts.text), Err)
+}
+
+#[derive(Default)]
+struct Parts<'a> {
+    text: Text<'a>,
+    prompt: Option<&'a str>,
+    /// One bit per known part, the last one for `prompt`; `null` counts as seen.
+    seen: u16,
+    fault: Option<Fault>,
+}
+
+impl<'a> Visitor<'a> for &mut Parts<'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut object: A) -> Result<(), A::Error> {
+        let mut n_fields = 0;
+        // As written: a name with half a surrogate pair is no part, and no error either.
+        while let Some((name, value)) = object.next_entry::<&RawValue, &RawValue>()? {
+            n_fields += 1;
+            if n_fields > FIELDS_MAX {
+                let reason = format!("has more than {FIELDS_MAX} fields");
+                self.fault.get_or_insert_with(|| Fault::new(PATH, "fields", reason));
+                continue;
+            }
+            let name = plain(name.get());
+            let part = Part::EACH.into_iter().find(|part| part.path()[PATH.len() + 1..] == *name);
+            let (bit, path) = match part {
+                Some(part) => (1 << part as u16, part.path()),
+                None if name == PROMPT => (1 << Part::EACH.len(), "text.prompt"),
+                None => continue,
+            };
+            if self.seen & bit != 0 {
+                let reason = "must not be given twice";
+                self.fault.get_or_insert_with(|| Fault::new(path, "duplicate_key", reason));
+            }
+            self.seen |= bit;
+            match (part, value.get()) {
+                (_, "null") => (),
+                (Some(part), json) => self.text.set(part, json),
+                (None, json) => self.prompt = Some(json),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A name without its quotes and escapes.
+fn plain(name: &str) -> Cow<'_, str> {
+    let inner = name.trim_matches('"');
+    if !inner.contains('\\') {
+        return Cow::Borrowed(inner);
+    }
+    serde_json::from_str(name).map_or(Cow::Borrowed(inner), Cow::Owned)
+}

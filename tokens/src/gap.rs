@@ -1,0 +1,98 @@
+//! Why a count is not exact: what was there and was not counted as its upstream counts it.
+//!
+//! `meter` collects them as a request is counted; whoever asked is told each once, in a sentence.
+//! A gap never holds anything of a text.
+
+/// One kind of what makes a count inexact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gap {
+    /// A limit of time or bytes was reached.
+    Length,
+    /// A word had to be cut.
+    Cut,
+    /// A picture, a sound, a video or a file.
+    Media,
+    /// A schema beyond what the published formula covers.
+    Schema,
+    /// A shape for which no vendor publishes what is put around its texts.
+    Dialect,
+    /// A shape that is not known.
+    Unknown,
+}
+
+impl Gap {
+    /// Every kind, in the order of their bits.
+    const EACH: [Gap; 6] =
+        [Gap::Length, Gap::Cut, Gap::Media, Gap::Schema, Gap::Dialect, Gap::Unknown];
+
+    fn sentence(self) -> &'static str {
+        match self {
+            Gap::Length => "text beyond the limit of time or bytes is estimated by its length",
+            Gap::Cut => "a word of more than 4 KiB was cut",
+            Gap::Media => "pictures, sounds and files are not counted",
+            Gap::Schema => {
+                "schemas beyond type, description and enum of properties have no published framing"
+            }
+            Gap::Dialect => {
+                "tools, calls, reasoning or parts of this dialect have no published framing"
+            }
+            Gap::Unknown => "a part of unknown shape is not counted",
+        }
+    }
+}
+
+/// A set of gaps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gaps(u8);
+
+impl Gaps {
+    /// Adds one.
+    pub fn add(&mut self, gap: Gap) {
+        self.0 |= 1 << (gap as u8);
+    }
+
+    /// Whether this one is there.
+    #[must_use]
+    pub fn has(self, gap: Gap) -> bool {
+        self.0 & (1 << (gap as u8)) != 0
+    }
+
+    /// Whether there is none: the count is exact.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// All of them for people; nothing if there is none.
+    #[must_use]
+    pub fn reason(self) -> Option<String> {
+        let told: Vec<&str> =
+            Gap::EACH.into_iter().filter(|gap| self.has(*gap)).map(Gap::sentence).collect();
+        (!told.is_empty()).then(|| told.join("; "))
+    }
+}
+
+impl From<Gap> for Gaps {
+    fn from(gap: Gap) -> Gaps {
+        let mut gaps = Gaps::default();
+        gaps.add(gap);
+        gaps
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_gap_is_told_once_and_none_is_no_reason() {
+        assert_eq!((Gaps::default().reason(), Gaps::default().is_empty()), (None, true));
+        let mut gaps = Gaps::from(Gap::Media);
+        gaps.add(Gap::Media);
+        gaps.add(Gap::Length);
+        let reason = gaps.reason().expect("a reason");
+        assert_eq!(reason.matches("; ").count(), 1, "{reason}");
+        assert!(reason.contains("pictures") && reason.contains("by its length"), "{reason}");
+        assert!(!gaps.has(Gap::Schema) && !gaps.is_empty());
+    }
+}

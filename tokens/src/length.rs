@@ -1,0 +1,107 @@
+//! Tokens guessed from length alone, for what there is no time or room to count.
+//!
+//! Texts and raw JSON go in. Pictures and files that come as base64 inside JSON are passed over:
+//! counted as letters they would be hundreds of thousands of tokens that nobody bills.
+
+/// ASCII letters that a token has on average in English, as OpenAI's help pages have it.
+const ASCII_PER_TOKEN: u64 = 4;
+/// Fields that hold bytes as base64 in the requests of OpenAI, Anthropic, Gemini and Ollama.
+const BASE64_FIELDS: [&str; 5] = ["data", "b64_json", "file_data", "bytes", "images"];
+/// Shortest string that is taken for base64 by the name of its field and its letters, bytes.
+const BASE64_BYTES_MIN: usize = 64;
+
+/// Tokens of a text, guessed from its length alone: one for each 4 letters of ASCII, rounded up,
+/// and one for every other letter.
+#[must_use]
+pub fn by_length(text: &str) -> u64 {
+    let n_ascii = text.bytes().filter(u8::is_ascii).count() as u64;
+    let n_other = text.chars().filter(|c| !c.is_ascii()).count() as u64;
+    n_ascii.div_ceil(ASCII_PER_TOKEN) + n_other
+}
+
+/// The same for JSON as it was written, without what is base64 in it. The names of fields and the
+/// signs of JSON count as text: too many tokens, rather than too few.
+#[must_use]
+pub fn by_length_of_json(json: &str) -> u64 {
+    let (mut n_tokens, mut n_ascii, mut from) = (0, 0, 0);
+    let mut add = |text: &str| {
+        let n = text.bytes().filter(u8::is_ascii).count() as u64;
+        n_ascii += n;
+        n_tokens += text.chars().count() as u64 - n;
+    };
+    let mut field = "";
+    while let Some((begin, end)) = next_string(json, from) {
+        add(&json[from..begin]);
+        let text = &json[begin + 1..end - 1];
+        if json[end..].trim_ascii_start().starts_with(':') {
+            field = text;
+            add(text);
+        } else if !is_base64(field, text) {
+            add(&json[begin..end]);
+        }
+        from = end;
+    }
+    add(&json[from..]);
+    n_ascii.div_ceil(ASCII_PER_TOKEN) + n_tokens
+}
+
+/// Where the next string begins and ends, its quotes included.
+fn next_string(json: &str, from: usize) -> Option<(usize, usize)> {
+    let begin = from + json[from..].find('"')?;
+    let mut at = begin + 1;
+    let bytes = json.as_bytes();
+    loop {
+        match bytes.get(at)? {
+            b'"' => return Some((begin, at + 1)),
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+}
+
+/// Whether a text is a file as a data URL.
+pub(crate) fn is_data_url(text: &str) -> bool {
+    // Its beginning is short: a type and its parameters.
+    let head = &text[..text.floor_char_boundary(128)];
+    text.starts_with("data:") && head.contains(";base64,")
+}
+
+fn is_base64(field: &str, text: &str) -> bool {
+    if is_data_url(text) {
+        return true;
+    }
+    let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=-_\\".contains(byte);
+    BASE64_FIELDS.contains(&field)
+        && text.len() >= BASE64_BYTES_MIN
+        && text.as_bytes().iter().all(|byte| is_letter(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_in_json_is_passed_over_and_text_is_not() {
+        let plain = r#"{"text":"hello","url":""}"#;
+        let picture =
+            format!(r#"{{"text":"hello","url":"data:image/png;base64,{}"}}"#, "QUJD".repeat(999));
+        assert!(by_length_of_json(plain).abs_diff(by_length_of_json(&picture)) <= 1);
+        let bytes = format!(r#"{{"data" : "{}"}}"#, "QUJD\\/".repeat(999));
+        assert!(by_length_of_json(&bytes) < 6);
+        for text in [
+            format!(r#"{{"text":"{}"}}"#, "QUJD".repeat(999)),
+            format!(r#"{{"data":"{}"}}"#, "two words ".repeat(400)),
+            format!(r#"["{}"]"#, "data: these are words, no picture ".repeat(99)),
+        ] {
+            assert!(by_length_of_json(&text) > 800, "{text:.40}");
+        }
+    }
+
+    #[test]
+    fn json_that_is_broken_is_guessed_all_the_same() {
+        for json in ["", "\"", "\"\\", "{\"a\":\"b", "\\\"\\", "日本\"語\""] {
+            assert!(by_length_of_json(json) <= by_length(json) + 2, "{json}");
+        }
+        assert_eq!(by_length_of_json("日本"), 2);
+    }
+}
