@@ -58,19 +58,6 @@ function tests.endpoints_never_hold_an_id()
   end
 end
 
-function tests.text_that_is_too_long_or_too_deep_is_left_out()
-  local deep = {}
-  for _ = 1, 20 do
-    deep = { deep }
-  end
-  check.equal(event.text(cjson.encode, { messages = deep }, "a", 1000), nil)
-  check.equal(event.text(cjson.encode, { input = ("x"):rep(1000) }, "a", 1000), nil)
-  check.equal(event.text(cjson.encode, nil, "\255", 1000), nil)
-  check.equal(event.text(cjson.encode, nil, nil, 1000), nil)
-  check.equal(cjson.decode(event.text(cjson.encode, { prompt = "p" }, "a", 1000)),
-              { input = "p", output = "a" })
-end
-
 function tests.every_family_has_help_type_and_all_its_series()
   local page = metrics.render(function(key)
     return key == metrics.key("events_dropped_total", "spool_full") and 5 or nil

@@ -91,7 +91,7 @@ function tests.the_first_token_is_the_first_delta_that_is_not_empty()
   check.equal(told.model, "m")
   check.equal(told.done, true)
   check.equal(told.usage, { input_tokens = 5, output_tokens = 2 })
-  check.equal(reader:output(), "Hi!")
+  check.equal(reader:received(), { output = "Hi!" })
 end
 
 function tests.tool_calls_reasoning_and_completions_are_tokens_too()

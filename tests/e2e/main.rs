@@ -21,6 +21,7 @@ mod leaving;
 mod shapes;
 mod packed;
 mod locked;
+mod estimates;
 mod page;
 mod prometheus;
 mod scripts;

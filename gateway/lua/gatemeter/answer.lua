@@ -1,5 +1,5 @@
 -- Reads what an answer says about itself: model, usage, a failure, the moment of the first token.
--- Chunks of the body go in by feed() as they pass; finish() gives a table; output() the text. What
+-- Chunks of the body go in by feed() as they pass; finish() gives a table; received() texts. What
 -- the bytes are is told from themselves (sniff.lua), after unpacking (inflate.lua): server-sent
 -- events and NDJSON go event by event through on_data(), everything else in JSON through scan.lua.
 -- Pure; what it keeps is bounded, and it must never touch what the client gets.
@@ -38,14 +38,21 @@ local function model_of(event)
   return model
 end
 
--- options: decode(text), a JSON decoder that returns nil for what it cannot read; clock(), asked
--- once, at the first token; content_type and content_encoding of the answer; text_bytes_max, which
+local function nothing()
+  return nil
+end
+
+-- options: decode(text), a JSON decoder that returns nil for what it cannot read, and encode(), its
+-- other side, without which calls whose arguments are objects are not kept; clock(), asked once, at
+-- the first token; content_type and content_encoding of the answer; text_bytes_max, which
 -- bounds what is kept to count tokens from (0 keeps nothing); without_output, for endpoints whose
 -- answers are no text.
 function answer.new(options)
   local self = setmetatable({
     decode = options.decode, clock = options.clock, content_type = options.content_type,
-    without_output = options.without_output or false, text = text.new(options.text_bytes_max),
+    without_output = options.without_output or false,
+    text = text.collector({ decode = options.decode, encode = options.encode or nothing },
+                          options.text_bytes_max or 0),
     head = "", told = { stream = false }, n_values = 0,
   }, answer)
   self.encoding = sniff.encoding(options.content_encoding)
@@ -187,7 +194,7 @@ local function feed_plain(self, chunk)
     open(self, kind)
   end
   if self.kind == "json" then
-    self.text:keep(chunk)
+    self.text:keep_piece(chunk)
   end
   if self.parser then
     self.parser:feed(chunk)
@@ -273,9 +280,13 @@ function answer:finish()
   return told
 end
 
--- The text of the answer, if all of it was kept.
-function answer:output()
-  return self.text:output(self.decode, self.kind == "json")
+-- The parts of the answer from which tokens can be counted; nil if there are none, or if it was too
+-- long to be kept, which the second value tells by false.
+function answer:received()
+  if self.without_output then
+    return nil, true
+  end
+  return self.text:received(self.told.stream and "" or nil)
 end
 
 return answer

@@ -5,8 +5,6 @@
 local event = {}
 
 local LABEL_BYTES_MAX = 128
--- Ingest reads 16 levels; the event and its text are two of them.
-local TEXT_LEVELS_MAX = 13
 
 local ENDPOINTS = {
   "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/models",
@@ -147,7 +145,7 @@ local FIELDS = {
   { "consumer", label }, { "producer", quote }, { "seq", whole },
 }
 
--- One line. `facts.text_json` is text that text() has encoded already.
+-- One line. `facts.text_json` is text that text.write() has encoded already.
 function event.encode(facts)
   local parts = {}
   for i = 1, #FIELDS do
@@ -167,39 +165,6 @@ end
 function event.connections(namespace, gateway, active, time_us)
   return ('{"kind":"connections","namespace":%s,"gateway":%s,"active":%s,"time":%s}'):format(
     quote(namespace), quote(gateway), whole(active), whole(time_us))
-end
-
-local function levels_fit(value, left)
-  if type(value) ~= "table" then
-    return true
-  end
-  if left == 0 then
-    return false
-  end
-  for _, inner in pairs(value) do
-    if not levels_fit(inner, left - 1) then
-      return false
-    end
-  end
-  return true
-end
-
--- Prompt and answer as JSON, for ingest to count tokens from; nil if they are too long, too deep
--- or not UTF-8, for then the event is worth more without them.
-function event.text(encode, request, output, bytes_max)
-  local text = { output = output }
-  if type(request) == "table" then
-    text.messages = request.messages
-    text.input = request.input or request.prompt
-  end
-  if next(text) == nil or not levels_fit(text, TEXT_LEVELS_MAX) then
-    return nil
-  end
-  local ok, json = pcall(encode, text)
-  if not ok or not json or #json > bytes_max or not event.is_utf8(json) then
-    return nil
-  end
-  return json
 end
 
 return event

@@ -9,12 +9,14 @@ local config = require("gatemeter.config")
 local emitter = require("gatemeter.emitter")
 local event = require("gatemeter.event")
 local http = require("gatemeter.http")
+local inject = require("gatemeter.inject")
 local metrics = require("gatemeter.metrics")
 local names = require("gatemeter.names")
 local namespace = require("gatemeter.namespace")
 local request_reader = require("gatemeter.request")
 local resolver = require("gatemeter.resolver")
 local system = require("gatemeter.system")
+local text = require("gatemeter.text")
 
 local gateway = {}
 
@@ -29,13 +31,13 @@ local function read_file(path, what)
   if not file then
     error(what .. ": " .. err, 0)
   end
-  local text
-  text, err = file:read("*a")
+  local content
+  content, err = file:read("*a")
   file:close()
-  if not text then
+  if not content then
     error(("%s: %s: %s"):format(what, path, err), 0)
   end
-  return text
+  return content
 end
 
 local function read_key(path, what)
@@ -125,21 +127,17 @@ local function refuse(refusal)
   return ngx.exit(refusal.status)
 end
 
--- Asks the upstream for usage at the end of a stream. The text is only added to, so that nothing
--- that the client wrote changes.
+-- Asks the upstream for usage at the end of a stream.
 local function inject_include_usage()
   if ngx.req.get_method() ~= "POST" or not ngx.var.uri:find("/completions/?$") then
     return
   end
   ngx.req.read_body()
   local body = ngx.req.get_body_data()
-  if not body or #body > REQUEST_BYTES_MAX then
-    return
-  end
-  local asked = cjson.decode(body)
-  if type(asked) == "table" and asked.stream == true and asked.stream_options == nil then
-    local added = body:gsub("^(%s*{)", '%1"stream_options":{"include_usage":true},', 1)
-    ngx.req.set_body_data(added)
+  local asking = body and #body <= REQUEST_BYTES_MAX
+    and inject.include_usage(cjson.decode, cjson.null, body)
+  if asking then
+    ngx.req.set_body_data(asking)
   end
 end
 
@@ -210,7 +208,8 @@ function gateway.header_filter()
     return
   end
   ctx.reader = answer.new({
-    decode = cjson.decode, clock = system.monotonic_ms, text_bytes_max = text_room(),
+    decode = cjson.decode, encode = cjson.encode, clock = system.monotonic_ms,
+    text_bytes_max = text_room(),
     content_type = header_text("Content-Type"),
     content_encoding = header_text("Content-Encoding"),
     -- Looking at a path costs more than knowing the most usual one.
@@ -293,6 +292,31 @@ local function count_answer(told, method, status)
   end
 end
 
+-- What was sent and received, where the upstream did not tell all of its usage: that of a client
+-- which left, too, for it is billed up to there. Of an answer that could not be unpacked, or is no
+-- text, it is not known what was received.
+local function text_of(ctx, told, status, request)
+  local absent = told.absent or {}
+  local is_complete = told.usage and not (absent.input or absent.output)
+  local has_failed = told.error_type and not told.stream
+  local room = text_room()
+  if is_complete or has_failed or room == 0 or status >= 400 and status ~= 499
+    or told.unreadable or told.foreign or answer.is_without_tokens(ngx.var.uri) then
+    return nil
+  end
+  -- Without an answer it counts only if the request has reached the upstream.
+  if not ctx.reader and not (ngx.var.upstream_bytes_sent or ""):find("[1-9]") then
+    return nil
+  end
+  local received, was_kept = nil, true
+  if ctx.reader then
+    received, was_kept = ctx.reader:received()
+  end
+  local line, fits = text.write(cjson, text.sent(cjson, request), received, told.usage, room)
+  emitter.count("texts_too_long_total", nil, fits and was_kept and 0 or 1)
+  return line
+end
+
 local function attempt(ctx)
   local status = status_of(ctx)
   local method = ngx.req.get_method()
@@ -313,13 +337,9 @@ local function attempt(ctx)
   if not told.usage and method == "POST" and status < 400
     and not answer.is_without_tokens(ngx.var.uri) then
     emitter.count("usage_absent_total", nil, 1)
-    -- Of an answer that could not be unpacked, or is no text, it is not known what was received;
-    -- one that is an error brought nothing.
-    local unknown = told.unreadable or told.foreign
-    local failed = told.error_type and not told.stream
-    if text_room() > 0 and ctx.reader and not unknown and not failed then
-      facts.text_json = event.text(cjson.encode, request, ctx.reader:output(), text_room())
-    end
+  end
+  if method == "POST" then
+    facts.text_json = text_of(ctx, told, status, request)
   end
   count_answer(told, method, status)
   emitter.count("requests_total", math.floor(status / 100) .. "xx", 1)

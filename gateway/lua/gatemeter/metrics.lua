@@ -51,6 +51,8 @@ metrics.FAMILIES = {
     "class", "late", "future" },
   { "events_dropped_total", "counter", "Events lost here, by reason.",
     "reason", "spool_full", "too_large", "unreadable", "spill_failed", "spill_damaged" },
+  { "texts_too_long_total", "counter",
+    "Events whose text, or a side of it, was longer than text_bytes_max and left out." },
   { "events_without_text_total", "counter", "Events whose text did not fit the spool." },
   { "events_spilled_total", "counter", "Events written to disk at a stop." },
   { "events_recovered_total", "counter", "Events read back from disk after a start." },

@@ -185,8 +185,10 @@ shapes.WITHOUT_OUTPUT = { "embed", "rerank", "moderation", "classif", "score", "
 
 -- Paths of endpoints that bill no tokens: their answers count a prompt, or cut it into tokens, or
 -- judge it for nothing. No usage is missed there, and none is to be estimated.
-shapes.WITHOUT_TOKENS = { "count_tokens", "counttokens", "tokenize", "estimate%-token",
-                          "/moderations" }
+shapes.WITHOUT_TOKENS = { "count_tokens", "counttokens", "/input_tokens$", "tokenize",
+                          "estimate%-token", "/moderations", "/files", "/batches", "/uploads",
+                          "/assistants", "/fine_tuning", "/vector_stores", "/conversations",
+                          "/containers", "/evals" }
 
 -- What stands in a stream near a usage object or a failure, but in hardly any other event.
 shapes.HINTS = { '"usage', '"meta', '_count"', '"timings"', '"tokens_', 'Metrics"' }
