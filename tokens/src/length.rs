@@ -73,7 +73,7 @@ fn is_base64(field: &str, text: &str) -> bool {
     let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=-_\\".contains(byte);
     BASE64_FIELDS.contains(&field)
         && text.len() >= BASE64_BYTES_MIN
-        && text.as_bytes().iter().all(|byte| is_letter(byte))
+        && text.as_bytes().iter().all(is_letter)
 }
 
 #[cfg(test)]
