@@ -94,7 +94,7 @@ struct ListArgs {
 struct ShowArgs {
     #[command(flatten)]
     place: Place,
-    /// As `list` prints it: 1/3/17/0 or raw:gatemeter.raw/3/17
+    /// As `list` prints it: 1/3/17/0 or raw:gatemeter.raw@ID/3/17
     address: Address,
     /// Show the message of a raw topic too, while the topic has it; it may hold prompts
     #[arg(long)]
@@ -200,16 +200,17 @@ async fn show(args: ShowArgs) -> anyhow::Result<ExitCode> {
             let letter = reader.log_letter(*generation, *partition, *offset, *index).await?;
             text.push_str(&view::log_letter(&letter.with_context(none)?));
         }
-        Address::Raw { topic, partition, offset } => {
-            let letters = reader.raw_letters_at(topic, *partition, *offset).await?;
+        Address::Raw { topic, topic_id, partition, offset } => {
+            let id = topic_id.as_deref();
+            let letters = reader.raw_letters_at(topic, id, *partition, *offset).await?;
             if letters.is_empty() {
                 bail!(none());
             }
             letters.into_iter().for_each(|letter| text.push_str(&Row::of_raw(letter).line()));
             if args.content {
-                match message(&args.place, topic, *partition, *offset).await? {
-                    Some(bytes) => text.push_str(&view::message(&bytes)),
-                    None => text.push_str("the topic does not hold the message any more\n"),
+                match message(&args.place, &args.address).await? {
+                    Ok(bytes) => text.push_str(&view::message(&bytes)),
+                    Err(reason) => text.push_str(&format!("{reason}\n")),
                 }
             }
         }
@@ -220,16 +221,28 @@ async fn show(args: ShowArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The message that a letter of a raw topic is about, or why there is none.
 async fn message(
     place: &Place,
-    topic: &str,
-    partition: u32,
-    offset: u64,
-) -> anyhow::Result<Option<bytes::Bytes>> {
+    address: &Address,
+) -> anyhow::Result<Result<bytes::Bytes, &'static str>> {
+    let Address::Raw { topic, topic_id, partition, offset } = address else {
+        return Ok(Err("it is no letter of a raw topic"));
+    };
     let topic = place.topic(topic).await?;
-    let message = topic.message(partition, offset).await?;
+    let id = topic.id().to_string();
+    let found = match topic_id {
+        // Another message has the address now.
+        Some(wanted) if *wanted != id && !id.is_empty() => {
+            Err("the topic was made anew since, and the message went with the old one")
+        }
+        _ => topic
+            .message(*partition, *offset)
+            .await?
+            .ok_or("the topic does not hold the message any more"),
+    };
     topic.close().await;
-    Ok(message)
+    Ok(found)
 }
 
 async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
@@ -254,11 +267,13 @@ async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
         through_ingest(&args.to, args.key_file.as_deref(), part, &mut tally).await?;
     }
     for address in &raw {
-        let Address::Raw { topic, partition, offset } = address else { continue };
-        let found = message(&args.place, topic, *partition, *offset).await?;
-        let Some(bytes) = found else {
-            tally.refuse(address, "the topic does not hold the message any more");
-            continue;
+        let Address::Raw { topic, .. } = address else { continue };
+        let bytes = match message(&args.place, address).await? {
+            Ok(bytes) => bytes,
+            Err(reason) => {
+                tally.refuse(address, reason);
+                continue;
+            }
         };
         let topic = args.place.topic(topic).await?;
         topic.publish(vec![bytes]).await.with_context(|| address.to_string())?;

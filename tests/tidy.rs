@@ -8,10 +8,15 @@ use std::path::{Path, PathBuf};
 const FILE_LINES_MAX: usize = 500;
 const LINE_COLUMNS_MAX: usize = 100;
 const PACKAGES_MAX: usize = 450;
+/// The crate whose lints allow unsafe code in one file..
+const FOREIGN_CRATE: &str = "kafka-id";
+/// ..and the file.
+const FOREIGN_FILE: &str = "kafka-id/src/foreign.rs";
 /// The crates from the foundation up; one may use only those of lower layers.
-const LAYERS: [(&str, u8); 11] = [
+const LAYERS: [(&str, u8); 12] = [
     ("event", 0),
-    ("queue", 0),
+    ("kafka-id", 0),
+    ("queue", 1),
     ("tokens", 1),
     ("ledger", 1),
     ("store", 2),
@@ -30,7 +35,7 @@ const CONFINED: [(&str, &[&str]); 14] = [
     ("prometheus", &["service", "ingest", "aggregator", "api"]),
     ("clap", &["gatemeter"]),
     ("anyhow", &["gatemeter"]),
-    ("rdkafka", &["queue"]),
+    ("rdkafka", &["queue", "kafka-id"]),
     ("redis", &["cache"]),
     ("moka", &["cache"]),
     ("flate2", &["ingest", "aggregator", "gatemeter"]),
@@ -265,9 +270,34 @@ fn every_crate_takes_the_lints_of_the_house() {
     assert!(root_manifest.contains("unsafe_code = \"forbid\""));
     let breaches: Vec<String> = LAYERS
         .iter()
+        .filter(|(name, _)| *name != FOREIGN_CRATE)
         .map(|(name, _)| crate_folder(name).join("Cargo.toml"))
         .filter(|path| !read(path).contains("[lints]\nworkspace = true"))
         .map(|path| shown(&path))
+        .collect();
+    assert_none(&breaches);
+}
+
+#[test]
+fn unsafe_code_stays_in_the_one_leaf_that_calls_foreign_functions() {
+    let manifest = read(&crate_folder(FOREIGN_CRATE).join("Cargo.toml"));
+    assert!(manifest.contains("unsafe_code = \"deny\""), "it takes the lint back where it must");
+    // Every other lint of the house holds there too.
+    let root_manifest = read(&root().join("Cargo.toml"));
+    let lints = root_manifest.split("[workspace.lints.rust]").nth(1).unwrap_or_default();
+    let lints = lints.split("[profile").next().unwrap_or_default();
+    for line in lints.lines().filter(|line| line.contains(" = ") && !line.contains("unsafe_code")) {
+        assert!(manifest.contains(line), "{line} is not in the manifest of {FOREIGN_CRATE}");
+    }
+    let breaches: Vec<String> = rust_files()
+        .iter()
+        .filter(|path| shown(path) != FOREIGN_FILE && !shown(path).starts_with("tests/"))
+        .filter(|path| {
+            let text = read(path);
+            let mut code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            code.any(|line| line.contains("unsafe ") || line.contains("expect(unsafe_code"))
+        })
+        .map(|path| shown(path))
         .collect();
     assert_none(&breaches);
 }

@@ -249,8 +249,8 @@ impl Worker {
             Some(at) => {
                 match self.parts.queue.read(self.partition, at, 1).await {
                     Ok(records) => records.first().map(|record| Core::print(&record.bytes)),
-                    // A hole that was accepted.
-                    Err(QueueError::Hole { .. }) => None,
+                    // A hole that was accepted, or a topic that the next read halts at.
+                    Err(QueueError::Hole { .. } | QueueError::Remade { .. }) => None,
                     Err(error) => return Err(error),
                 }
             }
@@ -288,6 +288,13 @@ impl Worker {
             }
             Err(QueueError::Hole { offset, next }) => {
                 self.effects.extend(self.core.on(Input::Hole { nonce, offset, next }));
+            }
+            Err(QueueError::Remade { .. }) if self.core.position() == 0 => {
+                warn!(partition = self.partition, "topic made anew before anything was counted");
+                self.parts.queue.trust(self.partition);
+            }
+            Err(QueueError::Remade { .. }) => {
+                self.effects.extend(self.core.on(Input::Remade { nonce }));
             }
             Err(error @ QueueError::PastEnd { .. }) => {
                 // What was read so far is committed; then the claim looks at the log anew.

@@ -39,6 +39,7 @@ struct Shared {
 /// The routes of ingest's port.
 pub fn router(intake: Intake, process: Arc<ProcessMetrics>) -> Router {
     let (parts, refusals) = (intake.parts.clone(), Arc::clone(&intake.refusals));
+    let raw = intake.raw.clone();
     let letters =
         Router::new().route("/v1/dead-letters/replay", post(replay)).with_state(intake.clone());
     let events = Router::new()
@@ -59,6 +60,7 @@ pub fn router(intake: Intake, process: Arc<ProcessMetrics>) -> Router {
             reasons.push(Unready::Pressure.to_string());
         }
         reasons.extend(parts.faults.iter().filter_map(Reason::get));
+        reasons.extend(raw.reasons());
         if reasons.is_empty() {
             // What was refused without a reason that is known by now.
             reasons.extend(refusals.last());

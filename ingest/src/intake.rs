@@ -25,6 +25,7 @@ use crate::gateways::Gateways;
 use crate::gather::{GatherError, GatherOptions, Gatherers, now_us};
 use crate::label::{Known, LabelCache};
 use crate::metrics::IngestMetrics;
+use crate::raw_account::RawState;
 use crate::stamp::{Stamped, stamp, stamp_connections};
 
 /// What ingest works on.
@@ -78,6 +79,8 @@ pub struct Intake {
     pub parts: Parts,
     /// What is measured.
     pub metrics: IngestMetrics,
+    /// The reader of raw topics, if there is one.
+    pub raw: RawState,
     labels: Arc<LabelCache>,
     estimator: Estimator,
     gateways: Arc<Gateways>,
@@ -107,6 +110,7 @@ impl Intake {
         let intake = Intake {
             parts,
             metrics,
+            raw: RawState::default(),
             labels,
             estimator,
             gateways: Arc::default(),

@@ -14,6 +14,7 @@ mod estimate;
 mod gateways;
 mod stamp;
 mod gather;
+mod raw_account;
 mod intake;
 mod answer;
 mod body;
@@ -62,6 +63,7 @@ impl RawWay {
     /// Reads raw topics until the shutdown. Ends by itself only with false, when they cannot be
     /// read any more: then the process must exit.
     pub async fn read(self, parts: RawParts, shutdown: Shutdown) -> bool {
+        self.0.raw.set(parts.reader.watch(), parts.topics.clone());
         raw::run(self.0, parts, shutdown).await
     }
 }

@@ -39,6 +39,10 @@ pub struct IngestMetrics {
     pub raw_lag: IntGaugeVec,
     /// Messages of raw topics that were deleted unread.
     pub raw_lost: IntCounter,
+    /// Partitions of raw topics that were deleted as a whole, by topic and what is known.
+    pub raw_remade: IntCounterVec,
+    /// Partitions of raw topics that stand still, by topic.
+    pub raw_stalled: IntGaugeVec,
 }
 
 impl IngestMetrics {
@@ -107,6 +111,18 @@ impl IngestMetrics {
             raw_lost: metrics.counter(
                 "gatemeter_raw_lost_messages_total",
                 "Messages of raw topics that the brokers deleted before they were read.",
+            )?,
+            raw_remade: metrics.counter_vec(
+                "gatemeter_raw_remade_partitions_total",
+                "Partitions of raw topics that were deleted with their topic, by unread: told (what \
+                 was not read is among the lost), unknown (it was being written, or nobody read it: \
+                 more may be lost).",
+                &["topic", "unread"],
+            )?,
+            raw_stalled: metrics.gauge_vec(
+                "gatemeter_raw_stalled_partitions",
+                "Partitions of raw topics that have messages and have not moved for 60 s.",
+                &["topic"],
             )?,
         })
     }

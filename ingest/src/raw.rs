@@ -21,6 +21,7 @@ use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tracing::error;
 
 use crate::intake::{Intake, Unready};
+use crate::raw_account::Account;
 use crate::stamp::Stamped;
 
 /// Most messages of one group: enough that a group of small ones is worth an append.
@@ -31,8 +32,6 @@ const GROUPS_MAX: usize = 4;
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// ..doubled each time up to this.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// How often lag and losses are noted.
-const NOTE_EVERY: Duration = Duration::from_secs(1);
 /// Kind of a message that is no batch of events.
 const UNREADABLE: &str = "unreadable";
 
@@ -41,6 +40,8 @@ const UNREADABLE: &str = "unreadable";
 pub struct RawParts {
     /// Where messages come from.
     pub reader: RawReader,
+    /// The group that it reads as.
+    pub group: String,
     /// The topics that it reads, in its order, with their sources.
     pub topics: Vec<RawTopic>,
     /// Dead letters of raw topics kept one by one, per hour.
@@ -50,14 +51,23 @@ pub struct RawParts {
 /// Works until the shutdown, then ends what is under way and keeps the offsets. False if it ended
 /// for another reason: the process must exit, and whatever is not done with comes again.
 pub(crate) async fn run(intake: Intake, parts: RawParts, shutdown: Shutdown) -> bool {
-    let RawParts { mut reader, topics, letters_per_hour } = parts;
+    let RawParts { mut reader, group, topics, letters_per_hour } = parts;
     topics.iter().for_each(|topic| intake.metrics.begin_raw(&topic.topic));
+    let (store, metrics) = (Arc::clone(&intake.parts.store), intake.metrics.clone());
+    let mut account = Account::new(reader.watch(), store, group, topics.clone(), metrics);
     let way = Arc::new(Way { intake, topics, letters_per_hour, shutdown: shutdown.clone() });
     let mut groups = VecDeque::new();
-    let mut noted = tokio::time::interval(NOTE_EVERY);
     let mut fatal = reader.fatal();
     let mut stopping = std::pin::pin!(shutdown.requested());
     let mut messages = Vec::new();
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let accounting = tokio::spawn(async move {
+        tokio::select! {
+            () = account.follow() => {}
+            _ = ended => {}
+        }
+        account.end().await;
+    });
     let is_good = loop {
         let may_take = groups.len() < GROUPS_MAX;
         tokio::select! {
@@ -80,7 +90,6 @@ pub(crate) async fn run(intake: Intake, parts: RawParts, shutdown: Shutdown) -> 
                 let (way, group) = (Arc::clone(&way), std::mem::take(&mut messages));
                 groups.push_back(tokio::spawn(way.carry(group)));
             }
-            _ = noted.tick() => way.note(&reader),
         }
     };
     // What is durable already need not come again.
@@ -91,8 +100,11 @@ pub(crate) async fn run(intake: Intake, parts: RawParts, shutdown: Shutdown) -> 
         groups.pop_front();
         reader.done(&marks);
     }
-    way.note(&reader);
-    reader.close().await;
+    drop(end);
+    let (accounted, ()) = tokio::join!(accounting, reader.close());
+    if let Err(error) = accounted {
+        error!(%error, "the account of raw topics ended by a defect");
+    }
     is_good
 }
 
@@ -244,15 +256,6 @@ impl Way {
         let kept = self.intake.parts.store.put_raw_letters(letters.to_vec(), hour_max).await;
         kept.map_err(Unready::Store)
     }
-
-    fn note(&self, reader: &RawReader) {
-        let metrics = &self.intake.metrics;
-        for (idx, topic) in self.topics.iter().enumerate() {
-            let lag = i64::try_from(reader.lag(idx)).unwrap_or(i64::MAX);
-            metrics.raw_lag.with_label_values(&[topic.topic.as_str()]).set(lag);
-        }
-        metrics.raw_lost.inc_by(reader.lost().saturating_sub(metrics.raw_lost.get()));
-    }
 }
 
 /// What to say once every message of a group is done with.
@@ -270,6 +273,7 @@ fn last_marks(group: &[RawMessage]) -> Vec<RawMark> {
 fn unreadable(topic: &str, message: &RawMessage, reason: String) -> RawLetter {
     RawLetter {
         topic: topic.to_owned(),
+        topic_id: message.id.to_string(),
         partition: message.partition,
         offset: message.offset,
         idx: 0,

@@ -91,6 +91,12 @@ pub enum Input<'a> {
         /// First offset after the hole.
         next: u64,
     },
+    /// The topic of the log was deleted and made anew: what comes next are not the records behind
+    /// those that were read.
+    Remade {
+        /// Nonce of the claim for which it was read.
+        nonce: [u8; 16],
+    },
     /// It is time to commit.
     Due,
     /// A commit ended.
@@ -160,6 +166,14 @@ pub enum Halt {
     Replaced {
         /// Offset of the frame.
         offset: u64,
+    },
+    /// The topic has another id than the one that was counted.
+    #[error(
+        "topic of the log was deleted and made anew: frames before {next} were counted in another"
+    )]
+    Remade {
+        /// What was counted.
+        next: u64,
     },
     /// Frames are missing in the middle of the log.
     #[error("log has no frame at offset {offset}, and the next one at {next}: it is damaged")]
@@ -299,6 +313,7 @@ impl Core {
             Input::Record(record) => self.on_record(record),
             Input::Gap { nonce, low } => self.on_gap(nonce, low),
             Input::Hole { nonce, offset, next } => self.on_hole(nonce, offset, next),
+            Input::Remade { nonce } => self.on_remade(nonce),
             Input::Due => self.on_due(),
             Input::Ended(outcome) => self.on_ended(outcome),
             Input::Resolved(resolution) => self.on_resolved(resolution),

@@ -102,6 +102,12 @@ pub enum QueueError {
         /// The topic.
         topic: String,
     },
+    /// The topic was deleted and made anew since it was opened: its records are others.
+    #[error("topic {topic} was made anew since it was opened")]
+    Remade {
+        /// The topic.
+        topic: String,
+    },
     /// The topic is there, but is laid out in a way that would lose or spoil records.
     #[error(
         "topic {topic} has {setting} {found} where {wanted} is needed; \

@@ -21,6 +21,11 @@ mod consumer;
 
 mod raw_parts;
 
+mod identity;
+mod raw_member;
+
+mod raw_poller;
+
 mod raw;
 mod raw_topic;
 
@@ -29,8 +34,8 @@ use std::fmt;
 use tokio::sync::watch;
 
 pub use self::options::{KafkaOptions, KafkaPassword, KafkaProtocol, KafkaSasl, KafkaSecurity};
-pub use self::raw::RawReader;
-pub use self::raw_parts::{RawMark, RawMessage};
+pub use self::raw::{RawReader, RawWatch};
+pub use self::raw_parts::{RawMark, RawMessage, RawPlace, Remade};
 pub use self::raw_topic::RawTopic;
 
 use self::consumer::Consumer;
@@ -195,6 +200,12 @@ impl Kafka {
     pub(crate) fn show(&self, partition: u32, next: u64) {
         if let Direction::Read(consumer) = &self.direction {
             consumer.show(partition, next);
+        }
+    }
+
+    pub(crate) fn trust(&self, partition: u32) {
+        if let Direction::Read(consumer) = &self.direction {
+            consumer.trust(partition);
         }
     }
 

@@ -70,12 +70,13 @@ pub use error::QueueError;
 pub use foreign_lock::{ForeignLock, LOCK_PROBE_EVERY, LOCK_TRY, LOCK_WAIT_MAX};
 pub use kafka::{
     Kafka, KafkaOptions, KafkaPassword, KafkaProtocol, KafkaSasl, KafkaSecurity, RawMark,
-    RawMessage, RawReader, RawTopic,
+    RawMessage, RawPlace, RawReader, RawTopic, RawWatch, Remade,
 };
+pub use kafka_id::TopicId;
 pub use limits::{
     APPEND_BYTES_MAX, APPENDS_WAITING_MAX, BYTES_MAX, CLOCK_ALARM_US, CLOCK_BACK_US_MAX,
     CLOCK_FORWARD_US_MAX, DISK_RESERVE_BYTES, KAFKA_RECORD_BYTES_MAX, RAW_BYTES_MAX,
-    READ_RECORDS_MAX, RETENTION_US, ROW_BYTES, WAL_ALARM_BYTES,
+    RAW_STALL_SECONDS, READ_RECORDS_MAX, RETENTION_US, ROW_BYTES, WAL_ALARM_BYTES,
 };
 pub use lock::DirectoryLock;
 pub use reader::Reader as EmbeddedReader;
@@ -188,6 +189,7 @@ impl Queue {
     /// past the end, [`QueueError::Hole`] if it is missing between others,
     /// [`QueueError::Sql`], [`QueueError::Kafka`] or [`QueueError::Slow`] if it cannot be read now.
     /// [`QueueError::NotAssigned`] if the partition is not ours, or was not for a moment.
+    /// [`QueueError::Remade`] once the topic has another id than when it was opened.
     pub async fn read(
         &self,
         partition: u32,
@@ -247,6 +249,15 @@ impl Queue {
         match self {
             Queue::Embedded(_) => {}
             Queue::Kafka(kafka) => kafka.show(partition, next),
+        }
+    }
+
+    /// A log that was made anew under its reader is the right one all the same: reads of this
+    /// partition no longer answer [`QueueError::Remade`]. Nothing happens embedded.
+    pub fn trust(&self, partition: u32) {
+        match self {
+            Queue::Embedded(_) => {}
+            Queue::Kafka(kafka) => kafka.trust(partition),
         }
     }
 

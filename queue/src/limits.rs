@@ -156,3 +156,36 @@ pub const RAW_BYTES_MAX: usize = 32 << 20;
 
 /// Raw messages that are fetched and not yet done with, whatever their size.
 pub(crate) const RAW_MESSAGES_MAX: usize = 50_000;
+
+/// Milliseconds between two questions which topic a name stands for, while nothing waits for the
+/// answer: below the time that making a topic anew takes, so that it is seen to be gone.
+pub(crate) const RAW_ASK_MS: u64 = 200;
+
+/// Least milliseconds between two such questions: bounds what brokers have to answer, and is most
+/// of what a message waits for it.
+pub(crate) const RAW_ASK_MS_MIN: u64 = 20;
+
+/// Seconds between two looks at the ends of all partitions of raw topics.
+pub(crate) const RAW_LOOK_SECONDS: u64 = 2;
+
+/// Milliseconds between two commits of the offsets of raw topics: bounds what comes again after
+/// the death of the process.
+pub(crate) const RAW_KEEP_MS: u64 = 500;
+
+/// Seconds that a raw partition with messages may stand still before it is reported.
+pub const RAW_STALL_SECONDS: u64 = 60;
+
+/// Seconds that a raw partition with messages may stand still before it is fetched anew, and once
+/// more until the client is replaced.
+pub(crate) const RAW_RESTART_SECONDS: u64 = 4;
+
+/// Seconds that messages may stay unread by the whole group before a member without a partition
+/// joins anew.
+pub(crate) const RAW_REJOIN_SECONDS: u64 = 30;
+
+/// Seconds after which a topic that is gone is taken as deleted for good.
+pub(crate) const RAW_GONE_SECONDS: u64 = 30;
+
+/// Milliseconds after which the client looks at the metadata of its topics anew: a topic that is
+/// there again is read soon, and not after minutes.
+pub(crate) const RAW_METADATA_MS: u64 = 1_000;

@@ -24,6 +24,8 @@ pub enum Address {
     Raw {
         /// The topic.
         topic: String,
+        /// Its id, as Kafka's tools write it; without it, whichever topic had the name.
+        topic_id: Option<String>,
         /// Partition of the topic.
         partition: u32,
         /// Offset of the message.
@@ -37,8 +39,11 @@ impl fmt::Display for Address {
             Address::Log { generation, partition, offset, index } => {
                 write!(f, "{generation}/{partition}/{offset}/{index}")
             }
-            Address::Raw { topic, partition, offset } => {
+            Address::Raw { topic, topic_id: None, partition, offset } => {
                 write!(f, "raw:{topic}/{partition}/{offset}")
+            }
+            Address::Raw { topic, topic_id: Some(id), partition, offset } => {
+                write!(f, "raw:{topic}@{id}/{partition}/{offset}")
             }
         }
     }
@@ -51,7 +56,7 @@ impl FromStr for Address {
         let wrong = || {
             format!(
                 "`{text}` is no address: give GENERATION/PARTITION/OFFSET/INDEX, as in 1/3/17/0, \
-                 or raw:TOPIC/PARTITION/OFFSET"
+                 or raw:TOPIC@ID/PARTITION/OFFSET; @ID may be left out"
             )
         };
         let parts: Vec<&str> = text.strip_prefix("raw:").unwrap_or(text).split('/').collect();
@@ -64,11 +69,20 @@ impl FromStr for Address {
                 offset: offset(at)?,
                 index: number(index)?,
             }),
-            (true, [topic, partition, at]) if !topic.is_empty() => Ok(Address::Raw {
-                topic: (*topic).to_owned(),
-                partition: number(partition)?,
-                offset: offset(at)?,
-            }),
+            (true, [name, partition, at]) => {
+                // No name of a topic has this sign.
+                let (topic, topic_id) = match name.split_once('@') {
+                    Some((topic, id)) if !id.is_empty() => (topic, Some(id.to_owned())),
+                    Some(_) => return Err(wrong()),
+                    None => (*name, None),
+                };
+                if topic.is_empty() {
+                    return Err(wrong());
+                }
+                let topic = topic.to_owned();
+                let (partition, offset) = (number(partition)?, offset(at)?);
+                Ok(Address::Raw { topic, topic_id, partition, offset })
+            }
             _ => Err(wrong()),
         }
     }
@@ -80,10 +94,20 @@ mod tests {
 
     #[test]
     fn an_address_reads_as_it_is_written() {
-        for text in ["1/3/17/0", "raw:gatemeter.raw/0/12"] {
+        for text in ["1/3/17/0", "raw:gatemeter.raw/0/12", "raw:a.b@AAAAAAAAAAAAAAAAAAAAAQ/5/0"] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
-        for text in ["", "1/2/3", "1/2/3/4/5", "a/0/0/0", "raw:/0/1", "raw:t/1", "1/2/-3/0"] {
+        for text in [
+            "",
+            "1/2/3",
+            "1/2/3/4/5",
+            "a/0/0/0",
+            "raw:/0/1",
+            "raw:t/1",
+            "raw:t@/0/1",
+            "raw:@x/0/1",
+            "1/2/-3/0",
+        ] {
             assert!(text.parse::<Address>().is_err(), "{text}");
         }
     }

@@ -51,7 +51,8 @@ impl Row {
 
     /// A letter of a raw topic.
     pub fn of_raw(letter: RawLetter) -> Row {
-        let RawLetter { topic, partition, offset, idx, until, .. } = letter;
+        let RawLetter { topic, topic_id, partition, offset, idx, until, .. } = letter;
+        let topic_id = Some(topic_id).filter(|id| !id.is_empty());
         let place = match (letter.field.as_str(), until > offset) {
             (_, true) => format!("messages up to {until}; {}", letter.reason),
             ("", _) if letter.kind == "unreadable" => letter.reason,
@@ -60,7 +61,7 @@ impl Row {
         };
         Row {
             stored_us: letter.stored_us,
-            address: Address::Raw { topic, partition, offset }.to_string(),
+            address: Address::Raw { topic, topic_id, partition, offset }.to_string(),
             n: letter.n,
             class: letter.kind,
             reason: place,

@@ -125,7 +125,9 @@ impl Reading {
                 }
             };
             let letters_per_hour = settings.aggregator.dead_letter_rows_per_hour;
-            raw.read(ingest::RawParts { reader, topics, letters_per_hour }, shutdown).await
+            let group = settings.kafka.raw_group.clone();
+            let parts = ingest::RawParts { reader, group, topics, letters_per_hour };
+            raw.read(parts, shutdown).await
         };
         Reading { task: Some(tokio::spawn(read)) }
     }

@@ -19,6 +19,8 @@ const HOUR_US: i64 = 3_600 * 1_000_000;
 pub struct RawLetter {
     /// Its topic.
     pub topic: String,
+    /// The id of the topic, as Kafka's tools write it; empty if it is not known.
+    pub topic_id: String,
     /// Partition of the topic.
     pub partition: u32,
     /// Offset of the message.
@@ -95,14 +97,15 @@ pub(crate) async fn put_raw(
     let (whole, rest) = letters.split_at(room.min(letters.len()));
     let backend = conn.backend();
     let sql = backend.text(
-        "INSERT INTO raw_letter VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        "INSERT INTO raw_letter VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+        "INSERT INTO raw_letter VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        "INSERT INTO raw_letter VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
          ON DUPLICATE KEY UPDATE n = n",
     );
     for letter in whole.iter().chain(&merged(rest)) {
         let query = backend
             .query(sql)
             .bind(&letter.topic)
+            .bind(&letter.topic_id)
             .bind(letter.partition)
             .bind(signed(letter.offset)?)
             .bind(letter.idx)
@@ -123,8 +126,8 @@ fn merged(letters: &[RawLetter]) -> Vec<RawLetter> {
     let mut merged: Vec<RawLetter> = Vec::new();
     for letter in letters {
         let same = merged.iter_mut().find(|other| {
-            (&other.topic, other.partition, &other.kind)
-                == (&letter.topic, letter.partition, &letter.kind)
+            (&other.topic, &other.topic_id, other.partition, &other.kind)
+                == (&letter.topic, &letter.topic_id, letter.partition, &letter.kind)
         });
         match same {
             Some(other) => {
@@ -153,8 +156,8 @@ impl Reader {
     /// # Errors
     /// As every read.
     pub async fn raw_letters(&mut self, filter: &LetterFilter) -> Result<Vec<RawLetter>> {
-        let sql = "SELECT topic, `partition`, at, idx, until, n, kind, field, reason, event_id, \
-                   stored_us FROM raw_letter WHERE stored_us >= ? AND (? IS NULL OR kind = ?) \
+        let sql = "SELECT topic, topic_id, `partition`, at, idx, until, n, kind, field, reason, \
+                   event_id, stored_us FROM raw_letter WHERE stored_us >= ? AND (? IS NULL OR kind = ?) \
                    ORDER BY stored_us DESC, topic, `partition`, at DESC, idx LIMIT ?";
         let word = filter.word.as_deref();
         let query = self.conn.query(sql).bind(filter.since_us).bind(word).bind(word);
@@ -194,20 +197,23 @@ impl Reader {
         rows.first().map(log_letter).transpose()
     }
 
-    /// The letters of a message of a raw topic, by index.
+    /// The letters of a message of a raw topic, by index. Without the id of the topic, those of
+    /// every topic that had the name, the newest first.
     ///
     /// # Errors
     /// As every read.
     pub async fn raw_letters_at(
         &mut self,
         topic: &str,
+        topic_id: Option<&str>,
         partition: u32,
         offset: u64,
     ) -> Result<Vec<RawLetter>> {
-        let sql = "SELECT topic, `partition`, at, idx, until, n, kind, field, reason, event_id, \
-                   stored_us FROM raw_letter \
-                   WHERE topic = ? AND `partition` = ? AND at = ? ORDER BY idx";
+        let sql = "SELECT topic, topic_id, `partition`, at, idx, until, n, kind, field, reason, \
+                   event_id, stored_us FROM raw_letter WHERE topic = ? AND `partition` = ? \
+                   AND at = ? AND (? IS NULL OR topic_id = ?) ORDER BY stored_us DESC, idx";
         let query = self.conn.query(sql).bind(topic).bind(partition).bind(signed(offset)?);
+        let query = query.bind(topic_id).bind(topic_id);
         self.rows(query).await?.iter().map(raw_letter).collect()
     }
 }
@@ -215,16 +221,17 @@ impl Reader {
 fn raw_letter(row: &Row) -> Result<RawLetter> {
     Ok(RawLetter {
         topic: get(row, 0)?,
-        partition: number(row, 1, "partition")?,
-        offset: number(row, 2, "offset")?,
-        idx: number(row, 3, "index")?,
-        until: number(row, 4, "offset")?,
-        n: number(row, 5, "count")?,
-        kind: get(row, 6)?,
-        field: get(row, 7)?,
-        reason: get(row, 8)?,
-        event_id: get(row, 9)?,
-        stored_us: get(row, 10)?,
+        topic_id: get(row, 1)?,
+        partition: number(row, 2, "partition")?,
+        offset: number(row, 3, "offset")?,
+        idx: number(row, 4, "index")?,
+        until: number(row, 5, "offset")?,
+        n: number(row, 6, "count")?,
+        kind: get(row, 7)?,
+        field: get(row, 8)?,
+        reason: get(row, 9)?,
+        event_id: get(row, 10)?,
+        stored_us: get(row, 11)?,
     })
 }
 

@@ -21,6 +21,7 @@ mod read;
 mod part;
 mod usage;
 mod letter;
+mod raw_place;
 mod config;
 mod retain;
 mod dictionary;
@@ -49,6 +50,7 @@ pub use error::{Result, StoreError};
 pub use generation::Generation;
 pub use letter::{LetterFilter, LogLetter, RawLetter};
 pub use part::{Rows, TokenSums};
+pub use raw_place::{RawPlace, Settled};
 pub use read::{AsOf, Baseline, JournalRow, LetterCount, PartitionRow, Reader, Stamp};
 pub use retain::{Keep, Retained};
 pub use server_options::{MysqlOptions, MysqlTls};
@@ -341,6 +343,47 @@ impl Store {
     /// What the database says; nothing happened then.
     pub async fn put_raw_letters(&self, letters: Vec<RawLetter>, hour_max: i64) -> Result<()> {
         transact!(self, |conn| letter::put_raw(conn, &letters, hour_max, now_us()))
+    }
+
+    /// Keeps how far a group of readers has come in raw topics. A place of another topic than the
+    /// one that is kept changes nothing: it is settled first.
+    ///
+    /// # Errors
+    /// What the database says; nothing happened then.
+    pub async fn put_raw_places(&self, reader: &str, places: Vec<RawPlace>) -> Result<()> {
+        let reader = reader.to_owned();
+        transact!(self, |conn| raw_place::put(conn, &reader, &places, now_us()))
+    }
+
+    /// Settles a place: the name of its topic stands for `topic_id` now. Gives what the place was,
+    /// with what `known` says of it, if nobody has settled it before.
+    ///
+    /// # Errors
+    /// What the database says; nothing happened then.
+    pub async fn settle_raw_place(
+        &self,
+        reader: &str,
+        known: RawPlace,
+        topic_id: String,
+    ) -> Result<Option<Settled>> {
+        let reader = reader.to_owned();
+        transact!(self, |conn| raw_place::settle(conn, &reader, &known, &topic_id, now_us()))
+    }
+
+    /// Settles what the ledger knows of other topics of the same name.
+    ///
+    /// # Errors
+    /// What the database says; nothing happened then.
+    pub async fn settle_raw_topic(
+        &self,
+        reader: &str,
+        topic: &str,
+        topic_id: String,
+    ) -> Result<Vec<Settled>> {
+        let (reader, topic) = (reader.to_owned(), topic.to_owned());
+        transact!(self, |conn| {
+            raw_place::settle_rest(conn, &reader, &topic, &topic_id, now_us())
+        })
     }
 
     /// Notes that an aggregator has no memory left for recognising copies, so that every ingest

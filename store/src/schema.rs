@@ -21,12 +21,13 @@ pub(crate) const FILE: &str = "ledger.db";
 /// Name of its write-ahead log.
 const WAL_FILE: &str = "ledger.db-wal";
 /// The steps; the number of the newest is the format of this program.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("../migrations/sqlite/0001_ledger.sql"),
     include_str!("../migrations/sqlite/0002_raw_letters.sql"),
     include_str!("../migrations/sqlite/0003_consumers.sql"),
     include_str!("../migrations/sqlite/0004_accepted_losses.sql"),
     include_str!("../migrations/sqlite/0005_bytes.sql"),
+    include_str!("../migrations/sqlite/0006_topic_ids.sql"),
 ];
 /// Connections for reading: the API's answers side by side.
 const READERS_MAX: u32 = 4;

@@ -11,12 +11,13 @@ use crate::server_options::MysqlOptions;
 use crate::sql::{Backend, Conn};
 
 /// The steps; the number of the newest is the format of this program.
-pub(crate) const MIGRATIONS: [&str; 5] = [
+pub(crate) const MIGRATIONS: [&str; 6] = [
     include_str!("../migrations/mysql/0001_ledger.sql"),
     include_str!("../migrations/mysql/0002_raw_letters.sql"),
     include_str!("../migrations/mysql/0003_consumers.sql"),
     include_str!("../migrations/mysql/0004_accepted_losses.sql"),
     include_str!("../migrations/mysql/0005_bytes.sql"),
+    include_str!("../migrations/mysql/0006_topic_ids.sql"),
 ];
 /// Oldest servers that hold CHECK constraints.
 const MYSQL_OLDEST: (u32, u32, u32) = (8, 0, 16);

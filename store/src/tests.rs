@@ -41,4 +41,5 @@ on_both! {
     budgets_hold_and_what_was_registered_stays,
     old_rows_are_deleted_and_totals_stay,
     letters_of_raw_topics_are_kept_once_and_within_their_cap,
+    what_a_topic_made_anew_left_unread_is_told_once,
 }

@@ -52,6 +52,8 @@ impl Worker {
         };
         request.check(next)?;
         let failed = |error: QueueError| Refusal::Log(chain(&error));
+        // Whatever the topic is now, it is the log from here on.
+        self.parts.queue.trust(self.partition);
         let log = self.look(next).await.map_err(failed)?;
         if log.high < next {
             return Err(Refusal::TooShort { high: log.high, next });

@@ -91,6 +91,18 @@ impl Core {
         self.halt(Halt::Hole { offset, next })
     }
 
+    /// Halts in front of a log that is another one, once everything of the old one is committed.
+    pub(super) fn on_remade(&mut self, nonce: [u8; 16]) -> Vec<Effect> {
+        let is_ours = self.owner.is_some_and(|owner| owner.nonce == nonce);
+        if !matches!(self.state, State::Running) || !is_ours {
+            return Vec::new();
+        }
+        if self.is_dirty() {
+            return self.on_due();
+        }
+        self.halt(Halt::Remade { next: self.committed.next })
+    }
+
     /// What follows when the position reached the committed offset: the rebuild is over.
     pub(super) fn after_move(&mut self) -> Vec<Effect> {
         if self.position != self.committed.next || self.rebuilt_from == self.position {

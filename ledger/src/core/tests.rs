@@ -361,6 +361,22 @@ fn a_hole_in_the_log_halts_once_all_before_it_is_committed() {
     assert_eq!(owner.committed().next, 1);
 }
 
+#[test]
+fn a_log_made_anew_halts_once_all_that_was_read_is_committed() {
+    let log = one_by_one(9);
+    let mut owner = core();
+    claim(&mut owner, Progress::default(), &log, 1);
+    read_one(&mut owner, &log, 1);
+    let remade = |nonce| Input::Remade { nonce };
+    assert!(owner.on(remade([9; 16])).is_empty(), "of another claim");
+    let effects = owner.on(remade([1; 16]));
+    assert!(matches!(effects.as_slice(), [Effect::Commit(_)]), "{effects:?}");
+    assert!(owner.on(remade([1; 16])).is_empty(), "the commit is under way");
+    owner.on(Input::Ended(Outcome::Committed { version: 1 }));
+    assert_eq!(owner.on(remade([1; 16])), [Effect::Halt(Halt::Remade { next: 1 })]);
+    assert_eq!(owner.resumes_at(), Some(1));
+}
+
 /// A core that is halted because its log is another one: six frames, of which four were counted.
 fn halted() -> (Core, Vec<Stored>, Progress) {
     let log = one_by_one(4);

@@ -21,6 +21,9 @@ use crate::error::QueueError;
 use crate::limits::{KAFKA_CLOSE_SECONDS_MAX, KAFKA_READ_SECONDS_MAX};
 use crate::record::{Record, Watermarks};
 
+/// Time between two looks which topic has the name of the log.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
 /// Reads one topic.
 pub(super) struct Consumer {
     shared: Arc<Shared>,
@@ -60,6 +63,9 @@ impl Consumer {
             })
             .map_err(|source| QueueError::io("start the consumer's thread for", topic, source))?;
         let ended = Mutex::new(Some(ended));
+        if membership == Membership::Group {
+            tokio::spawn(watch_id(Arc::clone(&shared), questions.clone()));
+        }
         Ok(Consumer { shared, questions, membership, fatal, ended })
     }
 
@@ -149,6 +155,7 @@ impl Consumer {
             Taken::Records(records) => Ok(records),
             Taken::Nothing => Ok(Vec::new()),
             Taken::Closed => Err(self.gone()),
+            Taken::Remade => Err(QueueError::Remade { topic: self.questions.topic() }),
             // A place that was lost and given again in between starts over as well.
             Taken::NotAssigned | Taken::Elsewhere | Taken::Broken(_) => {
                 Err(QueueError::NotAssigned { partition })
@@ -224,6 +231,13 @@ impl Consumer {
         }
     }
 
+    /// The topic is the right one for this partition, whatever it was.
+    pub(super) fn trust(&self, partition: u32) {
+        if let Ok(place) = self.place(partition) {
+            place.trust();
+        }
+    }
+
     /// Bytes that wait to be read.
     pub(super) fn bytes(&self) -> u64 {
         self.shared.places.iter().map(|place| place.bytes() as u64).sum()
@@ -258,6 +272,28 @@ impl Consumer {
 impl Drop for Consumer {
     fn drop(&mut self) {
         self.shared.is_stopping.store(true, Ordering::Release);
+    }
+}
+
+/// Looks which topic has the name until the consumer ends, and tells once it is another one: the
+/// client itself reads on in the new one as if nothing had been.
+async fn watch_id(shared: Arc<Shared>, questions: Questions) {
+    let mut first = None;
+    while !shared.is_stopping.load(Ordering::Acquire) {
+        match questions.id().await {
+            Ok(Some(id)) if !id.is_unknown() => {
+                let known = *first.get_or_insert(id);
+                if known != id {
+                    let topic = questions.topic();
+                    tracing::error!(topic, %known, %id, "topic of the log was made anew");
+                    shared.places.iter().for_each(Place::remake);
+                    first = Some(id);
+                }
+            }
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "topic of the log not looked at"),
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 

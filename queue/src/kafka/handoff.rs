@@ -30,6 +30,8 @@ pub(super) struct Place {
 struct State {
     is_assigned: bool,
     is_closed: bool,
+    /// The topic is another one than when it was opened; for ever, unless somebody trusts it.
+    is_remade: bool,
     /// Number of the last start or loss.
     nonce: u64,
     phase: Phase,
@@ -84,6 +86,8 @@ pub(super) enum Taken {
     Elsewhere,
     /// Nothing more will come.
     Broken(Broken),
+    /// The topic is another one than it was.
+    Remade,
     /// The partition is not ours.
     NotAssigned,
     /// The consumer has ended.
@@ -131,6 +135,9 @@ impl Place {
         }
         if !state.is_assigned {
             return Taken::NotAssigned;
+        }
+        if state.is_remade {
+            return Taken::Remade;
         }
         if state.phase == Phase::Idle || state.next != from {
             return Taken::Elsewhere;
@@ -240,6 +247,20 @@ impl Place {
             drop(state);
             self.beat();
         }
+    }
+
+    /// The topic is another one: nothing of it is read before somebody trusts it.
+    pub(super) fn remake(&self) {
+        let mut state = self.lock();
+        state.clear();
+        state.is_remade = true;
+        drop(state);
+        self.beat();
+    }
+
+    /// The topic is the right one, whatever it was before.
+    pub(super) fn trust(&self) {
+        self.lock().is_remade = false;
     }
 
     /// The group has given us the partition.
@@ -459,6 +480,20 @@ mod tests {
         assert!(matches!(place.take(0, 1), Taken::Broken(Broken::Disturbed(_))));
         let nonce = start(&place, 0);
         assert_eq!(place.offer(nonce, record(0, 1)), Offer::Accepted);
+    }
+
+    #[test]
+    fn topic_made_anew_is_not_read_before_somebody_trusts_it() {
+        let (place, nonce) = running(0);
+        assert_eq!(place.offer(nonce, record(0, 1)), Offer::Accepted);
+        place.remake();
+        assert!(matches!(place.take(0, 9), Taken::Remade), "not even what was there");
+        assert_eq!(place.offer(nonce, record(1, 1)), Offer::Dropped);
+        place.revoke();
+        place.assign();
+        assert!(matches!(place.take(0, 9), Taken::Remade), "whoever has it meanwhile");
+        place.trust();
+        assert!(matches!(place.take(0, 9), Taken::Elsewhere));
     }
 
     #[test]

@@ -5,8 +5,9 @@
 //! no group, and changes nothing but in `create`.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use kafka_id::{Described, TopicId, describe};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -20,6 +21,9 @@ use crate::record::Watermarks;
 
 /// Longest wait for an answer.
 const ANSWER_MAX: Duration = Duration::from_secs(KAFKA_ANSWER_SECONDS_MAX);
+
+/// Pause before a partition without a leader is asked for again.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// How a topic is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,12 +75,38 @@ impl Questions {
         .await
     }
 
+    /// Its name.
+    pub(super) fn topic(&self) -> String {
+        self.topic.as_ref().to_owned()
+    }
+
+    /// Which topic has the name; nothing if there is none.
+    pub(super) async fn id(&self) -> Result<Option<TopicId>, QueueError> {
+        self.ask("ask the brokers for the id of the topic", |client, topic| {
+            match describe(client.client(), &[topic], ANSWER_MAX)?.first() {
+                Some(Described::Found { id, .. }) => Ok(Some(*id)),
+                Some(Described::Failed(code)) => Err(KafkaError::MetadataFetch(*code)),
+                Some(Described::Missing) | None => Ok(None),
+            }
+        })
+        .await
+    }
+
     /// Both ends of a partition.
     pub(super) async fn ends(&self, partition: u32) -> Result<Watermarks, QueueError> {
         let number = i32::try_from(partition).unwrap_or(i32::MAX);
         let (low, high) = self
             .ask("ask the brokers for the ends of the log", move |client, topic| {
-                client.fetch_watermarks(topic, number, ANSWER_MAX)
+                let began = Instant::now();
+                loop {
+                    match client.fetch_watermarks(topic, number, ANSWER_MAX) {
+                        Err(error) if is_moving(&error) && began.elapsed() < ANSWER_MAX => {
+                            // A pause that hears what the client has to say.
+                            let _ = client.poll(ASK_AGAIN);
+                        }
+                        answer => return answer,
+                    }
+                }
             })
             .await?;
         let offset = |end: i64| u64::try_from(end).unwrap_or(0);
@@ -99,6 +129,14 @@ impl Questions {
             Err(_) => Err(QueueError::Closed),
         }
     }
+}
+
+/// Whether a partition has no leader at the moment: it was just made, or its broker has died.
+fn is_moving(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::NotLeaderForPartition | RDKafkaErrorCode::LeaderNotAvailable)
+    )
 }
 
 /// Makes and describes topics.

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
+use kafka_id::TopicId;
 use rdkafka::ClientConfig;
 use tokio::sync::watch;
 
@@ -22,6 +23,7 @@ use crate::record::Append;
 /// A raw topic.
 pub struct RawTopic {
     topic: Topic,
+    id: TopicId,
     config: ClientConfig,
     questions: Questions,
     producer: Producer,
@@ -51,7 +53,13 @@ impl RawTopic {
         let partitions = u32::try_from(shape.partitions).unwrap_or(u32::MAX);
         let topic = Topic { name: name.to_owned(), generation: 0, partitions };
         let producer = Producer::open(topic.clone(), &config, listener, failed)?;
-        Ok(RawTopic { topic, config, questions, producer, turn: AtomicU32::new(0) })
+        let id = questions.id().await?.unwrap_or_default();
+        Ok(RawTopic { topic, id, config, questions, producer, turn: AtomicU32::new(0) })
+    }
+
+    /// Which topic had the name when it was found; unknown if its broker is too old to tell.
+    pub fn id(&self) -> TopicId {
+        self.id
     }
 
     /// Publishes messages and waits until the brokers have acknowledged all of them. They go to

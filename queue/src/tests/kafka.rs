@@ -5,6 +5,7 @@ mod death;
 mod group;
 mod layout;
 mod raw;
+mod remade;
 mod strange;
 
 use std::sync::atomic::{AtomicU32, Ordering};

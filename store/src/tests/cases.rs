@@ -361,6 +361,7 @@ pub(super) async fn tokens_counted_from_text_are_summed_apart(bed: Bed) {
 fn raw_letter(offset: u64, kind: &str) -> RawLetter {
     RawLetter {
         topic: "gatemeter.raw".to_owned(),
+        topic_id: "AAAAAAAAAAAAAAAAAAAAAQ".to_owned(),
         partition: 3,
         offset,
         idx: 0,
@@ -396,8 +397,18 @@ pub(super) async fn letters_of_raw_topics_are_kept_once_and_within_their_cap(bed
     assert_eq!(reader.raw_letters(&of_kind).await.expect("letters").len(), 1);
     let later = LetterFilter { since_us: found[0].stored_us + 3_600_000_000, ..all.clone() };
     assert_eq!(reader.raw_letters(&later).await.expect("letters"), []);
-    let here = reader.raw_letters_at("gatemeter.raw", 3, 8).await.expect("letters");
+    let here = reader.raw_letters_at("gatemeter.raw", None, 3, 8).await.expect("letters");
     assert_eq!(here.len(), 1);
+    drop(reader);
+    // The same address in a topic that was made anew.
+    let id = "AAAAAAAAAAAAAAAAAAAAAg";
+    let again = RawLetter { topic_id: id.to_owned(), ..raw_letter(8, "range") };
+    store.put_raw_letters(vec![again], 99).await.expect("kept");
+    let mut reader = store.read().await.expect("a reader");
+    let here = reader.raw_letters_at("gatemeter.raw", None, 3, 8).await.expect("letters");
+    assert_eq!(here.len(), 2);
+    let here = reader.raw_letters_at("gatemeter.raw", Some(id), 3, 8).await.expect("letters");
+    assert_eq!((here.len(), here[0].kind.as_str()), (1, "range"));
     drop(reader);
     let claim = store.claim(1, 0, [1; 16]).await.expect("a claim");
     store.commit(Arc::new(commit(claim.owner, &claim.progress, 1, &["a"]))).await;
@@ -408,4 +419,37 @@ pub(super) async fn letters_of_raw_topics_are_kept_once_and_within_their_cap(bed
     let whole = reader.log_letter(generation, partition, offset, idx).await.expect("a letter");
     assert!(whole.expect("it is there").content.is_some());
     assert_eq!(reader.log_letter(9, 9, 9, 9).await.expect("an answer"), None);
+}
+
+fn raw_place(topic_id: &str, partition: u32, next: u64, high: u64) -> RawPlace {
+    let (topic, topic_id) = ("gatemeter.raw".to_owned(), topic_id.to_owned());
+    RawPlace { topic, topic_id, partition, next, high }
+}
+
+pub(super) async fn what_a_topic_made_anew_left_unread_is_told_once(bed: Bed) {
+    let store = &bed.store;
+    let put = async |places: Vec<RawPlace>| {
+        store.put_raw_places("group", places).await.expect("kept");
+    };
+    let settle = async |known: RawPlace, id: &str| {
+        store.settle_raw_place("group", known, id.to_owned()).await.expect("an answer")
+    };
+    put(vec![raw_place("a", 0, 5, 9), raw_place("a", 1, 7, 7), raw_place("a", 2, 1, 4)]).await;
+    put(vec![raw_place("a", 0, 6, 8), raw_place("b", 1, 100, 200)]).await;
+    // Who had the partition knows best, but never less than the ledger does.
+    let settled = settle(raw_place("a", 0, 7, 8), "b").await.expect("the first");
+    assert_eq!((settled.place.next, settled.place.high), (7, 9));
+    assert_eq!(settle(raw_place("a", 0, 0, 99), "b").await, None, "another was faster");
+    put(vec![raw_place("a", 0, 50, 50), raw_place("b", 0, 2, 3)]).await;
+    let rest = store.settle_raw_topic("group", "gatemeter.raw", "b".to_owned()).await;
+    let mut rest = rest.expect("an answer");
+    rest.sort_by_key(|settled| settled.place.partition);
+    let unread: Vec<_> = rest.iter().map(|s| (s.place.partition, s.place.unread())).collect();
+    assert_eq!(unread, [(1, 0), (2, 3)], "what a place of another topic said was not believed");
+    let other = store.settle_raw_topic("other group", "gatemeter.raw", "c".to_owned()).await;
+    assert_eq!(other.expect("an answer"), []);
+    let settled = settle(raw_place("b", 0, 1, 1), "c").await.expect("the first");
+    assert_eq!((settled.place.next, settled.place.high), (2, 3), "it began anew");
+    let settled = settle(raw_place("x", 7, 1, 3), "c").await.expect("nobody knew of it");
+    assert_eq!(settled.place.unread(), 2);
 }

@@ -121,6 +121,7 @@ async fn fill(store: &Store, names: &[String]) {
     store.put_connections(reports.collect()).await.expect("kept");
     let letters = (0..).zip(names).map(|(offset, name)| RawLetter {
         topic: "raw".to_owned(),
+        topic_id: String::new(),
         partition: 0,
         offset,
         idx: 0,

@@ -6,19 +6,19 @@ use super::*;
 use crate::{RAW_BYTES_MAX, RawMark, RawMessage, RawReader, RawTopic};
 
 /// A raw topic of a test's own.
-struct Raw {
-    topic: Topic,
-    name: String,
+pub(super) struct Raw {
+    pub(super) topic: Topic,
+    pub(super) name: String,
 }
 
 impl Raw {
-    fn new(partitions: u32) -> Raw {
+    pub(super) fn new(partitions: u32) -> Raw {
         let topic = Topic::new(partitions);
         let name = format!("raw.g{}", topic.options.generation);
         Raw { topic, name }
     }
 
-    async fn reader(&self) -> RawReader {
+    pub(super) async fn reader(&self) -> RawReader {
         let topics = vec![self.name.clone()];
         RawReader::open(&self.topic.options, &self.name, topics).await.unwrap()
     }
@@ -27,7 +27,21 @@ impl Raw {
         RawTopic::find(&self.topic.options, &self.name).await.unwrap()
     }
 
-    async fn delete_before(&self, partition: i32, offset: i64) {
+    /// Keeps an offset for the group, as one of this topic.
+    pub(super) fn commit_as(&self, group: &str, id: crate::TopicId, offset: i64) {
+        use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+        let mut config = self.topic.config();
+        let client: BaseConsumer = config.set("group.id", group).create().unwrap();
+        let mut list = TopicPartitionList::new();
+        let mut element = list.add_partition(&self.name, 0);
+        element.set_offset(Offset::Offset(offset)).unwrap();
+        if !id.is_unknown() {
+            element.set_metadata(id.to_string());
+        }
+        client.commit(&list, CommitMode::Sync).unwrap();
+    }
+
+    pub(super) async fn delete_before(&self, partition: i32, offset: i64) {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&self.name, partition, Offset::Offset(offset)).unwrap();
         let deleted = self.topic.admin().delete_records(&list, &AdminOptions::new()).await.unwrap();
@@ -36,7 +50,7 @@ impl Raw {
 }
 
 /// Takes messages until there are so many.
-async fn take(reader: &mut RawReader, n: usize) -> Vec<RawMessage> {
+pub(super) async fn take(reader: &mut RawReader, n: usize) -> Vec<RawMessage> {
     let mut messages = Vec::new();
     let taken = async {
         while messages.len() < n {
@@ -53,7 +67,7 @@ fn texts(messages: &[RawMessage]) -> Vec<Bytes> {
     texts
 }
 
-fn some(range: std::ops::Range<u32>) -> Vec<Bytes> {
+pub(super) fn some(range: std::ops::Range<u32>) -> Vec<Bytes> {
     range.map(|n| Bytes::from(format!("message {n:05}"))).collect()
 }
 
@@ -95,7 +109,7 @@ async fn message_comes_again_until_it_is_done_with() {
     let mut reader = raw.reader().await;
     writer.publish(some(93..94)).await.unwrap();
     assert_eq!(texts(&take(&mut reader, 1).await), some(93..94));
-    assert_eq!(reader.lost(), 0);
+    assert_eq!(reader.watch().lost(), 0);
     reader.close().await;
     writer.close().await;
 }
@@ -138,7 +152,7 @@ async fn what_was_deleted_unread_is_counted_and_what_is_left_is_read() {
     raw.delete_before(0, 15).await;
     let mut reader = raw.reader().await;
     assert_eq!(texts(&take(&mut reader, 5).await), some(15..20));
-    assert_eq!(reader.lost(), 11, "messages 4 to 14");
+    assert_eq!(reader.watch().lost(), 11, "messages 4 to 14");
     assert_eq!(writer.message(0, 14).await.unwrap(), None, "it is gone");
     assert_eq!(writer.message(0, 16).await.unwrap(), Some(some(16..17).remove(0)));
     assert_eq!(writer.message(0, 20).await.unwrap(), None, "it is not there yet");
@@ -156,7 +170,7 @@ async fn slow_work_bounds_what_is_fetched() {
         writer.publish(vec![large(n)]).await.unwrap();
     }
     let waiting = async {
-        while reader.waiting_bytes() < RAW_BYTES_MAX {
+        while reader.watch().waiting_bytes() < RAW_BYTES_MAX {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
@@ -164,7 +178,7 @@ async fn slow_work_bounds_what_is_fetched() {
     let mut seen = 0;
     while seen < 25 {
         let taken = take(&mut reader, 1).await;
-        assert!(reader.waiting_bytes() <= RAW_BYTES_MAX + (2 << 20), "no more is fetched");
+        assert!(reader.watch().waiting_bytes() <= RAW_BYTES_MAX + (2 << 20), "no more is fetched");
         seen += taken.len();
     }
     assert_eq!(seen, 25);

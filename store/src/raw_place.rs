@@ -1,0 +1,164 @@
+//! How far groups of readers have come in raw topics, and in which topic: so that one that was
+//! deleted and made anew is noticed whoever was down meanwhile, and what was not read of the old
+//! one is told by one process alone.
+//!
+//! A place only grows while its topic is the same. Whoever finds that the name stands for another
+//! topic settles the place: the first one who does hears what the place was, and everybody else
+//! hears nothing. Nothing here says where reading goes on: that is Kafka's.
+
+use crate::error::Result;
+use crate::rows::{get, number, signed};
+use crate::sql::{Conn, Row};
+
+/// How far a partition of a raw topic was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawPlace {
+    /// Its topic.
+    pub topic: String,
+    /// The id of the topic, as Kafka's tools write it; empty if it is not known.
+    pub topic_id: String,
+    /// Its partition.
+    pub partition: u32,
+    /// Offset before which everything is done with.
+    pub next: u64,
+    /// The next offset to be written, as last seen; not below `next`.
+    pub high: u64,
+}
+
+impl RawPlace {
+    /// Messages that were there and are not done with.
+    #[must_use]
+    pub fn unread(&self) -> u64 {
+        self.high.saturating_sub(self.next)
+    }
+}
+
+/// A place of a topic that is no more, as it was last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// The place.
+    pub place: RawPlace,
+}
+
+/// Keeps places. One of another topic than the row has changes nothing: it must be settled first.
+pub(crate) async fn put(
+    conn: &mut Conn,
+    reader: &str,
+    places: &[RawPlace],
+    now_us: i64,
+) -> Result<()> {
+    const ACTION: &str = "keep a place in a raw topic";
+    let backend = conn.backend();
+    let sql = backend.text(
+        "INSERT INTO raw_place VALUES (?, ?, ?, ?, ?, ?, ?) \
+         ON CONFLICT (reader, topic, partition) DO UPDATE SET \
+         high = max(high, excluded.high), next = max(next, excluded.next), \
+         seen_us = excluded.seen_us WHERE topic_id = excluded.topic_id",
+        "INSERT INTO raw_place VALUES (?, ?, ?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE \
+         high = IF(topic_id = VALUES(topic_id), GREATEST(high, VALUES(high)), high), \
+         next = IF(topic_id = VALUES(topic_id), GREATEST(next, VALUES(next)), next), \
+         seen_us = IF(topic_id = VALUES(topic_id), VALUES(seen_us), seen_us)",
+    );
+    for place in places {
+        let query = backend
+            .query(sql)
+            .bind(reader)
+            .bind(&place.topic)
+            .bind(place.partition)
+            .bind(&place.topic_id)
+            .bind(signed(place.next)?)
+            .bind(signed(place.high.max(place.next))?)
+            .bind(now_us);
+        conn.execute(query, ACTION).await?;
+    }
+    Ok(())
+}
+
+/// Settles the place of one partition: the name stands for `topic_id` now. `known` is what the
+/// caller knows of the place, or nothing if it only knows that the topic is another. Gives what the
+/// place was, if nobody has settled it before.
+pub(crate) async fn settle(
+    conn: &mut Conn,
+    reader: &str,
+    known: &RawPlace,
+    topic_id: &str,
+    now_us: i64,
+) -> Result<Option<Settled>> {
+    const ACTION: &str = "settle a place in a raw topic";
+    let backend = conn.backend();
+    let sql = "SELECT topic, topic_id, `partition`, next, high FROM raw_place \
+               WHERE reader = ? AND topic = ? AND `partition` = ?";
+    let query = backend.query(sql).bind(reader).bind(&known.topic).bind(known.partition);
+    let row = conn.fetch_optional(query, ACTION).await?;
+    let Some(row) = row.as_ref().map(place).transpose()? else {
+        let new = RawPlace { topic_id: topic_id.to_owned(), next: 0, high: 0, ..known.clone() };
+        put(conn, reader, &[new], now_us).await?;
+        return Ok(Some(Settled { place: known.clone() }));
+    };
+    if row.topic_id == topic_id || !taken(conn, reader, &row, topic_id, now_us).await? {
+        return Ok(None);
+    }
+    let mut place = known.clone();
+    if row.topic_id == known.topic_id {
+        place.next = place.next.max(row.next);
+        place.high = place.high.max(row.high);
+    } else {
+        // A topic that came and went while nobody could settle it.
+        place.high += row.unread();
+    }
+    Ok(Some(Settled { place }))
+}
+
+/// Settles every place of a topic of which nobody has told: the name stands for `topic_id` now.
+pub(crate) async fn settle_rest(
+    conn: &mut Conn,
+    reader: &str,
+    topic: &str,
+    topic_id: &str,
+    now_us: i64,
+) -> Result<Vec<Settled>> {
+    const ACTION: &str = "settle the places in a raw topic";
+    let backend = conn.backend();
+    let sql = "SELECT topic, topic_id, `partition`, next, high FROM raw_place \
+               WHERE reader = ? AND topic = ? AND topic_id <> ?";
+    let query = backend.query(sql).bind(reader).bind(topic).bind(topic_id);
+    let mut settled = Vec::new();
+    for row in conn.fetch_all(query, ACTION).await? {
+        let place = place(&row)?;
+        if taken(conn, reader, &place, topic_id, now_us).await? && !place.topic_id.is_empty() {
+            settled.push(Settled { place });
+        }
+    }
+    Ok(settled)
+}
+
+/// Begins the place anew in another topic; false if somebody was faster.
+async fn taken(
+    conn: &mut Conn,
+    reader: &str,
+    old: &RawPlace,
+    topic_id: &str,
+    now_us: i64,
+) -> Result<bool> {
+    let sql = "UPDATE raw_place SET topic_id = ?, next = 0, high = 0, seen_us = ? \
+               WHERE reader = ? AND topic = ? AND `partition` = ? AND topic_id = ?";
+    let query = conn
+        .query(sql)
+        .bind(topic_id)
+        .bind(now_us)
+        .bind(reader)
+        .bind(&old.topic)
+        .bind(old.partition)
+        .bind(&old.topic_id);
+    Ok(conn.execute(query, "settle a place in a raw topic").await?.rows == 1)
+}
+
+fn place(row: &Row) -> Result<RawPlace> {
+    Ok(RawPlace {
+        topic: get(row, 0)?,
+        topic_id: get(row, 1)?,
+        partition: number(row, 2, "partition")?,
+        next: number(row, 3, "offset")?,
+        high: number(row, 4, "offset")?,
+    })
+}
