@@ -51,30 +51,21 @@ impl IngestMetrics {
     /// # Errors
     /// If a name is taken in the registry.
     pub fn new(metrics: &ProcessMetrics) -> Result<IngestMetrics, Error> {
-        let rejected = metrics.counter_vec(
-            "gatemeter_rejected_total",
-            "Events that ingest did not accept, by reason.",
-            &["reason"],
-        )?;
-        for reason in event::reject::REASONS {
-            rejected.with_label_values(&[reason]).inc_by(0);
-        }
-        let requests = metrics.counter_vec(
-            "gatemeter_ingest_requests_total",
-            "Bodies that were answered, by status code.",
-            &["status_code"],
-        )?;
-        // Alerts see a rise, and a series that begins with its first event has none.
-        for status in ["200", "503"] {
-            requests.with_label_values(&[status]).inc_by(0);
-        }
-        Ok(IngestMetrics {
-            requests,
+        let ingest = IngestMetrics {
+            requests: metrics.counter_vec(
+                "gatemeter_ingest_requests_total",
+                "Bodies that were answered, by status code.",
+                &["status_code"],
+            )?,
             accepted: metrics.counter(
                 "gatemeter_ingest_events_total",
                 "Events that were accepted, each delivery counted.",
             )?,
-            rejected,
+            rejected: metrics.counter_vec(
+                "gatemeter_rejected_total",
+                "Events that ingest did not accept, by reason.",
+                &["reason"],
+            )?,
             estimated: metrics.counter_vec(
                 "gatemeter_estimated_events_total",
                 "Events whose tokens were counted from their text, by basis: the tokenizer for all \
@@ -124,7 +115,20 @@ impl IngestMetrics {
                 "Partitions of raw topics that have messages and have not moved for 60 s.",
                 &["topic"],
             )?,
-        })
+        };
+        ingest.begin();
+        Ok(ingest)
+    }
+
+    /// Shows series before their first event: alerts see a rise, and a series that begins with its
+    /// first event has none.
+    fn begin(&self) {
+        for reason in event::reject::REASONS {
+            self.rejected.with_label_values(&[reason]).inc_by(0);
+        }
+        for status in ["200", "503"] {
+            self.requests.with_label_values(&[status]).inc_by(0);
+        }
     }
 
     /// Shows the results of a raw topic before there are any.

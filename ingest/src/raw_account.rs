@@ -174,8 +174,8 @@ impl Account {
 
     /// The topic that the name stood for last: what was told before may be over.
     fn newest_id(&self, remade: &Remade) -> TopicId {
-        let of_topic = self.waiting.iter().filter(|(_, other)| other.topic == remade.topic);
-        of_topic.last().map_or(remade.id, |(_, last)| last.id)
+        let mut of_topic = self.waiting.iter().filter(|(_, other)| other.topic == remade.topic);
+        of_topic.next_back().map_or(remade.id, |(_, last)| last.id)
     }
 
     /// Tells what was not read of a topic that is no more.
