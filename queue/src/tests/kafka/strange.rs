@@ -36,7 +36,7 @@ async fn reader_that_retention_overtakes_is_told_of_the_gap() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn topic_that_was_made_anew_is_seen_by_its_ends() {
+async fn topic_that_was_made_anew_is_seen_by_its_id() {
     let topic = Topic::new(1);
     let (producer, consumer) = (topic.producer().await, topic.consumer().await);
     producer.append((0..5).map(|seed| record(payload(seed, 10))).collect()).await.unwrap();
@@ -55,6 +55,10 @@ async fn topic_that_was_made_anew_is_seen_by_its_ends() {
     };
     let producer = tokio::time::timeout(DEADLINE, made_again).await.unwrap();
     producer.append(vec![record("new")]).await.unwrap();
+    read_until(&consumer, 5, |error| matches!(error, QueueError::Remade { .. })).await;
+    let error = consumer.read(0, 0, 1 << 20).await.unwrap_err();
+    assert!(matches!(error, QueueError::Remade { .. }), "nothing of it is read: {error}");
+    consumer.trust(0);
     read_until(&consumer, 5, |error| matches!(error, QueueError::PastEnd { high: 1 })).await;
     let ends = consumer.watermarks(0).await.unwrap();
     assert_eq!((ends.low, ends.high), (0, 1));
