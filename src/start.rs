@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use queue::QueueError;
 use service::config::{ServerSettings, Settings};
+use service::opening::{Opening, Router};
 use service::server::Server;
 use service::shutdown::Shutdown;
-use service::starting::Starting;
 use store::StoreError;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
@@ -37,9 +36,6 @@ impl<T> Each<T> {
     }
 }
 
-/// The router of a port; its type belongs to the crates that make them.
-type Router = service::starting::Router;
-
 /// The three listeners, bound before anything is opened.
 pub struct Ports {
     /// Nothing once they serve.
@@ -51,8 +47,7 @@ pub struct Ports {
 
 /// Ports that serve while the process still starts.
 struct Early {
-    starting: Each<Starting>,
-    reason: watch::Sender<String>,
+    opening: Each<Opening>,
     serving: JoinHandle<()>,
 }
 
@@ -116,7 +111,7 @@ impl Ports {
                 warn!(error = &*error as &dyn std::error::Error, "the start waits for a lock");
                 has_waited = true;
             }
-            self.serve_early(format!("the start waits: {reason}"));
+            self.serve_early(reason);
             tokio::select! {
                 () = tokio::time::sleep(TRY_EVERY) => {}
                 () = shutdown.requested() => return Err(Stopped.into()),
@@ -125,18 +120,17 @@ impl Ports {
     }
 
     /// Answers on all ports why the process does not start yet.
-    fn serve_early(&mut self, reason: String) {
-        if let Some(early) = &self.early {
-            early.reason.send_replace(reason);
-            return;
+    fn serve_early(&mut self, reason: &'static str) {
+        if let Some(servers) = self.servers.take() {
+            let opening = Each::<Opening>::default();
+            let routers = opening.clone().map(|each| each.router());
+            let serving = serve(servers, routers, self.limits.clone(), self.shutdown.clone());
+            self.early = Some(Early { opening, serving: tokio::spawn(serving) });
         }
-        let Some(servers) = self.servers.take() else { return };
-        let (sender, receiver) = watch::channel(reason);
-        let starting = Each::<Starting>::default();
-        let routers = starting.clone().map(|each| each.router(receiver.clone()));
-        let serving = serve(servers, routers, self.limits.clone(), self.shutdown.clone());
-        let serving = tokio::spawn(serving);
-        self.early = Some(Early { starting, reason: sender, serving });
+        if let Some(early) = &self.early {
+            let Each { ingest, aggregator, api } = &early.opening;
+            [ingest, aggregator, api].iter().for_each(|port| port.wait_for(reason));
+        }
     }
 
     /// Serves the routes until the shutdown, then drains.
@@ -144,10 +138,10 @@ impl Ports {
         if let Some(servers) = self.servers {
             return serve(servers, routers, self.limits, self.shutdown).await;
         }
-        let Some(Early { starting, serving, .. }) = self.early else { return };
-        starting.ingest.hand_over(routers.ingest);
-        starting.aggregator.hand_over(routers.aggregator);
-        starting.api.hand_over(routers.api);
+        let Some(Early { opening, serving }) = self.early else { return };
+        opening.ingest.open(routers.ingest);
+        opening.aggregator.open(routers.aggregator);
+        opening.api.open(routers.api);
         if let Err(error) = serving.await {
             tracing::error!(%error, "serving ended by a defect");
         }

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 const FILE_LINES_MAX: usize = 500;
 const LINE_COLUMNS_MAX: usize = 100;
 const PACKAGES_MAX: usize = 450;
-/// The crate whose lints allow unsafe code in one file..
+/// The crate whose lints allow unsafe code in one file.
 const FOREIGN_CRATE: &str = "kafka-id";
-/// ..and the file.
+/// That file.
 const FOREIGN_FILE: &str = "kafka-id/src/foreign.rs";
 /// The crates from the foundation up; one may use only those of lower layers.
 const LAYERS: [(&str, u8); 12] = [
@@ -354,6 +354,19 @@ fn every_metric_is_documented() {
 fn the_lock_file_stays_within_its_budget() {
     let n = read(&root().join("Cargo.lock")).matches("[[package]]").count();
     assert!(n <= PACKAGES_MAX, "{n} packages in Cargo.lock, budget {PACKAGES_MAX}");
+}
+
+#[test]
+fn the_image_is_built_from_every_crate() {
+    let (manifest, sent) = (read(&root().join("Cargo.toml")), read(&root().join(".dockerignore")));
+    let members = manifest.split_once("members = [").expect("members").1;
+    let members = members.split_once(']').expect("an end of the members").0;
+    let folders = members.split('"').skip(1).step_by(2).filter_map(|path| path.split('/').next());
+    let breaches: Vec<String> = folders
+        .filter(|folder| !sent.lines().any(|line| line == format!("!{folder}")))
+        .map(|folder| format!(".dockerignore leaves out {folder}"))
+        .collect();
+    assert_none(&breaches);
 }
 
 #[test]

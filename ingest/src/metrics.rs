@@ -105,9 +105,9 @@ impl IngestMetrics {
             )?,
             raw_remade: metrics.counter_vec(
                 "gatemeter_raw_remade_partitions_total",
-                "Partitions of raw topics that were deleted with their topic, by unread: told (what \
-                 was not read is among the lost), unknown (it was being written, or nobody read it: \
-                 more may be lost).",
+                "Partitions of raw topics that were deleted with their topic, by unread: told \
+                 (what was not read is among the lost), unknown (it was being written, or nobody \
+                 read it: more may be lost).",
                 &["topic", "unread"],
             )?,
             raw_stalled: metrics.gauge_vec(

@@ -21,7 +21,6 @@ pub mod key_file;
 
 pub mod http_metrics;
 pub mod server;
-pub mod starting;
 pub mod token_count;
 
 pub use error::{Error, chain};

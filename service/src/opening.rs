@@ -7,7 +7,7 @@
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 
-use axum::Router;
+pub use axum::Router;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use tower::ServiceExt as _;

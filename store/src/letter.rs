@@ -157,7 +157,8 @@ impl Reader {
     /// As every read.
     pub async fn raw_letters(&mut self, filter: &LetterFilter) -> Result<Vec<RawLetter>> {
         let sql = "SELECT topic, topic_id, `partition`, at, idx, until, n, kind, field, reason, \
-                   event_id, stored_us FROM raw_letter WHERE stored_us >= ? AND (? IS NULL OR kind = ?) \
+                   event_id, stored_us FROM raw_letter \
+                   WHERE stored_us >= ? AND (? IS NULL OR kind = ?) \
                    ORDER BY stored_us DESC, topic, `partition`, at DESC, idx LIMIT ?";
         let word = filter.word.as_deref();
         let query = self.conn.query(sql).bind(filter.since_us).bind(word).bind(word);

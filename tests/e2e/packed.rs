@@ -1,6 +1,6 @@
 //! Answers that come packed although nobody asked, and those to a GET, through the real gateway:
-//! the libz that unpacks them is the one in nginx. The client gets the bytes as they came; tokens are
-//! counted where they can be read, once, and are never guessed.
+//! the libz that unpacks them is the one in nginx. The client gets the bytes as they came; tokens
+//! are counted where they can be read, once, and are never guessed.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

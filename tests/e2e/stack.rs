@@ -353,7 +353,12 @@ impl Stack {
             output: number("/totals/output_tokens").expect("whole"),
         };
         assert_eq!(found, *books, "{what}");
-        assert_eq!(self.shown("namespace_requests_total{"), Some(books.requests), "{what}");
+        // A series that was born just now is at zero until scrapes have fetched that.
+        let shown = || self.shown("namespace_requests_total{");
+        while shown() != Some(books.requests) && Instant::now() < end {
+            std::thread::park_timeout(Duration::from_millis(100));
+        }
+        assert_eq!(shown(), Some(books.requests), "{what}");
     }
 
     /// Sum of the samples of the page whose line begins so; nothing while there is no page.

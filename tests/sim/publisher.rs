@@ -42,6 +42,8 @@ pub struct Publisher {
     gate: Gate,
     births: Births,
     numbers: BTreeMap<SeriesId, u32>,
+    /// When each was born, in the order of their numbers.
+    born_us: Vec<i64>,
     page: Option<Rc<Page>>,
 }
 
@@ -58,6 +60,7 @@ impl Publisher {
             gate: Gate::take_over(sql.ledger.newest(), highs, safeguards),
             births: Births::new(safeguards),
             numbers: BTreeMap::new(),
+            born_us: Vec::new(),
             page: None,
         };
         publisher.load(&sql.ledger, 0);
@@ -146,6 +149,11 @@ impl Publisher {
         self.numbers.iter().filter(is_held).map(|(id, _)| *id).collect()
     }
 
+    /// Whether a series may be shown at its value whatever was fetched: it is that old.
+    fn is_over(&self, id: &SeriesId, now_us: i64) -> bool {
+        now_us - self.born_us[self.numbers[id] as usize] >= HELD_US_MAX
+    }
+
     fn release(&mut self, now_us: i64) -> bool {
         !self.births.release(now_us).is_empty()
     }
@@ -157,6 +165,7 @@ impl Publisher {
         }
         let number = u32::try_from(self.numbers.len()).expect("few");
         self.numbers.insert(id, number);
+        self.born_us.push(now_us);
         self.births.born(number, now_us);
     }
 
@@ -209,8 +218,8 @@ fn shown(ledger: &Ledger) -> Page {
 #[derive(Debug, Default)]
 pub struct Scraper {
     last: Option<(Rc<Page>, i64, u64)>,
-    /// Series that are held at zero: how often that was fetched, and when first.
-    zeros: BTreeMap<Series, (u32, i64)>,
+    /// How often the zero of a series that is held was fetched.
+    zeros: BTreeMap<Series, u32>,
     /// Good pages that it got.
     pub n_good: u64,
 }
@@ -235,7 +244,7 @@ impl Scraper {
                 }
                 if incarnation == *before && now_us - at_us < HELD_US_MAX {
                     born_at_zero(last, &page)?;
-                    zero_twice(&self.zeros, &page, now_us)?;
+                    zero_twice(&self.zeros, &page, |id| publisher.is_over(id, now_us))?;
                 } else {
                     self.zeros.clear();
                 }
@@ -250,7 +259,7 @@ impl Scraper {
         let still_held = publisher.held();
         for series in page.keys() {
             if matches!(series, Series::Row(id, _) if still_held.contains(id)) {
-                self.zeros.entry(*series).or_insert((0, now_us)).0 += 1;
+                *self.zeros.entry(*series).or_default() += 1;
             }
         }
         self.last = Some((page, now_us, incarnation));
@@ -273,15 +282,15 @@ fn born_at_zero(last: &Page, page: &Page) -> Result<(), String> {
     }
 }
 
-/// A zero is fetched twice before the value is, or was shown for as long as may be.
+/// A zero is fetched twice before the value is, unless the series was held for as long as may be.
 fn zero_twice(
-    zeros: &BTreeMap<Series, (u32, i64)>,
+    zeros: &BTreeMap<Series, u32>,
     page: &Page,
-    now_us: i64,
+    is_over: impl Fn(&SeriesId) -> bool,
 ) -> Result<(), String> {
     let is_early = |(series, value): &(&Series, &i64)| {
-        let zero = zeros.get(series).filter(|_| **value != 0);
-        zero.is_some_and(|(n, since_us)| *n < 2 && now_us - since_us < HELD_US_MAX)
+        let is_once = **value != 0 && zeros.get(series).is_some_and(|n| *n < 2);
+        is_once && matches!(series, Series::Row(id, _) if !is_over(id))
     };
     match page.iter().find(is_early) {
         Some((series, _)) => Err(format!("a zero was fetched once only: {series:?}")),

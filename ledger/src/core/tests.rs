@@ -345,36 +345,31 @@ fn a_gap_up_to_the_end_of_the_log_is_committed_without_a_frame() {
     assert!(commit(&mut owner).is_none(), "nothing more to say");
 }
 
-#[test]
-fn a_hole_in_the_log_halts_once_all_before_it_is_committed() {
-    let log = one_by_one(9);
-    let mut owner = core();
+/// A core that has read one frame commits it first, and only then halts at what it is told.
+fn halts_after_commit(told: impl Fn([u8; 16]) -> Input<'static>, halt: Halt) -> Core {
+    let (log, mut owner) = (one_by_one(9), core());
     claim(&mut owner, Progress::default(), &log, 1);
     read_one(&mut owner, &log, 1);
-    let hole = |nonce| Input::Hole { nonce, offset: 1, next: 5 };
-    assert!(owner.on(hole([9; 16])).is_empty(), "of another claim");
-    let effects = owner.on(hole([1; 16]));
-    assert!(matches!(effects.as_slice(), [Effect::Commit(_)]), "{effects:?}");
-    assert!(owner.on(hole([1; 16])).is_empty(), "the commit is under way");
+    assert!(owner.on(told([9; 16])).is_empty(), "of another claim");
+    let effects = owner.on(told([1; 16]));
+    assert!(matches!(effects[..], [Effect::Commit(_)]), "{effects:?}");
+    assert!(owner.on(told([1; 16])).is_empty(), "its commit is under way");
     owner.on(Input::Ended(Outcome::Committed { version: 1 }));
-    assert_eq!(owner.on(hole([1; 16])), [Effect::Halt(Halt::Hole { offset: 1, next: 5 })]);
-    assert_eq!(owner.committed().next, 1);
+    assert_eq!(owner.on(told([1; 16])), [Effect::Halt(halt)]);
+    owner
+}
+
+#[test]
+fn a_hole_in_the_log_halts_once_all_before_it_is_committed() {
+    let hole = |nonce| Input::Hole { nonce, offset: 1, next: 5 };
+    let halt = Halt::Hole { offset: 1, next: 5 };
+    assert_eq!(halts_after_commit(hole, halt).committed().next, 1);
 }
 
 #[test]
 fn a_log_made_anew_halts_once_all_that_was_read_is_committed() {
-    let log = one_by_one(9);
-    let mut owner = core();
-    claim(&mut owner, Progress::default(), &log, 1);
-    read_one(&mut owner, &log, 1);
     let remade = |nonce| Input::Remade { nonce };
-    assert!(owner.on(remade([9; 16])).is_empty(), "of another claim");
-    let effects = owner.on(remade([1; 16]));
-    assert!(matches!(effects.as_slice(), [Effect::Commit(_)]), "{effects:?}");
-    assert!(owner.on(remade([1; 16])).is_empty(), "the commit is under way");
-    owner.on(Input::Ended(Outcome::Committed { version: 1 }));
-    assert_eq!(owner.on(remade([1; 16])), [Effect::Halt(Halt::Remade { next: 1 })]);
-    assert_eq!(owner.resumes_at(), Some(1));
+    assert_eq!(halts_after_commit(remade, Halt::Remade { next: 1 }).resumes_at(), Some(1));
 }
 
 /// A core that is halted because its log is another one: six frames, of which four were counted.
