@@ -148,6 +148,19 @@ function tests.the_total_tells_a_side_that_is_not_told()
   check.equal(settle({ prompt_tokens = 10, total_tokens = 10 }), { input_tokens = 10 })
 end
 
+function tests.sound_in_the_total_alone_is_input_if_both_sides_are_told()
+  local raw = { prompt_tokens = 3, completion_tokens = 41, total_tokens = 419 }
+  check.equal(settle(raw), { input_tokens = 3, output_tokens = 416, reasoning_tokens = 375 })
+  raw.prompt_audio_seconds = 0
+  check.equal(settle(raw), { input_tokens = 3, output_tokens = 416, reasoning_tokens = 375 })
+  raw.prompt_audio_seconds = 12
+  check.equal(settle(raw), { input_tokens = 378, output_tokens = 41 })
+  raw.completion_tokens = nil
+  local found, says = usage.settle(usage.find({ usage = raw }), {})
+  check.equal(found, { input_tokens = 3 })
+  check.equal(says.mismatch, "openai_chat")
+end
+
 function tests.writes_that_overlap_what_was_read_give_way_alone()
   local raw = { input_tokens = 3619, output_tokens = 36, total_tokens = 3655,
                 input_tokens_details = { cached_tokens = 2921, cache_write_tokens = 3616 } }

@@ -140,6 +140,7 @@ function tests.every_row_has_a_form_a_source_and_a_sample()
     local what = row.provider .. " " .. row.endpoint
     assert(row.form == "none" or names[row.form], what .. " has no form")
     assert(row.source:find("^https://"), what .. " has no source")
+    assert(not row.also or row.also:find("^https://"), what .. " has a second source that is none")
     local found = false
     for _, sample in ipairs(list) do
       found = found or sample.name:sub(1, #row.sample) == row.sample
@@ -153,8 +154,10 @@ function tests.the_table_in_the_readme_is_made_of_the_rows()
   local text = file:read("*a")
   file:close()
   for _, row in ipairs(providers.ROWS) do
-    local line = ("| %s | %s | %s | %s | %s | [%s](%s) |\n"):format(
-      row.provider, row.endpoint, row.stands, row.input, row.output, providers.CHECKED, row.source)
+    local also = row.also and (", [2](%s)"):format(row.also) or ""
+    local line = ("| %s | %s | %s | %s | %s | [%s](%s)%s |\n"):format(
+      row.provider, row.endpoint, row.stands, row.input, row.output,
+      row.checked or providers.CHECKED, row.source, also)
     assert(text:find(line, 1, true), "not in README.md: " .. line)
   end
 end

@@ -3,10 +3,11 @@
 -- each. Data alone: it must never say what its source does not.
 local providers = {}
 
--- When the sources were read.
+-- When the sources were read, but for rows that say it themselves.
 providers.CHECKED = "2026-11-28"
 
 -- Which provider tells what at which endpoint. `sample`: how its samples begin in tests/shapes.txt.
+-- `also`: a second source, for what the first does not say.
 providers.ROWS = {
   {
     provider = "OpenAI", endpoint = "chat completions",
@@ -14,24 +15,31 @@ providers.ROWS = {
     input = "`prompt_tokens`, cache reads and writes inside",
     output = "`completion_tokens`, reasoning inside",
     form = "openai_chat", sample = "OpenAI chat",
-    source = "https://platform.openai.com/docs/api-reference/chat/object",
+    source = "https://github.com/openai/openai-python/blob/main/src/openai/types/chat/"
+      .. "chat_completion_chunk.py",
+    also = "https://developers.openai.com/api/docs/guides/prompt-caching",
+    checked = "2026-11-29",
   },
   {
     provider = "OpenAI", endpoint = "completions",
     stands = "`usage`; in a stream in the last chunk, if asked",
-    input = "`prompt_tokens`",
+    input = "`prompt_tokens`, cache inside",
     output = "`completion_tokens`",
     form = "openai_chat", sample = "OpenAI completions",
-    source = "https://platform.openai.com/docs/api-reference/completions/object",
+    source = "https://github.com/openai/openai-node/blob/master/src/resources/completions.ts",
+    checked = "2026-11-29",
   },
   {
     provider = "OpenAI", endpoint = "responses",
-    stands = "`usage`; in a stream `response.usage` of `response.completed`",
-    input = "`input_tokens`, cache inside",
+    stands = "`usage`; in a stream `response.usage` of the last event: `response.completed`, "
+      .. "`response.incomplete`, `response.failed`",
+    input = "`input_tokens`, cache reads and writes inside",
     output = "`output_tokens`, reasoning inside",
     form = "openai_responses", sample = "OpenAI responses",
     source = "https://github.com/openai/openai-python/blob/main/src/openai/types/responses/"
       .. "response_usage.py",
+    also = "https://developers.openai.com/api/docs/guides/prompt-caching",
+    checked = "2026-11-29",
   },
   {
     provider = "OpenAI", endpoint = "embeddings",
@@ -57,8 +65,9 @@ providers.ROWS = {
     input = "`input_tokens`, text and sound",
     output = "`output_tokens`",
     form = "openai_responses", sample = "OpenAI transcription",
-    source = "https://github.com/openai/openai-python/blob/main/src/openai/types/audio/"
-      .. "transcription_text_done_event.py",
+    source = "https://github.com/openai/openai-dotnet/blob/main/specification/base/typespec/audio/"
+      .. "usage.models.tsp",
+    checked = "2026-11-29",
   },
   {
     provider = "OpenAI", endpoint = "audio speech",
@@ -67,6 +76,7 @@ providers.ROWS = {
     output = "`output_tokens`",
     form = "openai_responses", sample = "OpenAI speech",
     source = "https://platform.openai.com/docs/api-reference/audio/speech-audio-done-event",
+    checked = "2026-11-29",
   },
   {
     provider = "OpenAI", endpoint = "moderations",
@@ -83,7 +93,10 @@ providers.ROWS = {
     input = "as OpenAI",
     output = "as OpenAI",
     form = "openai_chat", sample = "Azure chat",
-    source = "https://learn.microsoft.com/azure/ai-services/openai/reference",
+    source = "https://github.com/Azure/azure-rest-api-specs/blob/main/specification/"
+      .. "cognitiveservices/data-plane/AzureOpenAI/inference/stable/2024-10-21/inference.json",
+    also = "https://learn.microsoft.com/azure/ai-services/openai/reference",
+    checked = "2026-11-29",
   },
   {
     provider = "Anthropic", endpoint = "messages",
@@ -94,6 +107,7 @@ providers.ROWS = {
     form = "anthropic", sample = "Anthropic messages",
     source = "https://github.com/anthropics/anthropic-sdk-python/blob/main/src/anthropic/"
       .. "types/usage.py",
+    checked = "2026-11-29",
   },
   {
     provider = "Anthropic", endpoint = "messages with compaction",
@@ -102,6 +116,18 @@ providers.ROWS = {
     output = "sum of the rounds",
     form = "anthropic", sample = "Anthropic messages with a compaction",
     source = "https://platform.claude.com/docs/en/build-with-claude/compaction-threshold",
+  },
+  {
+    provider = "Anthropic", endpoint = "messages with an advisor or a fallback",
+    stands = "`usage.iterations`, the rounds; the sums above have the output of rounds of type "
+      .. "`message`, and of the input the first alone",
+    input = "sum of the rounds",
+    output = "sum of the rounds",
+    form = "anthropic", sample = "Anthropic messages with an advisor",
+    source = "https://platform.claude.com/docs/en/agents-and-tools/tool-use/advisor-tool",
+    also = "https://github.com/anthropics/anthropic-sdk-python/blob/main/src/anthropic/types/beta/"
+      .. "beta_iterations_usage.py",
+    checked = "2026-11-29",
   },
   {
     provider = "Anthropic", endpoint = "count_tokens",
@@ -123,11 +149,12 @@ providers.ROWS = {
   {
     provider = "Gemini", endpoint = "interactions",
     stands = "`usage`; in a stream `interaction.usage` of the last event",
-    input = "`total_input_tokens` + `total_tool_use_tokens`",
+    input = "`total_input_tokens` + `total_tool_use_tokens`, cache inside",
     output = "`total_output_tokens` + `total_thought_tokens`, as the total proves",
     form = "gemini_interactions", sample = "Gemini interactions",
     source = "https://github.com/googleapis/python-genai/blob/main/google/genai/_interactions/"
       .. "types/usage.py",
+    checked = "2026-11-29",
   },
   {
     provider = "Gemini", endpoint = "OpenAI endpoint",
@@ -144,6 +171,8 @@ providers.ROWS = {
     output = "`outputTokens`",
     form = "bedrock", sample = "Bedrock Converse",
     source = "https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html",
+    also = "https://docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html",
+    checked = "2026-11-29",
   },
   {
     provider = "Bedrock", endpoint = "InvokeModel (Anthropic)",
@@ -152,6 +181,7 @@ providers.ROWS = {
     output = "as Anthropic",
     form = "bedrock_metrics", sample = "Bedrock InvokeModel",
     source = "https://docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html",
+    checked = "2026-11-29",
   },
   {
     provider = "DeepSeek", endpoint = "chat completions",
@@ -160,23 +190,28 @@ providers.ROWS = {
     output = "`completion_tokens`, reasoning inside",
     form = "openai_chat", sample = "DeepSeek chat",
     source = "https://api-docs.deepseek.com/api/create-chat-completion",
+    checked = "2026-11-29",
   },
   {
     provider = "Moonshot (Kimi)", endpoint = "chat completions",
-    stands = "`usage`; in a stream `choices[0].usage` of the last chunk",
+    stands = "`usage`; in a stream in the last chunk, if asked, and `choices[0].usage` of the "
+      .. "last choice",
     input = "`prompt_tokens`, `cached_tokens` inside",
     output = "`completion_tokens`",
     form = "openai_chat", sample = "Moonshot chat",
     source = "https://platform.moonshot.cn/docs/api/chat",
+    checked = "2026-11-29",
   },
   {
     provider = "Groq", endpoint = "chat completions",
     stands = "`usage`; in a stream `x_groq.usage` of the last chunk",
-    input = "`prompt_tokens`",
-    output = "`completion_tokens`",
+    input = "`prompt_tokens`, cache inside",
+    output = "`completion_tokens`, reasoning inside",
     form = "openai_chat", sample = "Groq chat",
     source = "https://github.com/groq/groq-python/blob/main/src/groq/types/chat/"
       .. "chat_completion_chunk.py",
+    also = "https://console.groq.com/docs/prompt-caching",
+    checked = "2026-11-29",
   },
   {
     provider = "xAI", endpoint = "chat completions",
@@ -199,28 +234,44 @@ providers.ROWS = {
   {
     provider = "Mistral", endpoint = "chat completions",
     stands = "`usage`; in a stream in the last chunk, unasked",
-    input = "`prompt_tokens`",
+    input = "`prompt_tokens`, cache inside",
     output = "`completion_tokens`",
     form = "openai_chat", sample = "Mistral chat",
     source = "https://github.com/mistralai/client-python/blob/main/src/mistralai/client/"
       .. "models/usageinfo.py",
+    checked = "2026-11-29",
+  },
+  {
+    provider = "Mistral", endpoint = "audio transcriptions",
+    stands = "`usage`; in a stream of `transcription.done`",
+    input = "`prompt_tokens` + what the total has above both sides: sound, where "
+      .. "`prompt_audio_seconds` tells some",
+    output = "`completion_tokens`",
+    form = "openai_chat", sample = "Mistral transcription",
+    source = "https://github.com/mistralai/client-python/blob/main/src/mistralai/client/"
+      .. "models/usageinfo.py",
+    checked = "2026-11-29",
   },
   {
     provider = "Cohere", endpoint = "chat v2",
     stands = "`usage.billed_units`; in a stream `delta.usage` of `message-end`",
     input = "`input_tokens` as billed; `usage.tokens`, which counts Cohere's own template "
-      .. "too, only without it",
+      .. "too, only without it; `cached_tokens` are of the prompt with the template",
     output = "`output_tokens` as billed",
     form = "cohere_billed", sample = "Cohere chat",
     source = "https://docs.cohere.com/v2/docs/how-does-cohere-pricing-work",
+    also = "https://github.com/cohere-ai/cohere-python/blob/main/src/cohere/types/usage.py",
+    checked = "2026-11-29",
   },
   {
     provider = "Cohere", endpoint = "chat v1, embed, rerank",
     stands = "`meta.billed_units`; rerank tells search units there and no tokens",
-    input = "`input_tokens` as billed",
+    input = "`input_tokens` + `image_tokens` as billed",
     output = "`output_tokens` as billed; none for embed",
     form = "cohere_billed", sample = "Cohere embed",
-    source = "https://github.com/cohere-ai/cohere-python/blob/main/src/cohere/types/api_meta.py",
+    source = "https://github.com/cohere-ai/cohere-python/blob/main/src/cohere/types/"
+      .. "api_meta_billed_units.py",
+    checked = "2026-11-29",
   },
   {
     provider = "Voyage", endpoint = "embeddings, multimodal, rerank",
@@ -247,6 +298,8 @@ providers.ROWS = {
     output = "`output_tokens`, reasoning inside",
     form = "openai_responses", sample = "DashScope generation",
     source = "https://www.alibabacloud.com/help/en/model-studio/qwen-api-via-dashscope",
+    also = "https://www.alibabacloud.com/help/en/model-studio/context-cache",
+    checked = "2026-11-29",
   },
   {
     provider = "Qwen (DashScope)", endpoint = "embeddings",
@@ -259,11 +312,22 @@ providers.ROWS = {
   {
     provider = "Qwen (DashScope)", endpoint = "compatible mode",
     stands = "as OpenAI",
-    input = "`prompt_tokens`, cache inside, writes as "
+    input = "`prompt_tokens`, cache inside, reads and writes apart; writes as "
       .. "`prompt_tokens_details.cache_creation_input_tokens`",
     output = "`completion_tokens`",
     form = "openai_chat", sample = "Qwen compatible mode",
     source = "https://www.alibabacloud.com/help/en/model-studio/context-cache",
+    checked = "2026-11-29",
+  },
+  {
+    provider = "Qwen (DashScope)", endpoint = "responses (compatible mode)",
+    stands = "as OpenAI; cache writes in `usage.x_details`",
+    input = "`input_tokens`, cache inside, writes as "
+      .. "`x_details[].prompt_tokens_details.cache_creation_input_tokens`",
+    output = "`output_tokens`, reasoning inside",
+    form = "openai_responses", sample = "Qwen responses",
+    source = "https://www.alibabacloud.com/help/en/model-studio/context-cache",
+    checked = "2026-11-29",
   },
   {
     provider = "Zhipu (GLM)", endpoint = "chat completions",
@@ -322,6 +386,7 @@ providers.ROWS = {
     form = "openai_chat", sample = "SGLang chat",
     source = "https://github.com/sgl-project/sglang/blob/main/python/sglang/srt/entrypoints/"
       .. "openai/usage_processor.py",
+    checked = "2026-11-29",
   },
   {
     provider = "SGLang", endpoint = "generate",
@@ -331,6 +396,7 @@ providers.ROWS = {
     form = "openai_chat", sample = "SGLang generate",
     source = "https://github.com/sgl-project/sglang/blob/main/python/sglang/srt/entrypoints/"
       .. "openai/usage_processor.py",
+    checked = "2026-11-29",
   },
   {
     provider = "llama.cpp", endpoint = "chat completions",

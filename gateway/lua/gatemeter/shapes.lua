@@ -5,11 +5,12 @@ local shapes = {}
 
 -- A form belongs to a usage object that has one of its `marks` and none of its `not_marks`; the
 -- first that fits is taken. The counts are lists of members, of which the largest is taken; a list
--- within is a sum of those that are there. A dot goes into an object.
+-- within is a sum of those that are there. A dot goes into an object, or into a list by a number.
 --
 -- if_more_than_zero: passed over for the next form where all its counts are 0.
 -- cache, reasoning: "inside" the input or the output, or "beside" it, as documented.
 -- by_total: the upstream's own total may prove the other for what is named.
+-- sound: members above zero say that sound was sent, whose tokens are in the total alone.
 shapes.FORMS = {
   {
     name = "gemini",
@@ -34,11 +35,14 @@ shapes.FORMS = {
   },
   {
     name = "gemini_interactions",
-    marks = { "total_input_tokens", "total_output_tokens" },
-    input = { { "total_input_tokens", "total_tool_use_tokens" } },
-    output = { "total_output_tokens" }, total = { "total_tokens" },
-    cache_read = { "total_cached_tokens" }, cache_write = {},
-    reasoning = { "total_thought_tokens" },
+    marks = { "total_input_tokens", "total_output_tokens", "totalInputTokens",
+              "totalOutputTokens" },
+    input = { { "total_input_tokens", "total_tool_use_tokens" },
+              { "totalInputTokens", "totalToolUseTokens" } },
+    output = { "total_output_tokens", "totalOutputTokens" },
+    total = { "total_tokens", "totalTokens" },
+    cache_read = { "total_cached_tokens", "totalCachedTokens" }, cache_write = {},
+    reasoning = { "total_thought_tokens", "totalThoughtTokens" },
     cache = "inside", reasoning_is = "beside", by_total = { reasoning = true },
   },
   {
@@ -58,16 +62,18 @@ shapes.FORMS = {
   },
   {
     name = "cohere_billed", if_more_than_zero = true,
-    marks = { "billed_units.input_tokens", "billed_units.output_tokens" },
-    input = { "billed_units.input_tokens" }, output = { "billed_units.output_tokens" },
-    total = {}, cache_read = {}, cache_write = {}, reasoning = {},
+    marks = { "billed_units.input_tokens", "billed_units.output_tokens",
+              "billed_units.image_tokens" },
+    input = { { "billed_units.input_tokens", "billed_units.image_tokens" } },
+    output = { "billed_units.output_tokens" },
+    total = {}, cache_read = { "cached_tokens" }, cache_write = {}, reasoning = {},
     cache = "inside", reasoning_is = "inside", by_total = {},
   },
   {
     name = "cohere_tokens",
     marks = { "tokens.input_tokens", "tokens.output_tokens" },
     input = { "tokens.input_tokens" }, output = { "tokens.output_tokens" },
-    total = {}, cache_read = {}, cache_write = {}, reasoning = {},
+    total = {}, cache_read = { "cached_tokens" }, cache_write = {}, reasoning = {},
     cache = "inside", reasoning_is = "inside", by_total = {},
   },
   {
@@ -77,7 +83,7 @@ shapes.FORMS = {
     output = { "completion_tokens", "output_tokens" },
     total = { "total_tokens" },
     cache_read = { "prompt_tokens_details.cached_tokens", "prompt_cache_hit_tokens",
-                   "cached_tokens", "cache_read_input_tokens",
+                   "cached_tokens", "num_cached_tokens", "cache_read_input_tokens",
                    "input_tokens_details.cached_tokens" },
     cache_write = { "prompt_tokens_details.cache_write_tokens",
                     "prompt_tokens_details.cache_creation_tokens",
@@ -92,6 +98,7 @@ shapes.FORMS = {
                     "cache_creation_input_tokens", "cache_write_tokens" },
     reasoning = { "completion_tokens_details.reasoning_tokens", "reasoning_tokens",
                   "output_tokens_details.reasoning_tokens" },
+    sound = { "prompt_audio_seconds" },
     cache = "inside", reasoning_is = "inside", by_total = { reasoning = true, cache = true },
   },
   {
@@ -117,6 +124,8 @@ shapes.FORMS = {
                     "input_tokens_details.cache_creation_tokens",
                     "input_tokens_details.cached_creation_tokens",
                     "prompt_tokens_details.cache_creation_input_tokens",
+                    { "x_details.1.prompt_tokens_details.cache_creation_input_tokens",
+                      "x_details.2.prompt_tokens_details.cache_creation_input_tokens" },
                     "cache_creation_input_tokens" },
     reasoning = { "output_tokens_details.reasoning_tokens",
                   "output_tokens_details.thinking_tokens", "reasoning_tokens" },

@@ -14,7 +14,7 @@ local COUNTS = { "input", "output", "total", "cache_read", "cache_write", "reaso
 local function split(path)
   local names = {}
   for name in path:gmatch("[^.]+") do
-    names[#names + 1] = name
+    names[#names + 1] = tonumber(name) or name
   end
   return names
 end
@@ -22,12 +22,15 @@ end
 -- The paths of the tables, split once.
 local forms, places = {}, {}
 for i, form in ipairs(shapes.FORMS) do
-  local own = { name = form.name, form = form, marks = {}, not_marks = {} }
+  local own = { name = form.name, form = form, marks = {}, not_marks = {}, sound = {} }
   for _, mark in ipairs(form.marks) do
     own.marks[#own.marks + 1] = split(mark)
   end
   for _, mark in ipairs(form.not_marks or {}) do
     own.not_marks[#own.not_marks + 1] = split(mark)
+  end
+  for _, member in ipairs(form.sound or {}) do
+    own.sound[#own.sound + 1] = split(member)
   end
   for _, count in ipairs(COUNTS) do
     own[count] = {}
@@ -92,6 +95,15 @@ local function add(found, name, raw, sum)
   return n, repaired
 end
 
+local function is_any_above_zero(raw, members)
+  for i = 1, #members do
+    if (count(follow(raw, members[i])) or 0) > 0 then
+      return true
+    end
+  end
+  return false
+end
+
 local function has(raw, marks)
   for i = 1, #marks do
     if follow(raw, marks[i]) ~= nil then
@@ -106,7 +118,8 @@ local function read_object(raw, wanted)
   for _, form in ipairs(forms) do
     if (not wanted or wanted[form.name]) and has(raw, form.marks)
       and not has(raw, form.not_marks) then
-      local found = { form = form.form, n_repaired = 0, unknown = {} }
+      local found = { form = form.form, n_repaired = 0, unknown = {},
+                      sound = is_any_above_zero(raw, form.sound) }
       for _, name in ipairs(COUNTS) do
         for _, sum in ipairs(form[name]) do
           local n, repaired = add(found, name, raw, sum)
@@ -123,7 +136,8 @@ local function read_object(raw, wanted)
   end
 end
 
--- Anthropic lists the rounds of one answer; those of a compaction are billed and not in the sum.
+-- Anthropic lists the rounds of one answer. Those of a compaction, an advisor or a model that gave
+-- up are billed and not in the sum, and of the input it tells the first alone.
 local function add_rounds(found, raw)
   local rounds = raw.iterations
   if found.form.name ~= "anthropic" and found.form.name ~= "openai_responses"
@@ -138,6 +152,9 @@ local function add_rounds(found, raw)
     end
     for _, name in ipairs(COUNTS) do
       sum[name] = round[name] and (sum[name] or 0) + round[name] or sum[name]
+    end
+    if round.form.cache == "beside" then
+      found.form = round.form
     end
   end
   for name, n in pairs(sum) do
@@ -210,6 +227,7 @@ function usage.merge_counts(older, newer)
     end
   end
   older.n_repaired = math.max(older.n_repaired, newer.n_repaired)
+  older.sound = older.sound or newer.sound
   if older.form.name == "total_only" or newer.form.cache == "beside" then
     older.form = newer.form
   end
@@ -256,13 +274,21 @@ local function place_by_total(told, slack)
   return cache_beside, beside, fits
 end
 
--- What the total proves of a side that is not told, or of thinking without details.
+-- What the total proves of a side that is not told, of sound, or of thinking without details.
 local function fill_from_total(told, cache_beside, beside, without_output)
   local cached = cache_beside and (told.cache_read or 0) + (told.cache_write or 0) or 0
   local rest = told.total - (told.input or 0) - (told.output or 0) - cached
     - (beside and told.reasoning or 0)
   if rest <= 0 or not told.form.by_total.reasoning or without_output then
     return false
+  end
+  if told.sound then
+    -- With a side untold as well, nothing says how much of the rest is sound.
+    if not (told.input and told.output) then
+      return false
+    end
+    told.input = told.input + rest
+    return true
   end
   if told.input and told.output then
     if told.reasoning then
@@ -293,7 +319,8 @@ local function settle_parts(result, slack)
   local whole, fits = result.input_tokens or 0, true
   local over = (result.cache_read_tokens or 0) + (result.cache_write_tokens or 0) - whole
   if over > slack then
-    -- What was read is told by all in one way; what was written may have been read as well.
+    -- OpenAI's guide has reads and writes apart from each other, both within the input; but its
+    -- chat tells writes "unadjusted", up to the breakpoint, which may have been read as well.
     result.cache_write_tokens, fits = nil, false
     if (result.cache_read_tokens or 0) > whole then
       result.cache_read_tokens = nil
