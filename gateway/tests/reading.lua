@@ -148,6 +148,46 @@ function tests.the_total_tells_a_side_that_is_not_told()
   check.equal(settle({ prompt_tokens = 10, total_tokens = 10 }), { input_tokens = 10 })
 end
 
+function tests.without_an_output_all_of_the_total_is_input()
+  local function embedded(raw)
+    return usage.settle(usage.find({ usage = raw }), { without_output = true })
+  end
+  check.equal(embedded({ input_tokens = 10, image_tokens = 896, total_tokens = 906 }),
+              { input_tokens = 906 })
+  check.equal(embedded({ prompt_tokens = 7, completion_tokens = 0, total_tokens = 9 }),
+              { input_tokens = 9, output_tokens = 0 })
+end
+
+function tests.usages_of_several_prompts_are_added_up_as_far_as_all_tell_them()
+  local function told(...)
+    local by_prompt = {}
+    for i, counts in ipairs({ ... }) do
+      by_prompt[i] = usage.find({ tokens_evaluated = counts[1], tokens_predicted = counts[2] })
+    end
+    return usage.settle(usage.sum(by_prompt), {})
+  end
+  check.equal(told({ 7, 3 }), { input_tokens = 7, output_tokens = 3 })
+  check.equal(told({ 7, 3 }, { 8, 4 }, { 1, 0 }), { input_tokens = 16, output_tokens = 7 })
+  check.equal(told({ 7, 3 }, { 8, nil }), { input_tokens = 15 })
+  check.equal(told({ 7, 3 }, { 8, "many" }), nil)
+  check.equal(told(), nil)
+end
+
+function tests.more_prompts_than_are_kept_apart_tell_no_usage()
+  local function batch(n_prompts)
+    local parts = {}
+    for i = 1, n_prompts do
+      parts[i] = ('{"index":%d,"tokens_evaluated":2,"tokens_predicted":1}'):format(i)
+    end
+    local reader = answer.new({ decode = cjson.decode, clock = function() return 1 end })
+    reader:feed("[" .. table.concat(parts, ",") .. "]")
+    return reader:finish()
+  end
+  check.equal(batch(1024).usage, { input_tokens = 2048, output_tokens = 1024 })
+  check.equal(batch(1024).stream, false)
+  check.equal(batch(1025).usage, nil)
+end
+
 function tests.sound_in_the_total_alone_is_input_if_both_sides_are_told()
   local raw = { prompt_tokens = 3, completion_tokens = 41, total_tokens = 419 }
   check.equal(settle(raw), { input_tokens = 3, output_tokens = 416, reasoning_tokens = 375 })

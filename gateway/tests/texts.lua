@@ -157,6 +157,15 @@ function tests.choices_and_calls_that_are_told_by_turns_stay_apart()
                                  { name = "f0", arguments = "246" } })
 end
 
+function tests.a_message_that_repeats_its_stream_at_the_end_is_taken_once()
+  local stream = { '{"choices":[{"index":0,"delta":{"content":"Aho"}}]}',
+                   '{"choices":[{"index":0,"delta":{"content":"y"}}]}',
+                   '{"choices":[{"index":0,"message":{"role":"assistant","content":"Ahoy"}}]}' }
+  check.equal(received(stream, ""), { output = "Ahoy" })
+  stream[3] = stream[3]:gsub("Ahoy", "!")
+  check.equal(received(stream, ""), { output = "Ahoy!" })
+end
+
 function tests.nothing_is_an_empty_answer_of_a_stream_and_none_of_an_embedding()
   check.equal(received({ '{"type":"message_start","message":{"content":[]}}' }, ""),
               { output = "" })

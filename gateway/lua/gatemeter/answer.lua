@@ -17,6 +17,9 @@ local whole = require("gatemeter.whole")
 local answer = {}
 answer.__index = answer
 
+-- Prompts of one request whose usages are kept apart.
+local PROMPTS_MAX = 1024
+
 local MODEL_NAMES = { "model", "modelVersion", "model_version" }
 local MODEL_PLACES = { "response", "message", "interaction" }
 
@@ -53,7 +56,7 @@ function answer.new(options)
     without_output = options.without_output or false,
     text = text.collector({ decode = options.decode, encode = options.encode or nothing },
                           options.text_bytes_max or 0),
-    head = "", told = { stream = false }, n_values = 0,
+    head = "", told = { stream = false }, n_values = 0, usages = {}, n_prompts = 0,
   }, answer)
   self.encoding = sniff.encoding(options.content_encoding)
   return self
@@ -79,11 +82,28 @@ function answer.is_without_tokens(path)
   return matches(path, shapes.WITHOUT_TOKENS)
 end
 
+-- Adds the usage that an event tells. Of more prompts than are kept apart the usage is unknown.
+local function take_usage(self, event)
+  local found = usage.find(event)
+  if not found then
+    return
+  end
+  local prompt = usage.prompt_of(event) or ""
+  if not self.usages[prompt] then
+    if self.n_prompts == PROMPTS_MAX then
+      self.has_too_many = true
+      return
+    end
+    self.n_prompts = self.n_prompts + 1
+  end
+  self.usages[prompt] = usage.merge(self.usages[prompt], found)
+end
+
 -- Takes what a decoded event, or the members of it that matter, says.
 local function absorb(self, event, name)
   local told = self.told
   told.model = told.model or model_of(event)
-  self.usage = usage.merge(self.usage, usage.find(event))
+  take_usage(self, event)
   told.error_type = told.error_type or failure.find(event, name)
 end
 
@@ -204,7 +224,7 @@ end
 -- What is packed and cannot be read says nothing, and that is said.
 local function give_up(self, encoding)
   self.told = { stream = false, unreadable = encoding }
-  self.kind, self.parser, self.usage = "other", nil, nil
+  self.kind, self.parser, self.usages = "other", nil, {}
   self.text:give_up()
 end
 
@@ -266,14 +286,14 @@ function answer:finish()
   end
   local told = self.told
   told.foreign = self.kind == "other" and not told.unreadable or nil
-  if self.kind == "json" and self.n_values > 1 then
+  if self.kind == "json" and self.n_values > 1 and self.n_prompts < 2 then
     told.stream, told.first_token = true, self.first_value
   elseif not self.kind or told.unreadable then
     -- Where the bytes say nothing, the content type does.
     told.stream = sniff.is_stream(self.content_type)
   end
   local says
-  told.usage, says = usage.settle(self.usage, {
+  told.usage, says = usage.settle(not self.has_too_many and usage.sum(self.usages) or nil, {
     without_output = self.without_output, saw_text = told.first_token ~= nil,
   })
   told.repaired, told.mismatch, told.absent = says.repaired, says.mismatch, says.absent

@@ -68,6 +68,7 @@ function delta.bears_tokens(event)
     local message = type(event.delta) == "table" and event.delta.message
     return bears(event.delta) or bears(message) or filled(event.partial_image_b64)
       or filled(event.b64_json) or filled(event.audio) or filled(event.text)
+      or bears(event.content)
   end
   if type(kind) == "string" then
     return false

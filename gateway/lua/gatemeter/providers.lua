@@ -253,6 +253,16 @@ providers.ROWS = {
     checked = "2026-11-29",
   },
   {
+    provider = "Mistral", endpoint = "conversations",
+    stands = "`usage`; in a stream of `conversation.response.done`",
+    input = "`prompt_tokens` + `connector_tokens`, what tools have put in, as the total proves",
+    output = "`completion_tokens`",
+    form = "openai_chat", sample = "Mistral conversation",
+    source = "https://github.com/mistralai/client-python/blob/main/src/mistralai/client/"
+      .. "models/conversationusageinfo.py",
+    checked = "2026-11-29",
+  },
+  {
     provider = "Cohere", endpoint = "chat v2",
     stands = "`usage.billed_units`; in a stream `delta.usage` of `message-end`",
     input = "`input_tokens` as billed; `usage.tokens`, which counts Cohere's own template "
@@ -390,7 +400,7 @@ providers.ROWS = {
   },
   {
     provider = "SGLang", endpoint = "generate",
-    stands = "`meta_info`",
+    stands = "`meta_info`; of a batch that of each answer, added up",
     input = "`prompt_tokens`, `cached_tokens` inside",
     output = "`completion_tokens`",
     form = "openai_chat", sample = "SGLang generate",
@@ -408,8 +418,8 @@ providers.ROWS = {
   },
   {
     provider = "llama.cpp", endpoint = "completion",
-    stands = "the last event, or the body itself",
-    input = "`tokens_evaluated`",
+    stands = "the last event, or the body itself; of a batch that of each answer, added up",
+    input = "`tokens_evaluated`, cache inside",
     output = "`tokens_predicted`",
     form = "llama_cpp", sample = "llama.cpp completion",
     source = "https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md",

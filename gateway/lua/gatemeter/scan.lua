@@ -24,7 +24,7 @@ local FACTS = {
   prompt_eval_count = KEEP, eval_count = KEEP, tokens_evaluated = KEEP, tokens_predicted = KEEP,
   model = KEEP, modelVersion = KEEP, model_version = KEEP,
   error = KEEP, type = KEEP, object = KEEP, code = KEEP, status = KEEP, base_resp = KEEP,
-  event_type = KEEP, finish_reason = KEEP,
+  event_type = KEEP, finish_reason = KEEP, index = KEEP,
 }
 
 local function with(members)

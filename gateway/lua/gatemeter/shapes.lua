@@ -10,7 +10,8 @@ local shapes = {}
 -- if_more_than_zero: passed over for the next form where all its counts are 0.
 -- cache, reasoning: "inside" the input or the output, or "beside" it, as documented.
 -- by_total: the upstream's own total may prove the other for what is named.
--- sound: members above zero say that sound was sent, whose tokens are in the total alone.
+-- rest_is_input: members above zero say that more was put in, such as sound, whose tokens are in
+-- the total alone.
 shapes.FORMS = {
   {
     name = "gemini",
@@ -98,7 +99,7 @@ shapes.FORMS = {
                     "cache_creation_input_tokens", "cache_write_tokens" },
     reasoning = { "completion_tokens_details.reasoning_tokens", "reasoning_tokens",
                   "output_tokens_details.reasoning_tokens" },
-    sound = { "prompt_audio_seconds" },
+    rest_is_input = { "prompt_audio_seconds", "connector_tokens" },
     cache = "inside", reasoning_is = "inside", by_total = { reasoning = true, cache = true },
   },
   {

@@ -315,6 +315,12 @@ local function index_of(choice, i)
   return "choice/" .. tostring(type(choice.index) == "number" and choice.index or i - 1)
 end
 
+-- MiniMax ends a stream with the message as a whole.
+function Collector:is_repeated(key, message)
+  local pieces = self.said[key]
+  return pieces ~= nil and table.concat(pieces) == message.content
+end
+
 -- A whole answer, or an event of one, decoded.
 function Collector:add(object)
   if type(object) ~= "table" or self.room < 0 then
@@ -327,11 +333,13 @@ function Collector:add(object)
   elseif type(object.choices) == "table" then
     for i, choice in ipairs(object.choices) do
       if type(choice) == "table" then
-        local from = type(choice.delta) == "table" and choice.delta or choice.message
-        if type(from) == "table" then
-          self:message(index_of(choice, i), from)
+        local key, message = index_of(choice, i), choice.message
+        if type(choice.delta) == "table" then
+          self:message(key, choice.delta)
+        elseif type(message) == "table" and not self:is_repeated(key, message) then
+          self:message(key, message)
         end
-        self:say(index_of(choice, i), choice.text)
+        self:say(key, choice.text)
       end
     end
   elseif type(object.candidates) == "table" then

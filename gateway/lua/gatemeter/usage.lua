@@ -22,15 +22,15 @@ end
 -- The paths of the tables, split once.
 local forms, places = {}, {}
 for i, form in ipairs(shapes.FORMS) do
-  local own = { name = form.name, form = form, marks = {}, not_marks = {}, sound = {} }
+  local own = { name = form.name, form = form, marks = {}, not_marks = {}, rest_is_input = {} }
   for _, mark in ipairs(form.marks) do
     own.marks[#own.marks + 1] = split(mark)
   end
   for _, mark in ipairs(form.not_marks or {}) do
     own.not_marks[#own.not_marks + 1] = split(mark)
   end
-  for _, member in ipairs(form.sound or {}) do
-    own.sound[#own.sound + 1] = split(member)
+  for _, member in ipairs(form.rest_is_input or {}) do
+    own.rest_is_input[#own.rest_is_input + 1] = split(member)
   end
   for _, count in ipairs(COUNTS) do
     own[count] = {}
@@ -119,7 +119,7 @@ local function read_object(raw, wanted)
     if (not wanted or wanted[form.name]) and has(raw, form.marks)
       and not has(raw, form.not_marks) then
       local found = { form = form.form, n_repaired = 0, unknown = {},
-                      sound = is_any_above_zero(raw, form.sound) }
+                      rest_is_input = is_any_above_zero(raw, form.rest_is_input) }
       for _, name in ipairs(COUNTS) do
         for _, sum in ipairs(form[name]) do
           local n, repaired = add(found, name, raw, sum)
@@ -227,7 +227,7 @@ function usage.merge_counts(older, newer)
     end
   end
   older.n_repaired = math.max(older.n_repaired, newer.n_repaired)
-  older.sound = older.sound or newer.sound
+  older.rest_is_input = older.rest_is_input or newer.rest_is_input
   if older.form.name == "total_only" or newer.form.cache == "beside" then
     older.form = newer.form
   end
@@ -274,17 +274,17 @@ local function place_by_total(told, slack)
   return cache_beside, beside, fits
 end
 
--- What the total proves of a side that is not told, of sound, or of thinking without details.
+-- What the total proves of a side that is not told, of more input, or of thinking without details.
 local function fill_from_total(told, cache_beside, beside, without_output)
   local cached = cache_beside and (told.cache_read or 0) + (told.cache_write or 0) or 0
   local rest = told.total - (told.input or 0) - (told.output or 0) - cached
     - (beside and told.reasoning or 0)
-  if rest <= 0 or not told.form.by_total.reasoning or without_output then
+  if rest <= 0 or not told.form.by_total.reasoning then
     return false
   end
-  if told.sound then
-    -- With a side untold as well, nothing says how much of the rest is sound.
-    if not (told.input and told.output) then
+  if without_output or told.rest_is_input then
+    -- With a side untold as well, nothing says how much of the rest is input.
+    if not told.input or not (told.output or without_output) then
       return false
     end
     told.input = told.input + rest
@@ -351,6 +351,38 @@ local function with_spare(told)
   end
   main.cache_read = main.cache_read or spare.cache_read
   return main
+end
+
+-- Several prompts may be answered in one body, each with its own usage: a name for the one that an
+-- event belongs to, nil where there is only one.
+function usage.prompt_of(event)
+  local meta = event.meta_info
+  if type(meta) == "table" and type(meta.id) == "string" then
+    return meta.id
+  end
+  return event.tokens_evaluated ~= nil and type(event.index) == "number" and event.index or nil
+end
+
+-- The usage of all prompts: of each count the sum, nil if one of them does not tell it.
+function usage.sum(told_by_prompt)
+  local prompt, told = next(told_by_prompt)
+  if not told or next(told_by_prompt, prompt) == nil then
+    return told
+  end
+  local sum
+  for _, one in pairs(told_by_prompt) do
+    local counts = with_spare(one)
+    if not sum then
+      sum = counts
+    else
+      for _, name in ipairs(COUNTS) do
+        sum[name] = sum[name] and counts[name] and sum[name] + counts[name]
+        sum.unknown[name] = sum.unknown[name] or counts.unknown[name]
+      end
+      sum.n_repaired = sum.n_repaired + counts.n_repaired
+    end
+  end
+  return { main = sum }
 end
 
 -- options.without_output: the endpoint answers with no text; options.saw_text: a stream has
