@@ -312,6 +312,16 @@ providers.ROWS = {
     checked = "2026-11-29",
   },
   {
+    provider = "Qwen (DashScope)", endpoint = "applications",
+    stands = "`usage.models`, of each model",
+    input = "sum of `input_tokens`",
+    output = "sum of `output_tokens`",
+    form = "dashscope_app", sample = "DashScope application",
+    source = "https://github.com/dashscope/dashscope-sdk-python/blob/main/dashscope/app/"
+      .. "application_response.py",
+    checked = "2026-11-29",
+  },
+  {
     provider = "Qwen (DashScope)", endpoint = "embeddings",
     stands = "`usage`",
     input = "`total_tokens`",

@@ -3,6 +3,18 @@
 -- what source. Data alone: it must never name a field that no source has.
 local shapes = {}
 
+-- Elements of a list within a usage object that are added up.
+local LISTED_MAX = 16
+
+-- The same member of each element of a list, which are added up.
+local function of_each(list, member)
+  local paths = {}
+  for i = 1, LISTED_MAX do
+    paths[i] = ("%s.%d.%s"):format(list, i, member)
+  end
+  return paths
+end
+
 -- A form belongs to a usage object that has one of its `marks` and none of its `not_marks`; the
 -- first that fits is taken. The counts are lists of members, of which the largest is taken; a list
 -- within is a sum of those that are there. A dot goes into an object, or into a list by a number.
@@ -125,12 +137,18 @@ shapes.FORMS = {
                     "input_tokens_details.cache_creation_tokens",
                     "input_tokens_details.cached_creation_tokens",
                     "prompt_tokens_details.cache_creation_input_tokens",
-                    { "x_details.1.prompt_tokens_details.cache_creation_input_tokens",
-                      "x_details.2.prompt_tokens_details.cache_creation_input_tokens" },
+                    of_each("x_details", "prompt_tokens_details.cache_creation_input_tokens"),
                     "cache_creation_input_tokens" },
     reasoning = { "output_tokens_details.reasoning_tokens",
                   "output_tokens_details.thinking_tokens", "reasoning_tokens" },
     cache = "inside", reasoning_is = "inside", by_total = { reasoning = true, cache = true },
+  },
+  {
+    name = "dashscope_app",
+    marks = { "models.1.input_tokens", "models.1.output_tokens" },
+    input = { of_each("models", "input_tokens") }, output = { of_each("models", "output_tokens") },
+    total = {}, cache_read = {}, cache_write = {}, reasoning = {},
+    cache = "inside", reasoning_is = "inside", by_total = {},
   },
   {
     name = "total_only",
