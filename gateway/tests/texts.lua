@@ -210,8 +210,22 @@ function tests.requests_that_only_count_or_store_use_no_tokens()
                             ["/v1/messages/count_tokens"] = false, ["/v1/assistants"] = false,
                             ["/v1/responses/input_tokens"] = false,
                             ["/v1beta/models/g:countTokens"] = false,
+                            ["/openai/deployments/files/chat/completions"] = true,
                             ["/v1beta/models/g:generateContent"] = true }) do
     check.equal(answer.is_without_tokens(path), not uses, path)
+  end
+end
+
+function tests.endpoints_have_text_or_none_whatever_their_deployment_is_called()
+  for path, has in pairs({ ["/openai/deployments/ticket-classifier/chat/completions"] = true,
+                           ["/openai/deployments/Embed-helper/completions"] = true,
+                           ["/v1beta/models/moderation-1:streamGenerateContent"] = true,
+                           ["/model/score-1/converse-stream"] = true, ["/v1/messages"] = true,
+                           ["/openai/deployments/gpt/embeddings"] = false,
+                           ["/v1beta/models/g:embedContent"] = false, ["/score"] = false,
+                           ["/model/amazon.titan-embed-text-v2:0/invoke"] = false,
+                           ["/v2/rerank"] = false, ["/v1/moderations"] = false }) do
+    check.equal(answer.is_without_output(path), not has, path)
   end
 end
 

@@ -74,12 +74,12 @@ end
 
 -- Whether the endpoint of a path answers with something else than text.
 function answer.is_without_output(path)
-  return matches(path, shapes.WITHOUT_OUTPUT)
+  return matches(path, shapes.WITHOUT_OUTPUT) and not matches(path, shapes.WITH_OUTPUT)
 end
 
 -- Whether the endpoint of a path bills no tokens.
 function answer.is_without_tokens(path)
-  return matches(path, shapes.WITHOUT_TOKENS)
+  return matches(path, shapes.WITHOUT_TOKENS) and not matches(path, shapes.WITH_OUTPUT)
 end
 
 -- Adds the usage that an event tells. Of more prompts than are kept apart the usage is unknown.

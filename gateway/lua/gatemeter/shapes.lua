@@ -211,6 +211,10 @@ shapes.PLACES = {
 shapes.WITHOUT_OUTPUT = { "embed", "rerank", "moderation", "classif", "score", "pooling",
                           "multi%-vector" }
 
+-- Paths of endpoints whose answers are text, whatever the name of a deployment or a model in them.
+shapes.WITH_OUTPUT = { "/completions$", "/messages$", "/responses$", "generatecontent$",
+                       "/converse" }
+
 -- Paths of endpoints that bill no tokens: their answers count a prompt, or cut it into tokens, or
 -- judge it for nothing. No usage is missed there, and none is to be estimated.
 shapes.WITHOUT_TOKENS = { "count_tokens", "counttokens", "/input_tokens$", "tokenize",

@@ -282,9 +282,16 @@ local function fill_from_total(told, cache_beside, beside, without_output)
   if rest <= 0 or not told.form.by_total.reasoning then
     return false
   end
-  if without_output or told.rest_is_input then
+  if without_output then
+    if not told.input or (told.output or 0) > 0 then
+      return false
+    end
+    told.input = told.input + rest
+    return true
+  end
+  if told.rest_is_input then
     -- With a side untold as well, nothing says how much of the rest is input.
-    if not told.input or not (told.output or without_output) then
+    if not told.input or not told.output then
       return false
     end
     told.input = told.input + rest
