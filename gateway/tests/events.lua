@@ -70,4 +70,17 @@ function tests.every_family_has_help_type_and_all_its_series()
   end
 end
 
+function tests.words_are_written_alike_however_many_there_were_before()
+  local function line(model)
+    return event.encode({ model = model, producer = model })
+  end
+  local strange = 'a"b\\c\n' .. ("x"):rep(200)
+  local before = { line("gpt-4o"), line("caf\195\169"), line(strange), line("bad\255") }
+  for i = 1, 3000 do
+    check.equal(line("model-" .. i),
+                ('{"model":"model-%d","producer":"model-%d"}'):format(i, i))
+  end
+  check.equal({ line("gpt-4o"), line("caf\195\169"), line(strange), line("bad\255") }, before)
+end
+
 return tests

@@ -158,7 +158,8 @@ local function body(self)
     absorb(self, object, nil)
     return true
   end
-  return whole.new(long(self, nil, false), self.clock, read, function(time) self.came_at = time end)
+  return whole.new(function() return long(self, nil, false) end, self.clock, read,
+                   function(time) self.came_at = time end)
 end
 
 function answer:on_data(data, name)

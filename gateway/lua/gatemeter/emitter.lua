@@ -325,12 +325,12 @@ local function tick(premature)
   end
 end
 
-function emitter.enter(name)
-  return gauge:enter(name, system.monotonic_ms())
+function emitter.enter(name, now_ms)
+  return gauge:enter(name, now_ms)
 end
 
-function emitter.leave(name)
-  gauge:leave(name, system.monotonic_ms())
+function emitter.leave(name, now_ms)
+  gauge:leave(name, now_ms)
 end
 
 -- Called in init_worker; an error stops the worker from starting, with the reason in the log.

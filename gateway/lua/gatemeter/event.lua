@@ -2,6 +2,8 @@
 -- Facts of an attempt go in, one line of JSON comes out that every delivery repeats byte by byte.
 -- Pure; it must never write bytes that are not UTF-8 (one such line would cost the whole batch),
 -- nor a number with fewer digits than it has, nor a path with ids.
+local new_table = require("table.new")
+
 local event = {}
 
 local LABEL_BYTES_MAX = 128
@@ -53,6 +55,9 @@ end
 
 -- The route template of a path; `/other` for every path that is not known.
 function event.endpoint(path)
+  if KNOWN[path] then
+    return path
+  end
   path = path:gsub("(.)/$", "%1"):gsub("^/v1beta/models/[^/:]+:", "/v1beta/models/{model}:")
   if KNOWN[path] then
     return path
@@ -115,50 +120,84 @@ local function milliseconds(value)
   return ("%.3f"):format(value < 0 and 0 or value)
 end
 
+-- Words that are few and come again and again: as JSON they are remembered, up to so many.
+local REMEMBERED_MAX = 1000
+local remembered, n_remembered = {}, 0
+
+local function word(text)
+  local json = remembered[text]
+  if not json then
+    json = quote(text)
+    if #text <= LABEL_BYTES_MAX then
+      if n_remembered == REMEMBERED_MAX then
+        remembered, n_remembered = {}, 0
+      end
+      remembered[text], n_remembered = json, n_remembered + 1
+    end
+  end
+  return json
+end
+
 -- Labels longer than ingest takes become `other` there; cutting them keeps lines bounded as well.
 local function label(text)
-  return quote(#text > LABEL_BYTES_MAX and text:sub(1, LABEL_BYTES_MAX + 1) or text)
+  return word(#text > LABEL_BYTES_MAX and text:sub(1, LABEL_BYTES_MAX + 1) or text)
 end
 
 local function flag(value)
   return value and "true" or "false"
 end
 
-local USAGE = { "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens",
-                "reasoning_tokens" }
-
-local function write_usage(usage)
-  local parts = {}
-  for _, name in ipairs(USAGE) do
-    if usage[name] then
-      parts[#parts + 1] = '"' .. name .. '":' .. whole(usage[name])
-    end
+-- Fields in the order in which they are written, each with its name as JSON.
+local function fields(list)
+  for i, field in ipairs(list) do
+    list[i] = { name = field[1], json = ('"%s":'):format(field[1]), write = field[2] }
   end
-  return "{" .. table.concat(parts, ",") .. "}"
+  return list
 end
 
-local FIELDS = {
-  { "id", quote }, { "time", whole }, { "namespace", quote }, { "upstream", label },
+-- Adds what there is of `fields` to the pieces of a line, each behind what is before a member.
+local function put(pieces, n, list, values)
+  local before = "{"
+  for i = 1, #list do
+    local field = list[i]
+    local value = values[field.name]
+    if value ~= nil then
+      pieces[n + 1], pieces[n + 2] = before, field.json
+      pieces[n + 3] = field.write(value)
+      n, before = n + 3, ","
+    end
+  end
+  return n, before
+end
+
+local USAGE = fields({
+  { "input_tokens", whole }, { "cache_read_tokens", whole }, { "cache_write_tokens", whole },
+  { "output_tokens", whole }, { "reasoning_tokens", whole },
+})
+
+local function write_usage(usage)
+  local pieces = new_table(3 * #USAGE, 0)
+  local n, before = put(pieces, 0, USAGE, usage)
+  return before == "{" and "{}" or table.concat(pieces, "", 1, n) .. "}"
+end
+
+local FIELDS = fields({
+  { "id", quote }, { "time", whole }, { "namespace", word }, { "upstream", label },
   { "model", label }, { "requested_model", label }, { "method", label }, { "endpoint", label },
   { "status", whole }, { "duration_ms", milliseconds }, { "ttft_ms", milliseconds },
-  { "stream", flag }, { "usage", write_usage }, { "request_id", quote }, { "error_type", quote },
-  { "consumer", label }, { "producer", quote }, { "seq", whole },
-}
+  { "stream", flag }, { "usage", write_usage }, { "request_id", quote }, { "error_type", word },
+  { "consumer", label }, { "producer", word }, { "seq", whole },
+})
 
 -- One line. `facts.text_json` is text that text.write() has encoded already.
 function event.encode(facts)
-  local parts = {}
-  for i = 1, #FIELDS do
-    local name = FIELDS[i][1]
-    local value = facts[name]
-    if value ~= nil then
-      parts[#parts + 1] = '"' .. name .. '":' .. FIELDS[i][2](value)
-    end
-  end
+  local pieces = new_table(3 * #FIELDS + 3, 0)
+  local n, before = put(pieces, 0, FIELDS, facts)
   if facts.text_json then
-    parts[#parts + 1] = '"text":' .. facts.text_json
+    pieces[n + 1], pieces[n + 2], pieces[n + 3] = before, '"text":', facts.text_json
+    n, before = n + 3, ","
   end
-  return "{" .. table.concat(parts, ",") .. "}"
+  return before == "{" and "{}" or table.concat(pieces, "", 1, n) .. "}"
 end
 
 -- A gauge of active connections; it never enters the spool.

@@ -150,13 +150,14 @@ function gateway.access()
       or variables.http_api_key)
     key_hash = key and system.sha256_hex(key)
   end
-  local told, refusal = namespace.tell(settings, variables[header_variable], key_hash)
+  local named = variables[header_variable]
+  local told, refusal = namespace.tell(settings, named, key_hash)
   if not told then
     return refuse(refusal)
   end
   if settings.forward_namespace then
     ngx.req.set_header(settings.namespace_header, told.namespace)
-  elseif variables[header_variable] then
+  elseif named then
     ngx.req.clear_header(settings.namespace_header)
   end
   if settings.upstream_key then
@@ -165,7 +166,7 @@ function gateway.access()
   local ctx = ngx.ctx
   ctx.start_ms, ctx.told = start_ms, told
   -- What entered must leave: from here to the log phase nothing may fail.
-  ctx.entered, ctx.gauge = true, emitter.enter(told.namespace)
+  ctx.entered, ctx.gauge = true, emitter.enter(told.namespace, start_ms)
   emitter.count("admitted_total", nil, 1)
   resolver.wait("upstream", FIRST_ADDRESS_S)
   if settings.inject_include_usage then
@@ -207,15 +208,52 @@ function gateway.header_filter()
     ngx.header["Content-Length"] = #ctx.own_body
     return
   end
-  ctx.reader = answer.new({
-    decode = cjson.decode, encode = cjson.encode, clock = system.monotonic_ms,
+  ctx.answered = true
+end
+
+-- Asking nginx for a variable costs much for what it is.
+local function uri_of(ctx)
+  ctx.uri = ctx.uri or ngx.var.uri
+  return ctx.uri
+end
+
+local function new_reader(ctx)
+  local uri = uri_of(ctx)
+  return answer.new({
+    decode = cjson.decode, encode = cjson.encode,
+    clock = function() return ctx.came_ms or system.monotonic_ms() end,
     text_bytes_max = text_room(),
     content_type = header_text("Content-Type"),
     content_encoding = header_text("Content-Encoding"),
     -- Looking at a path costs more than knowing the most usual one.
-    without_output = ngx.var.uri ~= "/v1/chat/completions"
-      and answer.is_without_output(ngx.var.uri),
+    without_output = uri ~= "/v1/chat/completions" and answer.is_without_output(uri),
   })
+end
+
+local function feed(ctx, chunk)
+  local reader = ctx.reader
+  if not reader then
+    reader = new_reader(ctx)
+    ctx.reader = reader
+  end
+  local waiting = ctx.waiting
+  if waiting then
+    ctx.waiting, ctx.came_ms = nil, ctx.waiting_ms
+    reader:feed(waiting)
+    ctx.came_ms = nil
+  end
+  if chunk then
+    reader:feed(chunk)
+  end
+end
+
+-- Gives the reader what waits for it, and what has come.
+local function read(ctx, chunk)
+  local ok, err = pcall(feed, ctx, chunk)
+  if not ok then
+    ctx.reader, ctx.answered = nil, false
+    ngx.log(ngx.ERR, "gatemeter: the answer could not be read: ", err)
+  end
 end
 
 function gateway.body_filter()
@@ -227,12 +265,15 @@ function gateway.body_filter()
   end
   -- nginx flushes without data, and without an end, only when the upstream has broken off.
   ctx.cut = chunk == "" and not last
-  if ctx.reader and chunk ~= "" then
-    local ok, err = pcall(ctx.reader.feed, ctx.reader, chunk)
-    if not ok then
-      ctx.reader = nil
-      ngx.log(ngx.ERR, "gatemeter: the answer could not be read: ", err)
-    end
+  if not ctx.answered or chunk == "" then
+    return
+  end
+  -- The first bytes are read once others follow or the client has them: most answers are short, and
+  -- reading one takes longer than passing it on.
+  if not ctx.waiting_ms then
+    ctx.waiting, ctx.waiting_ms = chunk, system.monotonic_ms()
+  else
+    read(ctx, chunk)
   end
 end
 
@@ -245,14 +286,14 @@ local function request_json()
   return type(object) == "table" and object or nil
 end
 
-local function requested_model(json)
+local function requested_model(ctx, json)
   if json and request_reader.is_name(json.model) then
     return json.model
   end
   local path = ngx.req.get_body_file()
   local file = path and io.open(path, "rb")
   local model = request_reader.model({
-    path = ngx.var.uri, content_type = ngx.var.http_content_type, json = json,
+    path = uri_of(ctx), content_type = ngx.var.http_content_type, json = json,
     body = ngx.req.get_body_data(), file = file,
   }, cjson.decode)
   if file then
@@ -301,7 +342,7 @@ local function text_of(ctx, told, status, request)
   local has_failed = told.error_type and not told.stream
   local room = text_room()
   if is_complete or has_failed or room == 0 or status >= 400 and status ~= 499
-    or told.unreadable or told.foreign or answer.is_without_tokens(ngx.var.uri) then
+    or told.unreadable or told.foreign or answer.is_without_tokens(uri_of(ctx)) then
     return nil
   end
   -- Without an answer it counts only if the request has reached the upstream.
@@ -317,17 +358,20 @@ local function text_of(ctx, told, status, request)
   return line
 end
 
-local function attempt(ctx)
+local function attempt(ctx, now_ms)
   local status = status_of(ctx)
   local method = ngx.req.get_method()
+  if ctx.answered then
+    read(ctx, nil)
+  end
   local told = ctx.reader and ctx.reader:finish() or {}
   local request = method == "POST" and request_json() or nil
-  local requested = method == "POST" and requested_model(request) or nil
+  local requested = method == "POST" and requested_model(ctx, request) or nil
   local facts = {
     time = system.epoch_us(), namespace = ctx.told.namespace, consumer = ctx.told.consumer,
-    upstream = settings["upstream.name"], method = method, endpoint = event.endpoint(ngx.var.uri),
+    upstream = settings["upstream.name"], method = method, endpoint = event.endpoint(uri_of(ctx)),
     model = told.model, requested_model = requested ~= told.model and requested or nil,
-    status = status, duration_ms = system.monotonic_ms() - ctx.start_ms,
+    status = status, duration_ms = now_ms - ctx.start_ms,
     ttft_ms = told.first_token and told.first_token - ctx.start_ms or nil,
     -- What a GET shows is of an earlier request, which has told it itself.
     stream = told.stream or false, usage = method == "POST" and told.usage or nil,
@@ -335,7 +379,7 @@ local function attempt(ctx)
     error_type = status < 400 and is_failure(told, method) and told.error_type or nil,
   }
   if not told.usage and method == "POST" and status < 400
-    and not answer.is_without_tokens(ngx.var.uri) then
+    and not answer.is_without_tokens(uri_of(ctx)) then
     emitter.count("usage_absent_total", nil, 1)
   end
   if method == "POST" then
@@ -356,16 +400,17 @@ function gateway.log()
     end
     return
   end
-  emitter.leave(ctx.gauge)
+  local now_ms = system.monotonic_ms()
+  emitter.leave(ctx.gauge, now_ms)
   balancer.ended(ctx)
-  local ok, facts = pcall(attempt, ctx)
+  local ok, facts = pcall(attempt, ctx, now_ms)
   if not ok then
     -- What an answer said could not be read: the attempt itself is still known.
     ngx.log(ngx.ERR, "gatemeter: facts of an attempt are missing: ", facts)
     facts = { time = system.epoch_us(), namespace = ctx.told.namespace,
               consumer = ctx.told.consumer, upstream = settings["upstream.name"],
-              method = ngx.req.get_method(), endpoint = event.endpoint(ngx.var.uri),
-              status = status_of(ctx), duration_ms = system.monotonic_ms() - ctx.start_ms,
+              method = ngx.req.get_method(), endpoint = event.endpoint(uri_of(ctx)),
+              status = status_of(ctx), duration_ms = now_ms - ctx.start_ms,
               stream = ctx.reader and ctx.reader.told.stream or false }
   end
   emitter.emit(facts)

@@ -316,6 +316,9 @@ end
 -- Waits until a name has an address or is known to have none, at most so long.
 function resolver.wait(role, wait_s)
   local entry = entries[role]
+  if #entry.peers.list > 0 then
+    return
+  end
   local deadline = system.monotonic_ms() + wait_s * 1000
   while #entry.peers.list == 0 and not entry.tried and system.monotonic_ms() < deadline do
     ngx.sleep(0.01)
@@ -325,7 +328,9 @@ end
 -- The address for an attempt, and how many there are; nil and the reason if there is none.
 function resolver.pick(role, tried)
   local entry = entries[role]
-  local address = entry.peers:pick(system.monotonic_ms(), tried)
+  -- Records of failures, and with them the time, matter only among several.
+  local now_ms = #entry.peers.list > 1 and system.monotonic_ms() or 0
+  local address = entry.peers:pick(now_ms, tried)
   if address then
     return address, #entry.peers.list
   end

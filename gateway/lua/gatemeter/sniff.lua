@@ -8,10 +8,16 @@ local FIELDS = { "data", "event", "id", "retry", "error" }
 -- Blank lines before an answer (DeepSeek sends them while a request waits) are not kept.
 local PREFIX_BYTES = 16
 
+local OPEN_OBJECT = 123
+
 local PACKINGS = { gzip = "\31\139", zstd = "\40\181\47\253" }
 
 -- gzip or zstd by their first bytes, false for neither, nil if `head` is too short to say.
 function sniff.packing(head)
+  local first = head:byte()
+  if first ~= 31 and first ~= 40 and first then
+    return false
+  end
   for name, sign in pairs(PACKINGS) do
     if head:sub(1, #sign) == sign then
       return name
@@ -28,8 +34,11 @@ local ENCODINGS = { gzip = "gzip", ["x-gzip"] = "gzip", deflate = "deflate", br 
 
 -- The one Content-Encoding: gzip, deflate, br, zstd, other (unknown, or several), or nil.
 function sniff.encoding(header)
+  if not header then
+    return nil
+  end
   local found
-  for word in (header or ""):lower():gmatch("[^,%s]+") do
+  for word in header:lower():gmatch("[^,%s]+") do
     if word ~= "identity" then
       found = found and "other" or ENCODINGS[word] or "other"
     end
@@ -63,6 +72,9 @@ end
 -- "events", "lines" (NDJSON), "json", "other", or nil if `head` is too short to say. The second
 -- value is `head` without what does not count.
 function sniff.kind(head, content_type)
+  if head:byte() == OPEN_OBJECT and content_type == "application/json" then
+    return "json", head
+  end
   content_type = (content_type or ""):lower()
   if #head < 3 and BOM:sub(1, #head) == head then
     return nil, head

@@ -129,10 +129,17 @@ end
 local Collector = {}
 Collector.__index = Collector
 
--- `json` has decode() and encode(); of a text longer than bytes_max nothing is kept.
+-- `json` has decode() and encode(); of a text longer than bytes_max nothing is kept. The lists of
+-- parts are there only when something is to be taken apart (settle), which few answers are.
 function text.collector(json, bytes_max)
-  return setmetatable({ json = json, room = bytes_max, bytes_max = bytes_max, raw = {}, bytes = 0,
-                        said = {}, thought = {}, summed_up = {}, calls = {} }, Collector)
+  return setmetatable({ json = json, room = bytes_max, bytes_max = bytes_max, bytes = 0 },
+                      Collector)
+end
+
+local function open_lists(self)
+  if not self.said then
+    self.said, self.thought, self.summed_up, self.calls = {}, {}, {}, {}
+  end
 end
 
 function Collector:add_to(list, key, piece)
@@ -326,6 +333,7 @@ function Collector:add(object)
   if type(object) ~= "table" or self.room < 0 then
     return
   end
+  open_lists(self)
   if is_list(object) then
     for _, one in ipairs(object) do
       self:add(one)
@@ -372,7 +380,8 @@ function Collector:keep(data)
   if self.room < 0 or self.bytes_max == 0 then
     return
   end
-  self.raw[#self.raw + 1] = data
+  local raw = self.raw or {}
+  self.raw, raw[#raw + 1] = raw, data
   self.bytes = self.bytes + #data
   if self.bytes > self.bytes_max then
     self:settle()
@@ -394,13 +403,15 @@ end
 
 -- Something was too long to be kept, or cannot be read: what is here is not the whole.
 function Collector:give_up()
-  self.room, self.raw, self.pieces, self.bytes = -1, {}, nil, 0
-  self.said, self.thought, self.summed_up, self.calls = {}, {}, {}, {}
+  self.room, self.raw, self.pieces, self.bytes = -1, nil, nil, 0
+  self.said = nil
+  open_lists(self)
 end
 
 function Collector:settle()
-  local raw = self.pieces and { table.concat(self.pieces) } or self.raw
-  self.raw, self.pieces, self.bytes = {}, nil, 0
+  local raw = self.pieces and { table.concat(self.pieces) } or self.raw or {}
+  self.raw, self.pieces, self.bytes = nil, nil, 0
+  open_lists(self)
   for i = 1, #raw do
     self:add(self.json.decode(raw[i]))
   end

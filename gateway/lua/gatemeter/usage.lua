@@ -3,137 +3,27 @@
 -- the same stream, settle() makes the usage of a native event of them. Pure; a count that the
 -- upstream did not give must stay absent, for absent and zero mean different things, and what is no
 -- number must never become one.
+local forms = require("gatemeter.forms")
 local shapes = require("gatemeter.shapes")
 
 local usage = {}
 
 local TOKENS_MAX = 1000000000
 local ELEMENTS_MAX = 128
-local COUNTS = { "input", "output", "total", "cache_read", "cache_write", "reasoning" }
+local COUNTS = forms.COUNTS
+local follow = forms.follow
 
-local function split(path)
-  local names = {}
-  for name in path:gmatch("[^.]+") do
-    names[#names + 1] = tonumber(name) or name
+-- The paths of the places, split once; those within the elements of `choices` apart.
+local places, in_choices = {}, {}
+for _, place in ipairs(shapes.PLACES) do
+  local names = forms.split(place.path)
+  local is_of_choices = names[1] == "choices[]"
+  if is_of_choices then
+    table.remove(names, 1)
   end
-  return names
-end
-
--- The paths of the tables, split once.
-local forms, places = {}, {}
-for i, form in ipairs(shapes.FORMS) do
-  local own = { name = form.name, form = form, marks = {}, not_marks = {}, rest_is_input = {} }
-  for _, mark in ipairs(form.marks) do
-    own.marks[#own.marks + 1] = split(mark)
-  end
-  for _, mark in ipairs(form.not_marks or {}) do
-    own.not_marks[#own.not_marks + 1] = split(mark)
-  end
-  for _, member in ipairs(form.rest_is_input or {}) do
-    own.rest_is_input[#own.rest_is_input + 1] = split(member)
-  end
-  for _, count in ipairs(COUNTS) do
-    own[count] = {}
-    for j, member in ipairs(form[count]) do
-      local sum = {}
-      for k, path in ipairs(type(member) == "table" and member or { member }) do
-        sum[k] = split(path)
-      end
-      own[count][j] = sum
-    end
-  end
-  forms[i] = own
-end
-for i, place in ipairs(shapes.PLACES) do
-  places[i] = { names = split(place.path), forms = place.forms, spare = place.spare or false,
-                path = place.path }
-end
-
-local function follow(object, names)
-  for i = 1, #names do
-    if type(object) ~= "table" then
-      return nil
-    end
-    object = object[names[i]]
-  end
-  -- null is told apart from everything else by its type.
-  return type(object) ~= "userdata" and object or nil
-end
-
--- A count and whether it had to be repaired; false for what is no count; nil for what is absent.
-local function count(value)
-  if value == nil then
-    return nil
-  end
-  if type(value) == "string" then
-    value = value:find("^%d+%.?%d*$") and tonumber(value) or false
-  end
-  if type(value) ~= "number" or not (value >= 0 and value <= TOKENS_MAX) then
-    return false
-  end
-  local floor = math.floor(value)
-  local rest = value - floor
-  if rest == 0 then
-    return floor + 0, false
-  end
-  if rest > 0.5 or rest == 0.5 and floor % 2 == 1 then
-    floor = floor + 1
-  end
-  return floor, true
-end
-
-local function add(found, name, raw, sum)
-  local n, repaired
-  for i = 1, #sum do
-    local value, was_repaired = count(follow(raw, sum[i]))
-    if value == false then
-      found.unknown[name] = true
-    elseif value then
-      n, repaired = (n or 0) + value, repaired or was_repaired
-    end
-  end
-  return n, repaired
-end
-
-local function is_any_above_zero(raw, members)
-  for i = 1, #members do
-    if (count(follow(raw, members[i])) or 0) > 0 then
-      return true
-    end
-  end
-  return false
-end
-
-local function has(raw, marks)
-  for i = 1, #marks do
-    if follow(raw, marks[i]) ~= nil then
-      return true
-    end
-  end
-  return false
-end
-
--- The counts of one usage object, or nil if it has no form that is known.
-local function read_object(raw, wanted)
-  for _, form in ipairs(forms) do
-    if (not wanted or wanted[form.name]) and has(raw, form.marks)
-      and not has(raw, form.not_marks) then
-      local found = { form = form.form, n_repaired = 0, unknown = {},
-                      rest_is_input = is_any_above_zero(raw, form.rest_is_input) }
-      for _, name in ipairs(COUNTS) do
-        for _, sum in ipairs(form[name]) do
-          local n, repaired = add(found, name, raw, sum)
-          if n and n >= (found[name] or 0) then
-            found[name] = n
-          end
-          found.n_repaired = found.n_repaired + (repaired and 1 or 0)
-        end
-      end
-      if not form.form.if_more_than_zero or (found.input or 0) + (found.output or 0) > 0 then
-        return found
-      end
-    end
-  end
+  local own = { names = names, first = names[1], forms = place.forms,
+                name = place.spare and "spare" or "main" }
+  table.insert(is_of_choices and in_choices or places, own)
 end
 
 -- Anthropic lists the rounds of one answer. Those of a compaction, an advisor or a model that gave
@@ -146,7 +36,7 @@ local function add_rounds(found, raw)
   end
   local sum = {}
   for i = 1, math.min(#rounds, ELEMENTS_MAX) do
-    local round = type(rounds[i]) == "table" and read_object(rounds[i])
+    local round = type(rounds[i]) == "table" and forms.read(rounds[i])
     if not round or next(round.unknown) then
       return
     end
@@ -170,7 +60,7 @@ local function take(told, object, place, event)
   if type(object) ~= "table" or is_duration(object) then
     return told
   end
-  local found = read_object(object, place.forms)
+  local found = forms.read(object, place.forms)
   if not found then
     return told
   end
@@ -182,34 +72,39 @@ local function take(told, object, place, event)
     end
   end
   told = told or {}
-  local name = place.spare and "spare" or "main"
-  told[name] = usage.merge_counts(told[name], found)
+  told[place.name] = usage.merge_counts(told[place.name], found)
+  return told
+end
+
+local function take_of_choices(told, event)
+  local list = event.choices
+  for i = 1, type(list) == "table" and math.min(#list, ELEMENTS_MAX) or 0 do
+    local choice = list[i]
+    for j = 1, type(choice) == "table" and #in_choices or 0 do
+      local place = in_choices[j]
+      if choice[place.first] ~= nil then
+        told = take(told, follow(choice, place.names), place, event)
+      end
+    end
+  end
   return told
 end
 
 -- What an event or a whole answer tells, or nil.
 function usage.find(event)
-  local told
   if type(event) ~= "table" then
     return nil
   end
-  for _, place in ipairs(places) do
-    local names = place.names
-    local first = names[1]
-    local list = first == "choices[]" and event.choices
-    if list then
-      for i = 1, type(list) == "table" and math.min(#list, ELEMENTS_MAX) or 0 do
-        local object = list[i]
-        for j = 2, #names do
-          object = type(object) == "table" and object[names[j]] or nil
-        end
-        told = take(told, object, place, event)
-      end
-    else
-      told = take(told, follow(event, names), place, event)
+  local told
+  for i = 1, #places do
+    local place = places[i]
+    local first = place.first
+    -- Most places are not there, and most of what is there is the first one.
+    if not first or event[first] ~= nil then
+      told = take(told, follow(event, place.names), place, event)
     end
   end
-  return told
+  return take_of_choices(told, event)
 end
 
 -- Counts of one stream are cumulative and never fall, so the larger one is true, whichever comes
@@ -246,6 +141,9 @@ function usage.merge(older, newer)
   return older
 end
 
+-- Of reasoning, of cache: whether it stands where the form does not say. The form comes first.
+local TURNS = { { false, false }, { true, false }, { false, true }, { true, true } }
+
 -- Whether cache and reasoning stand inside or beside, as the total proves it; the last value says
 -- whether it fits at all.
 local function place_by_total(told, slack)
@@ -257,8 +155,8 @@ local function place_by_total(told, slack)
   if not total then
     return cache_beside, beside, true
   end
-  for _, try in ipairs({ { false, false }, { true, false }, { false, true }, { true, true } }) do
-    local turn_reasoning, turn_cache = try[1], try[2]
+  for i = 1, #TURNS do
+    local turn_reasoning, turn_cache = TURNS[i][1], TURNS[i][2]
     if (not turn_reasoning or form.by_total.reasoning and reasoning > 0)
       and (not turn_cache or form.by_total.cache and cached > 0) then
       local r = beside ~= turn_reasoning
@@ -392,17 +290,13 @@ function usage.sum(told_by_prompt)
   return { main = sum }
 end
 
--- options.without_output: the endpoint answers with no text; options.saw_text: a stream has
--- brought text. Returns the usage of a native event or nil, and what there is to say about it:
--- { repaired, mismatch = form, absent = { input, output } }.
+-- `told` is used up. options.without_output: the endpoint answers with no text; options.saw_text: a
+-- stream has brought text. Returns the usage of a native event or nil, and what there is to say
+-- about it: { repaired, mismatch = form, absent = { input, output } }.
 function usage.settle(told, options)
-  local told_counts = told and with_spare(told)
-  if not told_counts then
+  local counts = told and with_spare(told)
+  if not counts then
     return nil, {}
-  end
-  local counts = {}
-  for name, value in pairs(told_counts) do
-    counts[name] = value
   end
   local says = { repaired = counts.n_repaired > 0 }
   if next(counts.unknown) then

@@ -8,10 +8,15 @@ whole.__index = whole
 local BYTES_MAX = 64 * 1024
 local OPEN_OBJECT = 123
 
--- read(text) returns whether it was one object; at(time) sets the time at which the bytes came that
--- the scanner gets from then on, nil for now.
-function whole.new(scanner, clock, read, at)
-  return setmetatable({ scanner = scanner, clock = clock, read = read, at = at }, whole)
+-- new_scanner() is asked if there is need of one; read(text) returns whether it was one object;
+-- at(time) sets the time at which the bytes came that the scanner gets from then on, nil for now.
+function whole.new(new_scanner, clock, read, at)
+  return setmetatable({ new_scanner = new_scanner, clock = clock, read = read, at = at }, whole)
+end
+
+local function scan(self, chunk)
+  self.scanner = self.scanner or self.new_scanner()
+  self.scanner:feed(chunk)
 end
 
 local function release(self)
@@ -19,7 +24,7 @@ local function release(self)
   if held then
     self.held = nil
     self.at(self.held_at)
-    self.scanner:feed(held)
+    scan(self, held)
     self.at(nil)
   end
 end
@@ -33,7 +38,7 @@ function whole:feed(chunk)
     end
   end
   release(self)
-  self.scanner:feed(chunk)
+  scan(self, chunk)
 end
 
 function whole:finish()
@@ -42,7 +47,9 @@ function whole:finish()
     return
   end
   release(self)
-  self.scanner:finish()
+  if self.scanner then
+    self.scanner:finish()
+  end
 end
 
 return whole
