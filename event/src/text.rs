@@ -5,7 +5,7 @@
 
 use crate::usage::Usage;
 
-/// One part of a text. The first five were sent, the others were received.
+/// One part of a text. The first six were sent, the others were received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// Messages of a chat.
@@ -18,6 +18,8 @@ pub enum Part {
     Instructions,
     /// Tools that the model could call.
     Tools,
+    /// What the answer had to look like.
+    ResponseFormat,
     /// The answer.
     Output,
     /// What the model thought before it.
@@ -27,7 +29,7 @@ pub enum Part {
 }
 
 /// How many parts there are.
-pub const N_PARTS: usize = 8;
+pub const N_PARTS: usize = 9;
 
 impl Part {
     /// Every part.
@@ -37,6 +39,7 @@ impl Part {
         Part::System,
         Part::Instructions,
         Part::Tools,
+        Part::ResponseFormat,
         Part::Output,
         Part::Reasoning,
         Part::ToolCalls,
@@ -51,6 +54,7 @@ impl Part {
             Part::System => "text.system",
             Part::Instructions => "text.instructions",
             Part::Tools => "text.tools",
+            Part::ResponseFormat => "text.response_format",
             Part::Output => "text.output",
             Part::Reasoning => "text.reasoning",
             Part::ToolCalls => "text.tool_calls",

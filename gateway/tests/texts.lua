@@ -287,6 +287,19 @@ function tests.requests_of_each_dialect_have_their_parts()
     ranking = { { query = "q", documents = { "a", "b" } }, { input = { "q", "a", "b" } } },
     dashscope = { { input = { messages = messages }, parameters = { tools = tools } },
                   { messages = messages, tools = tools } },
+    ["a schema of the answer"] = {
+      { messages = messages, response_format = { type = "json_schema", json_schema = tools[1] } },
+      { messages = messages, response_format = { type = "json_schema", json_schema = tools[1] } } },
+    ["a schema of responses"] = { { input = "hi", text = { format = { type = "json_object" } } },
+                                  { input = "hi", response_format = { type = "json_object" } } },
+    ["a schema of Gemini"] = {
+      { contents = messages, generationConfig = { responseSchema = { type = "OBJECT" } } },
+      { messages = messages, response_format = { type = "OBJECT" } } },
+    ["a schema of Ollama"] = { { prompt = "hi", format = { type = "object" } },
+                               { input = "hi", response_format = { type = "object" } } },
+    ["plain text and the format of a sound"] = {
+      { input = "hi", text = { format = { type = "text" } }, response_format = "mp3" },
+      { input = "hi" } },
     nothing = { { model = "m", messages = {}, prompt = "", system = cjson.null }, false },
   }) do
     check.equal(text.sent(cjson, pair[1]) or false, pair[2], what)

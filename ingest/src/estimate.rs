@@ -137,6 +137,7 @@ fn count(job: &Job, limit: Duration) -> Counted {
         system: given(Part::System),
         instructions: given(Part::Instructions),
         tools: given(Part::Tools),
+        response_format: given(Part::ResponseFormat),
         output: given(Part::Output),
         reasoning: given(Part::Reasoning),
         tool_calls: given(Part::ToolCalls),

@@ -51,6 +51,7 @@ struct Request {
     system: Option<Value>,
     instructions: Option<Value>,
     tools: Option<Value>,
+    response_format: Option<Value>,
     output: Option<Value>,
     reasoning: Option<Value>,
     tool_calls: Option<Value>,
@@ -65,6 +66,7 @@ impl Request {
             system: self.system.as_ref(),
             instructions: self.instructions.as_ref(),
             tools: self.tools.as_ref(),
+            response_format: self.response_format.as_ref(),
             output: self.output.as_ref(),
             reasoning: self.reasoning.as_ref(),
             tool_calls: self.tool_calls.as_ref(),
@@ -246,6 +248,7 @@ mod tests {
         for (body, words) in [
             (json!({"messages": [{"content": [{"image_url": {"url": "x"}}]}]}), "pictures"),
             (json!({"tools": [{"name": "f", "input_schema": {}}]}), "dialect"),
+            (json!({"input": "a", "response_format": {"type": "json_object"}}), "formats"),
             (
                 json!({"tools": [{"name": "f", "parameters": {"properties":
                 {"a": {"items": {"type": "string"}}}}}]}),

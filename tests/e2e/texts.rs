@@ -88,6 +88,8 @@ fn planted_everywhere() -> Value {
         "system": [{"type": "text", "text": PLANTED}],
         "instructions": PLANTED,
         "tools": [{"name": PLANTED, "description": PLANTED, "input_schema": schema}],
+        "response_format": {"type": "json_schema",
+            "json_schema": {"name": PLANTED, "schema": schema}},
         "output": [PLANTED, {"content": [{"type": "text", "text": PLANTED}]}],
         "reasoning": [PLANTED],
         "tool_calls": [{"function": {"name": PLANTED, "arguments": PLANTED}}],

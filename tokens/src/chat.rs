@@ -78,6 +78,8 @@ pub struct Content<'a> {
     pub instructions: Option<&'a Value>,
     /// Tools that the model may call.
     pub tools: Option<&'a Value>,
+    /// What the answer must look like: OpenAI's `response_format`, or a schema.
+    pub response_format: Option<&'a Value>,
     /// The answer.
     pub output: Option<&'a Value>,
     /// What the model thought before it: a text or a list. An object is an option of a request and
@@ -91,9 +93,10 @@ impl Content<'_> {
     /// Whether any part is there.
     #[must_use]
     pub fn has_any(&self) -> bool {
-        let sent = [self.messages, self.input, self.system, self.instructions, self.tools];
+        let told = [self.system, self.instructions, self.tools, self.response_format];
+        let sent = [self.messages, self.input];
         let received = [self.output, self.reasoning, self.tool_calls];
-        sent.iter().chain(&received).any(Option::is_some)
+        told.iter().chain(&sent).chain(&received).any(Option::is_some)
     }
 }
 
@@ -133,6 +136,9 @@ pub fn count(content: Content<'_>, encoding: Encoding, limit: Duration) -> Count
     if let Some(tools) = content.tools.filter(|tools| !is_empty(tools)) {
         add(of_tools(&mut meter, tools, encoding));
     }
+    if let Some(format) = content.response_format.filter(|format| !is_plain(format)) {
+        add(of_format(&mut meter, format));
+    }
     if let Some(text) = content.input {
         add(of_input(&mut meter, text));
     }
@@ -157,6 +163,26 @@ pub fn count(content: Content<'_>, encoding: Encoding, limit: Duration) -> Count
 
 fn is_empty(value: &Value) -> bool {
     value.is_null() || value.as_array().is_some_and(Vec::is_empty)
+}
+
+/// Whether nothing is asked of the answer that would change the prompt.
+fn is_plain(format: &Value) -> bool {
+    is_empty(format) || format["type"] == "text"
+}
+
+/// A schema of the answer is part of the prompt, but no vendor publishes what is put around it, nor
+/// what asking for any JSON adds.
+fn of_format(meter: &mut Meter, format: &Value) -> u64 {
+    meter.note(Gap::Format);
+    for name in ["json_schema", "schema"] {
+        if !format[name].is_null() {
+            return of_json(meter, &format[name]);
+        }
+    }
+    if format.is_string() || format["type"] == "json_object" {
+        return 0;
+    }
+    of_json(meter, format)
 }
 
 /// What is told before the messages is a message by itself.

@@ -14,6 +14,8 @@ pub enum Gap {
     Media,
     /// A schema beyond what the published formula covers.
     Schema,
+    /// A format that the answer must have, other than plain text.
+    Format,
     /// A shape for which no vendor publishes what is put around its texts.
     Dialect,
     /// A shape that is not known.
@@ -22,8 +24,8 @@ pub enum Gap {
 
 impl Gap {
     /// Every kind, in the order of their bits.
-    const EACH: [Gap; 6] =
-        [Gap::Length, Gap::Cut, Gap::Media, Gap::Schema, Gap::Dialect, Gap::Unknown];
+    const EACH: [Gap; 7] =
+        [Gap::Length, Gap::Cut, Gap::Media, Gap::Schema, Gap::Format, Gap::Dialect, Gap::Unknown];
 
     fn sentence(self) -> &'static str {
         match self {
@@ -33,6 +35,7 @@ impl Gap {
             Gap::Schema => {
                 "schemas beyond type, description and enum of properties have no published framing"
             }
+            Gap::Format => "formats of the answer have no published framing",
             Gap::Dialect => {
                 "tools, calls, reasoning or parts of this dialect have no published framing"
             }

@@ -86,6 +86,25 @@ local function input_of(request)
   return input or given(type(request.message) == "string" and request.message)
 end
 
+local function options_of(request, name)
+  return type(request[name]) == "table" and request[name] or {}
+end
+
+-- What the answer must look like, where it is not plain text: of OpenAI (its chats and responses),
+-- Anthropic, Gemini and Ollama. For sounds OpenAI has another word under the same name.
+local function format_of(request)
+  local gemini = options_of(request, "generationConfig")
+  for _, format in ipairs({
+    request.response_format or false, options_of(request, "text").format or false,
+    options_of(request, "output_config").format or false, request.output_format or false,
+    gemini.responseSchema or false, gemini.responseJsonSchema or false, request.format or false,
+  }) do
+    if type(format) == "table" and next(format) ~= nil and format.type ~= "text" then
+      return format
+    end
+  end
+end
+
 -- The parts of a request, as OpenAI, Anthropic, Gemini, Bedrock, Ollama and Cohere name them, and
 -- DashScope, which has them one level down; nil if there are none.
 function text.sent(json, request)
@@ -95,7 +114,8 @@ function text.sent(json, request)
   local inner = type(request.input) == "table" and request.input
   if inner and (inner.messages or inner.prompt) then
     local parameters = type(request.parameters) == "table" and request.parameters or {}
-    request = { messages = inner.messages, input = inner.prompt, tools = parameters.tools }
+    request = { messages = inner.messages, input = inner.prompt, tools = parameters.tools,
+                response_format = parameters.response_format }
   end
   local config = type(request.toolConfig) == "table" and request.toolConfig or {}
   local tools = given(request.tools, config.tools)
@@ -109,6 +129,7 @@ function text.sent(json, request)
     system = given(request.system, request.systemInstruction, request.system_instruction),
     instructions = given(type(request.instructions) == "string" and request.instructions),
     tools = joined(tools, is_list(request.functions) and request.functions or nil),
+    response_format = format_of(request),
   }
   for name, value in pairs(sent) do
     sent[name] = tidy(json, value, name, LEVELS_MAX)

@@ -119,6 +119,32 @@ fn parts_are_counted_and_pictures_are_passed_over() {
 }
 
 #[test]
+fn the_schema_of_an_answer_is_input_and_its_framing_is_not_known() {
+    let messages = json!([{"role": "user", "content": "hello world"}]);
+    let of = |format: Value| {
+        let content = Content {
+            messages: Some(&messages),
+            response_format: Some(&format),
+            ..Content::default()
+        };
+        count(content, Encoding::O200kBase, LONG)
+    };
+    let bare = of(Value::Null);
+    assert!(bare.is_exact() && of(json!({"type": "text"})) == bare);
+    let any = of(json!({"type": "json_object"}));
+    assert_eq!((any.input, any.gaps), (bare.input, Gaps::from(Gap::Format)));
+    let schema = json!({"type": "object", "properties": {"ship": {"type": "string"}}});
+    for format in [
+        json!({"type": "json_schema", "json_schema": {"name": "harbour", "schema": schema}}),
+        json!({"type": "json_schema", "name": "harbour", "schema": schema}),
+        schema.clone(),
+    ] {
+        let found = of(format);
+        assert!(found.input > bare.input && !found.is_exact(), "{found:?}");
+    }
+}
+
+#[test]
 fn inputs_are_texts_lists_of_texts_or_tokens() {
     let encoding = Encoding::Cl100kBase;
     let hello = plain(encoding, "hello world");
@@ -322,6 +348,7 @@ proptest! {
             system: Some(&c),
             instructions: Some(&a),
             tools: Some(&b),
+            response_format: Some(&c),
             output: Some(&c),
             reasoning: Some(&a),
             tool_calls: Some(&b),
