@@ -5,6 +5,7 @@ use std::ffi::{CStr, CString, c_char, c_int};
 use std::ptr::NonNull;
 use std::time::Duration;
 
+use rdkafka::TopicPartitionList;
 use rdkafka::bindings as c;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -144,6 +145,25 @@ pub fn seen_ends<C: ClientContext>(
     (check(told).is_ok() && low >= 0 && high >= 0).then_some((low, high))
 }
 
+/// What somebody kept with the offset of a partition: bytes of theirs, in no encoding that can be
+/// relied on, although the safe wrapper panics at any that are not UTF-8. Empty if there are none,
+/// or the partition is not in the list.
+pub fn kept_words(list: &TopicPartitionList, topic: &str, partition: i32) -> Vec<u8> {
+    let Ok(topic) = CString::new(topic) else { return Vec::new() };
+    // SAFETY: the list lives for the whole of this call, and the text ends.
+    let found =
+        unsafe { c::rd_kafka_topic_partition_list_find(list.ptr(), topic.as_ptr(), partition) };
+    let Some(found) = NonNull::new(found) else { return Vec::new() };
+    // SAFETY: it is an element of the list, which nobody changes meanwhile.
+    let element = unsafe { found.as_ref() };
+    if element.metadata.is_null() || element.metadata_size == 0 {
+        return Vec::new();
+    }
+    // SAFETY: the library keeps so many bytes there as long as the list lives.
+    unsafe { std::slice::from_raw_parts(element.metadata.cast::<u8>(), element.metadata_size) }
+        .to_vec()
+}
+
 fn check(code: RDKafkaRespErr) -> Result<(), KafkaError> {
     match code {
         RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
@@ -229,5 +249,36 @@ mod tests {
     fn ends_of_what_was_never_fetched_are_not_known() {
         let consumer = client();
         assert_eq!(seen_ends(consumer.client(), c"a.topic", 0), None);
+    }
+
+    /// A list whose element for `topic` has these words, as a broker may answer them.
+    fn kept(topic: &CStr, words: &[u8]) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(topic.to_str().expect("a name"), 3);
+        // SAFETY: the list lives, and the text ends.
+        let found = unsafe { c::rd_kafka_topic_partition_list_find(list.ptr(), topic.as_ptr(), 3) };
+        // SAFETY: it is an element of the list, and nobody else looks at it.
+        let element = unsafe { &mut *found };
+        // SAFETY: the library's own memory, which it gives back with the list.
+        let room = unsafe { c::rd_kafka_mem_malloc(std::ptr::null_mut(), words.len()) };
+        // SAFETY: there is room for so many bytes, and they are elsewhere.
+        unsafe { std::ptr::copy_nonoverlapping(words.as_ptr(), room.cast::<u8>(), words.len()) };
+        (element.metadata, element.metadata_size) = (room, words.len());
+        list
+    }
+
+    #[test]
+    fn words_of_a_stranger_are_bytes_whatever_they_are() {
+        let long = vec![0xff; 4_096];
+        for words in [&b"plain"[..], b"\xff\xfe", b"a\0b", &[0xed, 0xa0, 0x80], &long] {
+            let list = kept(c"a.topic", words);
+            assert_eq!(kept_words(&list, "a.topic", 3), words);
+            assert!(kept_words(&list, "a.topic", 4).is_empty(), "another partition");
+            assert!(kept_words(&list, "another", 3).is_empty());
+            assert!(kept_words(&list, "a\0topic", 3).is_empty(), "no name");
+        }
+        let mut list = TopicPartitionList::new();
+        list.add_partition("a.topic", 0);
+        assert!(kept_words(&list, "a.topic", 0).is_empty(), "there are none");
     }
 }

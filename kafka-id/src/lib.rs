@@ -1,5 +1,5 @@
-//! What Kafka's client library tells and its safe wrapper does not: the id of a topic, and the end
-//! of a partition that the last fetch brought.
+//! What Kafka's client library tells and its safe wrapper does not: the id of a topic, the end of a
+//! partition that the last fetch brought, and the words that somebody kept with an offset.
 //!
 //! A name says nothing about which topic it is: one that is deleted and made anew has the name of
 //! the old one and other messages at the same offsets. Brokers give each topic an id that is never
@@ -10,5 +10,5 @@ mod topic_id;
 
 mod foreign;
 
-pub use foreign::{Described, describe, seen_ends};
+pub use foreign::{Described, describe, kept_words, seen_ends};
 pub use topic_id::TopicId;

@@ -40,6 +40,15 @@ impl FromStr for TopicId {
     type Err = NoTopicId;
 
     fn from_str(text: &str) -> Result<TopicId, NoTopicId> {
+        TopicId::try_from(text.as_bytes())
+    }
+}
+
+/// From bytes that anybody may have written.
+impl TryFrom<&[u8]> for TopicId {
+    type Error = NoTopicId;
+
+    fn try_from(text: &[u8]) -> Result<TopicId, NoTopicId> {
         if text.is_empty() {
             return Ok(TopicId::default());
         }
@@ -74,6 +83,9 @@ mod tests {
         }
         for text in ["AAAA", "AAAAAAAAAAAAAAAAAAAAA!", "AAAAAAAAAAAAAAAAAAAAAQ=="] {
             assert_eq!(text.parse::<TopicId>(), Err(NoTopicId), "{text}");
+        }
+        for bytes in [&b"\xff\xfe"[..], b"AAAAAAAAAAAAAAAAAAAAA\xe9", b"\0", &[0xed, 0xa0, 0x80]] {
+            assert_eq!(TopicId::try_from(bytes), Err(NoTopicId), "{bytes:?}");
         }
     }
 }

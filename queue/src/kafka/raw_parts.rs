@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
-use kafka_id::TopicId;
-use rdkafka::TopicPartitionList;
+use kafka_id::{TopicId, kept_words};
+use rdkafka::{Offset, TopicPartitionList};
 
 use crate::limits::{RAW_BYTES_MAX, RAW_MESSAGES_MAX};
 
@@ -281,4 +281,26 @@ impl Drop for Place {
 
 pub(super) fn signed(offset: u64) -> i64 {
     i64::try_from(offset).unwrap_or(i64::MAX)
+}
+
+/// The offset of a partition in a list of those that were kept, and the id of the topic that it was
+/// kept under. Words that are no id are somebody else's, in whatever encoding.
+pub(super) fn kept_in(
+    list: &TopicPartitionList,
+    topic: &str,
+    number: i32,
+) -> Option<(i64, TopicId)> {
+    match list.find_partition(topic, number)?.offset() {
+        Offset::Offset(offset) => {
+            let words = kept_words(list, topic, number);
+            Some((offset, TopicId::try_from(&words[..]).unwrap_or_default()))
+        }
+        _ => None,
+    }
+}
+
+/// Whether an offset that was kept under one id holds in the topic with another. Brokers that tell
+/// no ids leave nothing to compare, and neither does an offset that somebody else set.
+pub(super) fn is_of(kept: TopicId, id: TopicId) -> bool {
+    kept == id || kept.is_unknown() || id.is_unknown()
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use kafka_id::{TopicId, seen_ends};
+use kafka_id::seen_ends;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -26,7 +26,7 @@ use super::identity::Identity;
 use super::listener::Listener;
 use super::poller::{Membership, concerns_the_log, settings};
 use super::raw_member::{Member, keep};
-use super::raw_parts::{Key, Part, RawMessage, Shared, lock};
+use super::raw_parts::{Key, Part, RawMessage, Shared, is_of, kept_in, lock};
 use crate::error::QueueError;
 use crate::limits::{
     KAFKA_ANSWER_SECONDS_MAX, KAFKA_POLL_MS_MAX, RAW_KEEP_MS, RAW_METADATA_MS, RAW_REJOIN_SECONDS,
@@ -201,13 +201,7 @@ impl Poller {
         let limit = Duration::from_secs(KAFKA_ANSWER_SECONDS_MAX);
         let list = list_of(topic, number, Offset::Invalid);
         let committed = self.client.committed_offsets(list.clone(), limit)?;
-        let committed = committed.find_partition(topic, number);
-        let kept = committed.as_ref().and_then(|element| match element.offset() {
-            Offset::Offset(offset) => {
-                Some((offset, element.metadata().parse().unwrap_or_default()))
-            }
-            _ => None,
-        });
+        let kept = kept_in(&committed, topic, number);
         let (low, high) = self.client.fetch_watermarks(topic, number, limit)?;
         let handed = part.polled.filter(|_| part.id == id);
         let from = handed.or(kept.filter(|(_, of)| is_of(*of, id)).map(|(offset, _)| offset));
@@ -380,12 +374,6 @@ fn join(
     let topics: Vec<&str> = shared.topics.iter().map(String::as_str).collect();
     client.subscribe(&topics).map_err(QueueError::kafka("subscribe to the raw topics"))?;
     Ok(client)
-}
-
-/// Whether an offset that was kept under one id holds in the topic with another. Brokers that tell
-/// no ids leave nothing to compare, and neither does an offset that somebody else set.
-fn is_of(kept: TopicId, id: TopicId) -> bool {
-    kept == id || kept.is_unknown() || id.is_unknown()
 }
 
 fn note(done: KafkaResult<()>, what: &'static str) {

@@ -41,6 +41,36 @@ impl Raw {
         client.commit(&list, CommitMode::Sync).unwrap();
     }
 
+    /// Keeps an offset for the group as a client of another make may, with words of its own: the
+    /// bytes go to the broker as they are, for our own client takes nothing but UTF-8.
+    fn commit_with(&self, group: &str, offset: i64, words: &[u8]) {
+        use std::io::{Read as _, Write as _};
+        const OFFSET_COMMIT: i16 = 8;
+        let text = |text: &[u8]| {
+            let len = i16::try_from(text.len()).unwrap();
+            [&len.to_be_bytes(), text].concat()
+        };
+        let one = 1_i32.to_be_bytes();
+        let request = [
+            [OFFSET_COMMIT.to_be_bytes(), 2_i16.to_be_bytes()].concat(),
+            [&7_i32.to_be_bytes()[..], &text(b"stranger"), &text(group.as_bytes())].concat(),
+            // No member, no generation, kept for as long as the broker likes.
+            [&(-1_i32).to_be_bytes()[..], &text(b""), &(-1_i64).to_be_bytes()].concat(),
+            [&one[..], &text(self.name.as_bytes()), &one, &0_i32.to_be_bytes()].concat(),
+            [&offset.to_be_bytes()[..], &text(words)].concat(),
+        ]
+        .concat();
+        let mut stream = std::net::TcpStream::connect(&self.topic.options.brokers).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        let size = i32::try_from(request.len()).unwrap();
+        stream.write_all(&[&size.to_be_bytes()[..], &request].concat()).unwrap();
+        let mut size = [0; 4];
+        stream.read_exact(&mut size).unwrap();
+        let mut answer = vec![0; usize::try_from(i32::from_be_bytes(size)).unwrap()];
+        stream.read_exact(&mut answer).unwrap();
+        assert!(answer.ends_with(&[0, 0, 0, 0, 0, 0]), "partition 0, no error: {answer:?}");
+    }
+
     pub(super) async fn delete_before(&self, partition: i32, offset: i64) {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&self.name, partition, Offset::Offset(offset)).unwrap();
@@ -183,5 +213,23 @@ async fn slow_work_bounds_what_is_fetched() {
     }
     assert_eq!(seen, 25);
     reader.close().await;
+    writer.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn offset_that_a_stranger_kept_is_followed_whatever_its_words_are() {
+    let raw = Raw::new(1);
+    let reader = raw.reader().await;
+    reader.close().await;
+    let writer = raw.writer().await;
+    writer.publish(some(0..20)).await.unwrap();
+    let long = [0xff; 4_000];
+    let words = [&b"\xff\xfe"[..], b"AAAAAAAAAAAAAAAAAAAAA\xe9", b"a\0b", b"\xed\xa0\x80", &long];
+    for (words, at) in words.into_iter().zip(3..) {
+        raw.commit_with(&raw.name, at, words);
+        let mut reader = raw.reader().await;
+        assert_eq!(take(&mut reader, 1).await[0].offset, u64::try_from(at).unwrap(), "{words:?}");
+        reader.close().await;
+    }
     writer.close().await;
 }
