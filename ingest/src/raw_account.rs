@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use queue::{RAW_STALL_SECONDS, RawWatch, Remade, TopicId};
+use queue::{RAW_STALL_SECONDS, RawWatch, Remade, Teller, TopicId};
 use service::config::RawTopic;
-use store::{RawPlace, Settled, Store, StoreError};
+use store::{Known, RawPlace, Settled, Store, StoreError};
 use tokio::time::timeout;
 use tracing::{error, warn};
 
@@ -22,7 +22,9 @@ use crate::metrics::IngestMetrics;
 const KEEP_EVERY: Duration = Duration::from_secs(1);
 /// How long whoever had a partition before waits for the one that had it last to tell of it.
 const LATER: Duration = Duration::from_secs(2);
-/// How long what only the ledger knows waits for whoever read it.
+/// How long whoever has only seen the end of a partition waits for those that read it.
+const FROM_OUTSIDE: Duration = Duration::from_secs(3);
+/// How long what only the ledger knows waits for whoever read or saw it.
 const LAST: Duration = Duration::from_secs(4);
 /// Longest wait for the ledger at the end.
 const END_MAX: Duration = Duration::from_millis(700);
@@ -139,9 +141,10 @@ impl Account {
         self.lost = lost;
         let now = Instant::now();
         for remade in self.watch.remade() {
-            let wait = match (&remade.place, remade.is_ours) {
-                (Some(_), true) => Duration::ZERO,
-                (Some(_), false) => LATER,
+            let wait = match (&remade.place, remade.teller) {
+                (Some(_), Teller::Reader) => Duration::ZERO,
+                (Some(_), Teller::Former) => LATER,
+                (Some(_), Teller::Observer) => FROM_OUTSIDE,
                 (None, _) => LAST,
             };
             self.waiting.push((now + wait, remade));
@@ -158,6 +161,10 @@ impl Account {
             match &remade.place {
                 Some(known) => {
                     let known = of_ledger(topic, known);
+                    let known = match remade.teller {
+                        Teller::Reader => Known::Read(known),
+                        Teller::Former | Teller::Observer => Known::Seen(known),
+                    };
                     let settled = self.store.settle_raw_place(&self.group, known, id).await?;
                     let is_certain = remade.is_quiet;
                     settled.iter().for_each(|settled| self.tell(settled, is_certain));
@@ -208,14 +215,21 @@ impl Account {
     async fn keep(&mut self) -> Result<(), StoreError> {
         let mut changed = self.watch.places();
         changed.retain(|place| self.kept.get(&(place.topic, place.partition)) != Some(place));
+        // In one order, so that no two processes wait for each other's rows.
+        let name = |place: &queue::RawPlace| &self.topics[place.topic].topic;
+        changed.sort_by(|a, b| (name(a), a.partition).cmp(&(name(b), b.partition)));
         // One that waits to be settled must not be passed by what is behind it.
-        changed.retain(|place| !self.waiting.iter().any(|(_, remade)| is_about(remade, place)));
-        if changed.is_empty() {
+        let is_waiting = |place: &queue::RawPlace| {
+            self.waiting.iter().any(|(_, remade)| is_about(remade, place))
+        };
+        let (known, new): (Vec<_>, Vec<_>) = changed.into_iter().partition(is_waiting);
+        if known.is_empty() && new.is_empty() {
             return Ok(());
         }
-        let rows = changed.iter().map(|place| of_ledger(&self.topics[place.topic].topic, place));
-        self.store.put_raw_places(&self.group, rows.collect()).await?;
-        for place in changed {
+        let row = |place: &queue::RawPlace| of_ledger(&self.topics[place.topic].topic, place);
+        let (of_new, of_known) = (new.iter().map(row).collect(), known.iter().map(row).collect());
+        self.store.put_raw_places(&self.group, of_new, of_known).await?;
+        for place in new {
             self.kept.insert((place.topic, place.partition), place);
         }
         Ok(())

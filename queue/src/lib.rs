@@ -70,7 +70,7 @@ pub use error::QueueError;
 pub use foreign_lock::{ForeignLock, LOCK_PROBE_EVERY, LOCK_TRY, LOCK_WAIT_MAX};
 pub use kafka::{
     Kafka, KafkaOptions, KafkaPassword, KafkaProtocol, KafkaSasl, KafkaSecurity, RawMark,
-    RawMessage, RawPlace, RawReader, RawTopic, RawWatch, Remade,
+    RawMessage, RawPlace, RawReader, RawTopic, RawWatch, Remade, Teller,
 };
 pub use kafka_id::TopicId;
 pub use limits::{

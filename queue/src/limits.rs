@@ -157,6 +157,15 @@ pub const RAW_BYTES_MAX: usize = 32 << 20;
 /// Raw messages that are fetched and not yet done with, whatever their size.
 pub(crate) const RAW_MESSAGES_MAX: usize = 50_000;
 
+/// Milliseconds after which the group of raw topics gives partitions of a silent member to others:
+/// the least that brokers take as they are installed. After the death of a member its messages
+/// wait for so long; one that was silent by mistake costs copies.
+pub(crate) const RAW_SESSION_MS: u64 = 6_000;
+
+/// Milliseconds between two signs of life of a member of that group: a third, so that two may be
+/// late.
+pub(crate) const RAW_HEARTBEAT_MS: u64 = 2_000;
+
 /// Milliseconds between two questions which topic a name stands for, while nothing waits for the
 /// answer: below the time that making a topic anew takes, so that it is seen to be gone.
 pub(crate) const RAW_ASK_MS: u64 = 200;
@@ -165,8 +174,9 @@ pub(crate) const RAW_ASK_MS: u64 = 200;
 /// of what a message waits for it.
 pub(crate) const RAW_ASK_MS_MIN: u64 = 20;
 
-/// Seconds between two looks at the ends of all partitions of raw topics.
-pub(crate) const RAW_LOOK_SECONDS: u64 = 2;
+/// Seconds between two looks at the ends of all partitions of raw topics: bounds what is written
+/// unseen before a topic goes that nobody reads.
+pub(crate) const RAW_LOOK_SECONDS: u64 = 1;
 
 /// Milliseconds between two commits of the offsets of raw topics: bounds what comes again after
 /// the death of the process.

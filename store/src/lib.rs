@@ -50,7 +50,7 @@ pub use error::{Result, StoreError};
 pub use generation::Generation;
 pub use letter::{LetterFilter, LogLetter, RawLetter};
 pub use part::{Rows, TokenSums};
-pub use raw_place::{RawPlace, Settled};
+pub use raw_place::{Known, RawPlace, Settled};
 pub use read::{AsOf, Baseline, JournalRow, LetterCount, PartitionRow, Reader, Stamp};
 pub use retain::{Keep, Retained};
 pub use server_options::{MysqlOptions, MysqlTls};
@@ -346,13 +346,19 @@ impl Store {
     }
 
     /// Keeps how far a group of readers has come in raw topics. A place of another topic than the
-    /// one that is kept changes nothing: it is settled first.
+    /// one that is kept changes nothing: it is settled first. One of `known` is kept only if there
+    /// is one of the same topic.
     ///
     /// # Errors
     /// What the database says; nothing happened then.
-    pub async fn put_raw_places(&self, reader: &str, places: Vec<RawPlace>) -> Result<()> {
+    pub async fn put_raw_places(
+        &self,
+        reader: &str,
+        places: Vec<RawPlace>,
+        known: Vec<RawPlace>,
+    ) -> Result<()> {
         let reader = reader.to_owned();
-        transact!(self, |conn| raw_place::put(conn, &reader, &places, now_us()))
+        transact!(self, |conn| raw_place::put_all(conn, &reader, &places, &known, now_us()))
     }
 
     /// Settles a place: the name of its topic stands for `topic_id` now. Gives what the place was,
@@ -363,7 +369,7 @@ impl Store {
     pub async fn settle_raw_place(
         &self,
         reader: &str,
-        known: RawPlace,
+        known: Known,
         topic_id: String,
     ) -> Result<Option<Settled>> {
         let reader = reader.to_owned();

@@ -33,6 +33,15 @@ impl RawPlace {
     }
 }
 
+/// What a process knows of a place in a topic that is no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// It read the partition to its end.
+    Read(RawPlace),
+    /// It has only seen the partition, or read it once: another may know better.
+    Seen(RawPlace),
+}
+
 /// A place of a topic that is no more, as it was last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settled {
@@ -74,32 +83,70 @@ pub(crate) async fn put(
     Ok(())
 }
 
-/// Settles the place of one partition: the name stands for `topic_id` now. `known` is what the
-/// caller knows of the place, or nothing if it only knows that the topic is another. Gives what the
-/// place was, if nobody has settled it before.
+/// Keeps places of which the ledger knows the same topic already: one of another topic, or that is
+/// new, may have to be settled first.
+pub(crate) async fn put_known(
+    conn: &mut Conn,
+    reader: &str,
+    places: &[RawPlace],
+    now_us: i64,
+) -> Result<()> {
+    let sql = conn.backend().text(
+        "UPDATE raw_place SET high = max(high, ?), next = max(next, ?), seen_us = ? \
+         WHERE reader = ? AND topic = ? AND partition = ? AND topic_id = ?",
+        "UPDATE raw_place SET high = GREATEST(high, ?), next = GREATEST(next, ?), seen_us = ? \
+         WHERE reader = ? AND topic = ? AND `partition` = ? AND topic_id = ?",
+    );
+    for place in places {
+        let query = conn
+            .query(sql)
+            .bind(signed(place.high.max(place.next))?)
+            .bind(signed(place.next)?)
+            .bind(now_us)
+            .bind(reader)
+            .bind(&place.topic)
+            .bind(place.partition)
+            .bind(&place.topic_id);
+        conn.execute(query, "keep a place in a raw topic").await?;
+    }
+    Ok(())
+}
+
+/// Keeps places, and those of which the ledger knows the same topic.
+pub(crate) async fn put_all(
+    conn: &mut Conn,
+    reader: &str,
+    places: &[RawPlace],
+    known: &[RawPlace],
+    now_us: i64,
+) -> Result<()> {
+    put(conn, reader, places, now_us).await?;
+    put_known(conn, reader, known, now_us).await
+}
+
+/// Settles the place of one partition: the name stands for `topic_id` now. Gives what the place
+/// was, if nobody has settled it before.
 pub(crate) async fn settle(
     conn: &mut Conn,
     reader: &str,
-    known: &RawPlace,
+    known: &Known,
     topic_id: &str,
     now_us: i64,
 ) -> Result<Option<Settled>> {
-    const ACTION: &str = "settle a place in a raw topic";
-    let backend = conn.backend();
-    let sql = "SELECT topic, topic_id, `partition`, next, high FROM raw_place \
-               WHERE reader = ? AND topic = ? AND `partition` = ?";
-    let query = backend.query(sql).bind(reader).bind(&known.topic).bind(known.partition);
-    let row = conn.fetch_optional(query, ACTION).await?;
-    let Some(row) = row.as_ref().map(place).transpose()? else {
-        let new = RawPlace { topic_id: topic_id.to_owned(), next: 0, high: 0, ..known.clone() };
-        put(conn, reader, &[new], now_us).await?;
-        return Ok(Some(Settled { place: known.clone() }));
+    let (Known::Read(own) | Known::Seen(own)) = known;
+    let Some(row) = row_of(conn, reader, own).await? else {
+        let is_first = begun(conn, reader, own, topic_id, now_us).await?;
+        return Ok(is_first.then(|| Settled { place: own.clone() }));
     };
+    if matches!(known, Known::Seen(_)) && row.topic_id != own.topic_id {
+        // Somebody has told of it, or will tell of what the ledger has.
+        return Ok(None);
+    }
     if row.topic_id == topic_id || !taken(conn, reader, &row, topic_id, now_us).await? {
         return Ok(None);
     }
-    let mut place = known.clone();
-    if row.topic_id == known.topic_id {
+    let mut place = own.clone();
+    if row.topic_id == own.topic_id {
         place.next = place.next.max(row.next);
         place.high = place.high.max(row.high);
     } else {
@@ -107,6 +154,38 @@ pub(crate) async fn settle(
         place.high += row.unread();
     }
     Ok(Some(Settled { place }))
+}
+
+/// What the ledger knows of the partition of a place.
+async fn row_of(conn: &mut Conn, reader: &str, known: &RawPlace) -> Result<Option<RawPlace>> {
+    let sql = "SELECT topic, topic_id, `partition`, next, high FROM raw_place \
+               WHERE reader = ? AND topic = ? AND `partition` = ?";
+    let query = conn.query(sql).bind(reader).bind(&known.topic).bind(known.partition);
+    let row = conn.fetch_optional(query, "read a place in a raw topic").await?;
+    row.as_ref().map(place).transpose()
+}
+
+/// Begins the place of a partition of which the ledger knows nothing; false if somebody was faster.
+async fn begun(
+    conn: &mut Conn,
+    reader: &str,
+    known: &RawPlace,
+    topic_id: &str,
+    now_us: i64,
+) -> Result<bool> {
+    // One that is there must not count as a row that was changed.
+    let sql = conn.backend().text(
+        "INSERT INTO raw_place VALUES (?, ?, ?, ?, 0, 0, ?) ON CONFLICT DO NOTHING",
+        "INSERT IGNORE INTO raw_place VALUES (?, ?, ?, ?, 0, 0, ?)",
+    );
+    let query = conn
+        .query(sql)
+        .bind(reader)
+        .bind(&known.topic)
+        .bind(known.partition)
+        .bind(topic_id)
+        .bind(now_us);
+    Ok(conn.execute(query, "begin a place in a raw topic").await?.rows == 1)
 }
 
 /// Settles every place of a topic of which nobody has told: the name stands for `topic_id` now.

@@ -13,14 +13,13 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use kafka_id::{Described, describe};
-use rdkafka::ClientConfig;
-use rdkafka::TopicPartitionList;
+use kafka_id::{Described, TopicId, describe};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaResult;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::listener::Listener;
-use super::raw_parts::{Answer, Key, Shared, Stall, lock};
+use super::raw_parts::{Answer, Key, RawPlace, Shared, Stall, is_of, kept_in, lock};
 use crate::error::QueueError;
 use crate::limits::{KAFKA_ANSWER_SECONDS_MAX, RAW_ASK_MS, RAW_ASK_MS_MIN, RAW_LOOK_SECONDS};
 
@@ -124,20 +123,22 @@ fn ask(client: &Client, shared: &Shared) {
 
 /// Looks until nobody wants to know any more.
 fn look_on(client: &Client, shared: &Shared, stop: &Receiver<()>) {
+    let mut places = BTreeMap::new();
     while stop.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
         let of_topic = lock(&shared.answers).of_topic.clone();
+        let mut unread = Vec::new();
         for (topic, answer) in of_topic.iter().enumerate() {
-            for number in 0..answer.partitions {
-                let key = (topic, i32::try_from(number).unwrap_or(i32::MAX));
-                if shared.is_stopping.load(Ordering::Acquire) {
-                    return;
-                }
-                match place(client, shared, key) {
-                    Ok(Some((place, high))) => note(shared, key, place, high),
-                    Ok(None) => drop(lock(&shared.stalled).remove(&key)),
-                    Err(error) => tracing::debug!(%error, "raw partition not looked at"),
-                }
+            let looked = look_at(client, shared, topic, answer, &mut places);
+            match looked {
+                Ok(found) => unread.extend(found),
+                Err(error) => tracing::debug!(%error, "raw topic not looked at"),
             }
+            if shared.is_stopping.load(Ordering::Acquire) {
+                return;
+            }
+        }
+        if !unread.is_empty() {
+            remember(client, shared, unread);
         }
         let is_there = |(topic, number): &Key| {
             let answer = of_topic.get(*topic);
@@ -148,30 +149,108 @@ fn look_on(client: &Client, shared: &Shared, stop: &Receiver<()>) {
     }
 }
 
-/// How far a partition is read, and its end. Nothing if another member looks after it.
-fn place(client: &Client, shared: &Shared, key: Key) -> KafkaResult<Option<(i64, i64)>> {
-    let name = shared.topics[key.0].as_str();
-    let own = {
-        let parts: std::sync::MutexGuard<'_, BTreeMap<_, _>> = shared.parts();
-        match parts.get(&key) {
-            Some(part) => Some(part.done),
+/// Looks at the partitions of a topic. Gives those of others, or of nobody, that have messages and
+/// have not moved since the last look.
+fn look_at(
+    client: &Client,
+    shared: &Shared,
+    topic: usize,
+    answer: &Answer,
+    places: &mut BTreeMap<Key, i64>,
+) -> KafkaResult<Vec<RawPlace>> {
+    let n = i32::try_from(answer.partitions).unwrap_or(i32::MAX);
+    let Some(id) = answer.id.filter(|_| n > 0) else { return Ok(Vec::new()) };
+    let name = shared.topics[topic].as_str();
+    let own: BTreeMap<i32, i64> = {
+        let parts = shared.parts();
+        let own = parts.iter().filter(|((other, _), _)| *other == topic);
+        own.map(|((_, number), part)| (*number, part.done)).collect()
+    };
+    let of_others: Vec<i32> = (0..n).filter(|number| !own.contains_key(number)).collect();
+    let kept = match of_others.is_empty() {
+        true => TopicPartitionList::new(),
+        false => {
+            let list = list_of(name, of_others.into_iter(), Offset::Invalid);
+            client.committed_offsets(list, ANSWER_MAX)?
+        }
+    };
+    // What is behind an end that is asked for later is read later.
+    let lows = ends(client, name, n, Offset::Beginning)?;
+    let highs = ends(client, name, n, Offset::End)?;
+    let mut unread = Vec::new();
+    for (number, (low, high)) in (0..n).zip(lows.into_iter().zip(highs)) {
+        let key = (topic, number);
+        let (Some(low), Some(high)) = (low, high) else { continue };
+        if let Some(place) = own.get(&number) {
+            note(shared, key, (*place).max(low), high);
+            continue;
+        }
+        let kept = kept_in(&kept, name, number).filter(|(_, of)| is_of(*of, id));
+        let place = kept.map_or(low, |(offset, _)| offset.min(high));
+        match own.is_empty() {
+            true => note(shared, key, place.max(low), high),
             // Whoever has another partition of the topic knows that the group works.
-            None if parts.keys().any(|(topic, _)| *topic == key.0) => return Ok(None),
-            None => None,
+            false => drop(lock(&shared.stalled).remove(&key)),
+        }
+        let is_still = places.insert(key, place).is_none_or(|before| before == place);
+        match is_still && place < high {
+            true => unread.push(seen_place(key, id, place, high)),
+            false => drop(lock(&shared.seen).remove(&key)),
+        }
+    }
+    Ok(unread)
+}
+
+/// The ends of the partitions of a topic on one side, where they can be told.
+fn ends(client: &Client, name: &str, n: i32, side: Offset) -> KafkaResult<Vec<Option<i64>>> {
+    let told = client.offsets_for_times(list_of(name, 0..n, side), ANSWER_MAX)?;
+    let offset = |number| {
+        let element = told.find_partition(name, number)?;
+        match (element.error(), element.offset()) {
+            (Ok(()), Offset::Offset(offset)) => Some(offset),
+            _ => None,
         }
     };
-    let (low, high) = client.fetch_watermarks(name, key.1, ANSWER_MAX)?;
-    let place = match own {
-        Some(place) => place,
-        None => {
-            let mut list = TopicPartitionList::with_capacity(1);
-            list.add_partition(name, key.1);
-            let kept = client.committed_offsets(list, ANSWER_MAX)?;
-            let kept = kept.find_partition(name, key.1);
-            kept.and_then(|kept| kept.offset().to_raw()).unwrap_or(low)
+    Ok((0..n).map(offset).collect())
+}
+
+fn list_of(name: &str, numbers: impl Iterator<Item = i32>, offset: Offset) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for number in numbers {
+        list.add_partition_offset(name, number, offset).expect("a list takes any of our offsets");
+    }
+    list
+}
+
+fn seen_place((topic, number): Key, id: TopicId, next: i64, high: i64) -> RawPlace {
+    let offset = |offset: i64| u64::try_from(offset).unwrap_or(0);
+    let partition = u32::try_from(number).unwrap_or(u32::MAX);
+    RawPlace { topic, id, partition, next: offset(next), high: offset(high) }
+}
+
+/// Keeps what was seen of partitions that nobody reads at the moment, if the brokers name the same
+/// topics afterwards: whoever tells what was not read of a topic must know where it ended, and
+/// after the death of a member nobody reads for a while.
+fn remember(client: &Client, shared: &Shared, unread: Vec<RawPlace>) {
+    let topics: Vec<&str> = shared.topics.iter().map(String::as_str).collect();
+    let described = match describe(client.client(), &topics, ANSWER_MAX) {
+        Ok(described) => described,
+        Err(error) => {
+            tracing::debug!(%error, "topics not described");
+            return;
         }
     };
-    Ok(Some((place.max(low), high)))
+    // Held until the end: whoever hears of another topic finds what was seen of this one.
+    let answers = lock(&shared.answers);
+    for place in unread {
+        let now = answers.of_topic.get(place.topic).and_then(|answer| answer.id);
+        let is_same = now == Some(place.id)
+            && matches!(described[place.topic], Described::Found { id, .. } if id == place.id);
+        let key = (place.topic, i32::try_from(place.partition).unwrap_or(i32::MAX));
+        if is_same && !place.id.is_unknown() && !shared.parts().contains_key(&key) {
+            lock(&shared.seen).insert(key, place);
+        }
+    }
 }
 
 /// Notes since when a partition stands where it stands.

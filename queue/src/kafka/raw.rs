@@ -154,10 +154,12 @@ impl RawWatch {
         std::mem::take(&mut *lock(&self.shared.remade))
     }
 
-    /// How far the partitions of this member are done with. Nothing of a topic whose broker does
-    /// not tell its id.
+    /// How far the partitions of this member are done with, and what it has seen of those that
+    /// nobody reads. Nothing of a topic whose broker does not tell its id.
     pub fn places(&self) -> Vec<RawPlace> {
-        self.shared.parts().iter().filter_map(|(key, part)| part.place(*key)).collect()
+        let mut places: Vec<RawPlace> = lock(&self.shared.seen).values().copied().collect();
+        places.extend(self.shared.parts().iter().filter_map(|(key, part)| part.place(*key)));
+        places
     }
 
     /// Partitions that have messages and have not moved for [`RAW_STALL_SECONDS`], by topic and

@@ -59,6 +59,9 @@ pub(super) struct Shared {
     pub parts: Mutex<BTreeMap<Key, Part>>,
     /// The partitions that it had, as they were when they were taken away.
     pub left: Mutex<BTreeMap<Key, Part>>,
+    /// Partitions of others, or of nobody, with messages that nobody read when this member looked
+    /// at them last.
+    pub seen: Mutex<BTreeMap<Key, RawPlace>>,
     pub answers: Mutex<Answers>,
     /// Places of topics that are no more, for whoever keeps account of them.
     pub remade: Mutex<Vec<Remade>>,
@@ -125,10 +128,21 @@ pub struct Remade {
     /// How far a partition of the one before was read. Nothing if this process knows no more than
     /// that the topic has this id: the ledger may know of another.
     pub place: Option<RawPlace>,
-    /// Whether this process read the partition to its end. Else another may have.
-    pub is_ours: bool,
+    /// What this process had to do with the partition.
+    pub teller: Teller,
     /// Whether nothing had come for a while when the topic went, so that the end is certain.
     pub is_quiet: bool,
+}
+
+/// Who tells of a partition that is no more, in the order of how well it knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Teller {
+    /// It read the partition to its end.
+    Reader,
+    /// It read the partition before; another member may have read on.
+    Former,
+    /// It never read it, and has seen from outside that nobody did.
+    Observer,
 }
 
 /// How far a partition of a raw topic was read.

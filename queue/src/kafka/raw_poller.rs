@@ -29,8 +29,8 @@ use super::raw_member::{Member, keep};
 use super::raw_parts::{Key, Part, RawMessage, Shared, is_of, kept_in, lock};
 use crate::error::QueueError;
 use crate::limits::{
-    KAFKA_ANSWER_SECONDS_MAX, KAFKA_POLL_MS_MAX, RAW_KEEP_MS, RAW_METADATA_MS, RAW_REJOIN_SECONDS,
-    RAW_RESTART_SECONDS,
+    KAFKA_ANSWER_SECONDS_MAX, KAFKA_POLL_MS_MAX, RAW_HEARTBEAT_MS, RAW_KEEP_MS, RAW_METADATA_MS,
+    RAW_REJOIN_SECONDS, RAW_RESTART_SECONDS, RAW_SESSION_MS,
 };
 
 /// Pause before a partition that could not be started is tried again.
@@ -77,6 +77,8 @@ impl Poller {
         config
             // Messages of a transaction that was given up were never published.
             .set("isolation.level", "read_committed")
+            .set("session.timeout.ms", RAW_SESSION_MS.to_string())
+            .set("heartbeat.interval.ms", RAW_HEARTBEAT_MS.to_string())
             .set("topic.metadata.refresh.interval.ms", RAW_METADATA_MS.to_string());
         let topics = shared.topics.iter().map(|name| Topic {
             name: CString::new(name.as_str()).unwrap_or_default(),
@@ -213,6 +215,7 @@ impl Poller {
         self.client.incremental_assign(&list_of(topic, number, Offset::Offset(from)))?;
         let start = self.shared.n_starts.fetch_add(1, Ordering::Relaxed) + 1;
         lock(&self.shared.left).remove(&key);
+        lock(&self.shared.seen).remove(&key);
         if let Some(part) = self.shared.parts().get_mut(&key) {
             if handed != Some(from) {
                 // Word of messages from before speaks of other places.

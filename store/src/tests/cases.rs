@@ -431,9 +431,10 @@ fn raw_place(topic_id: &str, partition: u32, next: u64, high: u64) -> RawPlace {
 pub(super) async fn what_a_topic_made_anew_left_unread_is_told_once(bed: Bed) {
     let store = &bed.store;
     let put = async |places: Vec<RawPlace>| {
-        store.put_raw_places("group", places).await.expect("kept");
+        store.put_raw_places("group", places, Vec::new()).await.expect("kept");
     };
     let settle = async |known: RawPlace, id: &str| {
+        let known = Known::Read(known);
         store.settle_raw_place("group", known, id.to_owned()).await.expect("an answer")
     };
     put(vec![raw_place("a", 0, 5, 9), raw_place("a", 1, 7, 7), raw_place("a", 2, 1, 4)]).await;
@@ -454,4 +455,26 @@ pub(super) async fn what_a_topic_made_anew_left_unread_is_told_once(bed: Bed) {
     assert_eq!((settled.place.next, settled.place.high), (2, 3), "it began anew");
     let settled = settle(raw_place("x", 7, 1, 3), "c").await.expect("nobody knew of it");
     assert_eq!(settled.place.unread(), 2);
+    assert_eq!(settle(raw_place("x", 7, 1, 3), "c").await, None, "it is known now");
+    // Who has only seen a topic tells nothing of one that the ledger does not know any more.
+    let seen = async |known: RawPlace, id: &str| {
+        let known = Known::Seen(known);
+        store.settle_raw_place("group", known, id.to_owned()).await.expect("an answer")
+    };
+    assert_eq!(seen(raw_place("a", 0, 0, 9), "d").await, None, "it was told");
+    let settled = seen(raw_place("c", 0, 4, 9), "d").await.expect("the first");
+    assert_eq!(settled.place.unread(), 5);
+    assert_eq!(seen(raw_place("c", 0, 4, 9), "d").await, None, "another was faster");
+    let settled = seen(raw_place("y", 8, 1, 3), "d").await.expect("nobody knew of it");
+    assert_eq!(settled.place.unread(), 2);
+    assert_eq!(seen(raw_place("y", 8, 1, 3), "d").await, None, "it is known now");
+    // What may have to be settled first is kept only where the ledger has the same topic.
+    let known = vec![raw_place("d", 0, 2, 6), raw_place("e", 8, 1, 1), raw_place("d", 9, 3, 3)];
+    store.put_raw_places("group", Vec::new(), known).await.expect("kept");
+    let settled = seen(raw_place("d", 0, 0, 0), "e").await.expect("the first");
+    assert_eq!((settled.place.next, settled.place.high), (2, 6));
+    let settled = seen(raw_place("d", 8, 0, 0), "e").await.expect("the first");
+    assert_eq!((settled.place.next, settled.place.high), (0, 0), "of another topic");
+    let settled = seen(raw_place("d", 9, 0, 0), "e").await.expect("nobody knew of it");
+    assert_eq!(settled.place.high, 0);
 }

@@ -15,7 +15,9 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 
 use super::Poller;
 use crate::kafka::raw_parts::signed;
-use crate::kafka::raw_parts::{Answer, Key, Part, Place, RawMessage, Remade, Shared, lock};
+use crate::kafka::raw_parts::{
+    Answer, Key, Part, Place, RawMessage, RawPlace, Remade, Shared, Teller, lock,
+};
 use crate::limits::RAW_GONE_SECONDS;
 
 /// Time without messages after which the last end that was seen is taken as the end.
@@ -88,7 +90,8 @@ impl Poller {
             self.hand_over(topic, answer.asked_at, Some(id));
         }
         if before != Some(id) && !id.is_unknown() {
-            let seen = Remade { topic, id, place: None, is_ours: false, is_quiet: false };
+            let teller = Teller::Observer;
+            let seen = Remade { topic, id, place: None, teller, is_quiet: false };
             lock(&self.shared.remade).push(seen);
         }
     }
@@ -110,6 +113,7 @@ impl Poller {
         let mut remade = lock(&self.shared.remade);
         let mut left = lock(&self.shared.left);
         let mut parts = self.shared.parts();
+        let mut seen = self.take_seen(topic, id);
         let of_left = left.iter_mut().map(|entry| (entry, false));
         for ((key, part), is_held) in of_left.chain(parts.iter_mut().map(|entry| (entry, true))) {
             if key.0 != topic || part.id.is_unknown() || part.id == id {
@@ -118,17 +122,37 @@ impl Poller {
             let place = part.place(*key).map(|mut place| {
                 // What was handed over is real, and is done with in its time.
                 place.next = u64::try_from(part.next).unwrap_or(0);
-                place.high = place.high.max(place.next);
+                // It may have been looked at since it was taken away.
+                let seen = seen.get(key).filter(|seen| seen.id == place.id);
+                place.high = place.high.max(seen.map_or(0, |seen| seen.high)).max(place.next);
                 place
             });
-            let is_ours = is_held || part.is_last;
+            if place.is_some() {
+                seen.remove(key);
+            }
+            let teller = if is_held || part.is_last { Teller::Reader } else { Teller::Former };
             let is_quiet = gone_at.saturating_duration_since(part.moved_at) >= QUIET;
-            let tell = |place| Remade { topic, id, place: Some(place), is_ours, is_quiet };
+            let tell = |place| Remade { topic, id, place: Some(place), teller, is_quiet };
             remade.extend(place.map(tell));
             *part = Part::new(self.n_answers);
         }
+        remade.extend(seen.into_values().map(|place| {
+            // More may have been written since, or somebody may have begun to read.
+            let (place, teller) = (Some(place), Teller::Observer);
+            Remade { topic, id, place, teller, is_quiet: false }
+        }));
         left.retain(|_, part| !part.id.is_unknown());
         self.shared.is_waiting.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes what was seen from outside of topics that had the name before.
+    fn take_seen(&self, topic: usize, id: TopicId) -> BTreeMap<Key, RawPlace> {
+        let mut seen = lock(&self.shared.seen);
+        let is_old = |place: &RawPlace| place.topic == topic && place.id != id;
+        let old = seen.iter().filter(|(_, place)| is_old(place));
+        let old: BTreeMap<Key, RawPlace> = old.map(|(key, place)| (*key, *place)).collect();
+        seen.retain(|key, _| !old.contains_key(key));
+        old
     }
 
     /// Hands over what was polled up to a number. With an id, only what another member of the

@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rdkafka::admin::{NewTopic, TopicReplication};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use super::raw::{Raw, some, take};
 use super::*;
-use crate::{RawMessage, RawReader, RawWatch, Remade, TopicId};
+use crate::{RawMessage, RawReader, RawWatch, Remade, Teller, TopicId};
 
 impl Raw {
     async fn delete(&self) {
@@ -159,6 +160,68 @@ async fn what_was_not_read_of_the_old_topic_is_told() {
     drop(old);
     raw.publish(0, some(0..30)).await;
     take_all(&mut reader, some(0..30), &[]).await;
+    reader.close().await;
+}
+
+/// A member of the group that has all partitions and does nothing: as one that was killed, until
+/// the group has noticed.
+async fn dead_member(raw: &Raw) -> BaseConsumer {
+    let mut config = raw.topic.config();
+    config.set("group.id", &raw.name).set("partition.assignment.strategy", "cooperative-sticky");
+    let member: BaseConsumer = config.create().unwrap();
+    member.subscribe(&[&raw.name]).unwrap();
+    let joined = async {
+        while member.assignment().unwrap().count() == 0 {
+            assert!(member.poll(Duration::ZERO).is_none_or(|message| message.is_ok()));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, joined).await.expect("it joins");
+    member
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nobody_read_of_the_old_topic_is_told_by_whoever_saw_its_end() {
+    let raw = Raw::new(2);
+    raw.make(2).await;
+    let dead = dead_member(&raw).await;
+    let mut reader = raw.reader().await;
+    let watch = reader.watch();
+    raw.publish(1, some(0..7)).await;
+    let seen = async {
+        while watch.places().iter().all(|place| (place.partition, place.high) != (1, 7)) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, seen).await.expect("its end is seen");
+    assert_eq!(watch.lag(0), 0, "it is not this member's");
+    let first = watch.places()[0].id;
+    raw.make_anew(2).await;
+    raw.publish(1, some(100..103)).await;
+    let found = async {
+        loop {
+            let found = watch.remade().into_iter().find_map(|remade| {
+                remade.place.map(|place| (place, remade.teller, remade.is_quiet))
+            });
+            match found {
+                Some(found) => return found,
+                None => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+    };
+    let (place, teller, is_quiet) =
+        tokio::time::timeout(DEADLINE, found).await.expect("it is told");
+    assert_eq!((place.id, place.partition, place.next, place.high), (first, 1, 0, 7));
+    assert_eq!((teller, is_quiet), (Teller::Observer, false), "more may be lost");
+    drop(dead);
+    take_all(&mut reader, some(100..103), &[first]).await;
+    let forgotten = async {
+        while watch.places().iter().any(|place| (place.partition, place.next) == (1, 0)) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, forgotten).await.expect("whoever reads knows better");
+    assert_eq!(watch.remade().into_iter().filter(|remade| remade.place.is_some()).count(), 0);
     reader.close().await;
 }
 
