@@ -11,6 +11,7 @@ mod bombs;
 mod broken;
 mod browser;
 mod cluster;
+mod churn;
 mod crash;
 mod first_run;
 mod frontend;
