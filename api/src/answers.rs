@@ -35,6 +35,9 @@ const LEDGER_MAX: Duration = Duration::from_secs(2);
 /// How long an answer about the configuration holds without a look, microseconds.
 const CONFIG_US: i64 = 2_000_000;
 
+/// Where answers come from.
+const SOURCES: [&str; 4] = ["process", "redis", "ledger", "stale"];
+
 /// What a question is about, and so when an answer to it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum About {
@@ -115,6 +118,9 @@ impl Answers {
              the ledger was down.",
             &["source"],
         )?;
+        for source in SOURCES {
+            found.with_label_values(&[source]).inc_by(0);
+        }
         let epoch = Arc::new(AtomicU64::new(0));
         let (heard, mut listener) = (Arc::clone(&epoch), cache.listen());
         // Ends with the cache.

@@ -60,6 +60,11 @@ pub(crate) fn routes() -> Router {
     })
 }
 
+/// Where its files are.
+pub(crate) fn paths() -> impl Iterator<Item = &'static str> {
+    ASSETS.into_iter().map(|asset| asset.path)
+}
+
 impl Asset {
     /// The file, or 304 if the client has it. A browser asks each time, so that a new program
     /// never runs with files of an old one.

@@ -1,14 +1,15 @@
 //! The routes of the API's port, and how they are guarded and counted.
 //!
 //! Everything under `/api` wants the key. Health, `/metrics` and the shell of the page are open:
-//! the shell has no numbers in it.
+//! the shell has no numbers in it. Each route is on `/metrics` before its first request.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, put};
+use axum::routing::{MethodRouter, get, put};
 use http::header::CONTENT_TYPE;
+use http::{Method, StatusCode};
 use service::answer::with_fallbacks;
 use service::auth::{require_key, require_own_origin};
 use service::health::{Readiness, routes};
@@ -23,6 +24,36 @@ use crate::limit::{Turns, take_turns};
 use crate::shared::Shared;
 use crate::{live, metrics, namespaces, page, stats, system, usage};
 
+/// Routes of which each is shown at zero from the start.
+struct Shown<'m> {
+    http_metrics: &'m HttpMetrics,
+    router: Router<Shared>,
+}
+
+impl<'m> Shown<'m> {
+    fn on(http_metrics: &'m HttpMetrics) -> Shown<'m> {
+        Shown { http_metrics, router: Router::new() }
+    }
+
+    /// A route that is read.
+    fn get(self, path: &'static str, handler: MethodRouter<Shared>) -> Shown<'m> {
+        self.with(path, &[(Method::GET, StatusCode::OK)], handler)
+    }
+
+    /// A route with the good answer of each of its methods.
+    fn with(
+        self,
+        path: &'static str,
+        methods: &[(Method, StatusCode)],
+        handler: MethodRouter<Shared>,
+    ) -> Shown<'m> {
+        for (method, good) in methods {
+            self.http_metrics.begin(method, path, *good);
+        }
+        Shown { router: self.router.route(path, handler), ..self }
+    }
+}
+
 /// All routes. Must be called within a tokio runtime, on which what the routes share then works.
 ///
 /// # Errors
@@ -35,20 +66,28 @@ pub fn router(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Router, serv
     let counting_access = access.clone();
     let dependencies = Arc::clone(&parts.dependencies);
     let store = Arc::clone(&parts.store);
-    let questions = Router::new()
-        .route("/api/metrics/namespaces/status-distribution", get(metrics::status_distribution))
-        .route("/api/metrics/namespaces/request-trend", get(metrics::request_trend))
-        .route("/api/metrics/namespaces/{namespace}/tokens", get(metrics::tokens))
-        .route("/api/metrics/namespaces/{namespace}/stats", get(stats::stats))
-        .route("/api/metrics/system", get(system::system))
-        .route("/api/metrics/dashboard", get(stats::dashboard))
-        .route("/api/usage", get(usage::usage))
+    let questions = Shown::on(&http_metrics)
+        .get("/api/metrics/namespaces/status-distribution", get(metrics::status_distribution))
+        .get("/api/metrics/namespaces/request-trend", get(metrics::request_trend))
+        .get("/api/metrics/namespaces/{namespace}/tokens", get(metrics::tokens))
+        .get("/api/metrics/namespaces/{namespace}/stats", get(stats::stats))
+        .get("/api/metrics/system", get(system::system))
+        .get("/api/metrics/dashboard", get(stats::dashboard))
+        .get("/api/usage", get(usage::usage))
+        .router
         .route_layer(from_fn_with_state(Turns::new(), take_turns));
-    let guarded = Router::new()
-        .route("/api/namespaces", get(namespaces::list).post(namespaces::create))
-        .route("/api/namespaces/{id}", get(namespaces::show))
-        .route("/api/namespaces/{id}/status", put(namespaces::set_status))
-        .route("/api/metrics/live", get(live::live))
+    let (read, made) = ((Method::GET, StatusCode::OK), (Method::POST, StatusCode::CREATED));
+    let list = get(namespaces::list).post(namespaces::create);
+    let guarded = Shown::on(&http_metrics)
+        .with("/api/namespaces", &[read, made], list)
+        .get("/api/namespaces/{id}", get(namespaces::show))
+        .with(
+            "/api/namespaces/{id}/status",
+            &[(Method::PUT, StatusCode::OK)],
+            put(namespaces::set_status),
+        )
+        .get("/api/metrics/live", get(live::live))
+        .router
         .merge(questions)
         .route_layer(from_fn_with_state(access.clone(), require_own_origin))
         .route_layer(from_fn_with_state(access, require_key))
@@ -69,5 +108,9 @@ pub fn router(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Router, serv
         .merge(routes(readiness))
         .merge(page::routes());
     let counting = token_count::routes(&counting_access);
+    http_metrics.begin(&Method::POST, token_count::PATH, StatusCode::OK);
+    for path in ["/metrics", "/healthz", "/readyz"].into_iter().chain(page::paths()) {
+        http_metrics.begin(&Method::GET, path, StatusCode::OK);
+    }
     Ok(http_metrics.count(with_fallbacks(guarded.merge(counting).merge(open))))
 }

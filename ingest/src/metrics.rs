@@ -9,6 +9,9 @@ use service::metrics::ProcessMetrics;
 const DURABLE_SECONDS: [f64; 12] =
     [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 10.0];
 
+/// Every status that a body can be answered with.
+const STATUSES: [&str; 8] = ["200", "400", "408", "413", "415", "422", "500", "503"];
+
 /// What becomes of a raw message.
 const RAW_RESULTS: [&str; 3] = ["taken", "rejected", "unreadable"];
 
@@ -126,7 +129,7 @@ impl IngestMetrics {
         for reason in event::reject::REASONS {
             self.rejected.with_label_values(&[reason]).inc_by(0);
         }
-        for status in ["200", "503"] {
+        for status in STATUSES {
             self.requests.with_label_values(&[status]).inc_by(0);
         }
     }

@@ -25,6 +25,11 @@ pub const DURATION_BUCKETS_SECONDS: [f64; 16] = [
     327.68,
 ];
 
+/// The answers that a route is shown with before its first one: its own kinds of failure, which
+/// alerts look for. A series that begins with its first event has no rise to be seen.
+const FAILURES: [StatusCode; 2] =
+    [StatusCode::INTERNAL_SERVER_ERROR, StatusCode::SERVICE_UNAVAILABLE];
+
 /// The namespace a request asked about. A handler puts it into the extensions of its response, and
 /// only for a namespace that exists: every value becomes a series.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +77,18 @@ impl HttpMetrics {
             &DURATION_BUCKETS_SECONDS,
         )?;
         Ok(HttpMetrics { requests, seconds })
+    }
+
+    /// Shows a route before its first request, at zero: its good answer and its failures. What
+    /// names a namespace in its answer begins with that.
+    pub fn begin(&self, method: &Method, endpoint: &str, good: StatusCode) {
+        let method = method_label(method);
+        for status in [good].iter().chain(&FAILURES) {
+            let labels = [method, endpoint, status.as_str(), "none", "none"];
+            self.requests.with_label_values(&labels).inc_by(0);
+        }
+        // One that was never observed is on the page as well.
+        let _ = self.seconds.with_label_values(&[method, endpoint, "none", "none"]);
     }
 
     /// Counts every request to this router, also those to its fallbacks. Call it last.
@@ -183,6 +200,25 @@ mod tests {
             assert!(page.contains(&line), "{line:?} is missing in {page}");
         }
         assert!(!page.contains("secret"), "{page}");
+    }
+
+    #[test]
+    fn a_route_is_shown_at_zero_before_its_first_request() {
+        let metrics = ProcessMetrics::new("api", "0.1.0").expect("a new registry");
+        let http_metrics = HttpMetrics::new(&metrics).expect("new names");
+        http_metrics.begin(&Method::POST, "/things", StatusCode::CREATED);
+        let page = metrics.render();
+        for status in [201, 500, 503] {
+            let line = format!(
+                "http_requests_total{{endpoint=\"/things\",method=\"POST\",\
+                 namespace=\"none\",status_code=\"{status}\",upstream=\"none\"}} 0\n"
+            );
+            assert!(page.contains(&line), "{line:?} is missing in {page}");
+        }
+        assert!(page.contains(
+            "http_request_duration_seconds_count{endpoint=\"/things\",method=\"POST\",\
+             namespace=\"none\",upstream=\"none\"} 0\n"
+        ));
     }
 
     #[tokio::test]

@@ -22,6 +22,8 @@ use tokio::sync::Semaphore;
 use crate::answer::{Answer, AnswerResult, ApiError};
 use crate::auth::{Access, require_key, require_own_origin};
 
+/// Where it is asked.
+pub const PATH: &str = "/api/tokens/count";
 /// Largest body, bytes: twice the text that is counted, for what JSON adds to it.
 pub const BODY_BYTES_MAX: usize = 8 << 20;
 /// Requests whose bodies may be at hand at once.
@@ -104,7 +106,7 @@ fn routes_with(access: &Access, wait_max: Duration) -> Router {
         wait_max,
     };
     Router::new()
-        .route("/api/tokens/count", post(count))
+        .route(PATH, post(count))
         .route_layer(from_fn_with_state(access.clone(), require_own_origin))
         .route_layer(from_fn_with_state(access.clone(), require_key))
         .with_state(turns)

@@ -1,5 +1,8 @@
 //! What is open, what is guarded, and what the port counts about itself.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
 use axum::body::Body;
 use http::{Request, StatusCode};
 use service::auth::{Access, Verifier, hash_key};
@@ -68,6 +71,56 @@ async fn own_requests_are_counted_by_route_and_by_namespaces_that_exist() {
     };
     for (status, namespace) in [(200, "wechat"), (404, "none"), (200, "none")] {
         assert!(page.contains(&line(status, namespace)), "{status} {namespace}:\n{page}");
+    }
+}
+
+/// Names and labels of the page's series of a family, with their values.
+fn series(page: &str, family: &str) -> BTreeMap<String, i64> {
+    let lines = page.lines().filter(|line| line.starts_with(&format!("{family}{{")));
+    let parted = lines.map(|line| line.rsplit_once(' ').expect("a value"));
+    parted.map(|(name, value)| (name.to_owned(), value.parse().expect("whole"))).collect()
+}
+
+/// A series that begins with its first event has no rise that an alert could see.
+#[tokio::test]
+async fn every_failure_is_on_the_page_at_zero_before_the_first_one() {
+    let place = Place::open().await;
+    let page =
+        async || place.ask(get("/metrics")).await.2["text"].as_str().expect("text").to_owned();
+    let before = page().await;
+    for source in ["process", "redis", "ledger", "stale"] {
+        let line = format!("gatemeter_cache_answers_total{{source=\"{source}\"}} 0\n");
+        assert!(before.contains(&line), "{before}");
+    }
+    let before = series(&before, "http_requests_total");
+    assert!(before.values().all(|n| *n == 0), "{before:?}");
+    place.store.close().await;
+    place.is_down.store(true, Ordering::Relaxed);
+    for path in [
+        "/api/metrics/namespaces/status-distribution",
+        "/api/metrics/namespaces/request-trend",
+        "/api/metrics/namespaces/all/tokens",
+        "/api/metrics/namespaces/all/stats",
+        "/api/metrics/system",
+        "/api/metrics/dashboard",
+        "/api/usage",
+        "/api/namespaces",
+        "/api/namespaces/1",
+        "/readyz",
+    ] {
+        let status = place.ask(get(path)).await.0;
+        assert!(status.is_server_error(), "{path}: {status}");
+    }
+    let change = Request::put("/api/namespaces/1/status");
+    let change = change.header("content-type", "application/json");
+    let status = place.ask(change.body(Body::from("{}")).expect("a request")).await.0;
+    assert!(status.is_server_error(), "{status}");
+    let after = series(&page().await, "http_requests_total");
+    let failures = after.iter().filter(|(name, _)| name.contains("status_code=\"5"));
+    let failures: Vec<_> = failures.filter(|(_, n)| **n > 0).collect();
+    assert_eq!(failures.len(), 11, "{failures:?}");
+    for (name, _) in failures {
+        assert!(before.contains_key(name), "{name} begins with its first failure");
     }
 }
 

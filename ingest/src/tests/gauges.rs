@@ -92,6 +92,10 @@ async fn metrics_count_answers_events_and_rejects_by_reason() {
         let name = format!("gatemeter_rejected_total{{reason=\"{reason}\"}}");
         assert_eq!(running.metric(&name).await, Some(0), "{reason} is born at zero");
     }
+    for status in [200, 400, 408, 413, 415, 422, 500, 503] {
+        let name = format!("gatemeter_ingest_requests_total{{status_code=\"{status}\"}}");
+        assert_eq!(running.metric(&name).await, Some(0), "{status} is born at zero");
+    }
     let body = batch(["a", "b", "c"].map(str::to_owned));
     running.send(body.clone()).await;
     running.send("[").await;
