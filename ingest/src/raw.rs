@@ -21,7 +21,7 @@ use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tracing::error;
 
 use crate::intake::{Intake, Unready};
-use crate::raw_account::Account;
+use crate::raw_account::{Account, Shown};
 use crate::stamp::Stamped;
 
 /// Most messages of one group: enough that a group of small ones is worth an append.
@@ -54,6 +54,7 @@ pub(crate) async fn run(intake: Intake, parts: RawParts, shutdown: Shutdown) -> 
     let RawParts { mut reader, group, topics, letters_per_hour } = parts;
     topics.iter().for_each(|topic| intake.metrics.begin_raw(&topic.topic));
     let (store, metrics) = (Arc::clone(&intake.parts.store), intake.metrics.clone());
+    let shown = Shown { watch: reader.watch(), topics: topics.clone(), metrics: metrics.clone() };
     let mut account = Account::new(reader.watch(), store, group, topics.clone(), metrics);
     let way = Arc::new(Way { intake, topics, letters_per_hour, shutdown: shutdown.clone() });
     let mut groups = VecDeque::new();
@@ -64,6 +65,7 @@ pub(crate) async fn run(intake: Intake, parts: RawParts, shutdown: Shutdown) -> 
     let accounting = tokio::spawn(async move {
         tokio::select! {
             () = account.follow() => {}
+            () = shown.follow() => {}
             _ = ended => {}
         }
         account.end().await;

@@ -18,6 +18,8 @@ use tracing::{error, warn};
 
 use crate::metrics::IngestMetrics;
 
+/// How often lag and what stands still are shown anew.
+const SHOW_EVERY: Duration = Duration::from_secs(1);
 /// How often the ledger hears of places.
 const KEEP_EVERY: Duration = Duration::from_secs(1);
 /// How long whoever had a partition before waits for the one that had it last to tell of it.
@@ -55,6 +57,38 @@ impl RawState {
             )
         };
         of_topic.into_iter().map(reason).collect()
+    }
+}
+
+/// What is shown of raw topics at this moment. Apart from the account: a ledger that hangs must not
+/// keep what waits, or stands still, from being seen.
+pub(crate) struct Shown {
+    pub watch: RawWatch,
+    pub topics: Vec<RawTopic>,
+    pub metrics: IngestMetrics,
+}
+
+impl Shown {
+    /// Shows it until it is dropped.
+    pub async fn follow(&self) {
+        let mut ticks = tokio::time::interval(SHOW_EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.note();
+        }
+    }
+
+    /// Shows lag, and what stands still.
+    fn note(&self) {
+        let stalled = self.watch.stalled();
+        for (idx, topic) in self.topics.iter().enumerate() {
+            let name = [topic.topic.as_str()];
+            let lag = i64::try_from(self.watch.lag(idx)).unwrap_or(i64::MAX);
+            self.metrics.raw_lag.with_label_values(&name).set(lag);
+            let n = stalled.iter().filter(|(other, _)| *other == idx).count();
+            self.metrics.raw_stalled.with_label_values(&name).set(n as i64);
+        }
     }
 }
 
@@ -126,16 +160,8 @@ impl Account {
         }
     }
 
-    /// Shows lag, losses and what stands still.
+    /// Shows losses, and takes what there is to settle.
     fn note(&mut self) {
-        let stalled = self.watch.stalled();
-        for (idx, topic) in self.topics.iter().enumerate() {
-            let name = [topic.topic.as_str()];
-            let lag = i64::try_from(self.watch.lag(idx)).unwrap_or(i64::MAX);
-            self.metrics.raw_lag.with_label_values(&name).set(lag);
-            let n = stalled.iter().filter(|(other, _)| *other == idx).count();
-            self.metrics.raw_stalled.with_label_values(&name).set(n as i64);
-        }
         let lost = self.watch.lost();
         self.metrics.raw_lost.inc_by(lost.saturating_sub(self.lost));
         self.lost = lost;
