@@ -350,6 +350,34 @@ fn every_metric_is_documented() {
     assert_none(&breaches);
 }
 
+/// Service discovery gives targets labels such as `namespace`; without this ours would be renamed,
+/// and every rule and panel by namespace would speak of the cluster's.
+#[test]
+fn every_scrape_job_of_ours_that_we_ship_or_print_keeps_our_labels() {
+    let (mut n_jobs, mut breaches) = (0, Vec::new());
+    for path in files(&[".md", ".yml", ".yaml"]) {
+        let text = read(&path);
+        for part in text.split("job_name:").skip(1) {
+            let job = part.split("```").next().unwrap_or_default();
+            let name = job.lines().next().unwrap_or_default().trim().trim_matches('"');
+            if name.starts_with("gatemeter") {
+                n_jobs += 1;
+                if !job.lines().any(|line| line.trim() == "honor_labels: true") {
+                    breaches.push(format!("{}: job {name}", shown(&path)));
+                }
+            }
+        }
+        for part in text.split("kind: ServiceMonitor").skip(1) {
+            let monitor = part.split("```").next().unwrap_or_default();
+            if !monitor.contains("honorLabels: true") {
+                breaches.push(format!("{}: a ServiceMonitor", shown(&path)));
+            }
+        }
+    }
+    assert!(n_jobs >= 8, "five jobs are shipped and three printed, found {n_jobs}");
+    assert_none(&breaches);
+}
+
 #[test]
 fn the_lock_file_stays_within_its_budget() {
     let n = read(&root().join("Cargo.lock")).matches("[[package]]").count();
