@@ -9,3 +9,4 @@ mod pressure;
 mod secrets;
 mod gauges;
 mod random;
+mod letters;

@@ -1,0 +1,82 @@
+//! Dead letters of the log that are sent again: an event whose model only its request names counts
+//! as it would over HTTP, for what was decided at the door is in the letter.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::Request;
+use ledger::account::Class;
+use ledger::commit::{Commit, CommitId, DeadLetter, Outcome};
+use queue::Queue;
+use serde_json::{Value, json};
+use store::LabelKind;
+
+use super::fixture::{Running, event_with};
+
+/// Makes every record of the log a dead letter that may be sent again, as a commit that passes them
+/// by does; how many there are.
+async fn bury(running: &Running, folder: &std::path::Path) -> u64 {
+    let reader = Queue::open_embedded_read_only(folder).await.expect("a log");
+    let records = reader.read(0, 0, 1 << 20).await.expect("records");
+    reader.close().await;
+    let claim = running.store.claim(running.queue.generation(), 0, [7; 16]).await.expect("ours");
+    let letter = |record: &queue::Record| DeadLetter {
+        offset: record.offset,
+        idx: 0,
+        n: 1,
+        class: Class::Future,
+        reason: "ahead of the log's clock",
+        time_us: None,
+        namespace: None,
+        // A record of one event is the frame that a letter of it has.
+        content: Some(record.bytes.to_vec().into()),
+        clock_us: None,
+    };
+    let mut progress = claim.progress;
+    progress.next = records.len() as u64;
+    let mut commit = Commit::without_rows(CommitId([9; 16]), claim.owner, 0, progress);
+    commit.letters = records.iter().map(letter).collect();
+    let (ended, error) = running.store.commit(Arc::new(commit)).await;
+    assert!(matches!(ended, Outcome::Committed { .. }), "{ended:?}: {error:?}");
+    records.len() as u64
+}
+
+#[tokio::test]
+async fn letter_whose_model_only_the_request_names_counts_as_it_would_over_http() {
+    let (folder, running) = Running::fresh().await;
+    let told = [
+        (200, None, Some("asked-for"), "asked-for"),
+        (404, None, Some("asked-for"), "asked-for"),
+        // A client can ask for anything.
+        (404, None, Some("made-up"), "none"),
+        (200, Some("gpt-4o"), Some("auto"), "gpt-4o"),
+        (500, None, None, "none"),
+    ];
+    for (n, (status, model, asked, _)) in told.iter().enumerate() {
+        let facts = json!({"status": status, "model": model, "requested_model": asked});
+        let body = event_with(&n.to_string(), &facts).to_string();
+        assert_eq!(running.send(body).await.accepted(1), 1);
+    }
+    let n_letters = bury(&running, folder.path()).await;
+    assert_eq!(n_letters, told.len() as u64);
+    let address = |offset| json!({"generation": 1, "partition": 0, "offset": offset, "index": 0});
+    let wanted = json!({"letters": (0..n_letters).map(address).collect::<Vec<Value>>()});
+    let request = Request::post("/v1/dead-letters/replay").body(Body::from(wanted.to_string()));
+    let answer = running.ask(request.expect("a request")).await;
+    let data = &answer.json()["data"];
+    assert_eq!(data, &json!({"accepted": n_letters, "rejected": []}), "{}", answer.text);
+
+    let found = running.logged().await;
+    let (first, again) = found.split_at(told.len());
+    for ((one, other), (_, _, asked, counted)) in first.iter().zip(again).zip(told) {
+        assert_eq!((one.model.as_str(), other.model.as_str()), (counted, counted));
+        assert_eq!(other.requested_model.as_deref(), asked);
+        assert_eq!(one.facts, other.facts, "a copy, with its key and its fingerprint");
+    }
+    let labels = running.store.load_labels().await.expect("labels");
+    let models = labels.into_iter().filter(|label| label.kind == LabelKind::Model);
+    let mut models: Vec<String> = models.map(|label| label.name).collect();
+    models.sort();
+    assert_eq!(models, ["asked-for", "gpt-4o"], "what a client made up takes no place");
+    running.stop().await;
+}
