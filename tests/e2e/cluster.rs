@@ -8,7 +8,7 @@ mod databases;
 mod deaths;
 mod guide;
 mod logs;
-mod monitoring;
+pub mod monitoring;
 mod networks;
 pub mod strangers;
 mod ways;

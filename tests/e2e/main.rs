@@ -7,6 +7,7 @@ mod referee;
 mod disk;
 mod stack;
 
+mod alerts;
 mod bombs;
 mod broken;
 mod browser;

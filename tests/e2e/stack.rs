@@ -165,6 +165,7 @@ impl Stack {
             "aggregator" => 8002,
             "ingest" => 8003,
             "kafka" => 9092,
+            "mysql" => 3307,
             "gateway" => 8080,
             "upstream" => 8091,
             "frontend" => 3000,

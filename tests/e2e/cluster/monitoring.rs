@@ -94,7 +94,7 @@ fn requests_of_api(stack: &Stack) -> Vec<(String, i64)> {
 }
 
 /// The queries of all panels, with what Grafana would put in.
-fn queries(panels: &Value) -> Vec<String> {
+pub fn queries(panels: &Value) -> Vec<String> {
     let mut found = Vec::new();
     for panel in panels.as_array().into_iter().flatten() {
         for target in panel["targets"].as_array().into_iter().flatten() {
