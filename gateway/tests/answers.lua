@@ -6,6 +6,7 @@ local cjson = require("cjson.safe")
 local failure = require("gatemeter.failure")
 local ffi = require("ffi")
 local inflate = require("gatemeter.inflate")
+local request = require("gatemeter.request")
 local scan = require("gatemeter.scan")
 local sniff = require("gatemeter.sniff")
 
@@ -46,6 +47,12 @@ end
 local FRAMES = 'data: {"model":"m","choices":[{"delta":{"content":"Ahoy"}}]}\n\n'
   .. 'data: {"choices":[],"usage":{"prompt_tokens":31,"completion_tokens":7}}\n\ndata: [DONE]\n\n'
 local FRAMES_USAGE = { input_tokens = 31, output_tokens = 7 }
+
+function tests.packed_requests_are_unpacked_up_to_a_bound()
+  check.equal(request.unpacked(pack(FRAMES, 31), #FRAMES), FRAMES)
+  check.equal(request.unpacked(pack(FRAMES, 31), #FRAMES - 1), nil)
+  check.equal(request.unpacked(pack(FRAMES, 31):sub(1, 20) .. "\255\255\255\255", 1000), nil)
+end
 
 function tests.packed_answers_are_read_whatever_their_headers_say()
   local half = math.floor(#FRAMES / 2)

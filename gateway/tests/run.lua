@@ -8,8 +8,8 @@ local seed = tonumber(arg[1]) or os.time()
 print("seed " .. seed .. " (give it as the first word to repeat a run)")
 
 local n_failed, n_tests = 0, 0
-local FILES = { "reading", "answers", "shapes", "requests", "texts", "asking", "events", "queues",
-                "settings", "sending", "names" }
+local FILES = { "reading", "answers", "shapes", "requests", "texts", "loose", "asking", "events",
+                "queues", "settings", "sending", "names" }
 for _, file in ipairs(FILES) do
   local names, tests = {}, dofile(folder .. "/" .. file .. ".lua")
   for name in pairs(tests) do

@@ -3,6 +3,7 @@
 local answer = require("gatemeter.answer")
 local check = require("check")
 local cjson = require("cjson.safe")
+local requests = require("gatemeter.sent")
 local text = require("gatemeter.text")
 
 local tests = {}
@@ -257,7 +258,7 @@ function tests.json_of_any_shape_is_taken()
     local object = any(5)
     local collector = text.collector(cjson, 2000)
     collector:add(object)
-    local told, sent = collector:received(""), text.sent(cjson, object)
+    local told, sent = collector:received(""), requests.read(cjson, object)
     local line = text.write(cjson, sent, told, nil, 4000)
     check.equal(line == nil or type(cjson.decode(line)) == "table", true, line)
   end
@@ -302,9 +303,9 @@ function tests.requests_of_each_dialect_have_their_parts()
       { input = "hi" } },
     nothing = { { model = "m", messages = {}, prompt = "", system = cjson.null }, false },
   }) do
-    check.equal(text.sent(cjson, pair[1]) or false, pair[2], what)
+    check.equal(requests.read(cjson, pair[1]) or false, pair[2], what)
   end
-  check.equal(text.sent(cjson, nil), nil)
+  check.equal(requests.read(cjson, nil), nil)
 end
 
 function tests.pictures_and_files_never_go_out_and_words_do()
@@ -319,14 +320,14 @@ function tests.pictures_and_files_never_go_out_and_words_do()
     { type = "function_call_output", output = "data:image/png;base64," .. base64 },
   }
   local request = { messages = { { role = "user", content = parts, images = { base64 } } } }
-  local line = text.write(cjson, text.sent(cjson, request), nil, nil, 4000)
+  local line = text.write(cjson, requests.read(cjson, request), nil, nil, 4000)
   check.equal(line:find("QUJD", 1, true), nil)
   check.equal(#cjson.decode(line).messages[1].content, #parts)
   check.equal(request.messages[1].images, { base64 }, "the request itself is left alone")
   local words = { messages = { { content = { { type = "document",
                   source = { type = "text", data = ("some words "):rep(20) } } } } } }
-  check.equal(text.sent(cjson, words), words)
-  check.equal(text.sent(cjson, { input = base64 }), { input = base64 })
+  check.equal(requests.read(cjson, words), words)
+  check.equal(requests.read(cjson, { input = base64 }), { input = base64 })
 end
 
 local function levels(value)
@@ -342,7 +343,8 @@ function tests.what_is_nested_deeper_than_ingest_reads_goes_as_json_in_a_string(
   for _ = 1, 200 do
     schema = { type = "object", properties = { inner = schema } }
   end
-  local sent = text.sent(cjson, { input = "hi", tools = { { name = "f", parameters = schema } } })
+  local tools = { { name = "f", parameters = schema } }
+  local sent = requests.read(cjson, { input = "hi", tools = tools })
   local line = text.write(cjson, sent, nil, nil, 100000)
   check.equal(levels(cjson.decode(line)) <= 14, true)
   check.equal(line:find("planted at the bottom", 1, true) ~= nil, true)

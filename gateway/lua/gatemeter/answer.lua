@@ -49,11 +49,11 @@ end
 -- other side, without which calls whose arguments are objects are not kept; clock(), asked once, at
 -- the first token; content_type and content_encoding of the answer; text_bytes_max, which
 -- bounds what is kept to count tokens from (0 keeps nothing); without_output, for endpoints whose
--- answers are no text.
+-- answers are no text; may_echo, for those whose whole answers may repeat the prompt alone.
 function answer.new(options)
   local self = setmetatable({
     decode = options.decode, clock = options.clock, content_type = options.content_type,
-    without_output = options.without_output or false,
+    without_output = options.without_output or false, may_echo = options.may_echo or false,
     text = text.collector({ decode = options.decode, encode = options.encode or nothing },
                           options.text_bytes_max or 0),
     head = "", told = { stream = false }, n_values = 0, usages = {}, n_prompts = 0,
@@ -270,6 +270,25 @@ function answer:feed(chunk)
   end
 end
 
+-- Whether the answer has brought text. To look into a whole one costs more, and hardly any is asked
+-- for; one that used no token of its own may repeat the prompt.
+local function has_text(self, counts)
+  if self.told.first_token then
+    return true
+  elseif self.without_output or self.may_echo and (counts.input or 0) > 0 then
+    return false
+  end
+  self.text:settle()
+  return self.text:has_any()
+end
+
+-- Several values are a stream, but for a list of things (ranks, labels, models).
+local function is_stream_of_values(self)
+  local told, scanner = self.told, self.parser.scanner
+  return self.n_values > 1 and self.n_prompts < 2
+    and not (scanner.in_array and self.n_prompts == 0 and not told.model and not told.error_type)
+end
+
 -- { stream, model, first_token, done, error_type, unreadable = encoding, foreign = true for what is
 -- neither events nor JSON (sound, a page), usage = that of a native event, repaired,
 -- mismatch = form, absent = { input, output } for a usage without that side }
@@ -287,7 +306,7 @@ function answer:finish()
   end
   local told = self.told
   told.foreign = self.kind == "other" and not told.unreadable or nil
-  if self.kind == "json" and self.n_values > 1 and self.n_prompts < 2 then
+  if self.kind == "json" and is_stream_of_values(self) then
     told.stream, told.first_token = true, self.first_value
   elseif not self.kind or told.unreadable then
     -- Where the bytes say nothing, the content type does.
@@ -295,7 +314,8 @@ function answer:finish()
   end
   local says
   told.usage, says = usage.settle(not self.has_too_many and usage.sum(self.usages) or nil, {
-    without_output = self.without_output, saw_text = told.first_token ~= nil,
+    without_output = self.without_output,
+    saw_text = function(counts) return has_text(self, counts) end,
   })
   told.repaired, told.mismatch, told.absent = says.repaired, says.mismatch, says.absent
   return told

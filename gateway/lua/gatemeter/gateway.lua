@@ -10,11 +10,13 @@ local emitter = require("gatemeter.emitter")
 local event = require("gatemeter.event")
 local http = require("gatemeter.http")
 local inject = require("gatemeter.inject")
+local loose = require("gatemeter.loose")
 local metrics = require("gatemeter.metrics")
 local names = require("gatemeter.names")
 local namespace = require("gatemeter.namespace")
 local request_reader = require("gatemeter.request")
 local resolver = require("gatemeter.resolver")
+local sent = require("gatemeter.sent")
 local system = require("gatemeter.system")
 local text = require("gatemeter.text")
 
@@ -23,6 +25,7 @@ local gateway = {}
 local REQUEST_BYTES_MAX = 1024 * 1024
 -- How long requests wait for the first address of the upstream, right after the start.
 local FIRST_ADDRESS_S = 5
+local decode = loose.decoder(cjson.decode)
 local settings
 local header_variable
 
@@ -135,7 +138,7 @@ local function inject_include_usage()
   ngx.req.read_body()
   local body = ngx.req.get_body_data()
   local asking = body and #body <= REQUEST_BYTES_MAX
-    and inject.include_usage(cjson.decode, cjson.null, body)
+    and inject.include_usage(decode, cjson.null, body)
   if asking then
     ngx.req.set_body_data(asking)
   end
@@ -172,8 +175,10 @@ function gateway.access()
   if settings.inject_include_usage then
     inject_include_usage()
   end
-  -- Only a body that is read here stays on disk until the model in it is read.
-  if (tonumber(variables.http_content_length) or 0) > REQUEST_BYTES_MAX then
+  -- Only a body that is read here stays on disk until the model in it is read. One that comes in
+  -- chunks does not say how long it is.
+  local length = variables.http_content_length
+  if not length or (tonumber(length) or 0) > REQUEST_BYTES_MAX then
     ngx.req.read_body()
   end
 end
@@ -220,13 +225,14 @@ end
 local function new_reader(ctx)
   local uri = uri_of(ctx)
   return answer.new({
-    decode = cjson.decode, encode = cjson.encode,
+    decode = decode, encode = cjson.encode,
     clock = function() return ctx.came_ms or system.monotonic_ms() end,
     text_bytes_max = text_room(),
     content_type = header_text("Content-Type"),
     content_encoding = header_text("Content-Encoding"),
     -- Looking at a path costs more than knowing the most usual one.
     without_output = uri ~= "/v1/chat/completions" and answer.is_without_output(uri),
+    may_echo = uri:find("[^t]/completions$") ~= nil,
   })
 end
 
@@ -282,7 +288,8 @@ local function request_json()
   if not body or #body > REQUEST_BYTES_MAX then
     return nil
   end
-  local object = cjson.decode(body)
+  body = request_reader.unpacked(body, REQUEST_BYTES_MAX)
+  local object = body and decode(body)
   return type(object) == "table" and object or nil
 end
 
@@ -295,7 +302,7 @@ local function requested_model(ctx, json)
   local model = request_reader.model({
     path = uri_of(ctx), content_type = ngx.var.http_content_type, json = json,
     body = ngx.req.get_body_data(), file = file,
-  }, cjson.decode)
+  }, decode)
   if file then
     file:close()
   end
@@ -353,7 +360,7 @@ local function text_of(ctx, told, status, request)
   if ctx.reader then
     received, was_kept = ctx.reader:received()
   end
-  local line, fits = text.write(cjson, text.sent(cjson, request), received, told.usage, room)
+  local line, fits = text.write(cjson, sent.read(cjson, request), received, told.usage, room)
   emitter.count("texts_too_long_total", nil, fits and was_kept and 0 or 1)
   return line
 end

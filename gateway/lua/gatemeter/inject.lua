@@ -1,26 +1,16 @@
 -- Asks for usage at the end of a stream, in the JSON of a request: stream_options.include_usage.
 -- Pure. Only that is added; every other byte of the client's stays as it is, and a client that says
 -- false, or anything else that is no null, is left alone.
+local loose = require("gatemeter.loose")
+
 local inject = {}
+
+local after_string = loose.after_string
 
 local BLANK = "^[ \t\r\n]*()"
 
 local function after_blanks(body, at)
   return body:match(BLANK, at)
-end
-
--- The place behind a string that begins at `at`.
-local function after_string(body, at)
-  at = at + 1
-  while true do
-    local stop = body:find('["\\]', at)
-    if not stop then
-      return nil
-    elseif body:byte(stop) == 34 then
-      return stop + 1
-    end
-    at = stop + 2
-  end
 end
 
 -- The place behind a value that begins at `at`.
@@ -91,7 +81,7 @@ function inject.include_usage(decode, null, body)
   if type(asked) ~= "table" or asked.stream ~= true then
     return nil
   end
-  local open = after_blanks(body, 1)
+  local open = after_blanks(body, body:find("^\239\187\191") and 4 or 1)
   if body:sub(open, open) ~= "{" then
     return nil
   end

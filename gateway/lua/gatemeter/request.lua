@@ -1,7 +1,9 @@
 -- Tells which model a request asks for: by its JSON, by a field of its form (audio, pictures), or
 -- by its path (Azure, Gemini, Bedrock). Body and path go in, a name or nil comes out. Pure; it must
 -- never read more of a body than its bound, for it does so while the worker waits.
+local inflate = require("gatemeter.inflate")
 local scan = require("gatemeter.scan")
+local sniff = require("gatemeter.sniff")
 
 local request = {}
 
@@ -23,6 +25,21 @@ end
 -- Whether a value is the name of a model, so that there is no need to look further.
 function request.is_name(value)
   return named(value) ~= nil
+end
+
+-- A body as it is, or as it was before a client packed it with gzip; nil if that is longer than
+-- `bytes_max`, or damaged.
+function request.unpacked(body, bytes_max)
+  if sniff.packing(body) ~= "gzip" then
+    return body
+  end
+  local pieces = {}
+  local unpacker = inflate.new(function(bytes) pieces[#pieces + 1] = bytes end, bytes_max)
+  local ok = unpacker and unpacker:feed(body)
+  if unpacker then
+    unpacker:finish()
+  end
+  return ok and unpacker.ended and table.concat(pieces) or nil
 end
 
 -- The name in a path that has been decoded.

@@ -1,26 +1,15 @@
--- Collects what was sent to a model and what came back, for ingest to count tokens from where the
--- upstream told no usage: sent() reads a request, a collector reads an answer, whole or event by
--- event, write() makes the `text` of an event (docs/events.md) of both.
--- Pure. What it keeps is bounded by text_bytes_max. Pictures and files never go out, and a part of
--- an answer is never taken for the whole: beyond the bound there is no text at all.
+-- Collects what came back from a model, for ingest to count tokens from where the upstream told no
+-- usage: a collector reads an answer, whole or event by event; write() makes the `text` of an event
+-- (docs/events.md) of it and of what was sent (sent.lua).
+-- Pure. What it keeps is bounded by text_bytes_max. A part of an answer is never taken for the
+-- whole: beyond the bound there is no text at all.
 local event = require("gatemeter.event")
+local loose = require("gatemeter.loose")
 
 local text = {}
 
--- Ingest reads 16 levels; the event and its text are two of them. What is nested deeper goes as the
--- JSON that it is, in a string.
-local LEVELS_MAX = 13
 -- A whole answer that is longer is not kept: what is that long has no text, or too much of it.
 local BODY_BYTES_MAX = 1024 * 1024
--- Shortest string that is taken for base64 by its letters and the name of its field.
-local BASE64_BYTES_MIN = 64
-
--- Fields that hold pictures, sounds and files, as base64 or as a data URL.
-local MEDIA = {}
-for _, name in ipairs({ "data", "url", "image_url", "b64_json", "bytes", "image", "images",
-                        "file_data", "audio", "video", "video_url", "input_audio" }) do
-  MEDIA[name] = true
-end
 
 local function filled(value)
   return type(value) == "string" and value ~= ""
@@ -30,29 +19,6 @@ local function is_list(value)
   return type(value) == "table" and value[1] ~= nil
 end
 
-local function is_media(field, value)
-  if field == "output" then
-    -- What a tool gave is a text, unless it is a picture.
-    return value:find("^data:[^,]*;base64,") ~= nil
-  end
-  return MEDIA[field] and (value:find("^data:") ~= nil
-    or #value >= BASE64_BYTES_MIN and not value:find("[^%w+/=_%-]"))
-end
-
--- A copy without pictures and files, and no deeper than `left` levels.
-local function tidy(json, value, field, left)
-  if type(value) == "string" then
-    return is_media(field, value) and "" or value
-  elseif type(value) ~= "table" then
-    return value
-  end
-  local copy = setmetatable({}, getmetatable(value))
-  for key, inner in pairs(value) do
-    copy[key] = tidy(json, inner, type(key) == "string" and key or field, left - 1)
-  end
-  return left == 1 and json.encode(copy) or copy
-end
-
 local function given(...)
   for i = 1, select("#", ...) do
     local value = select(i, ...)
@@ -60,81 +26,6 @@ local function given(...)
       return value
     end
   end
-end
-
-local function joined(first, second)
-  if not (is_list(first) and is_list(second)) then
-    return first or second
-  end
-  local all = {}
-  for _, list in ipairs({ first, second }) do
-    for _, value in ipairs(list) do
-      all[#all + 1] = value
-    end
-  end
-  return all
-end
-
--- What is to be embedded, completed or ranked, where it is no chat.
-local function input_of(request)
-  local input = given(request.input, request.prompt)
-  if filled(request.query) and is_list(request.documents) then
-    return joined({ request.query }, request.documents)
-  elseif filled(input) and filled(request.suffix) then
-    return { input, request.suffix }
-  end
-  return input or given(type(request.message) == "string" and request.message)
-end
-
-local function options_of(request, name)
-  return type(request[name]) == "table" and request[name] or {}
-end
-
--- What the answer must look like, where it is not plain text: of OpenAI (its chats and responses),
--- Anthropic, Gemini and Ollama. For sounds OpenAI has another word under the same name.
-local function format_of(request)
-  local gemini = options_of(request, "generationConfig")
-  for _, format in ipairs({
-    request.response_format or false, options_of(request, "text").format or false,
-    options_of(request, "output_config").format or false, request.output_format or false,
-    gemini.responseSchema or false, gemini.responseJsonSchema or false, request.format or false,
-  }) do
-    if type(format) == "table" and next(format) ~= nil and format.type ~= "text" then
-      return format
-    end
-  end
-end
-
--- The parts of a request, as OpenAI, Anthropic, Gemini, Bedrock, Ollama and Cohere name them, and
--- DashScope, which has them one level down; nil if there are none.
-function text.sent(json, request)
-  if type(request) ~= "table" then
-    return nil
-  end
-  local inner = type(request.input) == "table" and request.input
-  if inner and (inner.messages or inner.prompt) then
-    local parameters = type(request.parameters) == "table" and request.parameters or {}
-    request = { messages = inner.messages, input = inner.prompt, tools = parameters.tools,
-                response_format = parameters.response_format }
-  end
-  local config = type(request.toolConfig) == "table" and request.toolConfig or {}
-  local tools = given(request.tools, config.tools)
-  if tools and not is_list(tools) then
-    tools = { tools }
-  end
-  local sent = {
-    messages = given(request.messages, request.contents,
-                     type(request.content) == "table" and { request.content }),
-    input = input_of(request),
-    system = given(request.system, request.systemInstruction, request.system_instruction),
-    instructions = given(type(request.instructions) == "string" and request.instructions),
-    tools = joined(tools, is_list(request.functions) and request.functions or nil),
-    response_format = format_of(request),
-  }
-  for name, value in pairs(sent) do
-    sent[name] = tidy(json, value, name, LEVELS_MAX)
-  end
-  return next(sent) and sent
 end
 
 -- The parts of one kind in the order in which they began, each a list of pieces.
@@ -430,7 +321,8 @@ function Collector:give_up()
 end
 
 function Collector:settle()
-  local raw = self.pieces and { table.concat(self.pieces) } or self.raw or {}
+  local raw = self.pieces and loose.values(self.json.decode, table.concat(self.pieces))
+    or self.raw or {}
   self.raw, self.pieces, self.bytes = nil, nil, 0
   open_lists(self)
   for i = 1, #raw do

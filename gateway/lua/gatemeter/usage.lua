@@ -290,9 +290,10 @@ function usage.sum(told_by_prompt)
   return { main = sum }
 end
 
--- `told` is used up. options.without_output: the endpoint answers with no text; options.saw_text: a
--- stream has brought text. Returns the usage of a native event or nil, and what there is to say
--- about it: { repaired, mismatch = form, absent = { input, output } }.
+-- `told` is used up. options.without_output: the endpoint answers with no text;
+-- options.saw_text(counts): whether the answer has brought text. Returns the usage of a native
+-- event or nil, and what there is to say about it: { repaired, mismatch = form,
+-- absent = { input, output } }.
 function usage.settle(told, options)
   local counts = told and with_spare(told)
   if not counts then
@@ -303,7 +304,7 @@ function usage.settle(told, options)
     return nil, says
   end
   -- A server that has sent text has used tokens: its zero is a placeholder.
-  if options.saw_text and counts.output == 0 then
+  if counts.output == 0 and options.saw_text and options.saw_text(counts) then
     counts.output = nil
     counts.input = counts.input ~= 0 and counts.input or nil
     counts.total = counts.total ~= 0 and counts.total or nil
