@@ -135,9 +135,12 @@ function tests.requests_are_read_that_others_would_take()
   check.equal(request.unpacked("\31\139 no gzip", 10), nil)
   for asked, expected in pairs({
     ['{"inputs":"one"}'] = "one", ['{"texts":["a","b"]}'] = { "a", "b" },
-    ['{"query":"q","texts":["a"]}'] = { "q", "a" }, ['{"inputText":"t"}'] = "t" }) do
+    ['{"query":"q","texts":["a"]}'] = { "q", "a" },
+    ['{"query":"q","documents":[{"text":"a","id":7},"b"]}'] = { "q", "a", "b" }, ['{"inputText":"t"}'] = "t" }) do
     check.equal(requests.read(cjson, cjson.decode(asked)).input, expected, asked)
   end
+  local batch = cjson.decode('{"requests":[{"model":"m","content":{"parts":[{"text":"a"}]}}]}')
+  check.equal(requests.read(cjson, batch).messages, { { parts = { { text = "a" } } } })
 end
 
 return tests

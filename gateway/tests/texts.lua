@@ -38,6 +38,21 @@ local STREAMS = {
     '{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":":7}"}}]}}]}',
     '{"choices":[],"usage":{"prompt_tokens":1}}', "[DONE]",
   },
+  ["a thought in a list, the words of a voice"] = {
+    '{"choices":[{"delta":{"reasoning_details":[{"type":"reasoning.text","text":"H"}]}}]}',
+    '{"choices":[{"delta":{"reasoning_details":[{"text":"m, "},{"type":"x"},7]}}]}',
+    '{"choices":[{"delta":{"audio":{"id":"a","transcript":"Aho"}}}]}',
+    '{"choices":[{"delta":{"audio":{"data":"QUJDREVG"}}}]}',
+    '{"choices":[{"delta":{"audio":{"transcript":"y!"}}}]}',
+    '{"choices":[{"delta":{"function_call":{"name":"moor","arguments":"{\\"pier\\":7}"}}}]}',
+  },
+  ["a thought that is told from its begin each time"] = {
+    '{"choices":[{"delta":{"reasoning_details":[{"text":"H"}]}}]}',
+    '{"choices":[{"delta":{"reasoning_details":[{"text":"Hm"}]}}]}',
+    '{"choices":[{"delta":{"reasoning_details":[{"text":"Hm, "}]}}]}',
+    '{"choices":[{"delta":{"content":"Ahoy!"}}]}',
+    '{"choices":[{"delta":{"function_call":{"name":"moor","arguments":"{\\"pier\\":7}"}}}]}',
+  },
   ["a thought under two names"] = {
     '{"choices":[{"delta":{"reasoning":"Hm, ","reasoning_content":"Hm, "}}]}',
     '{"choices":[{"delta":{"content":[{"type":"text","text":"Ahoy!"}]}}]}',
@@ -367,7 +382,7 @@ function tests.the_side_that_usage_lacks_is_written_and_what_is_too_long_is_not(
   check.equal(of(nil, nil, { input = long }), { output = "Ahoy!" })
   check.equal(of(nil, nil, nil, { output = long }), { input = "hi" })
   check.equal(of(nil, nil, { input = long }, { output = long }), nil)
-  check.equal(of(nil, nil, { input = "a\255b" }).input, "a?b")
+  check.equal(of(nil, nil, { input = "é\255船\232\136" }).input, "é?船??", "good letters stay")
 end
 
 return tests

@@ -8,7 +8,7 @@ local function filled(value)
 end
 
 local TEXTS = { "content", "reasoning_content", "reasoning", "refusal", "text", "thinking",
-                "partial_json", "audio" }
+                "partial_json", "audio", "reasoning_details" }
 
 local function bears(part)
   if type(part) ~= "table" then

@@ -80,22 +80,35 @@ local function follows(text, at, n)
   return true
 end
 
--- Whether a string is UTF-8 as ingest reads it: no overlong forms, no surrogates.
-function event.is_utf8(text)
+-- Bytes of the letter beyond ASCII that begins at `at`, as ingest reads UTF-8: no overlong forms,
+-- no surrogates. nil if none begins there.
+local function letter_bytes(text, at)
+  local first, second = text:byte(at, at + 1)
+  local n = first >= 0xf0 and 3 or first >= 0xe0 and 2 or 1
+  if first < 0xc2 or first > 0xf4 or not follows(text, at, n) then
+    return nil
+  end
+  if first == 0xe0 and second < 0xa0 or first == 0xed and second > 0x9f
+    or first == 0xf0 and second < 0x90 or first == 0xf4 and second > 0x8f then
+    return nil
+  end
+  return n + 1
+end
+
+-- `text` in UTF-8: each byte that is no part of a letter becomes a question mark.
+function event.utf8(text)
+  local pieces, from = {}, 1
   local at = text:find("[\128-\255]")
   while at do
-    local first, second = text:byte(at, at + 1)
-    local n = first >= 0xf0 and 3 or first >= 0xe0 and 2 or 1
-    if first < 0xc2 or first > 0xf4 or not follows(text, at, n) then
-      return false
+    local n = letter_bytes(text, at)
+    if not n then
+      pieces[#pieces + 1] = text:sub(from, at - 1)
+      from = at + 1
     end
-    if first == 0xe0 and second < 0xa0 or first == 0xed and second > 0x9f
-      or first == 0xf0 and second < 0x90 or first == 0xf4 and second > 0x8f then
-      return false
-    end
-    at = text:find("[\128-\255]", at + n + 1)
+    at = text:find("[\128-\255]", at + (n or 1))
   end
-  return true
+  pieces[#pieces + 1] = text:sub(from)
+  return #pieces > 1 and table.concat(pieces, "?") or text
 end
 
 local SHORT = { ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }
@@ -106,8 +119,7 @@ end
 
 local function quote(text)
   if text:find('[%c"\\\127-\255]') then
-    text = event.is_utf8(text) and text or text:gsub("[\128-\255]", "?")
-    text = text:gsub('[%c"\\]', escape)
+    text = event.utf8(text):gsub('[%c"\\]', escape)
   end
   return '"' .. text .. '"'
 end

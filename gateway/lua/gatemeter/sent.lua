@@ -69,13 +69,22 @@ local function joined(first, second)
   return all
 end
 
+-- Documents to be ranked, or contents to be embedded, each by its text.
+local function each_of(list, member)
+  local all = {}
+  for i, one in ipairs(list) do
+    all[i] = type(one) == "table" and one[member] or one
+  end
+  return all
+end
+
 -- What is to be embedded, completed or ranked, where it is no chat.
 local function input_of(request)
   local input = given(request.input, request.prompt, request.inputs, request.texts,
                       request.inputText)
   local ranked = given(request.documents, request.texts)
   if filled(request.query) and is_list(ranked) then
-    return joined({ request.query }, ranked)
+    return joined({ request.query }, each_of(ranked, "text"))
   elseif filled(input) and filled(request.suffix) then
     return { input, request.suffix }
   end
@@ -120,7 +129,8 @@ function sent.read(json, request)
   end
   local parts = {
     messages = given(request.messages, request.contents,
-                     type(request.content) == "table" and { request.content }),
+                     type(request.content) == "table" and { request.content },
+                     is_list(request.requests) and each_of(request.requests, "content")),
     input = input_of(request),
     system = given(request.system, request.systemInstruction, request.system_instruction),
     instructions = given(type(request.instructions) == "string" and request.instructions),

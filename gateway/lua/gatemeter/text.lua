@@ -130,15 +130,37 @@ function Collector:parts(key, parts)
   end
 end
 
+-- What was thought, in a list of its own. Some tell with each piece all that came before it.
+function Collector:details(key, list)
+  for _, one in ipairs(list) do
+    local piece = type(one) == "table" and one.text
+    if filled(piece) then
+      local pieces = pieces_of(self.thought, key)
+      local n = pieces.n_bytes or 0
+      if n > 0 and #piece > n and piece:sub(1, n) == table.concat(pieces) then
+        piece = piece:sub(n + 1)
+      end
+      pieces.n_bytes = n + #piece
+      self:think(key, piece)
+    end
+  end
+end
+
 -- A message or a piece of one: of OpenAI and all that speak as it does, of Ollama and Cohere.
 function Collector:message(key, message)
   self:parts(key, message.content)
   self:say(key, message.refusal)
   self:say(key, message.tool_plan)
   -- The same thought often has two names: one of them is enough.
-  self:think(key, given(type(message.reasoning_content) == "string" and message.reasoning_content,
+  local thought = given(type(message.reasoning_content) == "string" and message.reasoning_content,
                         type(message.reasoning) == "string" and message.reasoning,
-                        type(message.thinking) == "string" and message.thinking))
+                        type(message.thinking) == "string" and message.thinking)
+  if not thought and is_list(message.reasoning_details) then
+    self:details(key, message.reasoning_details)
+  end
+  self:think(key, thought)
+  -- Of what was spoken the words are told as well.
+  self:say(key, type(message.audio) == "table" and message.audio.transcript)
   local calls = message.tool_calls
   if type(calls) == "table" and not is_list(calls) then
     calls = { calls }
@@ -362,7 +384,7 @@ local function encoded(json, parts, bytes_max)
   if not ok or not line or #line > bytes_max then
     return nil
   end
-  return event.is_utf8(line) and line or (line:gsub("[\128-\255]", "?"))
+  return event.utf8(line)
 end
 
 -- The text of an event as JSON: the sides that `usage` lacks. Where both are too long together, the
