@@ -93,6 +93,7 @@ function tests.queues_of_dead_workers_are_found_and_those_of_live_ones_left_alon
   check.equal({ #live, #gone, #draining }, { 0, 2, 1 })
   registry.free(store, 1, "another")
   check.equal(#registry.entries(store), 4, "freed under a wrong name")
+  check.equal({ #registry.entries(store, 2), #registry.entries(store, 1000) }, { 2, 4 })
   registry.free(store, 1, "n1")
   check.equal(registry.join(store, { name = "n5", pid = 5, start = "s5" }), 1)
 end

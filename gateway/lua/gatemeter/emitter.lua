@@ -21,6 +21,10 @@ local LEVELS = { error = ngx.ERR, warn = ngx.WARN, notice = ngx.NOTICE }
 local BATCHES_PER_RUN = 40
 local ADOPTION_S = 60
 local RECOVER_LINES = 1000
+local LOOK_EVERY_MS = 60000
+-- Looking at all slots of the registry takes as long as some requests: mostly it goes as far as
+-- there were workers, and as many further as a reload starts.
+local ALL_SLOTS_EVERY = 10
 -- Some events more may come while a spilled file is read; they should find room.
 local RECOVER_FREE_SHARE = 0.25
 
@@ -29,6 +33,8 @@ local settings, me, slot, queue, sender, gauge
 local seq, drops_unsaid = 0, 0
 local adopted = {}
 local recovery
+local next_look_ms = 0
+local n_looks, last_slot = 0, 0
 local flushing, keeping, ending = false, false, false
 local last_said, last_kept, last_gauge_ms = {}, 0, 0
 local gauge_told = {}
@@ -202,14 +208,20 @@ local function recover_lines()
 end
 
 -- Reads what a stop has left on disk, a part at a time; a file goes when its lines are delivered.
-local function recover()
+-- Looking for files costs three calls a slot, while requests wait, and there is one only after a
+-- start: it is done again after a minute, should an earlier nginx have ended late.
+local function recover(now_ms)
   if not recovery then
+    if now_ms < next_look_ms then
+      return
+    end
     for n = 1, registry.SLOTS do
       recovery = spill.open(settings.spill_folder, n)
       if recovery then
         return recover_lines()
       end
     end
+    next_look_ms = now_ms + LOOK_EVERY_MS
   elseif not recovery.until_index then
     recover_lines()
   elseif queue.head >= recovery.until_index then
@@ -246,6 +258,19 @@ local function report_connections(others)
   end
 end
 
+local function look_at_others()
+  local slots = n_looks % ALL_SLOTS_EVERY ~= 0 and last_slot + ngx.worker.count() or nil
+  n_looks = n_looks + 1
+  local live, gone, draining = registry.sort(memory, me, system.alive, slots)
+  last_slot = slot
+  for _, list in ipairs({ live, gone, draining }) do
+    for _, entry in ipairs(list) do
+      last_slot = math.max(last_slot, entry.slot)
+    end
+  end
+  return live, gone, draining
+end
+
 local function leads(live)
   for _, entry in ipairs(live) do
     if entry.slot < slot then
@@ -267,10 +292,10 @@ local function keep_house()
       drops_unsaid = 0
     end
     state:set("c:" .. me.name, gauge:write(now))
-    local live, gone, draining = registry.sort(memory, me, system.alive)
+    local live, gone, draining = look_at_others()
     adopt(gone)
     if leads(live) then
-      recover()
+      recover(now)
       if now - last_gauge_ms >= settings["connections.interval_s"] * 1000 then
         last_gauge_ms = now
         for _, entry in ipairs(draining) do

@@ -74,8 +74,15 @@ function failure.find(event, name)
   local found = of_error(event.error) or response and of_error(response.error)
     or groq and of_error(groq.error)
     or of_base_resp(event.base_resp)
-    or type(event.choices) == "table" and of_choices(event.choices)
-    or of_exception(event)
+  if not found then
+    -- What has choices is of no dialect that names its failures as members.
+    local choices = event.choices
+    if type(choices) == "table" then
+      found = of_choices(choices)
+    else
+      found = of_exception(event)
+    end
+  end
   if found then
     return found
   end

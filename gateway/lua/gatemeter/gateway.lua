@@ -365,6 +365,8 @@ local function text_of(ctx, told, status, request)
   return line
 end
 
+local CLASSES = { "1xx", "2xx", "3xx", "4xx", "5xx" }
+
 local function attempt(ctx, now_ms)
   local status = status_of(ctx)
   local method = ngx.req.get_method()
@@ -393,7 +395,7 @@ local function attempt(ctx, now_ms)
     facts.text_json = text_of(ctx, told, status, request)
   end
   count_answer(told, method, status)
-  emitter.count("requests_total", math.floor(status / 100) .. "xx", 1)
+  emitter.count("requests_total", CLASSES[math.floor(status / 100)], 1)
   emitter.count("streams_total", nil, told.stream and 1 or 0)
   emitter.count("upstream_cut_total", nil, ctx.cut and 1 or 0)
   return facts

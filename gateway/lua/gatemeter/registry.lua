@@ -39,9 +39,10 @@ function registry.mark(store, slot, me, state)
   return store:safe_set(key(slot), write(me, state))
 end
 
-function registry.entries(store)
+-- `slots`: how many are looked at, all if nil.
+function registry.entries(store, slots)
   local entries = {}
-  for slot = 1, registry.SLOTS do
+  for slot = 1, math.min(slots or registry.SLOTS, registry.SLOTS) do
     local text = store:get(key(slot))
     if text then
       entries[#entries + 1] = read(slot, text)
@@ -52,9 +53,9 @@ end
 
 -- Divides all but `me` into those that run, those whose queue is to be taken over, and those that
 -- are about to end.
-function registry.sort(store, me, alive)
+function registry.sort(store, me, alive, slots)
   local live, gone, draining = {}, {}, {}
-  for _, entry in ipairs(registry.entries(store)) do
+  for _, entry in ipairs(registry.entries(store, slots)) do
     if entry.name ~= me.name then
       local list = gone
       if entry.state ~= "gone" and alive(entry.pid, entry.start) then
