@@ -136,7 +136,8 @@ function tests.requests_are_read_that_others_would_take()
   for asked, expected in pairs({
     ['{"inputs":"one"}'] = "one", ['{"texts":["a","b"]}'] = { "a", "b" },
     ['{"query":"q","texts":["a"]}'] = { "q", "a" },
-    ['{"query":"q","documents":[{"text":"a","id":7},"b"]}'] = { "q", "a", "b" }, ['{"inputText":"t"}'] = "t" }) do
+    ['{"query":"q","documents":[{"text":"a","id":7},"b"]}'] = { "q", "a", "b" },
+    ['{"inputText":"t"}'] = "t" }) do
     check.equal(requests.read(cjson, cjson.decode(asked)).input, expected, asked)
   end
   local batch = cjson.decode('{"requests":[{"model":"m","content":{"parts":[{"text":"a"}]}}]}')
