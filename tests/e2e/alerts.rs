@@ -3,7 +3,7 @@
 //! role says what it cannot do its work without, and takes it back when that is there again.
 //!
 //! `CAUSES` has each alert with the stage that is to make it fire; an alert without an entry fails
-//! the test. Pauses (`for`) are a second here, and limits that would take too long are scaled, as
+//! the test. Pauses (`for`) are seconds here, and limits that would take too long are scaled, as
 //! the entry says. No alert fires before its stage.
 
 mod ready;
