@@ -7,6 +7,7 @@
 //! counted next.
 
 mod decide;
+mod identity;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -199,7 +200,11 @@ impl Worker {
         if let Err(error) = self.labels.load(&self.parts.store).await {
             return self.handle(error).await;
         }
-        match self.look(next).await {
+        let looked = match self.look(next).await {
+            Ok(log) => self.is_remade(next).await.map(|is_remade| LogView { is_remade, ..log }),
+            Err(error) => Err(error.into()),
+        };
+        match looked {
             Ok(log) => {
                 self.nonce = Some(nonce);
                 info!(partition, epoch = claim.owner.epoch, next, high = log.high, "claimed");
@@ -208,8 +213,7 @@ impl Worker {
                     self.parts.publisher.progress(partition, next);
                 }
             }
-            Err(error) if error.is_storage() => return Err(error.into()),
-            Err(error) => self.note_queue_error(&error).await,
+            Err(error) => self.failed(error).await?,
         }
         Ok(())
     }
@@ -256,7 +260,7 @@ impl Worker {
             }
             None => None,
         };
-        Ok(LogView { low: marks.low, high: marks.high, last_print })
+        Ok(LogView { low: marks.low, high: marks.high, last_print, is_remade: false })
     }
 
     /// Reads what comes next and counts it, or waits until there is something.
@@ -289,9 +293,15 @@ impl Worker {
             Err(QueueError::Hole { offset, next }) => {
                 self.effects.extend(self.core.on(Input::Hole { nonce, offset, next }));
             }
-            Err(QueueError::Remade { .. }) if self.core.position() == 0 => {
+            // A window that is read again from the first offset has been counted.
+            Err(QueueError::Remade { .. })
+                if self.core.position() == 0 && self.core.committed().next == 0 =>
+            {
                 warn!(partition = self.partition, "topic made anew before anything was counted");
-                self.parts.queue.trust(self.partition);
+                match self.adopt().await {
+                    Ok(()) => self.parts.queue.trust(self.partition),
+                    Err(error) => self.failed(error).await?,
+                }
             }
             Err(QueueError::Remade { .. }) => {
                 self.effects.extend(self.core.on(Input::Remade { nonce }));
@@ -398,6 +408,18 @@ impl Worker {
         warn!(partition = self.partition, error, "ledger did not answer, trying again");
         self.wait().await;
         Ok(())
+    }
+
+    /// Waits after a failure of log or ledger that may pass; gives on one that will not.
+    async fn failed(&mut self, error: WorkerError) -> Result<(), WorkerError> {
+        match error {
+            WorkerError::Store(error) => self.handle(error).await,
+            WorkerError::Queue(error) if error.is_storage() => Err(error.into()),
+            WorkerError::Queue(error) => {
+                self.note_queue_error(&error).await;
+                Ok(())
+            }
+        }
     }
 
     /// Notes that the log could not be read, and waits.

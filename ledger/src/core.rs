@@ -46,6 +46,8 @@ pub struct LogView {
     pub high: u64,
     /// XXH3-64 of the record before the claim's `next`, where it is still there.
     pub last_print: Option<u64>,
+    /// Whether it is certain that the log is another one than was counted, whatever is in it.
+    pub is_remade: bool,
 }
 
 /// One record of the log.

@@ -31,6 +31,7 @@ mod raw_topic;
 
 use std::fmt;
 
+use kafka_id::TopicId;
 use tokio::sync::watch;
 
 pub use self::options::{KafkaOptions, KafkaPassword, KafkaProtocol, KafkaSasl, KafkaSecurity};
@@ -96,7 +97,9 @@ impl Kafka {
         let listener = Listener::new(fatal.clone());
         let questions = Questions::new(&config, &options.topic(), listener.clone())?;
         topic::ensure(&Layout::of_log(options), &config, &questions, &listener).await?;
-        Kafka::reading(options, &config, Membership::Group, questions, fatal)
+        // Asked before anybody looks at what is in it, so that no other one goes unnoticed.
+        let id = questions.id().await?;
+        Kafka::reading(options, &config, Membership::Group, questions, fatal, id)
     }
 
     /// Opens the topic for reading alone: joins no group, makes nothing.
@@ -106,7 +109,7 @@ impl Kafka {
         let listener = Listener::new(fatal.clone());
         let questions = Questions::new(&config, &options.topic(), listener)?;
         topic::find(&Layout::of_log(options), &questions).await?;
-        Kafka::reading(options, &config, Membership::Alone, questions, fatal)
+        Kafka::reading(options, &config, Membership::Alone, questions, fatal, None)
     }
 
     fn reading(
@@ -115,9 +118,10 @@ impl Kafka {
         membership: Membership,
         questions: Questions,
         fatal: watch::Sender<bool>,
+        id: Option<TopicId>,
     ) -> Result<Kafka, QueueError> {
-        let asked = questions.clone();
-        let consumer = Consumer::open(options.log(), config, membership, asked, fatal.clone())?;
+        let (asked, failed) = (questions.clone(), fatal.clone());
+        let consumer = Consumer::open(options.log(), config, membership, asked, failed, id)?;
         Ok(Kafka::new(options, questions, fatal, Direction::Read(consumer)))
     }
 
@@ -177,6 +181,11 @@ impl Kafka {
             Direction::Append(_) => self.questions.ends(partition).await,
             Direction::Read(consumer) => consumer.watermarks(partition).await,
         }
+    }
+
+    pub(crate) async fn topic_id(&self) -> Result<Option<(String, TopicId)>, QueueError> {
+        let id = self.questions.id().await?.filter(|id| !id.is_unknown());
+        Ok(id.map(|id| (self.topic.clone(), id)))
     }
 
     /// The next offset to be written, as last seen.

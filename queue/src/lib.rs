@@ -261,6 +261,18 @@ impl Queue {
         }
     }
 
+    /// Name and id of the topic that the log is in, as the brokers say now; nothing embedded, and
+    /// with brokers that tell no ids.
+    ///
+    /// # Errors
+    /// [`QueueError::Kafka`] if nobody answers.
+    pub async fn topic_id(&self) -> Result<Option<(String, TopicId)>, QueueError> {
+        match self {
+            Queue::Embedded(_) => Ok(None),
+            Queue::Kafka(kafka) => kafka.topic_id().await,
+        }
+    }
+
     /// Both ends of a partition, in one snapshot.
     ///
     /// # Errors

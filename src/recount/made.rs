@@ -246,7 +246,7 @@ fn claimed(epoch: u8, progress: Progress, log: &[Made]) -> Core {
     });
     let nonce = NONCE;
     let owner = Owner { generation: 1, partition: 0, epoch: epoch.into(), nonce };
-    let view = LogView { low: 0, high: log.len() as u64, last_print: None };
+    let view = LogView { low: 0, high: log.len() as u64, last_print: None, is_remade: false };
     core.on(Input::Claimed { claim: Claim { owner, progress }, log: view });
     feed(&mut core, log, progress.next);
     core

@@ -4,9 +4,11 @@
 //!
 //! A place only grows while its topic is the same. Whoever finds that the name stands for another
 //! topic settles the place: the first one who does hears what the place was, and everybody else
-//! hears nothing. Nothing here says where reading goes on: that is Kafka's.
+//! hears nothing. Nothing here says where reading goes on: that is Kafka's. Of the log's own topic
+//! the aggregator keeps the id alone.
 
 use crate::error::Result;
+use crate::read::Reader;
 use crate::rows::{get, number, signed};
 use crate::sql::{Conn, Row};
 
@@ -47,6 +49,25 @@ pub enum Known {
 pub struct Settled {
     /// The place.
     pub place: RawPlace,
+}
+
+impl Reader {
+    /// The id of the topic that a group of readers has read a partition of, if that is known.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn topic_id(
+        &mut self,
+        reader: &str,
+        topic: &str,
+        partition: u32,
+    ) -> Result<Option<String>> {
+        let sql = "SELECT topic_id FROM raw_place \
+                   WHERE reader = ? AND topic = ? AND `partition` = ?";
+        let query = self.conn.query(sql).bind(reader).bind(topic).bind(partition);
+        let row = self.conn.fetch_optional(query, "read the id of a topic").await?;
+        row.as_ref().map(|row| get(row, 0)).transpose()
+    }
 }
 
 /// Keeps places. One of another topic than the row has changes nothing: it must be settled first.

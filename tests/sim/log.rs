@@ -86,7 +86,7 @@ impl Partition {
     pub fn view(&self, next: u64) -> LogView {
         let before = next.checked_sub(1).and_then(|offset| self.get(offset));
         let last_print = before.map(|stored| Core::print(&stored.bytes));
-        LogView { low: self.low, high: self.high(), last_print }
+        LogView { low: self.low, high: self.high(), last_print, is_remade: false }
     }
 
     /// What must be counted of a stretch, lost records left out.

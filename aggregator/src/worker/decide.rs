@@ -39,6 +39,10 @@ impl Worker {
         if is_done {
             let Accepted { next, lost_frames, reason, .. } = &accepted;
             warn!(partition = self.partition, next, lost_frames, reason, "loss accepted");
+            if let Err(error) = self.adopt().await {
+                let error = chain(&error);
+                warn!(partition = self.partition, error, "the next claim may ask for it again");
+            }
         }
         self.parts.gauges.halted(self.partition, None);
         request.answer(if is_done { Ok(accepted) } else { Err(Refusal::Lost) });

@@ -34,6 +34,9 @@ impl Core {
             {
                 return self.halt(Halt::Replaced { offset: progress.next.saturating_sub(1) });
             }
+            if log.is_remade && progress.next > 0 {
+                return self.halt(Halt::Remade { next: progress.next });
+            }
         }
         self.state = State::Running;
         if !self.options.safeguards.on(Safeguard::RebuildFromFloor) {

@@ -2,6 +2,8 @@
 //!
 //! The simulation tries it against everything that may go wrong; here each law stands alone.
 
+mod halts;
+
 use std::collections::BTreeMap;
 
 use event::frame::Stamp;
@@ -115,7 +117,7 @@ fn core() -> Core {
 fn view(log: &[Stored], next: u64) -> LogView {
     let before = next.checked_sub(1).and_then(|offset| log.get(offset as usize));
     let last_print = before.map(|stored| Core::print(&stored.bytes));
-    LogView { low: 0, high: log.len() as u64, last_print }
+    LogView { low: 0, high: log.len() as u64, last_print, is_remade: false }
 }
 
 fn claim(core: &mut Core, progress: Progress, log: &[Stored], epoch: i64) -> Vec<Effect> {
@@ -343,33 +345,6 @@ fn a_gap_up_to_the_end_of_the_log_is_committed_without_a_frame() {
     assert_eq!(progress.floor_clock_us, progress.clock_us);
     assert!(made.is_shortened);
     assert!(commit(&mut owner).is_none(), "nothing more to say");
-}
-
-/// A core that has read one frame commits it first, and only then halts at what it is told.
-fn halts_after_commit(told: impl Fn([u8; 16]) -> Input<'static>, halt: Halt) -> Core {
-    let (log, mut owner) = (one_by_one(9), core());
-    claim(&mut owner, Progress::default(), &log, 1);
-    read_one(&mut owner, &log, 1);
-    assert!(owner.on(told([9; 16])).is_empty(), "of another claim");
-    let effects = owner.on(told([1; 16]));
-    assert!(matches!(effects[..], [Effect::Commit(_)]), "{effects:?}");
-    assert!(owner.on(told([1; 16])).is_empty(), "its commit is under way");
-    owner.on(Input::Ended(Outcome::Committed { version: 1 }));
-    assert_eq!(owner.on(told([1; 16])), [Effect::Halt(halt)]);
-    owner
-}
-
-#[test]
-fn a_hole_in_the_log_halts_once_all_before_it_is_committed() {
-    let hole = |nonce| Input::Hole { nonce, offset: 1, next: 5 };
-    let halt = Halt::Hole { offset: 1, next: 5 };
-    assert_eq!(halts_after_commit(hole, halt).committed().next, 1);
-}
-
-#[test]
-fn a_log_made_anew_halts_once_all_that_was_read_is_committed() {
-    let remade = |nonce| Input::Remade { nonce };
-    assert_eq!(halts_after_commit(remade, Halt::Remade { next: 1 }).resumes_at(), Some(1));
 }
 
 /// A core that is halted because its log is another one: six frames, of which four were counted.

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use kafka_id::TopicId;
 use rdkafka::ClientConfig;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
@@ -36,13 +37,14 @@ pub(super) struct Consumer {
 }
 
 impl Consumer {
-    /// Starts the thread.
+    /// Starts the thread. A member of the group tells once the topic has another id.
     pub(super) fn open(
         topic: Topic,
         config: &ClientConfig,
         membership: Membership,
         questions: Questions,
         fatal: watch::Sender<bool>,
+        id: Option<TopicId>,
     ) -> Result<Consumer, QueueError> {
         let shared = Arc::new(Shared {
             places: (0..topic.partitions).map(|_| Place::new()).collect(),
@@ -64,7 +66,7 @@ impl Consumer {
             .map_err(|source| QueueError::io("start the consumer's thread for", topic, source))?;
         let ended = Mutex::new(Some(ended));
         if membership == Membership::Group {
-            tokio::spawn(watch_id(Arc::clone(&shared), questions.clone()));
+            tokio::spawn(watch_id(Arc::clone(&shared), questions.clone(), id));
         }
         Ok(Consumer { shared, questions, membership, fatal, ended })
     }
@@ -277,8 +279,8 @@ impl Drop for Consumer {
 
 /// Looks which topic has the name until the consumer ends, and tells once it is another one: the
 /// client itself reads on in the new one as if nothing had been.
-async fn watch_id(shared: Arc<Shared>, questions: Questions) {
-    let mut first = None;
+async fn watch_id(shared: Arc<Shared>, questions: Questions, id: Option<TopicId>) {
+    let mut first = id.filter(|id| !id.is_unknown());
     while !shared.is_stopping.load(Ordering::Acquire) {
         match questions.id().await {
             Ok(Some(id)) if !id.is_unknown() => {

@@ -84,7 +84,8 @@ impl RawTopic {
     pub async fn message(&self, partition: u32, offset: u64) -> Result<Option<Bytes>, QueueError> {
         let fatal = watch::Sender::new(false);
         let (topic, questions) = (self.topic.clone(), self.questions.clone());
-        let reader = Consumer::open(topic, &self.config, Membership::Alone, questions, fatal)?;
+        let reader =
+            Consumer::open(topic, &self.config, Membership::Alone, questions, fatal, None)?;
         let read = reader.read(partition, offset, 1).await;
         reader.close().await;
         match read {

@@ -477,4 +477,8 @@ pub(super) async fn what_a_topic_made_anew_left_unread_is_told_once(bed: Bed) {
     assert_eq!((settled.place.next, settled.place.high), (0, 0), "of another topic");
     let settled = seen(raw_place("d", 9, 0, 0), "e").await.expect("nobody knew of it");
     assert_eq!(settled.place.high, 0);
+    let mut reader = store.read().await.expect("a snapshot");
+    let kept = reader.topic_id("group", "gatemeter.raw", 9).await.expect("an answer");
+    assert_eq!(kept.as_deref(), Some("e"));
+    assert_eq!(reader.topic_id("group", "gatemeter.raw", 77).await.expect("an answer"), None);
 }

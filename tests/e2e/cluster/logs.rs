@@ -197,10 +197,11 @@ pub fn log_that_is_not_what_it_was_is_told(stack: &Stack) {
     for name in ["ingest", "aggregator", "api"] {
         stack.kill(name);
     }
-    let runs: [fn(&Own<'_>); 4] = [
+    let runs: [fn(&Own<'_>); 5] = [
         retention_overtakes_the_ledger,
         log_is_cut,
         log_is_made_anew_at_the_same_length,
+        log_is_made_anew_and_only_its_id_tells,
         hole_stops_its_partition_alone,
     ];
     for (run, generation) in runs.into_iter().zip(2..) {
@@ -293,6 +294,36 @@ fn log_is_made_anew_at_the_same_length(own: &Own<'_>) {
         get(own.stack.port("ingest"), "/readyz", &[]).is_some_and(|a| a.status == 200)
     });
     own.counting_goes_on();
+}
+
+/// The new topic is longer, and no frame is left that could be compared with the last counted one.
+fn log_is_made_anew_and_only_its_id_tells(own: &Own<'_>) {
+    let ingest = own.role("ingest");
+    let aggregator = own.role("aggregator");
+    own.send("2000");
+    wait_for("all is counted", || own.stack.counted() == 2_000);
+    drop((ingest, aggregator));
+    own.make_anew(|partition| own.next(partition) + 3);
+    let mut list = TopicPartitionList::new();
+    for partition in 0..log(own.stack, own.generation).partitions {
+        let (number, next) = (i32::try_from(partition), i64::try_from(own.next(partition)));
+        let (number, next) = (number.expect("a number"), next.expect("a number"));
+        list.add_partition_offset(&own.topic(), number, Offset::Offset(next)).expect("a list");
+    }
+    let deleted = own.admin().delete_records(&list, &AdminOptions::new());
+    own.stack.runtime.block_on(deleted).expect("an answer");
+    let aggregator = own.role("aggregator");
+    own.wait_halted("made anew");
+    let n_halted = || own.operator(&["partitions"]).1.matches("halted: ").count();
+    wait_for("every partition is halted", || n_halted() == 6);
+    assert_eq!(own.stack.events("poison"), 0, "nothing of it is read");
+    let (code, said) = own.operator(&["accept-loss", "2", "--next", &own.next(2).to_string()]);
+    assert_eq!(code, Some(0), "{said}");
+    wait_for("what is accepted is read", || own.stack.events("poison") == 3);
+    drop(aggregator);
+    let _aggregator = own.role("aggregator");
+    own.wait_halted("made anew");
+    wait_for("what was accepted is remembered", || n_halted() == 5);
 }
 
 /// A transaction of a stranger leaves an offset without a record.
