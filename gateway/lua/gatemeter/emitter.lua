@@ -368,6 +368,8 @@ function emitter.start(given)
   math.randomseed(tonumber(name:sub(1, 8), 16))
   queue = assert(spool.create(memory, name))
   slot = assert(registry.join(memory, me))
+  -- The counters are as old: both outlive a reload, and neither a restart.
+  state:safe_add("start_time_seconds", ngx.time())
   gauge = active.new(2 * settings["connections.interval_s"] * 1000)
   sender = delivery.new(settings, {
     post = post, decode = cjson.decode, count = count, log = log,

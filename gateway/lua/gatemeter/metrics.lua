@@ -65,6 +65,7 @@ metrics.FAMILIES = {
   { "active_requests", "gauge", "Requests being proxied, up to a second ago." },
   { "workers", "gauge", "Worker processes, those that finish after a reload included." },
   { "last_success_timestamp_seconds", "gauge", "When ingest last took a batch; 0 if never." },
+  { "start_time_seconds", "gauge", "When the gateway, and with it these counters, began." },
 }
 
 -- The key of a counter in the store.

@@ -224,6 +224,8 @@ pub fn roles_are_killed(stack: &Stack, sight: &Sight) {
         (0..MANY).for_each(|_| assert!(request().is_some_and(|answer| answer.status == 200)));
         dropped() > 0
     });
+    let since = stack.own("gateway", "gatemeter_gateway_start_time_seconds");
+    assert!((0..3_600).contains(&(now_us() / 1_000_000 - since)), "it began at {since}");
     sight.fires("GatemeterTargetDown");
     stack.start();
     sight.all_fired(Stage::Roles);
