@@ -63,6 +63,23 @@ local function variants(sample)
   return found
 end
 
+function tests.a_usual_answer_tells_the_same_without_a_reader()
+  local n_told = 0
+  for _, sample in ipairs(list) do
+    local without_output = answer.is_without_output(sample.path)
+    local told = answer.of_object(sample.body, {
+      decode = cjson.decode, content_type = sample.type, without_output = without_output,
+    })
+    if told then
+      n_told = n_told + 1
+      local reader = reader_of(sample)
+      reader:feed(sample.body)
+      check.equal(told, reader:finish(), sample.name)
+    end
+  end
+  assert(n_told > 40, "most whole answers are usual ones: " .. n_told)
+end
+
 function tests.every_shape_is_read_whole_and_byte_by_byte_with_any_line_ends()
   for _, sample in ipairs(list) do
     for name, body in pairs(variants(sample)) do

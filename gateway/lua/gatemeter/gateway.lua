@@ -222,17 +222,20 @@ local function uri_of(ctx)
   return ctx.uri
 end
 
+-- Looking at a path costs more than knowing the most usual one.
+local function is_without_output(ctx)
+  return uri_of(ctx) ~= "/v1/chat/completions" and answer.is_without_output(uri_of(ctx))
+end
+
 local function new_reader(ctx)
-  local uri = uri_of(ctx)
   return answer.new({
     decode = decode, encode = cjson.encode,
     clock = function() return ctx.came_ms or system.monotonic_ms() end,
     text_bytes_max = text_room(),
     content_type = header_text("Content-Type"),
     content_encoding = header_text("Content-Encoding"),
-    -- Looking at a path costs more than knowing the most usual one.
-    without_output = uri ~= "/v1/chat/completions" and answer.is_without_output(uri),
-    may_echo = uri:find("[^t]/completions$") ~= nil,
+    without_output = is_without_output(ctx),
+    may_echo = uri_of(ctx):find("[^t]/completions$") ~= nil,
   })
 end
 
@@ -352,6 +355,9 @@ local function text_of(ctx, told, status, request)
     or told.unreadable or told.foreign or answer.is_without_tokens(uri_of(ctx)) then
     return nil
   end
+  if ctx.answered and not ctx.reader then
+    read(ctx, nil)
+  end
   -- Without an answer it counts only if the request has reached the upstream.
   if not ctx.reader and not (ngx.var.upstream_bytes_sent or ""):find("[1-9]") then
     return nil
@@ -365,15 +371,28 @@ local function text_of(ctx, told, status, request)
   return line
 end
 
+-- What the answer tells; only an unusual one needs a reader, should it have come in one piece.
+local function told_of(ctx)
+  if not ctx.answered then
+    return {}
+  end
+  local told = ctx.waiting and answer.of_object(ctx.waiting, {
+    decode = decode, content_type = header_text("Content-Type"),
+    without_output = is_without_output(ctx),
+  })
+  if told then
+    return told
+  end
+  read(ctx, nil)
+  return ctx.reader and ctx.reader:finish() or {}
+end
+
 local CLASSES = { "1xx", "2xx", "3xx", "4xx", "5xx" }
 
 local function attempt(ctx, now_ms)
   local status = status_of(ctx)
   local method = ngx.req.get_method()
-  if ctx.answered then
-    read(ctx, nil)
-  end
-  local told = ctx.reader and ctx.reader:finish() or {}
+  local told = told_of(ctx)
   local request = method == "POST" and request_json() or nil
   local requested = method == "POST" and requested_model(ctx, request) or nil
   local facts = {

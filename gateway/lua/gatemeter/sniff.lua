@@ -59,14 +59,20 @@ local function is_field(head)
   return false
 end
 
-local function is_lines(content_type)
+-- Whether a content type says NDJSON. Most say "application/json".
+function sniff.is_lines(content_type)
+  if not content_type or content_type == "application/json" then
+    return nil
+  end
+  content_type = content_type:lower()
   return content_type:find("ndjson", 1, true) or content_type:find("jsonl", 1, true)
     or content_type:find("json-lines", 1, true) or content_type:find("json-stream", 1, true)
 end
 
 function sniff.is_stream(content_type)
   content_type = (content_type or ""):lower()
-  return content_type:find("text/event-stream", 1, true) ~= nil or is_lines(content_type) ~= nil
+  return content_type:find("text/event-stream", 1, true) ~= nil
+    or sniff.is_lines(content_type) ~= nil
 end
 
 -- "events", "lines" (NDJSON), "json", "other", or nil if `head` is too short to say. The second
@@ -85,7 +91,7 @@ function sniff.kind(head, content_type)
   end
   local first = rest:sub(1, 1)
   if first == "{" or first == "[" then
-    return first == "{" and is_lines(content_type) and "lines" or "json", rest
+    return first == "{" and sniff.is_lines(content_type) and "lines" or "json", rest
   end
   if first == ":" then
     return "events", rest

@@ -5,7 +5,7 @@
 local whole = {}
 whole.__index = whole
 
-local BYTES_MAX = 64 * 1024
+whole.BYTES_MAX = 64 * 1024
 local OPEN_OBJECT = 123
 
 -- new_scanner() is asked if there is need of one; read(text) returns whether it was one object;
@@ -32,7 +32,7 @@ end
 function whole:feed(chunk)
   if not self.begun then
     self.begun = true
-    if chunk:byte() == OPEN_OBJECT and #chunk <= BYTES_MAX then
+    if chunk:byte() == OPEN_OBJECT and #chunk <= whole.BYTES_MAX then
       self.held, self.held_at = chunk, self.clock()
       return
     end
