@@ -81,6 +81,45 @@ function tests.the_text_of_values_is_kept_however_they_are_put_together()
   end
 end
 
+-- Of an answer that was cut off the client has what came; it is told no more and no less.
+function tests.a_value_that_was_cut_off_is_what_came_of_it()
+  local whole = '{"a":[1,{"x":"y"},true],"content":"S\\u00e9\\n\\ud83d\\ude00 ship\\"",'
+    .. '"z":{"k":-1.5e3}}'
+  local text = cjson.decode(whole).content
+  local seen = 0
+  for at = 1, #whole - 1 do
+    local values = loose.values(decode, whole:sub(1, at))
+    local found = decode(values[1])
+    check.equal({ #values, type(found) }, { 1, "table" }, "cut at " .. at .. ": " .. values[1])
+    local came = (found.content or ""):gsub(INSTEAD .. "$", "")
+    check.equal(text:sub(1, #came), came, "cut at " .. at)
+    assert(#came >= seen, "what came goes back at " .. at)
+    seen = #came
+  end
+  check.equal(seen, #text)
+  check.equal(loose.values(decode, '{"a":"b","c'), { '{"a":"b"}' })
+  check.equal(loose.values(decode, '{"a":1,"c":2'), { '{"a":1}' })
+  check.equal(loose.values(decode, "no JSON"), {})
+  check.equal(loose.values(decode, '{"a":}]}]}'), { '{"a":}' }, "nor can this be mended")
+  for _ = 1, 2000 do
+    local bytes = {}
+    for i = 1, math.random(0, 12) do
+      local n = math.random(1, 12)
+      bytes[i] = ('{}[],:"\\u1a '):sub(n, n)
+    end
+    check.equal(type(loose.values(decode, "{" .. table.concat(bytes))), "table")
+  end
+end
+
+function tests.the_text_of_a_whole_answer_is_what_was_delivered()
+  local body = cjson.encode({ model = "pilot",
+                              choices = { { message = { content = "Land ahead" } } } })
+  local at = body:find(" ahead", 1, true)
+  check.equal(received(body:sub(1, at + 2), {}).output, "Land ah")
+  check.equal(received(body:sub(1, at + 2), { size = 5 }).output, "Land ah")
+  check.equal(received(body:sub(1, 5), {}).output, nil)
+end
+
 function tests.a_list_of_things_is_no_stream()
   for body, is_stream in pairs({
     ['[{"index":0,"score":0.9},{"index":1,"score":0.1}]'] = false,

@@ -4,7 +4,7 @@
 local loose = {}
 
 local BOM = "\239\187\191"
-local QUOTE, OPEN, CLOSE = 34, 123, 125
+local QUOTE, OPEN, CLOSE, LETTER_U = 34, 123, 125, 117
 
 -- The place behind a string that begins at `at`, or nil.
 function loose.after_string(json, at)
@@ -86,9 +86,54 @@ function loose.objects(json)
   return list
 end
 
--- A body as one value, or as several; see objects().
+-- A string that the end has cut off, without the escape in which it was.
+local function without_half_escape(json, from)
+  local at = json:find("\\", from, true)
+  while at do
+    local after = at + (json:byte(at + 1) == LETTER_U and 6 or 2)
+    if after > #json + 1 then
+      return json:sub(1, at - 1)
+    end
+    at = json:find("\\", after, true)
+  end
+  return json
+end
+
+-- What the end has cut off, closed behind its last value; a text is one as far as it came.
+local function closed(json)
+  local closers, kept, at, is_value = {}, 0, 1, false
+  local text
+  while at and not text do
+    local stop = json:find('["{}%[%],:]', at)
+    local char = stop and json:sub(stop, stop)
+    at = stop and stop + 1
+    if char == '"' then
+      at = loose.after_string(json, stop)
+      if not at and is_value then
+        text = without_half_escape(json, stop + 1) .. '"'
+      end
+      kept = at and is_value and at - 1 or kept
+    elseif char == "{" or char == "[" then
+      closers[#closers + 1] = char == "{" and "}" or "]"
+      kept, is_value = stop, char == "["
+    elseif char == "}" or char == "]" then
+      closers[#closers], kept = nil, stop
+    elseif char then
+      kept = char == "," and stop - 1 or kept
+      is_value = char == ":" or closers[#closers] == "]"
+    end
+  end
+  return (text or json:sub(1, kept)) .. table.concat(closers):reverse()
+end
+
+-- A body as one value, or as several; see objects(). Of one that was cut off it is what came.
 function loose.values(decode, json)
-  return decode(json) ~= nil and { json } or loose.objects(json)
+  if decode(json) ~= nil then
+    return { json }
+  end
+  local list = loose.objects(json)
+  local begin = #list == 0 and json:find("{", 1, true)
+  return begin and { closed(json:sub(begin)) } or list
 end
 
 return loose
