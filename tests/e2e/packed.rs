@@ -170,7 +170,8 @@ fn requests_that_come_packed_or_in_chunks_have_their_model() {
     let part = "--b\r\nContent-Disposition: form-data; name=";
     let sound = "\0\u{1}".repeat(800_000);
     let form = format!(
-        "{part}\"file\"; filename=\"a\"\r\n\r\n{sound}\r\n{part}\"model\"\r\n\r\npilot-1\r\n--b--\r\n"
+        "{part}\"file\"; filename=\"a\"\r\n\r\n{sound}\r\n\
+         {part}\"model\"\r\n\r\npilot-1\r\n--b--\r\n"
     );
     let json = "Content-Type: application/json";
     let cases = [
