@@ -190,8 +190,8 @@ impl Aggregator {
                 let reason = &lag.halted.as_ref()?.reason;
                 Some(format!("partition {partition} is halted: {reason}"))
             });
-            let locked = store.refusing().map(str::to_owned);
-            let reasons = publisher.ready().err().into_iter().chain(halted).chain(locked);
+            let refusing = store.refusing().or(store.takes_no_writes()).map(str::to_owned);
+            let reasons = publisher.ready().err().into_iter().chain(halted).chain(refusing);
             Readiness::from_reasons(reasons.collect())
         }
     }

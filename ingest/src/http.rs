@@ -55,7 +55,8 @@ pub fn router(intake: Intake, process: Arc<ProcessMetrics>) -> Router {
         }
         reasons.extend(parts.queue.refusing().map(str::to_owned));
         // Events with names that are not known yet cannot be taken.
-        reasons.extend(parts.store.refusing().map(str::to_owned));
+        let refusing = parts.store.refusing().or(parts.store.takes_no_writes());
+        reasons.extend(refusing.map(str::to_owned));
         if parts.pressure.load(Ordering::Relaxed) {
             reasons.push(Unready::Pressure.to_string());
         }

@@ -80,6 +80,16 @@ impl Writers {
         }
     }
 
+    /// Why a server stores nothing at present; nothing for a file.
+    pub(crate) fn takes_no_writes(&self) -> Option<&'static str> {
+        match self {
+            Writers::Sqlite(..) => None,
+            Writers::Mysql(server, _) => {
+                server.is_read_only().then_some("the server of the ledger takes no writes")
+            }
+        }
+    }
+
     pub(crate) async fn close(&self) {
         match self {
             Writers::Sqlite(writer, _) => {

@@ -262,9 +262,9 @@ impl Store {
     /// The commit that made a version, while the journal has it: the newest one always.
     ///
     /// # Errors
-    /// As every read.
+    /// `Behind` if it is a server that takes no writes which does not have it; else as every read.
     pub async fn commit_of(&self, version: i64) -> Result<Option<CommitId>> {
-        self.read().await?.commit_of(version).await
+        self.read().await?.certain_commit_of(version).await
     }
 
     /// Namespaces with a number above this, by number.
@@ -442,6 +442,12 @@ impl Store {
             Some(Writers::Sqlite(_, file)) => file.lock.told(),
             _ => None,
         }
+    }
+
+    /// Why nothing can be stored although the ledger can be read: its server takes no writes.
+    #[must_use]
+    pub fn takes_no_writes(&self) -> Option<&'static str> {
+        self.writers.as_ref().and_then(Writers::takes_no_writes)
     }
 
     /// Size of the write-ahead log of a file in bytes; 0 on a server.

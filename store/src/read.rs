@@ -10,7 +10,7 @@ use ledger::measures::Measures;
 use ledger::series::{FullLabels, SeriesId, ShortLabels};
 use sqlx::AssertSqlSafe;
 
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 use crate::rows::{
     FULL, N_FULL, N_SHORT, PROGRESS, SHORT, Width, bytes, full_labels, get, measure_sums, measures,
     number, progress, selected, short_labels, summed,
@@ -329,6 +329,14 @@ impl Reader {
         let query = self.conn.query("SELECT commit_id FROM commit_journal WHERE version = ?");
         let rows = self.rows(query.bind(version)).await?;
         rows.first().map(|row| Ok(CommitId(bytes(row, 0)?))).transpose()
+    }
+
+    /// The same, from a ledger that must have it.
+    pub(crate) async fn certain_commit_of(&mut self, version: i64) -> Result<Option<CommitId>> {
+        match self.commit_of(version).await? {
+            None if self.conn.is_read_only() => Err(StoreError::Behind { version }),
+            commit => Ok(commit),
+        }
     }
 
     /// The baselines, oldest first.

@@ -8,12 +8,12 @@
 //! Another server may take over the address of one that goes, while connections to the old one
 //! live on. So a server that takes no writes any more, or that lost a connection, ends the `Era`:
 //! whatever was connected before, to write or to read, is closed, and what comes next connects
-//! anew.
+//! anew. So does one that takes writes, where others of its era took none.
 
 use std::fmt;
 use std::io;
 use std::sync::Mutex as StdMutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -97,6 +97,10 @@ pub(crate) struct Era(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     era: AtomicU64,
+    /// The number behind the last era in which somebody reached a server that took no writes.
+    read_only: AtomicU64,
+    /// Whether the server that was reached last took no writes.
+    is_read_only: AtomicBool,
     /// Where connections rest.
     homes: StdMutex<Vec<Weak<Inner>>>,
 }
@@ -114,6 +118,20 @@ impl Era {
             let homes = self.0.homes.lock().unwrap_or_else(PoisonError::into_inner);
             homes.iter().filter_map(Weak::upgrade).for_each(|home| home.forget_idle());
         }
+    }
+
+    /// A connection of this era found its server so; the era that it belongs to from now on. Once
+    /// one server takes writes, those that took none may be of before a switch, and behind it.
+    fn found(&self, era: u64, is_read_only: bool) -> u64 {
+        let read_only = &self.0.read_only;
+        self.0.is_read_only.store(is_read_only, Ordering::Relaxed);
+        if is_read_only {
+            read_only.fetch_max(era + 1, Ordering::Relaxed);
+        } else if read_only.load(Ordering::Relaxed) == era + 1 {
+            self.end(era);
+            return era + 1;
+        }
+        era
     }
 
     fn join(&self, home: &Arc<Inner>) {
@@ -180,6 +198,11 @@ impl Server {
         &self.0.options.database
     }
 
+    /// Whether the server that was reached last, to write or to read, took no writes.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.0.era.0.is_read_only.load(Ordering::Relaxed)
+    }
+
     /// Longest wait for a lock.
     pub(crate) fn lock_timeout(&self) -> Duration {
         self.0.options.lock_timeout
@@ -244,6 +267,7 @@ impl Inner {
             conn.execute(self.purpose.isolation()).await?;
             let row = sqlx::raw_sql(READ_ONLY).fetch_one(&mut conn).await?;
             let is_read_only = is_read_only(&row)?;
+            let era = self.era.found(era, is_read_only);
             Ok(Wire { conn, made, era, is_read_only })
         };
         timeout(self.options.connect_timeout, connected).await.map_err(|_| late("connect"))?
@@ -306,15 +330,19 @@ impl Link {
         let rows = self.put_back(wire, done)?;
         self.is_open = true;
         let is_read_only = rows.first().map_or(Ok(false), is_read_only)?;
-        let turned = |wire: &mut Wire| {
-            let before = std::mem::replace(&mut wire.is_read_only, is_read_only);
-            is_read_only && !before
-        };
-        if self.wire.as_mut().is_some_and(turned) {
+        let Some(wire) = &mut self.wire else { return Ok(()) };
+        let was_read_only = std::mem::replace(&mut wire.is_read_only, is_read_only);
+        wire.era = self.home.era.found(wire.era, is_read_only);
+        if is_read_only && !was_read_only {
             self.leave();
             return Err(lost("the server takes no writes any more"));
         }
         Ok(())
+    }
+
+    /// Whether the server took no writes when the transaction began.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.wire.as_ref().is_some_and(|wire| wire.is_read_only)
     }
 
     /// Closes the connection, and all that were made in its era.

@@ -128,6 +128,14 @@ impl Conn {
         }
     }
 
+    /// Whether it is of a server that takes no writes: a replica, or a primary of before.
+    pub(crate) fn is_read_only(&self) -> bool {
+        match self {
+            Conn::Sqlite(_) | Conn::SqliteRead(_) => false,
+            Conn::Mysql(link) => link.is_read_only(),
+        }
+    }
+
     /// A statement to be bound.
     pub(crate) fn query<'q>(&self, sql: impl SqlSafeStr) -> Bound<'q> {
         self.backend().query(sql)

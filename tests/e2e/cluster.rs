@@ -12,6 +12,7 @@ mod models;
 pub mod monitoring;
 mod networks;
 pub mod strangers;
+mod switch;
 mod ways;
 
 use std::time::Duration;
@@ -51,6 +52,7 @@ fn roles_on_kafka_mariadb_and_redis_count_to_the_token_while_everything_fails_in
     monitoring::dashboards_show_what_is_counted(&stack, &mut books);
     deaths::every_process_is_killed(&stack, &mut books);
     databases::database_refuses_hangs_and_goes_back(&stack, &mut books);
+    switch::primary_moves_by_hand_and_back(&stack, &mut books);
     networks::brokers_are_slow_or_their_answers_are_lost(&stack, &mut books);
     guide::every_example_answers_as_the_guide_says(&stack);
     let report = referee.finish().unwrap_or_else(|faults| panic!("{}", faults.join("\n")));

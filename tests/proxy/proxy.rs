@@ -18,6 +18,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
+    /// Where new connections lead to.
+    server: watch::Sender<SocketAddr>,
     desk: Desk,
     _tasks: JoinSet<()>,
 }
@@ -37,8 +39,9 @@ impl Proxy {
             n_cuts: watch::Sender::new(0),
         };
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, server, desk.clone()));
-        Ok(Proxy { address, desk, _tasks: tasks })
+        let server = watch::Sender::new(server);
+        tasks.spawn(accept(listener, server.subscribe(), desk.clone()));
+        Ok(Proxy { address, server, desk, _tasks: tasks })
     }
 
     /// Where the client connects to.
@@ -59,6 +62,12 @@ impl Proxy {
     /// The faults as they are; those that count themselves down say what is left.
     pub fn faults(&self) -> Faults {
         self.desk.faults.borrow().clone()
+    }
+
+    /// Leads new connections to another server. Those that are open stay where they are, as they
+    /// do when an address moves.
+    pub fn lead_to(&self, server: SocketAddr) {
+        self.server.send_replace(server);
     }
 
     /// Resets every connection that is open.
@@ -85,7 +94,7 @@ impl Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, server: SocketAddr, desk: Desk) {
+async fn accept(listener: TcpListener, server: watch::Receiver<SocketAddr>, desk: Desk) {
     // Connections end with this task, for the set aborts them when it is dropped.
     let mut links = JoinSet::new();
     loop {
@@ -93,7 +102,7 @@ async fn accept(listener: TcpListener, server: SocketAddr, desk: Desk) {
         let Ok((client, _)) = listener.accept().await else { return };
         // Packets pass as they come, so that timing is the client's and the faults' alone.
         let _ = client.set_nodelay(true);
-        let desk = desk.clone();
+        let (desk, server) = (desk.clone(), *server.borrow());
         links.spawn(async move {
             if desk.faults.borrow().accept == Accept::Reset {
                 return reset(&desk, client);

@@ -56,6 +56,21 @@ impl Client {
 }
 
 #[tokio::test]
+async fn new_connections_lead_to_another_server_and_open_ones_stay() {
+    let proxy = Proxy::start(echo().await).await.unwrap();
+    let mut old = Client::connect(&proxy).await;
+    old.assert_echo(b"old").await;
+    // Nobody listens on a port that was bound and given back.
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    proxy.lead_to(gone);
+    let mut lost = Client::connect(&proxy).await;
+    assert!(lost.receive(1).await.is_err());
+    old.assert_echo(b"still there").await;
+    proxy.lead_to(echo().await);
+    Client::connect(&proxy).await.assert_echo(b"new").await;
+}
+
+#[tokio::test]
 async fn without_a_fault_bytes_and_the_end_pass_both_ways() {
     let proxy = Proxy::start(echo().await).await.unwrap();
     let client = Client::connect(&proxy).await;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ledger::commit::Outcome;
+use ledger::commit::{Outcome, Resolution};
 use queue::LOCK_WAIT_MAX;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Executor as _};
@@ -68,6 +68,31 @@ async fn writes_wait_for_a_lock_and_are_refused_while_it_lasts_and_leave_no_trac
     assert!(store.put_key("admin", "admin", [3; 32]).await.is_err_and(|error| error.is_locked()));
     assert_eq!(total(&store).await, 2, "reads go on");
     assert!(!*store.fatal().borrow());
+    sql(&mut held, "ROLLBACK").await;
+    assert_eq!(commit_at_last(&store, &second).await, 0);
+    assert_eq!(total(&store).await, 5);
+}
+
+#[tokio::test]
+async fn what_became_of_a_commit_is_told_under_a_lock_and_counts_once_behind_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::open(folder.path()).await.expect("a store");
+    let claim = store.claim(1, 0, [1; 16]).await.expect("a claim");
+    let first = Arc::new(commit(claim.owner, &claim.progress, 2, &["a"]));
+    let second = Arc::new(commit(claim.owner, &first.progress, 3, &["b"]));
+    commit_at_last(&store, &first).await;
+    let mut held = stranger(folder.path()).await;
+    sql(&mut held, "BEGIN IMMEDIATE").await;
+    until("the lock is told", async || store.refusing().is_some()).await;
+    // Both outcomes are known from what can be read, and neither waits for the lock.
+    let began = Instant::now();
+    let resolution = store.resolve(&first).await.expect("an answer");
+    assert_eq!(resolution, Resolution::Committed { version: 1 });
+    let resolution = store.resolve(&second).await.expect("an answer");
+    assert_eq!(resolution, Resolution::Base);
+    assert!(began.elapsed() < LOCK_WAIT_MAX, "{:?}", began.elapsed());
+    let (outcome, error) = store.commit(Arc::clone(&second)).await;
+    assert_eq!(outcome, Outcome::Aborted, "{error:?}");
     sql(&mut held, "ROLLBACK").await;
     assert_eq!(commit_at_last(&store, &second).await, 0);
     assert_eq!(total(&store).await, 5);

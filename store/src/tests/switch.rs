@@ -13,7 +13,7 @@ use super::faults::{assert_counts_once, begun, through};
 use super::fixture::{commit, commit_at_last, open_with, total, until};
 use super::proxy::Proxy;
 use super::server::{Database, Server};
-use crate::{MysqlOptions, Store};
+use crate::{MysqlOptions, Store, StoreError};
 
 /// How soon commits go on after a switch.
 const SWITCH_MAX: Duration = Duration::from_secs(10);
@@ -105,6 +105,63 @@ async fn copy(database: &Database, new: &Server) {
         let file = file.replace(" CHARACTER", &format!(" REPLACE INTO TABLE {table} CHARACTER"));
         to.execute(AssertSqlSafe(format!("LOAD DATA INFILE {file}"))).await.expect("and read");
     }
+}
+
+/// Versions that so many readers see, who all read at once.
+async fn versions(store: &Store, n_readers: usize) -> Vec<i64> {
+    let mut readers = Vec::new();
+    for _ in 0..n_readers {
+        readers.push(store.read().await.expect("a reader"));
+    }
+    readers.iter().map(|reader| reader.as_of().version).collect()
+}
+
+#[tokio::test]
+async fn nobody_reads_from_the_old_primary_once_one_has_reached_a_server_that_takes_writes() {
+    let database = Database::alone(Vec::new()).await;
+    let new = tokio::task::spawn_blocking(|| Server::start(Vec::new())).await.expect("a server");
+    let proxy = Proxy::new(database.server.socket_path()).await;
+    let (store, next) = begun(&through(&proxy, &database)).await;
+    database.admin().await.execute("SET GLOBAL read_only = 1").await.expect("done");
+    copy(&database, &new).await;
+    let mut to = new.admin().await;
+    to.execute("SET GLOBAL read_only = 1").await.expect("done");
+    // They rest, and reach the old server or the new one, none of which takes writes.
+    let before = store.read().await.expect("a reader");
+    proxy.lead_to(new.socket_path());
+    let after = store.read().await.expect("a reader");
+    drop(before);
+    drop(after);
+    assert_eq!(versions(&store, 2).await, [1; 2]);
+    to.execute("SET GLOBAL read_only = 0").await.expect("done");
+    assert_counts_once(&open_with(&through(&proxy, &database)).await, &next).await;
+    assert_eq!(versions(&store, 4).await, [2; 4], "one reader was there when it began to");
+
+    to.execute("SET GLOBAL read_only = 1").await.expect("done");
+    assert_eq!(versions(&store, 4).await, [2; 4]);
+    database.admin().await.execute("SET GLOBAL read_only = 0").await.expect("done");
+    proxy.lead_to(database.server.socket_path());
+    assert!(store.put_key("role", "name", [7; 32]).await.is_ok(), "a writer gets there at once");
+    assert_eq!(versions(&store, 4).await, [1; 4], "and so do readers");
+}
+
+#[tokio::test]
+async fn server_that_takes_no_writes_is_not_believed_that_a_version_is_gone() {
+    let database = Database::alone(Vec::new()).await;
+    let mut admin = database.admin().await;
+    let (store, _) = begun(&database.options()).await;
+    let first = store.commit_of(1).await.expect("read");
+    assert!(first.is_some());
+    assert_eq!(store.commit_of(2).await.expect("read"), None);
+    admin.execute("SET GLOBAL read_only = 1").await.expect("done");
+    assert_eq!(store.commit_of(1).await.expect("read"), first);
+    assert!(store.takes_no_writes().is_some_and(|reason| reason.contains("takes no writes")));
+    let error = store.commit_of(2).await.expect_err("it may be the one before a switch");
+    assert!(matches!(error, StoreError::Behind { version: 2 }), "{error:?}");
+    assert!(!error.is_fatal());
+    admin.execute("SET GLOBAL read_only = 0").await.expect("done");
+    assert_eq!(store.commit_of(2).await.expect("read"), None);
+    assert_eq!(store.takes_no_writes(), None);
 }
 
 /// Commits until told to stop, as the core does; where it stood and when the last one ended.

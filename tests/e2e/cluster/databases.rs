@@ -12,6 +12,8 @@ use crate::stack::{Books, Stack};
 
 /// How long the server hangs, as the test plan has it.
 const HANG: Duration = Duration::from_secs(60);
+/// How soon a process ends that is asked to.
+const END_MAX: Duration = Duration::from_secs(10);
 /// What MariaDB says of a lock that somebody else holds for too long.
 const LOCKED: &str = "Lock wait timeout exceeded";
 /// What the aggregator may hold while nothing can be committed, bytes.
@@ -31,6 +33,7 @@ pub fn database_refuses_hangs_and_goes_back(stack: &Stack, books: &mut Books) {
                     FOR UPDATE) held; SELECT SLEEP(5); ROLLBACK";
         stack.until_said("aggregator", LOCKED, || stack.sql_beside(held).wait());
     });
+    rows_are_locked_while_an_outcome_is_unknown(stack, books, &load);
     stack.under_load("deadlocks", books, &load, || {
         let before = deadlocks(stack);
         let ring = "START TRANSACTION; SELECT v FROM ledger_version FOR UPDATE; SELECT SLEEP(1.2); \
@@ -44,12 +47,46 @@ pub fn database_refuses_hangs_and_goes_back(stack: &Stack, books: &mut Books) {
         stack.until_said("aggregator", "--read-only", || {
             stack.sql("SET GLOBAL read_only = 1");
         });
+        for (role, status) in [("aggregator", 503), ("ingest", 503), ("api", 200)] {
+            let answer = get(stack.port(role), "/readyz", &[]).expect("an answer");
+            assert_eq!(answer.status, status, "{role}: {}", answer.body);
+            assert!(status == 200 || answer.body.contains("takes no writes"), "{}", answer.body);
+        }
         stack.sql("SET GLOBAL read_only = 0");
+        for role in ["aggregator", "ingest"] {
+            wait_for("it is ready again", || {
+                get(stack.port(role), "/readyz", &[]).is_some_and(|answer| answer.status == 200)
+            });
+        }
     });
     disk_is_full(stack, books);
     newest_row_is_claimed(stack, books);
     ledger_goes_back(stack, books);
     server_hangs(stack, books);
+}
+
+/// The answer to a COMMIT is lost, and whoever asks what became of it finds its row locked for
+/// longer than anybody waits. The process ends in time all the same, and the next one counts on.
+fn rows_are_locked_while_an_outcome_is_unknown(stack: &Stack, books: &mut Books, load: &[&str]) {
+    const LOOKING: &str = "the ledger could not look a commit up";
+    let held = "START TRANSACTION; SELECT count(*) FROM (SELECT next FROM partition_state \
+                FOR UPDATE) held; SELECT SLEEP(12); ROLLBACK";
+    stack.under_load("rows are locked while an outcome is unknown", books, load, || {
+        // Commits take long, so that the lock stands behind some of them.
+        stack.sql.set(|faults| {
+            faults.to_client.delay = Duration::from_millis(100);
+            faults.n_commit_answers_dropped = u64::MAX;
+        });
+        let mut lock = None;
+        stack.until_said("aggregator", LOOKING, || lock = Some(stack.sql_beside(held)));
+        stack.sql.heal();
+        let asked = Instant::now();
+        stack.signal("aggregator", "TERM");
+        stack.wait_gone("aggregator");
+        assert!(asked.elapsed() < END_MAX, "{:?}", asked.elapsed());
+        lock.expect("it was begun").wait();
+        stack.start();
+    });
 }
 
 /// Nothing can be written, and MariaDB may give up over it; once there is room all goes on.
