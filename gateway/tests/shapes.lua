@@ -75,6 +75,10 @@ function tests.a_usual_answer_tells_the_same_without_a_reader()
       local reader = reader_of(sample)
       reader:feed(sample.body)
       check.equal(told, reader:finish(), sample.name)
+      for _, encoding in ipairs({ "br", "gzip", "none of ours" }) do
+        check.equal(answer.of_object(sample.body, {
+          decode = cjson.decode, content_encoding = encoding }), nil)
+      end
     end
   end
   assert(n_told > 40, "most whole answers are usual ones: " .. n_told)

@@ -324,10 +324,10 @@ end
 
 -- What the usual answer tells: one object in one piece, with a usage, and nothing that has to be
 -- looked at twice. As finish() would tell it, without a reader, which costs more than to decode it;
--- nil for every other answer. options: decode, content_type, without_output.
+-- nil for every other answer. options: decode, content_type, content_encoding, without_output.
 function answer.of_object(json, options)
   if json:byte() ~= OPEN_OBJECT or #json > whole.BYTES_MAX
-    or sniff.is_lines(options.content_type) then
+    or sniff.is_lines(options.content_type) or sniff.encoding(options.content_encoding) then
     return nil
   end
   local object = options.decode(json)

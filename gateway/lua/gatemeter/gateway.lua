@@ -25,6 +25,8 @@ local gateway = {}
 local REQUEST_BYTES_MAX = 1024 * 1024
 -- How long requests wait for the first address of the upstream, right after the start.
 local FIRST_ADDRESS_S = 5
+-- Of an answer so much waits to be read, or one piece of any size.
+local WAITING_BYTES_MAX, WAITING_PIECES_MAX = 16 * 1024, 64
 local decode = loose.decoder(cjson.decode)
 local settings
 local header_variable
@@ -239,28 +241,25 @@ local function new_reader(ctx)
   })
 end
 
-local function feed(ctx, chunk)
-  local reader = ctx.reader
+local function feed(ctx)
+  local reader, waiting = ctx.reader, ctx.waiting
   if not reader then
     reader = new_reader(ctx)
     ctx.reader = reader
   end
-  local waiting = ctx.waiting
-  if waiting then
-    ctx.waiting, ctx.came_ms = nil, ctx.waiting_ms
-    reader:feed(waiting)
-    ctx.came_ms = nil
+  ctx.waiting = nil
+  for i = 1, waiting and waiting.n or 0 do
+    ctx.came_ms = waiting.times[i]
+    reader:feed(waiting[i])
   end
-  if chunk then
-    reader:feed(chunk)
-  end
+  ctx.came_ms = nil
 end
 
--- Gives the reader what waits for it, and what has come.
-local function read(ctx, chunk)
-  local ok, err = pcall(feed, ctx, chunk)
+-- Gives the reader what waits for it.
+local function read(ctx)
+  local ok, err = pcall(feed, ctx)
   if not ok then
-    ctx.reader, ctx.answered = nil, false
+    ctx.reader, ctx.answered, ctx.waiting = nil, false, nil
     ngx.log(ngx.ERR, "gatemeter: the answer could not be read: ", err)
   end
 end
@@ -277,12 +276,17 @@ function gateway.body_filter()
   if not ctx.answered or chunk == "" then
     return
   end
-  -- The first bytes are read once others follow or the client has them: most answers are short, and
-  -- reading one takes longer than passing it on.
-  if not ctx.waiting_ms then
-    ctx.waiting, ctx.waiting_ms = chunk, system.monotonic_ms()
-  else
-    read(ctx, chunk)
+  -- Bytes are read once there are many, or once the client has all: reading them takes longer than
+  -- passing them on, and less for all of them at once.
+  local waiting = ctx.waiting
+  if not waiting then
+    waiting = { n = 0, bytes = 0, times = {} }
+    ctx.waiting = waiting
+  end
+  local n, bytes = waiting.n + 1, waiting.bytes + #chunk
+  waiting[n], waiting.times[n], waiting.n, waiting.bytes = chunk, system.monotonic_ms(), n, bytes
+  if n == WAITING_PIECES_MAX or bytes > WAITING_BYTES_MAX and n > 1 then
+    read(ctx)
   end
 end
 
@@ -356,7 +360,7 @@ local function text_of(ctx, told, status, request)
     return nil
   end
   if ctx.answered and not ctx.reader then
-    read(ctx, nil)
+    read(ctx)
   end
   -- Without an answer it counts only if the request has reached the upstream.
   if not ctx.reader and not (ngx.var.upstream_bytes_sent or ""):find("[1-9]") then
@@ -371,19 +375,20 @@ local function text_of(ctx, told, status, request)
   return line
 end
 
--- What the answer tells; only an unusual one needs a reader, should it have come in one piece.
+-- What the answer tells. A short one that is usual needs no reader.
 local function told_of(ctx)
   if not ctx.answered then
     return {}
   end
-  local told = ctx.waiting and answer.of_object(ctx.waiting, {
+  local waiting = not ctx.reader and ctx.waiting
+  local told = waiting and answer.of_object(table.concat(waiting, "", 1, waiting.n), {
     decode = decode, content_type = header_text("Content-Type"),
-    without_output = is_without_output(ctx),
+    content_encoding = header_text("Content-Encoding"), without_output = is_without_output(ctx),
   })
   if told then
     return told
   end
-  read(ctx, nil)
+  read(ctx)
   return ctx.reader and ctx.reader:finish() or {}
 end
 
