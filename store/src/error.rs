@@ -82,7 +82,8 @@ pub enum StoreError {
     #[error("namespace {0} exists already")]
     Exists(String),
     /// A server that takes no writes lacks a version that there is: it may be the primary before a
-    /// switch, or a replica that has yet to catch up. Try again: a new connection may reach another.
+    /// switch, or a replica that has yet to catch up. Try again: a new connection may reach
+    /// another.
     #[error("the server takes no writes and has no version {version}, another may stand there")]
     Behind {
         /// The version that was asked for.
