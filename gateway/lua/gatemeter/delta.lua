@@ -1,11 +1,10 @@
 -- Says whether an event of a stream carries a part of the answer, not only its frame: that is the
 -- moment of the first token. Decoded events go in. Pure; it must never take an empty text, a role
 -- or a signature for a token.
-local delta = {}
+local values = require("gatemeter.values")
 
-local function filled(value)
-  return type(value) == "string" and value ~= ""
-end
+local delta = {}
+local filled, is_given = values.filled, values.is_given
 
 local TEXTS = { "content", "reasoning_content", "reasoning", "refusal", "text", "thinking",
                 "partial_json", "audio", "reasoning_details" }
@@ -15,8 +14,7 @@ local function bears(part)
     return filled(part)
   end
   for i = 1, #TEXTS do
-    local value = part[TEXTS[i]]
-    if filled(value) or type(value) == "table" and next(value) ~= nil then
+    if is_given(part[TEXTS[i]]) then
       return true
     end
   end

@@ -1,7 +1,10 @@
 -- Takes of a request what was sent to a model, for ingest to count tokens from (text.lua).
 -- A decoded request goes in, parts of docs/events.md come out. Pure; pictures and files never go
 -- out, nor anything that a provider does not bill as input.
+local values = require("gatemeter.values")
+
 local sent = {}
+local filled, given, is_list = values.filled, values.given, values.is_list
 
 -- Ingest reads 16 levels; the event and its text are two of them. What is nested deeper goes as the
 -- JSON that it is, in a string.
@@ -14,14 +17,6 @@ local MEDIA = {}
 for _, name in ipairs({ "data", "url", "image_url", "b64_json", "bytes", "image", "images",
                         "file_data", "audio", "video", "video_url", "input_audio" }) do
   MEDIA[name] = true
-end
-
-local function filled(value)
-  return type(value) == "string" and value ~= ""
-end
-
-local function is_list(value)
-  return type(value) == "table" and value[1] ~= nil
 end
 
 local function is_media(field, value)
@@ -45,15 +40,6 @@ local function tidy(json, value, field, left)
     copy[key] = tidy(json, inner, type(key) == "string" and key or field, left - 1)
   end
   return left == 1 and json.encode(copy) or copy
-end
-
-local function given(...)
-  for i = 1, select("#", ...) do
-    local value = select(i, ...)
-    if filled(value) or type(value) == "table" and next(value) ~= nil then
-      return value
-    end
-  end
 end
 
 local function joined(first, second)

@@ -5,28 +5,13 @@
 -- whole: beyond the bound there is no text at all.
 local event = require("gatemeter.event")
 local loose = require("gatemeter.loose")
+local values = require("gatemeter.values")
 
 local text = {}
+local filled, given, is_list = values.filled, values.given, values.is_list
 
 -- A whole answer that is longer is not kept: what is that long has no text, or too much of it.
 local BODY_BYTES_MAX = 1024 * 1024
-
-local function filled(value)
-  return type(value) == "string" and value ~= ""
-end
-
-local function is_list(value)
-  return type(value) == "table" and value[1] ~= nil
-end
-
-local function given(...)
-  for i = 1, select("#", ...) do
-    local value = select(i, ...)
-    if filled(value) or type(value) == "table" and next(value) ~= nil then
-      return value
-    end
-  end
-end
 
 -- The parts of one kind in the order in which they began, each a list of pieces.
 local function pieces_of(list, key)
