@@ -3,6 +3,7 @@
 local check = require("check")
 local cjson = require("cjson.safe")
 local event = require("gatemeter.event")
+local memo = require("gatemeter.memo")
 local metrics = require("gatemeter.metrics")
 
 local tests = {}
@@ -81,6 +82,37 @@ function tests.words_are_written_alike_however_many_there_were_before()
                 ('{"model":"model-%d","producer":"model-%d"}'):format(i, i))
   end
   check.equal({ line("gpt-4o"), line("caf\195\169"), line(strange), line("bad\255") }, before)
+end
+
+function tests.what_was_made_of_short_words_is_remembered_within_its_bounds()
+  local n_made = 0
+  local shout = memo.of(function(text)
+    n_made = n_made + 1
+    if text == "" then
+      return nil, "nothing to shout"
+    end
+    return text .. "!"
+  end)
+  local function made_by(text, times)
+    local before = n_made
+    for _ = 1, times do
+      check.equal(shout(text), text .. "!")
+    end
+    return n_made - before
+  end
+  check.equal({ made_by("ahoy", 3), made_by("ahoy", 1) }, { 1, 0 })
+  check.equal(made_by(("x"):rep(128), 3), 1)
+  check.equal(made_by(("x"):rep(129), 3), 3, "too long to be kept")
+  for _ = 1, 3 do
+    check.equal({ shout("") }, { nil, "nothing to shout" })
+  end
+  check.equal(n_made, 8, "what gave nothing is asked for again")
+  for i = 3, 1000 do
+    check.equal(made_by("word " .. i, 2), 1)
+  end
+  check.equal(made_by("ahoy", 1), 0, "as many as are kept")
+  check.equal(made_by("word 1001", 2), 1)
+  check.equal(made_by("ahoy", 2), 1, "it has begun anew")
 end
 
 return tests

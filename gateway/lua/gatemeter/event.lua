@@ -2,6 +2,7 @@
 -- Facts of an attempt go in, one line of JSON comes out that every delivery repeats byte by byte.
 -- Pure; it must never write bytes that are not UTF-8 (one such line would cost the whole batch),
 -- nor a number with fewer digits than it has, nor a path with ids.
+local memo = require("gatemeter.memo")
 local new_table = require("table.new")
 
 local event = {}
@@ -132,23 +133,8 @@ local function milliseconds(value)
   return ("%.3f"):format(value < 0 and 0 or value)
 end
 
--- Words that are few and come again and again: as JSON they are remembered, up to so many.
-local REMEMBERED_MAX = 1000
-local remembered, n_remembered = {}, 0
-
-local function word(text)
-  local json = remembered[text]
-  if not json then
-    json = quote(text)
-    if #text <= LABEL_BYTES_MAX then
-      if n_remembered == REMEMBERED_MAX then
-        remembered, n_remembered = {}, 0
-      end
-      remembered[text], n_remembered = json, n_remembered + 1
-    end
-  end
-  return json
-end
+-- A word that is one of few, as JSON.
+local word = memo.of(quote)
 
 -- Labels longer than ingest takes become `other` there; cutting them keeps lines bounded as well.
 local function label(text)

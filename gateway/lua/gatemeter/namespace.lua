@@ -1,6 +1,8 @@
 -- Says to which namespace a request belongs: the key map first, then the header, then the default.
 -- A key comes in as its SHA-256, a header as sent; out goes a valid namespace or an OpenAI error.
 -- Pure; it must never let a name through that ingest would reject, nor show a key to anybody.
+local memo = require("gatemeter.memo")
+
 local namespace = {}
 
 local RESERVED = { all = true, none = true, other = true }
@@ -23,23 +25,8 @@ function namespace.check(name)
   return true
 end
 
--- Names that were good, up to so many: most requests bring one of a few.
-local GOOD_MAX = 1000
-local good, n_good = {}, 0
-
-local function check_again(name)
-  if good[name] then
-    return true
-  end
-  local ok, err = namespace.check(name)
-  if ok then
-    if n_good == GOOD_MAX then
-      good, n_good = {}, 0
-    end
-    good[name], n_good = true, n_good + 1
-  end
-  return ok, err
-end
+-- Most requests bring one of a few names.
+local check_again = memo.of(namespace.check)
 
 -- The secret of `Authorization: Bearer ..` or of the headers that other clients use instead.
 function namespace.key_of(authorization, api_key)
