@@ -7,7 +7,9 @@ local shapes = require("gatemeter.shapes")
 
 local forms = {}
 
+-- Ingest takes no count above it.
 local TOKENS_MAX = 1000000000
+forms.TOKENS_MAX = TOKENS_MAX
 forms.COUNTS = { "input", "output", "total", "cache_read", "cache_write", "reasoning" }
 
 local function split(path)

@@ -8,7 +8,6 @@ local shapes = require("gatemeter.shapes")
 
 local usage = {}
 
-local TOKENS_MAX = 1000000000
 local ELEMENTS_MAX = 128
 local COUNTS = forms.COUNTS
 local follow = forms.follow
@@ -341,7 +340,7 @@ function usage.settle(told, options)
   end
   fits = settle_parts(result, slack) and fits
   for _, n in pairs(result) do
-    if n > TOKENS_MAX then
+    if n > forms.TOKENS_MAX then
       return nil, says
     end
   end
