@@ -27,6 +27,7 @@ local REQUEST_BYTES_MAX = 1024 * 1024
 local FIRST_ADDRESS_S = 5
 -- Of an answer so much waits to be read, or one piece of any size.
 local WAITING_BYTES_MAX, WAITING_PIECES_MAX = 16 * 1024, 64
+local OPEN_OBJECT = 123
 local decode = loose.decoder(cjson.decode)
 local settings
 local header_variable
@@ -381,7 +382,9 @@ local function told_of(ctx)
     return {}
   end
   local waiting = not ctx.reader and ctx.waiting
-  local told = waiting and answer.of_object(table.concat(waiting, "", 1, waiting.n), {
+  -- What begins otherwise, as streams do, is not put together for nothing.
+  local is_object = waiting and waiting[1]:byte() == OPEN_OBJECT
+  local told = is_object and answer.of_object(table.concat(waiting, "", 1, waiting.n), {
     decode = decode, content_type = header_text("Content-Type"),
     content_encoding = header_text("Content-Encoding"), without_output = is_without_output(ctx),
   })
