@@ -287,15 +287,20 @@ proptest! {
     }
 }
 
+/// The progress of an owner that has counted the first four frames.
+fn of_four(log: &[Stored]) -> Progress {
+    let mut owner = core();
+    claim(&mut owner, Progress::default(), log, 1);
+    for _ in 0..4 {
+        read_one(&mut owner, log, 1);
+    }
+    commit(&mut owner).expect("four frames").progress
+}
+
 #[test]
 fn a_log_that_is_shorter_or_another_one_halts() {
     let log = one_by_one(5);
-    let mut owner = core();
-    claim(&mut owner, Progress::default(), &log, 1);
-    for _ in 0..4 {
-        read_one(&mut owner, &log, 1);
-    }
-    let progress = commit(&mut owner).expect("four frames").progress;
+    let progress = of_four(&log);
     let mut shorter = core();
     claim(&mut shorter, progress, &log[..3], 2);
     assert_eq!(shorter.halted(), Some(Halt::Truncated { high: 3, next: 4 }));

@@ -19,7 +19,7 @@ use rdkafka::error::KafkaResult;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::listener::Listener;
-use super::raw_parts::{Answer, Key, RawPlace, Shared, Stall, is_of, kept_in, lock};
+use super::raw_parts::{Answer, Key, RawPlace, Shared, Stall, is_of, kept_in, list_of, lock};
 use crate::error::QueueError;
 use crate::limits::{KAFKA_ANSWER_SECONDS_MAX, RAW_ASK_MS, RAW_ASK_MS_MIN, RAW_LOOK_SECONDS};
 
@@ -170,7 +170,7 @@ fn look_at(
     let kept = match of_others.is_empty() {
         true => TopicPartitionList::new(),
         false => {
-            let list = list_of(name, of_others.into_iter(), Offset::Invalid);
+            let list = list_of(name, of_others, Offset::Invalid);
             client.committed_offsets(list, ANSWER_MAX)?
         }
     };
@@ -212,14 +212,6 @@ fn ends(client: &Client, name: &str, n: i32, side: Offset) -> KafkaResult<Vec<Op
         }
     };
     Ok((0..n).map(offset).collect())
-}
-
-fn list_of(name: &str, numbers: impl Iterator<Item = i32>, offset: Offset) -> TopicPartitionList {
-    let mut list = TopicPartitionList::new();
-    for number in numbers {
-        list.add_partition_offset(name, number, offset).expect("a list takes any of our offsets");
-    }
-    list
 }
 
 fn seen_place((topic, number): Key, id: TopicId, next: i64, high: i64) -> RawPlace {

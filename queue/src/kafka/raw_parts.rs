@@ -297,6 +297,19 @@ pub(super) fn signed(offset: u64) -> i64 {
     i64::try_from(offset).unwrap_or(i64::MAX)
 }
 
+/// Partitions of a topic, each with this offset.
+pub(super) fn list_of(
+    topic: &str,
+    numbers: impl IntoIterator<Item = i32>,
+    offset: Offset,
+) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for number in numbers {
+        list.add_partition_offset(topic, number, offset).expect("a list takes any of our offsets");
+    }
+    list
+}
+
 /// The offset of a partition in a list of those that were kept, and the id of the topic that it was
 /// kept under. Words that are no id are somebody else's, in whatever encoding.
 pub(super) fn kept_in(

@@ -15,10 +15,10 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use kafka_id::seen_ends;
+use rdkafka::Offset;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 
 use self::answers::{Topic, Waiting, What, poll};
@@ -26,7 +26,7 @@ use super::identity::Identity;
 use super::listener::Listener;
 use super::poller::{Membership, concerns_the_log, settings};
 use super::raw_member::{Member, keep};
-use super::raw_parts::{Key, Part, RawMessage, Shared, is_of, kept_in, lock};
+use super::raw_parts::{Key, Part, RawMessage, Shared, is_of, kept_in, list_of, lock};
 use crate::error::QueueError;
 use crate::limits::{
     KAFKA_ANSWER_SECONDS_MAX, KAFKA_POLL_MS_MAX, RAW_HEARTBEAT_MS, RAW_KEEP_MS, RAW_METADATA_MS,
@@ -201,7 +201,7 @@ impl Poller {
             return Ok(false);
         }
         let limit = Duration::from_secs(KAFKA_ANSWER_SECONDS_MAX);
-        let list = list_of(topic, number, Offset::Invalid);
+        let list = list_of(topic, [number], Offset::Invalid);
         let committed = self.client.committed_offsets(list.clone(), limit)?;
         let kept = kept_in(&committed, topic, number);
         let (low, high) = self.client.fetch_watermarks(topic, number, limit)?;
@@ -212,7 +212,7 @@ impl Poller {
         if self.client.assignment()?.find_partition(topic, number).is_some() {
             self.client.incremental_unassign(&list)?;
         }
-        self.client.incremental_assign(&list_of(topic, number, Offset::Offset(from)))?;
+        self.client.incremental_assign(&list_of(topic, [number], Offset::Offset(from)))?;
         let start = self.shared.n_starts.fetch_add(1, Ordering::Relaxed) + 1;
         lock(&self.shared.left).remove(&key);
         lock(&self.shared.seen).remove(&key);
@@ -383,10 +383,4 @@ fn note(done: KafkaResult<()>, what: &'static str) {
     if let Err(error) = done {
         tracing::debug!(%error, what, "kafka client refused");
     }
-}
-
-fn list_of(topic: &str, number: i32, offset: Offset) -> TopicPartitionList {
-    let mut list = TopicPartitionList::with_capacity(1);
-    list.add_partition_offset(topic, number, offset).expect("a list takes any of our offsets");
-    list
 }

@@ -32,12 +32,7 @@ fn a_log_made_anew_halts_once_all_that_was_read_is_committed() {
 #[test]
 fn a_log_in_another_topic_halts_at_its_claim_even_if_it_has_the_same_frames() {
     let log = one_by_one(4);
-    let mut owner = core();
-    claim(&mut owner, Progress::default(), &log, 1);
-    for _ in 0..4 {
-        read_one(&mut owner, &log, 1);
-    }
-    let progress = commit(&mut owner).expect("four frames").progress;
+    let progress = of_four(&log);
     let halt = Halt::Remade { next: 4 };
     for (progress, expected) in [(progress, Some(halt)), (Progress::default(), None)] {
         let mut other = core();

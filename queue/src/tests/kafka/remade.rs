@@ -49,6 +49,16 @@ impl Raw {
     }
 }
 
+/// Waits until this holds.
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let wait = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, wait).await.unwrap_or_else(|_| panic!("not in time: {what}"));
+}
+
 /// Takes until every one of these texts has come under an id other than `old`; copies may come.
 /// Says what is done with as it goes.
 async fn take_all(reader: &mut RawReader, texts: Vec<Bytes>, old: &[TopicId]) -> TopicId {
@@ -69,15 +79,13 @@ async fn take_all(reader: &mut RawReader, texts: Vec<Bytes>, old: &[TopicId]) ->
 /// What was told of old topics, by partition: what was read, and its end.
 async fn told(watch: &RawWatch, n: usize) -> BTreeMap<u32, (u64, u64)> {
     let mut found = BTreeMap::new();
-    let wait = async {
-        while found.len() < n {
-            for Remade { place, .. } in watch.remade() {
-                found.extend(place.map(|place| (place.partition, (place.next, place.high))));
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+    until("it is told", || {
+        for Remade { place, .. } in watch.remade() {
+            found.extend(place.map(|place| (place.partition, (place.next, place.high))));
         }
-    };
-    tokio::time::timeout(DEADLINE, wait).await.expect("it is told");
+        found.len() >= n
+    })
+    .await;
     found
 }
 
@@ -143,15 +151,9 @@ async fn what_was_not_read_of_the_old_topic_is_told() {
         raw.publish(0, vec![large(n)]).await;
     }
     // It reads until so much waits, and knows the end all the same.
-    let waiting = async {
-        while watch.waiting_bytes() < crate::RAW_BYTES_MAX || watch.lag(0) < 25 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        while watch.places().iter().all(|place| place.high < 25) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(DEADLINE, waiting).await.expect("it fills up");
+    let is_full = || watch.waiting_bytes() >= crate::RAW_BYTES_MAX && watch.lag(0) >= 25;
+    until("it fills up", is_full).await;
+    until("its end is seen", || watch.places().iter().any(|place| place.high >= 25)).await;
     raw.make_anew(1).await;
     let (next, high) = told(&watch, 1).await[&0];
     let old = take(&mut reader, usize::try_from(next).unwrap()).await;
@@ -170,13 +172,11 @@ async fn dead_member(raw: &Raw) -> BaseConsumer {
     config.set("group.id", &raw.name).set("partition.assignment.strategy", "cooperative-sticky");
     let member: BaseConsumer = config.create().unwrap();
     member.subscribe(&[&raw.name]).unwrap();
-    let joined = async {
-        while member.assignment().unwrap().count() == 0 {
-            assert!(member.poll(Duration::ZERO).is_none_or(|message| message.is_ok()));
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(DEADLINE, joined).await.expect("it joins");
+    until("it joins", || {
+        assert!(member.poll(Duration::ZERO).is_none_or(|message| message.is_ok()));
+        member.assignment().unwrap().count() > 0
+    })
+    .await;
     member
 }
 
@@ -188,39 +188,28 @@ async fn what_nobody_read_of_the_old_topic_is_told_by_whoever_saw_its_end() {
     let mut reader = raw.reader().await;
     let watch = reader.watch();
     raw.publish(1, some(0..7)).await;
-    let seen = async {
-        while watch.places().iter().all(|place| (place.partition, place.high) != (1, 7)) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(DEADLINE, seen).await.expect("its end is seen");
+    let has_end = || watch.places().iter().any(|place| (place.partition, place.high) == (1, 7));
+    until("its end is seen", has_end).await;
     assert_eq!(watch.lag(0), 0, "it is not this member's");
     let first = watch.places()[0].id;
     raw.make_anew(2).await;
     raw.publish(1, some(100..103)).await;
-    let found = async {
-        loop {
-            let found = watch.remade().into_iter().find_map(|remade| {
-                remade.place.map(|place| (place, remade.teller, remade.is_quiet))
-            });
-            match found {
-                Some(found) => return found,
-                None => tokio::time::sleep(Duration::from_millis(10)).await,
-            }
-        }
-    };
-    let (place, teller, is_quiet) =
-        tokio::time::timeout(DEADLINE, found).await.expect("it is told");
+    let mut found = None;
+    until("it is told", || {
+        found = watch
+            .remade()
+            .into_iter()
+            .find_map(|remade| remade.place.map(|place| (place, remade.teller, remade.is_quiet)));
+        found.is_some()
+    })
+    .await;
+    let (place, teller, is_quiet) = found.unwrap();
     assert_eq!((place.id, place.partition, place.next, place.high), (first, 1, 0, 7));
     assert_eq!((teller, is_quiet), (Teller::Observer, false), "more may be lost");
     drop(dead);
     take_all(&mut reader, some(100..103), &[first]).await;
-    let forgotten = async {
-        while watch.places().iter().any(|place| (place.partition, place.next) == (1, 0)) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(DEADLINE, forgotten).await.expect("whoever reads knows better");
+    let is_unread = || watch.places().iter().any(|place| (place.partition, place.next) == (1, 0));
+    until("whoever reads knows better", || !is_unread()).await;
     assert_eq!(watch.remade().into_iter().filter(|remade| remade.place.is_some()).count(), 0);
     reader.close().await;
 }
@@ -253,20 +242,10 @@ async fn ends_of_transactions_leave_nothing_to_be_read() {
         let places = watch.places();
         places.iter().map(|place| (place.partition, place.next, place.high)).collect::<Vec<_>>()
     };
-    let reach = async {
-        while places()[1] != ends[1] {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(DEADLINE, reach).await.expect("what was given up is passed");
+    until("what was given up is passed", || places()[1] == ends[1]).await;
     assert_eq!(places()[0].1, 0, "what was handed over is not done with");
     reader.done(&[read[2].mark()]);
-    let reach = async {
-        while places() != ends || watch.lag(0) > 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(DEADLINE, reach).await.expect("nothing is left to be read");
+    until("nothing is left to be read", || places() == ends && watch.lag(0) == 0).await;
     reader.close().await;
     // All of it expires, and nothing that anybody may read is lost.
     raw.delete_before(0, 4).await;
