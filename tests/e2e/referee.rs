@@ -6,11 +6,13 @@
 //! hold together. Gauges are left alone.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::gatemeter::{Answer, get};
+use crate::gatemeter::{Answer, get, wait_for};
 
 #[path = "../../src/recount/text.rs"]
 mod text;
@@ -21,6 +23,8 @@ use text::{Kind, MILLION, Page, Series};
 const SCRAPE_HEADER: &str = "x-prometheus-scrape-timeout-seconds: 10";
 /// Faults kept: more would not say more.
 const FAULTS_MAX: usize = 100;
+/// Good pages that make a look.
+const LOOK_PAGES: u64 = 3;
 
 /// What was seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +42,7 @@ pub struct Report {
 pub struct Referee {
     stop: Sender<()>,
     thread: JoinHandle<Watch>,
+    n_good: Arc<AtomicU64>,
 }
 
 impl Referee {
@@ -49,8 +54,17 @@ impl Referee {
             .and_then(|port| port.parse().ok())
             .expect("http://127.0.0.1:PORT/metrics");
         let (stop, stopped) = channel();
-        let thread = std::thread::spawn(move || watch(port, interval, &stopped));
-        Referee { stop, thread }
+        let n_good = Arc::new(AtomicU64::new(0));
+        let seen = Arc::clone(&n_good);
+        let thread = std::thread::spawn(move || watch(port, interval, &stopped, &seen));
+        Referee { stop, thread, n_good }
+    }
+
+    /// Waits until it has looked at what is shown now.
+    pub fn wait_look(&self) {
+        let before = self.n_good.load(Ordering::Relaxed);
+        let has_looked = || self.n_good.load(Ordering::Relaxed) >= before + LOOK_PAGES;
+        wait_for("the referee has looked at the page", has_looked);
     }
 
     /// Scrapes once more and stops.
@@ -64,11 +78,12 @@ impl Referee {
     }
 }
 
-fn watch(port: u16, interval: Duration, stopped: &Receiver<()>) -> Watch {
+fn watch(port: u16, interval: Duration, stopped: &Receiver<()>, n_good: &AtomicU64) -> Watch {
     let mut watch = Watch::default();
     loop {
         let is_last = stopped.recv_timeout(interval) != Err(RecvTimeoutError::Timeout);
         watch.answer(get(port, "/metrics?section=business", &[SCRAPE_HEADER]));
+        n_good.store(watch.report.good, Ordering::Relaxed);
         if is_last {
             return watch;
         }

@@ -5,7 +5,7 @@
 //! its ledger stands still with its reason, until an operator accepts what was lost.
 
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use queue::{Append, Queue};
 use rdkafka::admin::{AdminClient, AdminOptions};
@@ -25,16 +25,17 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// Roles of a generation of its own.
 struct Own<'a> {
     stack: &'a Stack,
+    referee: &'a Referee,
     generation: u32,
 }
 
 impl<'a> Own<'a> {
-    fn new(stack: &'a Stack, generation: u32) -> Own<'a> {
+    fn new(stack: &'a Stack, referee: &'a Referee, generation: u32) -> Own<'a> {
         stack.sql(&format!(
             "CREATE DATABASE gatemeter{generation} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin; \
              GRANT ALL ON gatemeter{generation}.* TO gatemeter@'127.0.0.1'"
         ));
-        Own { stack, generation }
+        Own { stack, referee, generation }
     }
 
     fn role(&self, name: &str) -> Role {
@@ -55,6 +56,22 @@ impl<'a> Own<'a> {
         let args = ["synthetic", "--count", count, "--batch", "20", "--connections", "4"];
         let sent = self.stack.sent(self.stack.load(&args));
         assert_eq!(sent["exact"], true, "{sent}");
+    }
+
+    /// Waits until so many events are counted and the referee has seen it; what the roles log is
+    /// shown if it takes long.
+    fn wait_counted(&self, n: i64) {
+        let end = Instant::now() + DEADLINE - Duration::from_secs(5);
+        wait_for(&format!("{n} are counted"), || {
+            let counted = self.stack.counted();
+            if counted != n && Instant::now() > end {
+                let ready = get(self.stack.port("aggregator"), "/readyz", &[]);
+                let said = |name: &str| self.stack.said(&format!("{name}-g{}", self.generation));
+                panic!("{counted} of {n}: {ready:?}\n{}\n{}", said("ingest"), said("aggregator"));
+            }
+            counted == n
+        });
+        self.referee.wait_look();
     }
 
     fn next(&self, partition: u32) -> u64 {
@@ -207,8 +224,10 @@ pub fn log_that_is_not_what_it_was_is_told(stack: &Stack) {
     for (run, generation) in runs.into_iter().zip(2..) {
         let metrics = format!("{}/metrics", stack.url("aggregator"));
         let referee = Referee::start(&metrics, Duration::from_millis(200));
-        run(&Own::new(stack, generation));
+        let began = Instant::now();
+        run(&Own::new(stack, &referee, generation));
         let report = referee.finish().unwrap_or_else(|faults| panic!("{}", faults.join("\n")));
+        println!("log of generation {generation}: {:.1?}, {report:?}", began.elapsed());
         assert!(report.good > 5, "{report:?}");
     }
 }
@@ -218,7 +237,7 @@ fn retention_overtakes_the_ledger(own: &Own<'_>) {
     let _ingest = own.role("ingest");
     let aggregator = own.role("aggregator");
     own.send("2000");
-    wait_for("all is counted", || stack.counted() == 2_000);
+    own.wait_counted(2_000);
     drop(aggregator);
     let next = own.next(0);
     own.send("3000");
@@ -256,12 +275,12 @@ fn log_is_cut(own: &Own<'_>) {
     let ingest = own.role("ingest");
     let aggregator = own.role("aggregator");
     own.send("2000");
-    wait_for("all is counted", || own.stack.counted() == 2_000);
+    own.wait_counted(2_000);
     drop((ingest, aggregator));
     own.make_anew(|partition| own.next(partition) - 1);
     let _aggregator = own.role("aggregator");
     own.wait_halted("truncated");
-    wait_for("what was counted is on the page", || own.stack.counted() == 2_000);
+    own.wait_counted(2_000);
     let (code, said) = own.recount();
     assert!(code == Some(2) && said.contains("but the ledger counted up to"), "{said}");
     let (code, said) = own.operator(&["accept-loss", "0", "--next", &own.next(0).to_string()]);
@@ -278,12 +297,12 @@ fn log_is_made_anew_at_the_same_length(own: &Own<'_>) {
     let ingest = own.role("ingest");
     let aggregator = own.role("aggregator");
     own.send("2000");
-    wait_for("all is counted", || own.stack.counted() == 2_000);
+    own.wait_counted(2_000);
     drop((ingest, aggregator));
     own.make_anew(|partition| own.next(partition));
     let _aggregator = own.role("aggregator");
     own.wait_halted("replaced");
-    wait_for("what was counted is on the page", || own.stack.counted() == 2_000);
+    own.wait_counted(2_000);
     let (code, said) = own.recount();
     assert_eq!(code, Some(1), "this log is not the one that was counted: {said}");
     own.accept_losses();
@@ -301,7 +320,7 @@ fn log_is_made_anew_and_only_its_id_tells(own: &Own<'_>) {
     let ingest = own.role("ingest");
     let aggregator = own.role("aggregator");
     own.send("2000");
-    wait_for("all is counted", || own.stack.counted() == 2_000);
+    own.wait_counted(2_000);
     drop((ingest, aggregator));
     own.make_anew(|partition| own.next(partition) + 3);
     let mut list = TopicPartitionList::new();
@@ -316,6 +335,7 @@ fn log_is_made_anew_and_only_its_id_tells(own: &Own<'_>) {
     own.wait_halted("made anew");
     let n_halted = || own.operator(&["partitions"]).1.matches("halted: ").count();
     wait_for("every partition is halted", || n_halted() == 6);
+    own.wait_counted(2_000);
     assert_eq!(own.stack.events("poison"), 0, "nothing of it is read");
     let (code, said) = own.operator(&["accept-loss", "2", "--next", &own.next(2).to_string()]);
     assert_eq!(code, Some(0), "{said}");
@@ -324,6 +344,7 @@ fn log_is_made_anew_and_only_its_id_tells(own: &Own<'_>) {
     let _aggregator = own.role("aggregator");
     own.wait_halted("made anew");
     wait_for("what was accepted is remembered", || n_halted() == 5);
+    own.wait_counted(2_000);
 }
 
 /// A transaction of a stranger leaves an offset without a record.
@@ -332,7 +353,7 @@ fn hole_stops_its_partition_alone(own: &Own<'_>) {
     let _ingest = own.role("ingest");
     let _aggregator = own.role("aggregator");
     own.send("2000");
-    wait_for("all is counted", || stack.counted() == 2_000);
+    own.wait_counted(2_000);
     let mut config = kafka(stack);
     config.set("transactional.id", "stranger");
     let producer: BaseProducer = config.create().expect("a producer");
