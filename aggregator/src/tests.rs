@@ -1,6 +1,6 @@
 //! The whole role on a real log and a real ledger, asked through its router.
 
-#[path = "../../queue/src/tests/broker.rs"]
+#[path = "../../crates/queue/src/tests/broker.rs"]
 #[expect(dead_code, reason = "the tests of the log use more of it")]
 mod broker;
 mod on_kafka;

@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn operations_tells_the_class_of_every_code() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations.md");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations.md");
         let text = std::fs::read_to_string(path).unwrap();
         let words = [(Locked, "lock"), (Full, "full"), (Unable, "unable"), (Ends, "end")];
         for (name, _, class) in SQLITE_CODES {

@@ -31,7 +31,7 @@ use self::layer::{Entry, Origin, Raw};
 use crate::error::Error;
 
 /// Every setting with unit, default and reason, as `gatemeter config default` prints it.
-pub const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
+pub const DEFAULT_TOML: &str = include_str!("../config/default.toml");
 
 /// The file that is read from the working directory if no other is named.
 pub const FILE_NAME: &str = "gatemeter.toml";

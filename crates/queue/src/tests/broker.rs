@@ -49,7 +49,9 @@ impl Broker {
 
     /// Starts it on the data that it has, and waits until it answers.
     pub fn restart(&self) {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/kafka.sh");
+        let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+        let mut scripts = above.map(|folder| folder.join("scripts/kafka.sh"));
+        let script = scripts.find(|script| script.exists()).expect("scripts of the repository");
         let mut child = Command::new(script)
             .arg("lend")
             .arg(&self.folder)
