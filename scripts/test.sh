@@ -56,9 +56,9 @@ say "settings and rules of Prometheus"
 "$prometheus/promtool" test rules monitoring/rules/tests/*.yml
 
 say "unit tests, property tests, house rules and end-to-end tests"
-cargo test --locked --profile checked --workspace --exclude gatemeter-sim
+cargo test --locked --profile checked --workspace --exclude sim
 
 say "seeded simulation and its mutants"
-cargo test --locked --profile checked -p gatemeter-sim
+cargo test --locked --profile checked -p sim
 
 say "all tests passed"

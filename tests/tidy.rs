@@ -125,6 +125,29 @@ fn every_file_says_first_what_it_is_for() {
 }
 
 #[test]
+fn a_package_is_named_as_its_folder_and_its_logs_are_ours() {
+    let telemetry = read(&crate_folder("service").join("src/telemetry.rs"));
+    let mut breaches = Vec::new();
+    for (name, layer) in LAYERS {
+        let manifest = read(&crate_folder(name).join("Cargo.toml"));
+        if !manifest.contains(&format!("[package]\nname = \"{name}\"\n")) {
+            breaches.push(format!("the package in the folder of {name} has another name"));
+        }
+        if !telemetry.contains(&format!("    \"{}\",\n", name.replace('-', "_"))) {
+            breaches.push(format!("logs of {name} are not among OUR_CRATES of service"));
+        }
+        let line = format!(
+            "\n{name} = {{ path = \"{}\"",
+            crate_folder(name).strip_prefix(root()).unwrap_or(Path::new("")).display()
+        );
+        if layer < 4 && !read(&root().join("Cargo.toml")).contains(&line) {
+            breaches.push(format!("{name} is renamed in the dependencies of the workspace"));
+        }
+    }
+    assert_none(&breaches);
+}
+
+#[test]
 fn modules_use_only_those_above_their_own() {
     let mut breaches = Vec::new();
     for (name, _) in LAYERS {

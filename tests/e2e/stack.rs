@@ -10,7 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
-use gatemeter_proxy::proxy::Proxy;
+use proxy::proxy::Proxy;
 use serde_json::Value;
 
 use crate::disk::SmallDisk;

@@ -42,11 +42,7 @@ impl fmt::Display for Failure {
             writeln!(f, "  {line}")?;
         }
         writeln!(f, "seed {} without {:?}: {}", self.seed, self.mutation, self.fault)?;
-        write!(
-            f,
-            "again: SIM_FIRST={} SIM_SEEDS=1 cargo test --profile checked -p gatemeter-sim",
-            self.seed
-        )
+        write!(f, "again: SIM_FIRST={} SIM_SEEDS=1 cargo test --profile checked -p sim", self.seed)
     }
 }
 

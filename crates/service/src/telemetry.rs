@@ -6,18 +6,30 @@
 
 mod line;
 
-use tracing::Subscriber;
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing::{Metadata, Subscriber};
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::config::{LogLevel, LogSettings};
 use crate::error::Error;
 
-/// What the names of all our crates begin with. Their messages follow the setting; those of other
-/// crates are shown from `warn` on at most, for at `debug` the SQL and HTTP crates write several
-/// lines per request.
-const OUR_CRATES: &str = "gatemeter";
+/// Our crates. Their messages follow the setting; those of other crates are shown from `warn` on at
+/// most, for at `debug` the SQL and HTTP crates write several lines per request.
+const OUR_CRATES: [&str; 12] = [
+    "event",
+    "kafka_id",
+    "queue",
+    "tokens",
+    "ledger",
+    "store",
+    "service",
+    "cache",
+    "ingest",
+    "aggregator",
+    "api",
+    "gatemeter",
+];
 
 /// Sets up the logs of this process, once.
 ///
@@ -40,12 +52,19 @@ where
         LogLevel::Trace => LevelFilter::TRACE,
     };
     let others = level.min(LevelFilter::WARN);
-    let targets = Targets::new().with_default(others).with_target(OUR_CRATES, level);
+    let shown = filter_fn(move |metadata| {
+        *metadata.level() <= if is_ours(metadata) { level } else { others }
+    });
     let lines = tracing_subscriber::fmt::layer()
         .event_format(line::Line { format: settings.format })
         .with_ansi(false)
         .with_writer(writer);
-    tracing_subscriber::registry().with(targets).with(lines)
+    tracing_subscriber::registry().with(shown.with_max_level_hint(level)).with(lines)
+}
+
+fn is_ours(metadata: &Metadata<'_>) -> bool {
+    let target = metadata.target();
+    OUR_CRATES.contains(&target.split_once("::").map_or(target, |(name, _)| name))
 }
 
 #[cfg(test)]
@@ -108,7 +127,7 @@ mod tests {
         let line: Value = serde_json::from_str(&text).expect("one JSON object");
         assert_eq!(line["level"], "warn");
         assert_eq!(line["message"], "it happened");
-        assert_eq!(line["target"], "gatemeter_service::telemetry::tests");
+        assert_eq!(line["target"], "service::telemetry::tests");
         assert_eq!(line["fields"]["offset"], 7);
         assert_eq!(line["fields"]["ready"], true);
         let namespace = line["fields"]["namespace"].as_str().expect("a string");
@@ -134,8 +153,8 @@ mod tests {
     #[test]
     fn level_holds_for_our_crates_and_others_are_shown_from_warn_on() {
         let text = written(LogLevel::Debug, LogFormat::Text, || {
-            tracing::debug!(target: "gatemeter_ingest::batch", "ours at debug");
-            tracing::trace!(target: "gatemeter_ingest::batch", "ours at trace");
+            tracing::debug!(target: "ingest::batch", "ours at debug");
+            tracing::trace!(target: "ingest::batch", "ours at trace");
             tracing::info!(target: "sqlx::query", "theirs at info");
             tracing::warn!(target: "sqlx::query", "theirs at warn");
         });

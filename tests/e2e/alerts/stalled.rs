@@ -3,8 +3,8 @@
 
 use std::net::SocketAddr;
 
-use gatemeter_proxy::faults::Flow;
-use gatemeter_proxy::proxy::Proxy;
+use proxy::faults::Flow;
+use proxy::proxy::Proxy;
 
 use super::Stage;
 use super::ready::{not_ready, ready};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use gatemeter_proxy::faults::{Accept, Flow};
+use proxy::faults::{Accept, Flow};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 

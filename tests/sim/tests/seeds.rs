@@ -2,8 +2,8 @@
 //!
 //! `SIM_SEEDS` (2,000 by default) and `SIM_FIRST` choose the seeds.
 
-use gatemeter_sim::mutation::Mutation;
-use gatemeter_sim::run::run_many;
+use sim::mutation::Mutation;
+use sim::run::run_many;
 
 /// Seeds within which every mutant has to be noticed.
 const MUTANT_SEEDS: u64 = 4_000;
