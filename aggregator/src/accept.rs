@@ -18,6 +18,7 @@ use queue::{Queue, QueueError};
 use serde::{Deserialize, Serialize};
 use service::answer::{Answer, AnswerResult, ApiError};
 use service::auth::{Access, require_key, require_own_origin};
+use service::query::NoParameters;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::metrics::Gauges;
@@ -202,7 +203,7 @@ struct View {
     resumes_at: Option<u64>,
 }
 
-async fn partitions(State(shared): State<Shared>) -> Answer<Vec<View>> {
+async fn partitions(State(shared): State<Shared>, _: NoParameters) -> Answer<Vec<View>> {
     let view = |(partition, lag): (u32, crate::metrics::Lag)| View {
         partition,
         lag_frames: lag.frames,
@@ -222,6 +223,7 @@ struct Body {
 async fn accept_loss(
     State(shared): State<Shared>,
     Path(partition): Path<String>,
+    _: NoParameters,
     body: Result<Json<Body>, JsonRejection>,
 ) -> AnswerResult<Accepted> {
     let conflict = |message: String| ApiError::new(StatusCode::CONFLICT, message);

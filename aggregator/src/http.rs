@@ -8,7 +8,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
@@ -16,9 +16,10 @@ use bytes::Bytes;
 use http::header::{
     ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, USER_AGENT, VARY,
 };
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use queue::Queue;
 use service::metrics::ProcessMetrics;
+use service::query::{parameters, quoted};
 use service::server::Peer;
 use store::Store;
 
@@ -63,28 +64,29 @@ enum Section {
 }
 
 /// Reads `section` from the query.
-fn section(query: Option<&str>) -> Option<Section> {
-    let pairs = query.unwrap_or_default().split('&');
-    let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    let mut sections = pairs.filter(|(name, _)| *name == "section").map(|(_, value)| value);
-    match (sections.next(), sections.next()) {
-        (None, _) => Some(Section::Both),
-        (Some("business"), None) => Some(Section::Business),
-        (Some("process"), None) => Some(Section::Process),
-        (Some(_), _) => None,
+///
+/// # Errors
+/// A sentence that names the parameter.
+fn section(uri: &Uri) -> Result<Section, String> {
+    let parameters = parameters(uri, &["section"])?;
+    match parameters.first().map(|(_, section)| section.as_str()) {
+        None => Ok(Section::Both),
+        Some("business") => Ok(Section::Business),
+        Some("process") => Ok(Section::Process),
+        Some(other) => Err(format!("section must be business or process, not {}", quoted(other))),
     }
 }
 
 async fn metrics(
     State(shared): State<Shared>,
-    RawQuery(query): RawQuery,
+    uri: Uri,
     peer: Option<Extension<Peer>>,
     method: Method,
     headers: HeaderMap,
 ) -> Response {
-    let Some(section) = section(query.as_deref()) else {
-        let text = "section must be business or process\n";
-        return (StatusCode::BAD_REQUEST, text).into_response();
+    let section = match section(&uri) {
+        Ok(section) => section,
+        Err(fault) => return (StatusCode::BAD_REQUEST, format!("{fault}\n")).into_response(),
     };
     let process = match section {
         Section::Business => None,
@@ -169,4 +171,25 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
             parts.any(|q| q.strip_prefix("q=").and_then(|q| q.parse::<f32>().ok()) == Some(0.0));
         is_gzip && !is_refused
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_are_read_decoded_and_nothing_else_is_taken() {
+        let check = |query: &str| section(&format!("/metrics{query}").parse().expect("a uri"));
+        assert_eq!(check(""), Ok(Section::Both));
+        assert_eq!(check("?"), Ok(Section::Both));
+        assert_eq!(check("?section=%70rocess"), Ok(Section::Process));
+        for (query, words) in [
+            ("?Section=business", "unknown parameter \"Section\": takes section"),
+            ("?section=", "section must be business or process, not \"\""),
+            ("?section=Business", "section must be business or process, not \"Business\""),
+            ("?section=process&section=process", "parameter section is given twice"),
+        ] {
+            assert_eq!(check(query), Err(words.to_owned()), "{query}");
+        }
+    }
 }

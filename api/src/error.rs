@@ -32,8 +32,6 @@ pub(crate) enum Error {
 
 /// Seconds after which an answer is worth another try: the next commit is one second away.
 const RETRY_SECONDS: NonZeroU32 = NonZeroU32::new(1).expect("one is not zero");
-/// Characters of a client's value that a message repeats.
-const QUOTED_CHARS_MAX: usize = 64;
 
 impl From<Error> for ApiError {
     fn from(error: Error) -> ApiError {
@@ -67,11 +65,4 @@ impl From<Error> for ApiError {
             }
         }
     }
-}
-
-/// A value of a client as a message shows it: in quotes, escaped, cut.
-pub(crate) fn quoted(value: &str) -> String {
-    let head: String = value.chars().take(QUOTED_CHARS_MAX).collect();
-    let tail = if head.len() < value.len() { ".." } else { "" };
-    format!("{head:?}{tail}")
 }

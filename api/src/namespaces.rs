@@ -12,10 +12,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use service::answer::{Answer, ApiError};
 use service::http_metrics::NamespaceLabel;
+use service::query::{NoParameters, quoted};
 use store::{NamespaceFilter, NamespaceRow, NamespaceStatus, Reader};
 
 use crate::answers::{About, Begun, Known};
-use crate::error::{Error, quoted};
+use crate::error::Error;
 use crate::params::{Params, Segment};
 use crate::scope::{Scope, answered};
 use crate::shared::Shared;
@@ -117,6 +118,7 @@ fn filter(params: &Params) -> Result<NamespaceFilter, Error> {
 /// Makes one; 409 if there is one of this code.
 pub(crate) async fn create(
     State(shared): State<Shared>,
+    _: NoParameters,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
@@ -148,6 +150,7 @@ fn check_name(name: &str) -> Result<(), Error> {
 pub(crate) async fn show(
     State(shared): State<Shared>,
     Segment(name): Segment,
+    _: NoParameters,
 ) -> Result<Known, ApiError> {
     let Shared { parts, answers, .. } = shared;
     let key = format!("namespace&{name:?}");
@@ -163,6 +166,7 @@ pub(crate) async fn show(
 pub(crate) async fn set_status(
     State(shared): State<Shared>,
     Segment(name): Segment,
+    _: NoParameters,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {

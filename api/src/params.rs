@@ -1,15 +1,15 @@
 //! Parameters of a question: the query string, decoded and checked for names.
 //!
-//! A name that a call does not know is refused and not ignored, for a range misspelt would give
-//! numbers of another range; so is a value that is empty, as of a variable that is not set in a
-//! script. Values are checked by whoever uses them.
+//! A value that is empty, as of a variable that is not set in a script, is refused, for it would
+//! give numbers of another range. Values are checked by whoever uses them.
 
-use axum::extract::{FromRequestParts, Path, Query};
+use axum::extract::{FromRequestParts, Path};
 use http::Uri;
 use http::request::Parts as RequestParts;
 use service::answer::ApiError;
+use service::query::{checked, quoted};
 
-use crate::error::{Error, quoted};
+use crate::error::Error;
 
 /// The one variable part of a path, decoded.
 #[derive(Clone, Debug)]
@@ -39,25 +39,13 @@ pub(crate) struct Params(Vec<(String, String)>);
 impl Params {
     /// The parameters of a request to a call that takes these names.
     pub fn of(uri: &Uri, names: &[&str]) -> Result<Params, Error> {
-        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
-            .map_err(|_| Error::Request("the query string cannot be read".to_owned()))?;
-        for (idx, (name, value)) in pairs.iter().enumerate() {
-            if !names.contains(&name.as_str()) {
-                let known = match names {
-                    [] => "takes none".to_owned(),
-                    names => format!("takes {}", names.join(", ")),
-                };
-                let name = quoted(name);
-                return Err(Error::Request(format!("unknown parameter {name}: {known}")));
+        let pairs = checked(uri, names, |name, value| {
+            if value.is_empty() && !MAY_BE_EMPTY.contains(&name) {
+                return Err(format!("{name} must not be empty: give a value or leave it out"));
             }
-            if pairs[..idx].iter().any(|(earlier, _)| earlier == name) {
-                return Err(Error::Request(format!("parameter {name} is given twice")));
-            }
-            if value.is_empty() && !MAY_BE_EMPTY.contains(&name.as_str()) {
-                let message = format!("{name} must not be empty: give a value or leave it out");
-                return Err(Error::Request(message));
-            }
-        }
+            Ok(())
+        })
+        .map_err(Error::Request)?;
         Ok(Params(pairs))
     }
 
@@ -107,8 +95,11 @@ mod tests {
         let other = check("keyword=%E5%BE%AE%20a&page=7").expect("good");
         assert_eq!(params.key("list", &["UTC"]), other.key("list", &["UTC"]));
         assert_ne!(params.key("list", &["UTC"]), params.key("list", &["Asia/Shanghai"]));
-        let params = check("page=&").expect("good");
-        assert_eq!(params.number("page", 1, 10).expect("good"), 1);
+        // A plus that is not written as an escape is a blank.
+        for (query, page) in [("page=&", 1), ("page=%2B7", 7), ("page=07", 7)] {
+            let params = check(query).expect("good");
+            assert_eq!(params.number("page", 1, 10).expect("good"), page, "{query}");
+        }
     }
 
     #[test]
@@ -124,7 +115,7 @@ mod tests {
         ] {
             assert_eq!(check(query).expect_err("must be refused"), expected);
         }
-        for bad in ["0", "-1", "11", "1.5", "x", "99999999999999999999"] {
+        for bad in ["0", "-1", "+1", "11", "1.5", "%D9%A1", "x", "99999999999999999999"] {
             let error = check(&format!("page={bad}")).expect("names are right");
             let error = error.number("page", 1, 10).expect_err("must be refused").to_string();
             assert!(error.starts_with("page must be a whole number from 1 to 10, not"), "{error}");

@@ -14,8 +14,9 @@ use jiff::tz::{Offset, TimeZone};
 use ledger::query::Buckets;
 use ledger::window::QUARTER_MINUTES;
 use serde::Serialize;
+use service::query::quoted;
 
-use crate::error::{Error, quoted};
+use crate::error::Error;
 use crate::params::Params;
 
 pub(crate) use step::{Rows, Step};

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, put};
-use http::header::CONTENT_TYPE;
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Uri};
 use service::answer::with_fallbacks;
 use service::auth::{require_key, require_own_origin};
 use service::health::{Readiness, routes};
@@ -99,9 +98,9 @@ pub fn router(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Router, serv
         // Questions are answered beside such a lock, changes are not.
         Readiness::from_reasons(reasons.chain(store.refusing().map(str::to_owned)).collect())
     };
-    let own_metrics = move || {
-        let text = process.render();
-        async move { ([(CONTENT_TYPE, service::metrics::CONTENT_TYPE)], text) }
+    let own_metrics = move |uri: Uri| {
+        let answer = process.answer(&uri);
+        async move { answer }
     };
     let open = Router::new()
         .route("/metrics", get(own_metrics))

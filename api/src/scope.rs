@@ -6,9 +6,10 @@ use http::header::CACHE_CONTROL;
 use serde::Serialize;
 use service::answer::Answer;
 use service::http_metrics::NamespaceLabel;
+use service::query::quoted;
 use store::{NamespaceRow, Reader};
 
-use crate::error::{Error, quoted};
+use crate::error::Error;
 
 /// The word for all namespaces.
 const ALL: &str = "all";

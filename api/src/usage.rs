@@ -8,10 +8,11 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use service::answer::ApiError;
+use service::query::quoted;
 use store::{Reader, UsageAsk, UsageBy};
 
 use crate::answers::{About, Begun, Known};
-use crate::error::{Error, quoted};
+use crate::error::Error;
 use crate::params::Params;
 use crate::range::{Ask, Cover, Kept, Name, RANGE_PARAMS};
 use crate::scope::Scope;
@@ -118,6 +119,9 @@ fn groups(text: &str) -> Result<Vec<(&'static str, UsageBy)>, Error> {
         let bad = quoted(bad);
         let message = format!("group_by must be some of namespace, consumer, model, not {bad}");
         return Err(Error::Request(message));
+    }
+    if let Some(twice) = (1..given.len()).find(|idx| given[..*idx].contains(&given[*idx])) {
+        return Err(Error::Request(format!("group_by has {} twice", given[twice])));
     }
     let is_by =
         |word: &str| given.contains(&word) || (word == "namespace" && given.contains(&"consumer"));

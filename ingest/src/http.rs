@@ -14,8 +14,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
 use event::native::{BodyError, parse};
-use http::header::{ACCEPT_ENCODING, CONTENT_TYPE};
-use http::{HeaderValue, StatusCode};
+use http::header::ACCEPT_ENCODING;
+use http::{HeaderValue, StatusCode, Uri};
 use service::answer::{ApiError, with_fallbacks};
 use service::auth::{require_key, require_own_origin};
 use service::health::{Readiness, Reason, routes};
@@ -68,9 +68,9 @@ pub fn router(intake: Intake, process: Arc<ProcessMetrics>) -> Router {
         }
         Readiness::from_reasons(reasons)
     };
-    let page = move || {
-        let text = process.render();
-        async move { ([(CONTENT_TYPE, service::metrics::CONTENT_TYPE)], text) }
+    let page = move |uri: Uri| {
+        let answer = process.answer(&uri);
+        async move { answer }
     };
     let open = Router::new().route("/metrics", get(page)).merge(routes(readiness));
     with_fallbacks(events.merge(open))

@@ -11,6 +11,7 @@ use event::frame::{FrameBuilder, FrameReader};
 use event::{Facts, Labels};
 use serde::{Deserialize, Serialize};
 use service::answer::{Answer, AnswerResult, ApiError};
+use service::query::NoParameters;
 use store::{LogLetter, Reader, StoreError};
 
 use crate::answer::unavailable;
@@ -55,7 +56,11 @@ struct Refused {
 }
 
 /// The answer to a request.
-pub async fn replay(State(intake): State<Intake>, body: Bytes) -> AnswerResult<Replayed> {
+pub async fn replay(
+    State(intake): State<Intake>,
+    _: NoParameters,
+    body: Bytes,
+) -> AnswerResult<Replayed> {
     let wanted: Wanted = serde_json::from_slice(&body).map_err(|error| {
         ApiError::bad_request(format!("the body is no list of letters: {error}"))
     })?;

@@ -34,6 +34,8 @@ fn keys_are_made_at_the_first_start_and_asked_for() {
     for port in [place.api, place.aggregator, place.ingest] {
         assert_eq!(get(port, "/healthz", &[]).expect("an answer").status, 200);
         assert_eq!(get(port, "/metrics", &[]).expect("an answer").status, 200);
+        assert_eq!(get(port, "/healthz?from=probe", &[]).expect("an answer").status, 200);
+        assert_eq!(get(port, "/metrics?from=probe", &[]).expect("an answer").status, 400);
     }
     let log = place.log();
     assert!(!log.contains(&ingest) && !log.contains(&admin), "a key is in the log");

@@ -69,6 +69,15 @@ async fn a_log_that_was_made_anew_is_counted_on_once_that_is_accepted() {
         let (status, answer) = running.accept(partition, body).await;
         assert!(status == expected && answer.contains(words), "{body}: {status} {answer}");
     }
+    // What was asked to be tried only must not be done.
+    let request = Request::post("/v1/partitions/0/accept-loss?dry_run=1")
+        .header("content-type", "application/json")
+        .body(Body::from("{\"next\":1}"));
+    for request in [request, Request::get("/v1/partitions?halted").body(Body::empty())] {
+        let (status, answer) = running.send(request.expect("a request")).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{answer}");
+        assert!(answer.contains("unknown parameter") && answer.contains("takes none"), "{answer}");
+    }
     let (status, answer) = running.accept("0", "{\"next\":1}").await;
     assert!(status == StatusCode::OK && answer.contains("\"lost_frames\":1"), "{answer}");
     assert!(running.partitions().await.contains("\"halted\":null"));

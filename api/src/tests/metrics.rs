@@ -297,6 +297,7 @@ async fn questions_that_cannot_be_answered_say_why() {
         ("/api/metrics/system?tz".to_owned(), 400, "tz must not be empty"),
         ("/api/metrics/live?namespace=x".to_owned(), 400, "unknown parameter \"namespace\""),
         ("/api/metrics/system?namespace=x".to_owned(), 400, "unknown parameter \"namespace\""),
+        ("/api/namespaces/wechat?tz=UTC".to_owned(), 400, "unknown parameter \"tz\": takes none"),
         ("/api/metrics/nothing".to_owned(), 404, "nothing is at /api/metrics/nothing"),
     ] {
         let (found, text) = place.refused(&path).await;

@@ -75,6 +75,12 @@ async fn bad_changes_are_refused_with_the_rule() {
         let (status, text) = place.refused(path).await;
         assert!(status == 400 && text.starts_with(message), "{path}: {status} {text}");
     }
+    // A change that was asked to be tried only must not be made.
+    let new = json!({"code": "tried"});
+    let (status, _, answer) = place.ask(change("POST", "/api/namespaces?dry_run=1", &new)).await;
+    let words = "unknown parameter \"dry_run\": takes none";
+    assert_eq!((status, &answer["message"]), (StatusCode::BAD_REQUEST, &json!(words)));
+    assert_eq!(place.refused("/api/namespaces/tried").await.0, 404);
     let switch = json!({"status": "enabled"});
     for id in ["7", "x", "-1"] {
         let path = format!("/api/namespaces/{id}/status");

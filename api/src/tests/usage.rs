@@ -98,6 +98,7 @@ async fn a_bad_question_is_refused_with_the_rule() {
         ("group_by=consumer,,model", "not \"\""),
         ("size=1001", "size must be a whole number from 1 to 1000"),
         ("timeRange=never", "timeRange must be one of"),
+        ("group_by=model,consumer,+model", "group_by has model twice"),
         ("group_by=", "group_by must not be empty"),
         ("group_by=model&namespace=", "namespace must not be empty"),
         ("from=2026-01-01T00:00:00Z&to=", "to must not be empty"),

@@ -12,6 +12,7 @@ pub mod shutdown;
 pub mod telemetry;
 
 pub mod answer;
+pub mod query;
 pub mod health;
 pub mod opening;
 pub mod metrics;

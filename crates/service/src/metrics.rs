@@ -4,6 +4,9 @@
 //! per instance and begin at zero with every start. Business counters never come in here: those
 //! are views of the committed ledger.
 
+use axum::response::{IntoResponse, Response};
+use http::header::CONTENT_TYPE as CONTENT_TYPE_NAME;
+use http::{StatusCode, Uri};
 use prometheus::core::Collector;
 use prometheus::{
     GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
@@ -11,6 +14,7 @@ use prometheus::{
 };
 
 use crate::error::Error;
+use crate::query::{parameters, quoted};
 
 /// What [`ProcessMetrics::render`] returns, for the `Content-Type` header.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -122,6 +126,21 @@ impl ProcessMetrics {
         with_float_bounds(&page)
     }
 
+    /// The answer to `GET /metrics` of a process that has no other section than this one.
+    pub fn answer(&self, uri: &Uri) -> Response {
+        let section = match parameters(uri, &["section"]) {
+            Ok(parameters) => parameters.into_iter().next().map(|(_, section)| section),
+            Err(fault) => return (StatusCode::BAD_REQUEST, format!("{fault}\n")).into_response(),
+        };
+        match section.filter(|section| section != "process") {
+            None => ([(CONTENT_TYPE_NAME, CONTENT_TYPE)], self.render()).into_response(),
+            Some(other) => {
+                let text = format!("section must be process here, not {}\n", quoted(&other));
+                (StatusCode::BAD_REQUEST, text).into_response()
+            }
+        }
+    }
+
     fn made<M: Collector + Clone + 'static>(
         &self,
         name: &str,
@@ -196,6 +215,21 @@ mod tests {
         }
         if cfg!(target_os = "linux") {
             assert!(page.contains("process_resident_memory_bytes "), "{page}");
+        }
+    }
+
+    #[test]
+    fn page_is_the_process_section_and_no_other() {
+        let metrics = ProcessMetrics::new("ingest", "0.1.0").expect("a new registry");
+        for (query, status) in [
+            ("", 200),
+            ("?section=process", 200),
+            ("?section=business", 400),
+            ("?section=", 400),
+            ("?sections=process", 400),
+        ] {
+            let uri: Uri = format!("/metrics{query}").parse().expect("a uri");
+            assert_eq!(metrics.answer(&uri).status(), status, "{query}");
         }
     }
 

@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 
 use crate::answer::{Answer, AnswerResult, ApiError};
 use crate::auth::{Access, require_key, require_own_origin};
+use crate::query::NoParameters;
 
 /// Where it is asked.
 pub const PATH: &str = "/api/tokens/count";
@@ -112,7 +113,7 @@ fn routes_with(access: &Access, wait_max: Duration) -> Router {
         .with_state(turns)
 }
 
-async fn count(State(turns): State<Turns>, body: Body) -> AnswerResult<Value> {
+async fn count(State(turns): State<Turns>, _: NoParameters, body: Body) -> AnswerResult<Value> {
     let busy = || {
         let message = "too many texts are being counted, ask again in a moment";
         ApiError::unavailable(message).retry_after(RETRY_SECONDS)
@@ -284,6 +285,26 @@ mod tests {
             assert_eq!(found.as_u16(), status, "{message}");
             assert!(message.contains(words) && !message.contains("planted"), "{message}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_parameter_is_refused_by_name_once_the_key_is_right() {
+        let body = json!({"model": "gpt-4", "input": "a"}).to_string();
+        let asked = |query: &str| {
+            let request = HttpRequest::post(format!("/api/tokens/count{query}"));
+            request.body(Body::from(body.clone())).expect("a request")
+        };
+        let answer = routes(&Access::Dev).oneshot(asked("?encoding=p50k_base")).await;
+        let (status, answer) = read(answer.expect("an answer")).await;
+        let words = "unknown parameter \"encoding\": takes none";
+        assert_eq!((status, &answer["message"]), (StatusCode::BAD_REQUEST, &json!(words)));
+        assert_eq!(
+            routes(&Access::Dev).oneshot(asked("?")).await.expect("an answer").status(),
+            200
+        );
+        let guarded = routes(&Access::Key(Verifier::new(hash_key("secret"))));
+        let answer = guarded.oneshot(asked("?encoding=p50k_base")).await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
     }
 
     #[tokio::test]

@@ -295,6 +295,20 @@ async fn missing_or_wrong_key_is_401_and_nothing_is_taken() {
     for path in ["/healthz", "/readyz", "/metrics"] {
         assert_eq!(running.get(path).await.status, 200, "{path} is open");
     }
+    // A parameter changes nothing of an event or of a probe, but it might of a page.
+    let mut request = with_key(Some(&format!("Bearer {KEY}")));
+    *request.uri_mut() = "/v1/events?debug=1&debug=2".parse().expect("a path");
+    assert_eq!(running.ask(request).await.accepted(1), 1);
+    for (path, status, words) in [
+        ("/healthz?debug=1", 200, ""),
+        ("/readyz?debug=1", 200, ""),
+        ("/metrics?section=process", 200, "gatemeter_ingest_events_total"),
+        ("/metrics?section=business", 400, "section must be process here, not \"business\""),
+        ("/metrics?name[]=up", 400, "unknown parameter \"name[]\": takes section"),
+    ] {
+        let answer = running.get(path).await;
+        assert!(answer.status == status && answer.text.contains(words), "{path}: {}", answer.text);
+    }
     running.stop().await;
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use http::Request;
+use http::{Request, StatusCode};
 use ledger::account::Class;
 use ledger::commit::{Commit, CommitId, DeadLetter, Outcome};
 use queue::Queue;
@@ -61,8 +61,16 @@ async fn letter_whose_model_only_the_request_names_counts_as_it_would_over_http(
     assert_eq!(n_letters, told.len() as u64);
     let address = |offset| json!({"generation": 1, "partition": 0, "offset": offset, "index": 0});
     let wanted = json!({"letters": (0..n_letters).map(address).collect::<Vec<Value>>()});
-    let request = Request::post("/v1/dead-letters/replay").body(Body::from(wanted.to_string()));
-    let answer = running.ask(request.expect("a request")).await;
+    let request = |query: &str| {
+        let request = Request::post(format!("/v1/dead-letters/replay{query}"));
+        request.body(Body::from(wanted.to_string())).expect("a request")
+    };
+    // What was asked to be tried only must not be done.
+    let answer = running.ask(request("?dry_run=true")).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.text);
+    assert_eq!(answer.message(), "unknown parameter \"dry_run\": takes none");
+    assert_eq!(running.logged().await.len(), told.len());
+    let answer = running.ask(request("")).await;
     let data = &answer.json()["data"];
     assert_eq!(data, &json!({"accepted": n_letters, "rejected": []}), "{}", answer.text);
 

@@ -1,0 +1,104 @@
+//! Parameters of a request: the query string, decoded, and its names checked.
+//!
+//! A name that a call does not know is refused and not ignored, for a question misspelt would be
+//! answered as another one. Values are checked by whoever uses them.
+
+use axum::extract::{FromRequestParts, Query};
+use http::Uri;
+use http::request::Parts;
+
+use crate::answer::ApiError;
+
+/// Characters of a client's value that a message repeats.
+const QUOTED_CHARS_MAX: usize = 64;
+
+/// The parameters of a request to a call that takes these names, each at most once.
+///
+/// # Errors
+/// A sentence that names the parameter.
+pub fn parameters(uri: &Uri, names: &[&str]) -> Result<Vec<(String, String)>, String> {
+    checked(uri, names, |_, _| Ok(()))
+}
+
+/// The same, with a rule for each name and value. The first parameter that is wrong is told.
+///
+/// # Errors
+/// A sentence that names the parameter.
+pub fn checked(
+    uri: &Uri,
+    names: &[&str],
+    rule: impl Fn(&str, &str) -> Result<(), String>,
+) -> Result<Vec<(String, String)>, String> {
+    let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
+        .map_err(|_| "the query string cannot be read".to_owned())?;
+    for (idx, (name, value)) in pairs.iter().enumerate() {
+        if !names.contains(&name.as_str()) {
+            let known = match names {
+                [] => "takes none".to_owned(),
+                names => format!("takes {}", names.join(", ")),
+            };
+            return Err(format!("unknown parameter {}: {known}", quoted(name)));
+        }
+        if pairs[..idx].iter().any(|(earlier, _)| earlier == name) {
+            return Err(format!("parameter {name} is given twice"));
+        }
+        rule(name, value)?;
+    }
+    Ok(pairs)
+}
+
+/// A value of a client as a message shows it: in quotes, escaped, cut.
+#[must_use]
+pub fn quoted(value: &str) -> String {
+    let head: String = value.chars().take(QUOTED_CHARS_MAX).collect();
+    let tail = if head.len() < value.len() { ".." } else { "" };
+    format!("{head:?}{tail}")
+}
+
+/// Makes a call refuse every parameter, as an argument of its handler.
+#[derive(Clone, Copy, Debug)]
+pub struct NoParameters;
+
+impl<S: Sync> FromRequestParts<S> for NoParameters {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<NoParameters, ApiError> {
+        parameters(&parts.uri, &[]).map(|_| NoParameters).map_err(ApiError::bad_request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_decoded_and_what_no_call_takes_is_refused_by_name() {
+        let check = |query: &str| {
+            let uri: Uri = format!("/x?{query}").parse().expect("a uri");
+            parameters(&uri, &["section", "b"])
+        };
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        for (query, expected) in [
+            ("", vec![]),
+            ("&&", vec![]),
+            ("%73ection=%62usiness", vec![pair("section", "business")]),
+            ("b=+%2B&section", vec![pair("b", " +"), pair("section", "")]),
+        ] {
+            assert_eq!(check(query), Ok(expected), "{query}");
+        }
+        for (query, expected) in [
+            ("Section=business", "unknown parameter \"Section\": takes section, b"),
+            ("section=a&b=&%73ection=a", "parameter section is given twice"),
+            ("section[]=a", "unknown parameter \"section[]\": takes section, b"),
+            ("=a", "unknown parameter \"\": takes section, b"),
+            ("c%00%0A=1", "unknown parameter \"c\\0\\n\": takes section, b"),
+        ] {
+            assert_eq!(check(query), Err(expected.to_owned()), "{query}");
+        }
+        let long = "é".repeat(65);
+        assert!(check(&long).is_err_and(|message| message.contains("é\"..: takes")));
+        let uri: Uri = "/x?dry_run=1".parse().expect("a uri");
+        let expected = Err("unknown parameter \"dry_run\": takes none".to_owned());
+        assert_eq!(parameters(&uri, &[]), expected);
+    }
+}
