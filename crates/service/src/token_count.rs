@@ -16,7 +16,7 @@ use axum::routing::post;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokens::{Basis, COUNT_TIME_MAX, Content, Encoding};
+use tokens::{Basis, COUNT_TIME_MAX, Content, Encoding, Gap};
 use tokio::sync::Semaphore;
 
 use crate::answer::{Answer, AnswerResult, ApiError};
@@ -49,31 +49,64 @@ struct Request {
     model: Option<String>,
     encoding: Option<String>,
     messages: Option<Value>,
-    #[serde(alias = "prompt", alias = "text")]
     input: Option<Value>,
+    prompt: Option<Value>,
+    /// A text to count, or how an answer of OpenAI's responses is to be written.
+    text: Option<Value>,
     system: Option<Value>,
     instructions: Option<Value>,
     tools: Option<Value>,
     response_format: Option<Value>,
+    output_format: Option<Value>,
+    output_config: Option<Value>,
     output: Option<Value>,
     reasoning: Option<Value>,
     tool_calls: Option<Value>,
 }
 
 impl Request {
+    /// The prompt, under whichever of its names it is. An object in `text` holds options, and one
+    /// in `prompt` names a prompt that OpenAI keeps, which may stand beside an input.
+    fn input(&self) -> Result<Option<&Value>, ApiError> {
+        let of_texts = |value: &&Value| !value.is_object();
+        let prompt = self.prompt.as_ref();
+        let names =
+            [self.input.as_ref(), prompt.filter(of_texts), self.text.as_ref().filter(of_texts)];
+        let mut given = names.into_iter().flatten();
+        let first = given.next();
+        if given.next().is_some() {
+            let message = "input, prompt and text are names of the same: give one of them";
+            return Err(ApiError::bad_request(message));
+        }
+        Ok(first.or(prompt))
+    }
+
+    /// What the answer must look like, wherever a dialect has it: OpenAI's chats at the top, its
+    /// responses in `text`, Anthropic in `output_config`, and before that in `output_format`, where
+    /// others say in a word how pictures and sounds are packed.
+    fn format(&self) -> Option<&Value> {
+        let known = [
+            self.response_format.as_ref(),
+            self.text.as_ref().map(|text| &text["format"]),
+            self.output_config.as_ref().map(|config| &config["format"]),
+            self.output_format.as_ref().filter(|format| format.is_object()),
+        ];
+        known.into_iter().flatten().find(|format| !format.is_null() && format["type"] != "text")
+    }
+
     /// Its texts.
-    fn content(&self) -> Content<'_> {
-        Content {
+    fn content(&self) -> Result<Content<'_>, ApiError> {
+        Ok(Content {
             messages: self.messages.as_ref(),
-            input: self.input.as_ref(),
+            input: self.input()?,
             system: self.system.as_ref(),
             instructions: self.instructions.as_ref(),
             tools: self.tools.as_ref(),
-            response_format: self.response_format.as_ref(),
+            response_format: self.format(),
             output: self.output.as_ref(),
             reasoning: self.reasoning.as_ref(),
             tool_calls: self.tool_calls.as_ref(),
-        }
+        })
     }
 }
 
@@ -141,6 +174,8 @@ async fn count(State(turns): State<Turns>, _: NoParameters, body: Body) -> Answe
 
 /// Reads the body and counts.
 fn answer(body: &[u8]) -> Result<View, ApiError> {
+    // As with events, a byte order mark is no part of it.
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     // An array would be taken for the fields in their order.
     if body.trim_ascii_start().first() == Some(&b'[') {
         return Err(ApiError::bad_request("the body must be a JSON object"));
@@ -148,7 +183,8 @@ fn answer(body: &[u8]) -> Result<View, ApiError> {
     let request: Request = serde_json::from_slice(body).map_err(|error| {
         // The category and place only: the rest of the message may quote the text.
         let (line, column) = (error.line(), error.column());
-        let what = if error.is_data() { "has a field of the wrong type" } else { "is not JSON" };
+        let what =
+            if error.is_data() { "has a field twice or of the wrong type" } else { "is not JSON" };
         ApiError::bad_request(format!("the body {what}, at line {line} column {column}"))
     })?;
     let Request { model, encoding, .. } = &request;
@@ -170,13 +206,17 @@ fn answer(body: &[u8]) -> Result<View, ApiError> {
         },
         (None, None) => return Err(ApiError::bad_request("model or encoding must be given")),
     };
-    let content = request.content();
+    let content = request.content()?;
     if !content.has_any() {
         let message = "messages, input, system, instructions, tools, output, reasoning or \
                        tool_calls must be given";
         return Err(ApiError::bad_request(message));
     }
-    let counted = tokens::count(content, encoding, COUNT_TIME_MAX);
+    let mut counted = tokens::count(content, encoding, COUNT_TIME_MAX);
+    if request.prompt.as_ref().is_some_and(Value::is_object) {
+        // Its text is not here.
+        counted.gaps.add(Gap::Unknown);
+    }
     Ok(View {
         model: request.model,
         encoding: encoding.name(),
@@ -267,14 +307,65 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn requests_of_openai_s_responses_and_of_anthropic_are_understood_whole() {
+        let router = routes(&Access::Dev);
+        let of = async |mut body: Value| {
+            body["model"] = json!("gpt-4o");
+            let (status, answer) = ask(&router, body.to_string()).await;
+            assert_eq!(status, StatusCode::OK, "{answer}");
+            let data = &answer["data"];
+            (data["input_tokens"].clone(), data["exact"].clone())
+        };
+        let schema = json!({"type": "object", "properties": {"a": {"description": "hello world"}}});
+        let format = json!({"type": "json_schema", "name": "hello", "schema": schema});
+        let chat = json!({"input": "hello", "response_format": format});
+        let (with_schema, is_exact) = of(chat).await;
+        assert!(with_schema.as_u64() > Some(1) && is_exact == false, "{with_schema}");
+        for body in [
+            json!({"input": "hello", "text": {"format": format, "verbosity": "low"}}),
+            json!({"input": "hello", "output_config": {"format": format}}),
+            json!({"input": "hello", "output_format": format, "text": null}),
+            json!({"prompt": "hello", "response_format": null, "text": {"format": format}}),
+            json!({"input": "hello", "response_format": {"type": "text"}, "output_format": format}),
+        ] {
+            assert_eq!(of(body.clone()).await, (with_schema.clone(), json!(false)), "{body}");
+        }
+        // Plain text and other options change nothing.
+        for body in [
+            json!({"input": "hello", "text": {"format": {"type": "text"}}}),
+            json!({"input": "hello", "text": {"verbosity": "low"}, "output_config": {"effort": 1}}),
+            json!({"input": null, "prompt": "hello", "text": {"verbosity": "low"}}),
+            json!({"text": "hello", "output_config": 7, "output_format": null}),
+            json!({"prompt": "hello", "output_format": "png"}),
+        ] {
+            assert_eq!(of(body.clone()).await, (json!(1), json!(true)), "{body}");
+        }
+        // A prompt that the vendor keeps is no text that could be counted.
+        let kept = json!({"id": "pmpt_1", "variables": {"city": "hello"}});
+        let beside = json!({"input": "hello", "prompt": kept});
+        assert_eq!(of(beside).await, (json!(1), json!(false)));
+        assert_eq!(of(json!({"prompt": kept})).await, (json!(0), json!(false)));
+        let chat = json!({"messages": [{"role": "user", "content": "hello"}], "prompt": kept});
+        assert_eq!(of(chat).await.1, json!(false));
+        let marked = "\u{feff}{\"model\":\"gpt-4o\",\"input\":\"hello\"}";
+        assert_eq!(ask(&router, marked).await.1["data"]["input_tokens"], 1);
+    }
+
+    #[tokio::test]
     async fn bad_requests_say_what_is_wrong_and_show_no_text() {
         let router = routes(&Access::Dev);
+        let with = |fields: &str| format!("{{\"model\":\"gpt-4o\",{fields}}}");
         for (body, status, words) in [
             ("{\"model\":\"x\",\"input\":\"planted".to_owned(), 400, "is not JSON"),
             (" [\"planted\"]".to_owned(), 400, "must be a JSON object"),
             ("{\"model\":[\"planted\"],\"input\":\"a\"}".to_owned(), 400, "wrong type"),
             ("{\"input\":\"planted\"}".to_owned(), 400, "model or encoding"),
             ("{\"model\":\"gpt-4\"}".to_owned(), 400, "messages, input, system, "),
+            (with("\"input\":\"planted\",\"prompt\":\"a\""), 400, "give one of them"),
+            (with("\"prompt\":[\"planted\"],\"text\":\"a\""), 400, "give one of them"),
+            (with("\"input\":[1],\"text\":[\"planted\"]"), 400, "give one of them"),
+            (with("\"text\":{\"verbosity\":\"low\"}"), 400, "messages, input, system, "),
+            (with("\"input\":\"a\",\"input\":\"planted\""), 400, "has a field twice"),
             ("{\"encoding\":\"planted\",\"input\":\"a\"}".to_owned(), 400, "one of o200k_base"),
             (format!("{{\"model\":\"{}\",\"input\":\"\"}}", "m".repeat(300)), 400, "at most 256"),
             (format!("{{\"input\":{}", "[".repeat(100_000)), 400, "is not JSON"),

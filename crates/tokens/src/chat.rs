@@ -179,7 +179,12 @@ fn of_format(meter: &mut Meter, format: &Value) -> u64 {
             return of_json(meter, &format[name]);
         }
     }
-    if format.is_string() || format["type"] == "json_object" {
+    let is_empty = format.as_object().is_some_and(serde_json::Map::is_empty);
+    if format.is_string() || format["type"] == "json_object" || is_empty {
+        return 0;
+    }
+    if !format.is_object() {
+        meter.note(Gap::Unknown);
         return 0;
     }
     of_json(meter, format)
@@ -384,12 +389,12 @@ fn of_text(meter: &mut Meter, text: &Value) -> u64 {
 /// A prompt or what is to be embedded: texts, or numbers of tokens, which are tokens already.
 fn of_input(meter: &mut Meter, input: &Value) -> u64 {
     match input {
-        Value::Array(all) if all.iter().all(Value::is_number) => all.len() as u64,
+        Value::Array(all) if all.iter().all(Value::is_u64) => all.len() as u64,
         Value::Array(all) => {
             let mut n_tokens = 0;
             for one in all {
                 n_tokens += match one {
-                    Value::Array(inner) if inner.iter().all(Value::is_number) => inner.len() as u64,
+                    Value::Array(inner) if inner.iter().all(Value::is_u64) => inner.len() as u64,
                     Value::Object(_) => PER_MESSAGE + of_message(meter, one),
                     other => of_text(meter, other),
                 };

@@ -131,8 +131,14 @@ fn the_schema_of_an_answer_is_input_and_its_framing_is_not_known() {
     };
     let bare = of(Value::Null);
     assert!(bare.is_exact() && of(json!({"type": "text"})) == bare);
-    let any = of(json!({"type": "json_object"}));
-    assert_eq!((any.input, any.gaps), (bare.input, Gaps::from(Gap::Format)));
+    for any in [json!({"type": "json_object"}), json!("json"), json!({})] {
+        let counted = of(any);
+        assert_eq!((counted.input, counted.gaps), (bare.input, Gaps::from(Gap::Format)));
+    }
+    for strange in [json!(5), json!(true), json!([{"type": "text"}])] {
+        let counted = of(strange);
+        assert!(counted.input == bare.input && counted.gaps.has(Gap::Unknown), "{counted:?}");
+    }
     let schema = json!({"type": "object", "properties": {"ship": {"type": "string"}}});
     for format in [
         json!({"type": "json_schema", "json_schema": {"name": "harbour", "schema": schema}}),
@@ -159,7 +165,7 @@ fn inputs_are_texts_lists_of_texts_or_tokens() {
         let content = Content { input: Some(&given), ..Content::default() };
         assert_eq!(input(encoding, content), n_tokens, "{given}");
     }
-    for given in [json!({"x": 1}), json!(7), json!([true])] {
+    for given in [json!({"x": 1}), json!(7), json!([true]), json!([2.5, -1])] {
         let content = Content { input: Some(&given), ..Content::default() };
         let counted = count(content, encoding, LONG);
         assert_eq!((counted.input, counted.gaps), (Some(0), Gap::Unknown.into()), "{given}");
