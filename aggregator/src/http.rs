@@ -161,21 +161,72 @@ fn closed(reason: String) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, headers, format!("{reason}\n")).into_response()
 }
 
-/// Whether the client lists gzip and does not refuse it.
+/// Whether the client takes gzip, by its own name or by `*`, and likes plain text no better.
 fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let listed = headers.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
-    listed.unwrap_or_default().split(',').any(|entry| {
-        let mut parts = entry.split(';').map(str::trim);
-        let is_gzip = parts.next() == Some("gzip");
-        let is_refused =
-            parts.any(|q| q.strip_prefix("q=").and_then(|q| q.parse::<f32>().ok()) == Some(0.0));
-        is_gzip && !is_refused
-    })
+    let listed: Vec<(String, f32)> = headers
+        .get_all(ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(',').filter_map(weighed))
+        .collect();
+    let weight = |name: &str| listed.iter().find(|(listed, _)| listed == name).map(|(_, q)| *q);
+    let gzip = weight("gzip").or(weight("x-gzip")).or(weight("*")).unwrap_or(0.0);
+    gzip > 0.0 && weight("identity").is_none_or(|plain| gzip >= plain)
+}
+
+/// An entry of `Accept-Encoding` in lower case with its weight; one that cannot be read is nothing.
+fn weighed(entry: &str) -> Option<(String, f32)> {
+    let entry = entry.to_ascii_lowercase();
+    let mut parts = entry.split(';').map(str::trim);
+    let name = parts.next().filter(|name| !name.is_empty())?.to_owned();
+    let weight = parts.find_map(|part| part.strip_prefix("q="));
+    let weight = weight.map_or(Some(1.0), |text| text.parse().ok())?;
+    (0.0..=1.0).contains(&weight).then_some((name, weight))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pages_are_packed_for_who_takes_gzip_and_likes_it_no_less() {
+        let check = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(ACCEPT_ENCODING, HeaderValue::from_static(value));
+            }
+            accepts_gzip(&headers)
+        };
+        for values in [
+            &["gzip"][..],
+            &["deflate, GZIP"],
+            &["br", "gzip;q=0.001"],
+            &["x-gzip"],
+            &["*"],
+            &["gzip;q=0.5, identity;q=0.5"],
+            &["gzip;q=0.1, identity;q=0"],
+            &["br, *;q=0.1"],
+        ] {
+            assert!(check(values), "{values:?}");
+        }
+        for values in [
+            &[][..],
+            &[""],
+            &["identity"],
+            &["gzip;q=0"],
+            &["gzip;Q=0.0"],
+            &["gzip ; q=0."],
+            &["gzip;q=0, *"],
+            &["*;q=0"],
+            &["identity;q=1, gzip;q=0.5"],
+            &["gzip;q=nan"],
+            &["gzip;q=2"],
+            &["gzip;q=-1"],
+            &["br, zstd, deflate"],
+        ] {
+            assert!(!check(values), "{values:?}");
+        }
+    }
 
     #[test]
     fn sections_are_read_decoded_and_nothing_else_is_taken() {

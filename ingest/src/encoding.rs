@@ -110,9 +110,13 @@ impl Encoding {
         let values: Vec<&[u8]> =
             headers.get_all(CONTENT_ENCODING).iter().map(http::HeaderValue::as_bytes).collect();
         let whole = String::from_utf8_lossy(&values.join(&b", "[..])).into_owned();
-        let name = whole.trim();
-        let is = |other: &str| name.eq_ignore_ascii_case(other);
-        if values.is_empty() || is("identity") {
+        // A recipient passes over empty elements of a list: proxies write them.
+        let mut names = whole.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let (first, more) = (names.next(), names.next());
+        let is = |other: &str| {
+            more.is_none() && first.is_some_and(|name| name.eq_ignore_ascii_case(other))
+        };
+        if first.is_none() || is("identity") {
             return Ok(Encoding::Identity);
         }
         // RFC 9110 asks recipients to take x-gzip for gzip.
