@@ -26,6 +26,7 @@ use tracing::{error, info, warn};
 
 use crate::keys::{Guarded, access};
 use crate::live::view;
+use crate::rights;
 use crate::services::refuse_foreign_log;
 use crate::start::{Each, Ports, Stopped};
 
@@ -97,6 +98,7 @@ pub async fn run(args: AllArgs) -> anyhow::Result<ExitCode> {
     check_listen("ingest", settings.ingest.listen, dev)?;
     let dir = settings.data.dir.clone();
     let _lock = DirectoryLock::acquire(&dir)?;
+    rights::check(&dir)?;
     let mut ports = Ports::bind(&settings, &shutdown).await?;
     let (storage, keys) = match open(&settings, &args, &mut ports).await {
         Ok(opened) => opened,

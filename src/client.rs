@@ -168,6 +168,13 @@ pub fn check_url(url: &str) -> Result<String, String> {
     if uri.scheme_str() != Some("http") || uri.authority().is_none() {
         return Err("must begin with http:// and name a host".to_owned());
     }
+    // Whoever asks later would find no port in it, and ask port 80.
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let has_port = host.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
+    if has_port && uri.port_u16().is_none_or(|port| port == 0) {
+        return Err("must have a port from 1 to 65535, or none".to_owned());
+    }
     Ok(url.to_owned())
 }
 
@@ -186,6 +193,14 @@ mod tests {
             assert_eq!(page_url(given).as_deref(), Ok(asked));
         }
         assert!(page_url("h:8002").is_err());
+        for bad in
+            ["http://h:99999", "http://h:0/x", "http://h:/x", "http://[::1]:65536", "http://"]
+        {
+            assert!(check_url(bad).is_err(), "{bad}");
+        }
+        for good in ["http://[::1]", "http://[::1]:1", "http://a:b@h:65535", "http://a:b@h"] {
+            assert_eq!(check_url(good).as_deref(), Ok(good));
+        }
         assert_eq!(probe_url("http://h:8002").as_deref(), Ok("http://h:8002/readyz"));
         assert_eq!(probe_url("http://h:8002/healthz").as_deref(), Ok("http://h:8002/healthz"));
     }

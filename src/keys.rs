@@ -6,9 +6,9 @@
 use std::path::Path;
 
 use service::auth::{Access, DevMode, Verifier};
-use service::key_file::ensure_key;
+use service::key_file::{ensure_key, misleads};
 use store::Store;
-use tracing::info;
+use tracing::{info, warn};
 
 /// A guarded port, with the source that its key stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,11 +49,14 @@ pub async fn access(
         return Ok(Access::Dev);
     }
     let role = guarded.role();
+    let path = dir.join(format!("{role}.key"));
     if let Some(stored) = store.keys(role).await?.first() {
+        if let Some(fault) = misleads(&path, stored.sha256) {
+            warn!(role, fault, "the key of the first start is still the one that is asked for");
+        }
         return Ok(Access::Key(Verifier::new(stored.sha256)));
     }
     std::fs::create_dir_all(dir)?;
-    let path = dir.join(format!("{role}.key"));
     let key = ensure_key(&path)?;
     store.put_key(role, guarded.source(), key.sha256).await?;
     // Whoever was first decides, should two processes start at once.

@@ -9,6 +9,7 @@ mod services;
 mod client;
 mod live;
 mod start;
+mod rights;
 mod all;
 mod role;
 mod replay;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow};
 use bytes::Bytes;
 use http::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
@@ -17,6 +17,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use service::chain;
 
+use crate::client::check_url;
 use crate::replay::answer::Answer;
 use crate::replay::attempt::{Taken, Try};
 use crate::replay::compress::Compress;
@@ -144,10 +145,8 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 fn events_uri(url: &str) -> anyhow::Result<Uri> {
-    let uri: Uri = url.parse().with_context(|| format!("`{url}` is no URL"))?;
-    if uri.scheme_str() != Some("http") || uri.authority().is_none() {
-        bail!("`{url}` must begin with http:// and name a host");
-    }
+    let url = check_url(url).map_err(|fault| anyhow!("the URL `{url}`: {fault}"))?;
+    let uri: Uri = url.parse()?;
     if uri.path().trim_end_matches('/').is_empty() {
         return Ok(format!("{}/v1/events", url.trim_end_matches('/')).parse()?);
     }
@@ -164,7 +163,7 @@ mod tests {
             assert_eq!(events_uri(url).unwrap(), "http://127.0.0.1:8003/v1/events");
         }
         assert_eq!(events_uri("http://h/x").unwrap(), "http://h/x");
-        for url in ["https://h", "h:8003", "/v1", ""] {
+        for url in ["https://h", "h:8003", "/v1", "", "http://h:80030", "http://h:/v1/events"] {
             assert!(events_uri(url).is_err(), "{url}");
         }
     }

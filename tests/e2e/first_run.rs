@@ -39,6 +39,31 @@ fn keys_are_made_at_the_first_start_and_asked_for() {
     }
     let log = place.log();
     assert!(!log.contains(&ingest) && !log.contains(&admin), "a key is in the log");
+    assert!(!log.contains("still the one"), "the files are those of this start: {log}");
+
+    // Whoever puts another key into the file is told that it is not the one that is asked for.
+    assert!(running.terminate().0.success());
+    std::fs::write(place.data().join("ingest.key"), &admin).expect("written");
+    let mut running = place.start_with(&[]);
+    place.wait_ready(&mut running);
+    assert_eq!(send(&[&format!("authorization: Bearer {ingest}")]), 200);
+    assert_eq!(send(&[&format!("authorization: Bearer {admin}")]), 401);
+    let log = place.log();
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("still the one")).collect();
+    assert!(told.len() == 1 && told[0].contains("ingest.key is another one"), "{log}");
+    assert!(!log.contains(&ingest) && !log.contains(&admin), "a key is in the log");
+}
+
+#[test]
+fn a_file_that_cannot_be_written_ends_the_start_with_its_path() {
+    let place = Place::new();
+    // Whoever runs the tests as root may write every file, but not a folder.
+    let path = place.data().join("ledger.db-shm");
+    std::fs::create_dir_all(&path).expect("a folder");
+    let output = place.run(&["all", "--dev", "--data", place.data().to_str().expect("UTF-8")]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let words = format!("{} cannot be read and written: Is a directory", path.display());
+    assert!(!output.status.success() && said.contains(&words), "{said}");
 }
 
 #[test]
@@ -86,6 +111,10 @@ fn settings_that_do_not_exist_are_refused_by_name() {
     let output = place.run(&["config", "default"]);
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && told.contains("[aggregator]"), "{told}");
+    std::fs::write(&file, &output.stdout).expect("written");
+    let output = place.run(&["config", "check", "--config", file.to_str().expect("UTF-8")]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "what is printed is a settings file: {said}");
 }
 
 #[test]
@@ -110,7 +139,7 @@ fn healthcheck_says_by_its_exit_code_whether_a_process_is_well() {
     }
     let (code, said) = check(&[&url(place.api, "/nothing")]);
     assert!(code == Some(1) && said.contains("404"), "{said}");
-    for wrong in [&["host:1"][..], &["http://h", "--timeout-s", "0"], &[]] {
+    for wrong in [&["host:1"][..], &["http://h:70000"], &["http://h", "--timeout-s", "0"], &[]] {
         assert_eq!(check(wrong).0, Some(2), "{wrong:?}");
     }
 }

@@ -56,6 +56,18 @@ pub fn ensure_key(path: &Path) -> Result<KeyFile, Error> {
     }
 }
 
+/// What is wrong with a key file that is there and does not hold the key of this hash: whoever
+/// takes its content for the key is refused. Nothing is wrong with one that was taken away.
+#[must_use]
+pub fn misleads(path: &Path, sha256: KeyHash) -> Option<String> {
+    match read(path) {
+        Ok(key) if key.sha256 == sha256 => None,
+        Err(Error::KeyFile { source, .. }) if source.kind() == io::ErrorKind::NotFound => None,
+        Ok(_) => Some(format!("the key in {} is another one", path.display())),
+        Err(error) => Some(crate::error::chain(&error)),
+    }
+}
+
 fn read(path: &Path) -> Result<KeyFile, Error> {
     let key = read_key(path).map_err(|error| match error {
         Error::SecretFile { path, source } => failed("read", &path, source),
@@ -171,6 +183,22 @@ mod tests {
         fs::create_dir(&folder).expect("a folder");
         let error = ensure_key(&folder).expect_err("a folder is no key").to_string();
         assert!(error.contains("cannot read the key file") && error.contains("folder.key"));
+    }
+
+    #[test]
+    fn file_that_holds_another_key_or_none_misleads() {
+        let dir = tempfile::tempdir().expect("a temp folder");
+        let path = dir.path().join("ingest.key");
+        let made = ensure_key(&path).expect("made");
+        assert_eq!(misleads(&path, made.sha256), None);
+        fs::remove_file(&path).expect("it is there");
+        assert_eq!(misleads(&path, made.sha256), None);
+        ensure_key(&path).expect("another one");
+        let told = misleads(&path, made.sha256).expect("it is another one");
+        assert!(told.starts_with("the key in ") && told.ends_with("is another one"), "{told}");
+        fs::write(&path, "no key").expect("a file");
+        let told = misleads(&path, made.sha256).expect("it holds none");
+        assert!(told.contains("does not hold a key") && !told.contains("no key"), "{told}");
     }
 
     #[test]

@@ -148,12 +148,14 @@ pub(super) fn check(entry: &Entry) -> Result<Value, Error> {
     let is_secret = matches!(rule, Rule::Secret);
     let found = if is_secret { "a value that is not shown".to_owned() } else { shown(&entry.raw) };
     let expected = rule.expected();
-    if is_secret && !matches!(entry.origin, Origin::Default | Origin::Environment { .. }) {
-        return Err(Error::ConfigType { path, origin, expected, found });
-    }
     let Some(value) = rule.typed(&entry.raw) else {
         return Err(Error::ConfigType { path, origin, expected, found });
     };
+    let may_be_secret = matches!(entry.origin, Origin::Default | Origin::Environment { .. });
+    // An empty one tells nothing, and stands in what `config default` prints.
+    if is_secret && !may_be_secret && value.as_str() != Some("") {
+        return Err(Error::ConfigType { path, origin, expected, found });
+    }
     if !rule.takes(&value) {
         let found = value.as_integer().map_or(found, |number| number.to_string());
         return Err(Error::ConfigRange { path, origin, expected, found });

@@ -206,6 +206,9 @@ fn password_of_kafka_comes_from_the_environment_and_is_never_shown() {
     let error = check("[kafka]\nsasl_password = \"secret\"\n", &[], &[]).expect_err("no place");
     assert!(error.starts_with("setting `kafka.sasl_password`"), "{error}");
     assert!(!error.contains("secret\""), "{error}");
+    for other in ["[mysql]\npassword = \" \"\n", "[redis]\npassword = 0\n"] {
+        check(other, &[], &[]).expect_err(other);
+    }
     let env = [("GATEMETER_KAFKA__SASL_PASSWORD", "hunter4")];
     let settings = check("[kafka]\nssl_ca_file = \"/ca.pem\"\n", &env, &[]).expect("it is right");
     assert_eq!(settings.kafka.ssl_ca_file.as_deref(), Some(Path::new("/ca.pem")));
@@ -290,4 +293,14 @@ fn a_password_in_a_settings_file_or_on_the_command_line_is_refused_without_showi
         assert!(error.contains("must be set in the environment"), "{error}");
         assert!(!error.contains("hunter2") && !error.contains("2147"), "{error}");
     }
+}
+
+#[test]
+fn what_is_printed_as_the_default_is_a_settings_file() {
+    let printed = check(DEFAULT_TOML, &[], &[]).expect("every setting has its default");
+    assert_eq!(printed, check("", &[], &[]).expect("nothing is set"));
+    // The secrets stand there empty, and the environment goes over them.
+    let env = [("GATEMETER_MYSQL__PASSWORD", "hunter5")];
+    let settings = check(DEFAULT_TOML, &env, &[]).expect("it is right");
+    assert_eq!(settings.mysql.password().expect("given").as_deref(), Some("hunter5"));
 }
