@@ -338,7 +338,6 @@ impl Worker {
     async fn carry_out(&mut self) -> Result<(), WorkerError> {
         while let Some(effect) = self.effects.pop_front() {
             match effect {
-                Effect::Read { .. } => {}
                 Effect::Commit(commit) => self.commit(commit).await?,
                 Effect::Resolve(commit) => self.resolve(&commit).await?,
                 Effect::Publish { commit, version } => self.publish(&commit, version).await?,

@@ -208,7 +208,6 @@ impl Shell {
     fn carry_out(&mut self, effects: Vec<Effect>, place: &mut Place<'_>) {
         for effect in effects {
             match effect {
-                Effect::Read { .. } => {}
                 Effect::Commit(commit) => {
                     self.waiting = Some(Waiting::Ended(place.sql.submit(&commit, place.rng)));
                 }

@@ -1,9 +1,10 @@
 //! The owner of one partition as a pure state machine: inputs in, effects out.
 //!
-//! The shell claims, reads and commits as the effects say and hands back what came of it. Frames
-//! pass through `count`, which classifies every event once; `settle` makes commits and decides
-//! what an answer, or the lack of one, means. The core never looks at a clock and draws nothing
-//! by chance; whatever it is told twice, or too late, or out of order, it counts each event once.
+//! The shell claims, reads at `Core::position` under the nonce of its claim, carries out the
+//! effects and hands back what came of each. A record of another offset or claim is dropped, so
+//! that the shell may read ahead, twice or too late. `count` classifies every event once; `settle`
+//! makes commits and decides what an answer, or the lack of one, means. The core never looks at a
+//! clock and draws nothing by chance; whatever arrives twice, late or out of order is counted once.
 
 mod count;
 mod settle;
@@ -117,13 +118,6 @@ pub enum Input<'a> {
 /// What the core wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Read from this offset on, for this claim.
-    Read {
-        /// Nonce to tag the records with.
-        nonce: [u8; 16],
-        /// First offset.
-        from: u64,
-    },
     /// Carry out this commit, and say how it ended.
     Commit(Arc<Commit>),
     /// Find out what became of this commit.
@@ -329,7 +323,8 @@ impl Core {
         xxhash_rust::xxh3::xxh3_64(record)
     }
 
-    /// Offset that comes next: everything before it is counted, or pending, or was rebuilt.
+    /// Offset to read next: everything before it is counted, pending or rebuilt. It moves back only
+    /// with a claim.
     #[must_use]
     pub fn position(&self) -> u64 {
         self.position

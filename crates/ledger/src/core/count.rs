@@ -32,10 +32,7 @@ impl Core {
             return Vec::new();
         }
         if record.offset != self.position && safeguards.on(Safeguard::Contiguity) {
-            if record.offset < self.position {
-                return Vec::new();
-            }
-            return vec![Effect::Read { nonce: owner.nonce, from: self.position }];
+            return Vec::new();
         }
         self.read(&record);
         self.position = record.offset + 1;
@@ -74,7 +71,6 @@ impl Core {
         }
         self.position = low;
         self.lowest = low;
-        effects.push(Effect::Read { nonce, from: low });
         effects
     }
 

@@ -41,13 +41,13 @@ impl Core {
         self.state = State::Running;
         if !self.options.safeguards.on(Safeguard::RebuildFromFloor) {
             self.start_at(progress.next, progress.clock_us, &progress);
-            return vec![Effect::Read { nonce: owner.nonce, from: progress.next }];
+            return Vec::new();
         }
         self.start_at(progress.floor, progress.floor_clock_us, &progress);
         if log.low > self.position {
             return self.on_gap(owner.nonce, log.low);
         }
-        vec![Effect::Read { nonce: owner.nonce, from: self.position }]
+        Vec::new()
     }
 
     /// Stands at an offset with the clock that was stored for it.
@@ -158,9 +158,7 @@ impl Core {
     fn took_effect(&mut self, commit: Arc<Commit>, version: i64) -> Vec<Effect> {
         self.committed = commit.progress;
         self.state = State::Running;
-        let nonce = commit.owner.nonce;
-        let from = self.position;
-        vec![Effect::Publish { commit, version }, Effect::Read { nonce, from }]
+        vec![Effect::Publish { commit, version }]
     }
 
     /// Gives the claim up.

@@ -390,7 +390,8 @@ fn an_accepted_loss_is_told_and_counts_nothing_that_may_have_been_counted() {
     let loss = accepted.accepted.as_ref().expect("what was accepted");
     assert!(loss.frames == 4 && loss.reason.contains("replaced"), "{loss:?}");
     let effects = owner.on(Input::Ended(Outcome::Committed { version: 2 }));
-    assert_eq!(effects.last(), Some(&Effect::Read { nonce: [2; 16], from: 4 }));
+    assert!(matches!(effects[..], [Effect::Publish { version: 2, .. }]), "{effects:?}");
+    assert_eq!(owner.position(), 4, "it is read next, under the nonce of the claim");
     while owner.position() < 7 {
         read_one(&mut owner, &log, 2);
     }
