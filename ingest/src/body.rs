@@ -18,10 +18,8 @@ use tracing::error;
 
 use crate::answer::unavailable;
 use crate::encoding::{Encoding, EncodingError, SCRATCH_BYTES};
+use crate::intake::INLINE_BYTES_MAX;
 
-/// Bodies above this many bytes are worked on away from the async threads: about half a
-/// millisecond.
-pub const INLINE_BYTES_MAX: usize = 128 * 1024;
 /// Most bytes of all bodies that are being read or worked on: sixteen of the largest, or five
 /// hundred of the usual 250 KiB.
 const BODIES_BYTES_MAX: usize = 128 << 20;

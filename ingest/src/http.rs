@@ -12,8 +12,7 @@ use axum::extract::{Request, State};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use bytes::Bytes;
-use event::native::{BodyError, parse};
+use event::native::BodyError;
 use http::header::ACCEPT_ENCODING;
 use http::{HeaderValue, StatusCode, Uri};
 use service::answer::{ApiError, with_fallbacks};
@@ -21,30 +20,51 @@ use service::auth::{require_key, require_own_origin};
 use service::health::{Readiness, Reason, routes};
 use service::http_metrics::SlowBody;
 use service::metrics::ProcessMetrics;
-use tokio::task::spawn_blocking;
 
 use crate::answer::{Accepted, unavailable};
-use crate::body::{Bodies, INLINE_BYTES_MAX, Packed, defect};
+use crate::body::{Bodies, Packed, defect};
 use crate::encoding::SUPPORTED;
-use crate::intake::{Intake, Unready};
-use crate::letters::replay;
-use crate::stamp::{SOURCE, Stamped};
+use crate::intake::{Intake, Parts, Refusals, Reports, Text, Unready};
+use crate::letters::{Letters, replay};
+use crate::metrics::IngestMetrics;
+use crate::raw_account::RawState;
+use crate::stamp::SOURCE;
 
 #[derive(Clone, Debug)]
-struct Shared {
+struct Door {
     intake: Intake,
     bodies: Bodies,
+    metrics: IngestMetrics,
+    source: Arc<str>,
+    durable_max: Duration,
 }
 
 /// The routes of ingest's port.
-pub fn router(intake: Intake, process: Arc<ProcessMetrics>) -> Router {
-    let (parts, refusals) = (intake.parts.clone(), Arc::clone(&intake.refusals));
-    let raw = intake.raw.clone();
-    let letters =
-        Router::new().route("/v1/dead-letters/replay", post(replay)).with_state(intake.clone());
+pub fn router(
+    intake: Intake,
+    parts: &Parts,
+    metrics: IngestMetrics,
+    refusals: Arc<Refusals>,
+    raw: RawState,
+    process: Arc<ProcessMetrics>,
+) -> Router {
+    let parts = parts.clone();
+    let letters = Letters {
+        intake: intake.clone(),
+        store: Arc::clone(&parts.store),
+        generation: parts.queue.generation(),
+    };
+    let letters = Router::new().route("/v1/dead-letters/replay", post(replay)).with_state(letters);
+    let door = Door {
+        intake,
+        bodies: Bodies::default(),
+        metrics,
+        source: SOURCE.into(),
+        durable_max: Duration::from_millis(parts.settings.durable_timeout_ms),
+    };
     let events = Router::new()
         .route("/v1/events", post(events))
-        .with_state(Shared { intake, bodies: Bodies::default() })
+        .with_state(door)
         .merge(letters)
         .route_layer(from_fn_with_state(parts.access.clone(), require_own_origin))
         .route_layer(from_fn_with_state(parts.access.clone(), require_key));
@@ -76,10 +96,10 @@ pub fn router(intake: Intake, process: Arc<ProcessMetrics>) -> Router {
     with_fallbacks(events.merge(open))
 }
 
-async fn events(State(shared): State<Shared>, request: Request) -> Response {
-    let metrics = shared.intake.metrics.clone();
+async fn events(State(door): State<Door>, request: Request) -> Response {
+    let metrics = door.metrics.clone();
     let slow_body = request.extensions().get::<SlowBody>().cloned();
-    let mut response = match take(shared, request).await {
+    let mut response = match take(door, request).await {
         Ok(accepted) => accepted.into_response(),
         Err(error) => error.into_response(),
     };
@@ -93,67 +113,35 @@ async fn events(State(shared): State<Shared>, request: Request) -> Response {
 }
 
 /// One body, from its head to its answer.
-async fn take(shared: Shared, request: Request) -> Result<Accepted, ApiError> {
+async fn take(door: Door, request: Request) -> Result<Accepted, ApiError> {
     let (head, body) = request.into_parts();
-    let packed = shared.bodies.read(&head.headers, body).await?;
-    shared.intake.check_pressure().map_err(|unready| unavailable(&unready))?;
-    let metrics = shared.intake.metrics.clone();
-    metrics.bytes.inc_by(packed.len() as u64);
-    let limit = Duration::from_millis(shared.intake.parts.settings.durable_timeout_ms);
+    let packed = door.bodies.read(&head.headers, body).await?;
+    door.metrics.bytes.inc_by(packed.len() as u64);
     let began = Instant::now();
-    let accepted = tokio::time::timeout(limit, accept(shared, packed)).await;
-    metrics.durable.observe(began.elapsed().as_secs_f64());
+    let accepted = tokio::time::timeout(door.durable_max, accept(&door, packed)).await;
+    door.metrics.durable.observe(began.elapsed().as_secs_f64());
     accepted.map_err(|_| unavailable("the events were not durable in time"))?
 }
 
-/// Unpacks, parses, settles, stamps, appends.
-async fn accept(shared: Shared, packed: Packed) -> Result<Accepted, ApiError> {
-    let Shared { intake, bodies } = shared;
-    let plain = bodies.unpack(packed).await?;
-    intake.metrics.plain_bytes.inc_by(plain.bytes.len() as u64);
-    let mut stamped = if plain.bytes.len() <= INLINE_BYTES_MAX {
-        prepare(&intake, &plain.bytes).await?
-    } else {
-        let (intake, runtime) = (intake.clone(), tokio::runtime::Handle::current());
-        // Dropped with the request: a thread must not wait for a lock that outlasts the process.
-        let (_alive, gone) = tokio::sync::oneshot::channel::<()>();
-        let preparing = async move {
-            tokio::select! {
-                prepared = prepare(&intake, &plain.bytes) => prepared,
-                _ = gone => Err(unavailable("the request was given up")),
-            }
-        };
-        let work = move || runtime.block_on(preparing);
-        spawn_blocking(work).await.map_err(|error| defect(&error))??
-    };
-    let later = |unready: Unready| refused(&intake, &unready);
-    let n_connections = stamped.connections.len();
-    intake.keep_connections(std::mem::take(&mut stamped.connections)).await.map_err(later)?;
-    let builders = std::mem::take(&mut stamped.builders);
-    let positions = intake.append(builders).await.map_err(later)?;
-    intake.metrics.note_taken(stamped.n_events, &stamped.rejects);
-    let n_accepted = stamped.n_events + n_connections;
+/// Unpacks a body and takes its events into the log.
+async fn accept(door: &Door, packed: Packed) -> Result<Accepted, ApiError> {
+    let plain = door.bodies.unpack(packed).await?;
+    door.metrics.plain_bytes.inc_by(plain.bytes.len() as u64);
+    let text = Text { bytes: plain.bytes.clone(), source: Arc::clone(&door.source) };
+    let taken = door.intake.take(vec![text], Reports::Needed).await;
+    let mut taken = taken.map_err(|unready| match unready {
+        Unready::Defect(error) => defect(&error),
+        unready => unavailable(unready),
+    })?;
+    let stamped = taken.texts.pop().expect("each text has its place");
+    let stamped = stamped.map_err(|error| unreadable(&error))?;
+    let n_accepted = stamped.n_events + stamped.connections.len();
     let marks = [stamped.late, stamped.future];
-    Ok(Accepted::new(n_accepted, stamped.rejects, marks, &positions))
-}
-
-/// Everything up to the log.
-async fn prepare(intake: &Intake, plain: &Bytes) -> Result<Stamped, ApiError> {
-    let batch = parse(plain).map_err(|error| unreadable(&error))?;
-    let mut stamped = Stamped::default();
-    let prepared = intake.prepare(batch, SOURCE, &mut stamped).await;
-    prepared.map_err(|unready| refused(intake, &unready))?;
-    Ok(stamped)
+    Ok(Accepted::new(n_accepted, stamped.rejects, marks, &taken.positions))
 }
 
 /// The answer to a body that is no batch of events.
 fn unreadable(error: &BodyError) -> ApiError {
     let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
     ApiError::new(status, error.to_string())
-}
-
-/// The answer to a body that cannot be taken now.
-fn refused(intake: &Intake, unready: &Unready) -> ApiError {
-    intake.note(unready);
-    unavailable(unready)
 }

@@ -5,19 +5,19 @@
 //! by now. The rest would end as it did before and is refused. Nothing is counted twice: a copy of
 //! what was counted in between is recognised by its key.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use bytes::Bytes;
-use event::frame::{FrameBuilder, FrameReader};
+use event::frame::FrameReader;
 use event::{Facts, Labels};
 use serde::{Deserialize, Serialize};
 use service::answer::{Answer, AnswerResult, ApiError};
 use service::query::NoParameters;
-use store::{LogLetter, Reader, StoreError};
+use store::{LogLetter, Reader, Store, StoreError};
 
 use crate::answer::unavailable;
-use crate::gather::now_us;
 use crate::intake::{Intake, Unready};
-use crate::stamp::{builder, settle_again};
 
 /// Most letters of one request: as many as a batch has events, so that they fit a frame.
 const LETTERS_MAX: usize = event::limits::BATCH_EVENTS_MAX;
@@ -55,9 +55,20 @@ struct Refused {
     reason: String,
 }
 
+/// What requests work on.
+#[derive(Clone, Debug)]
+pub struct Letters {
+    /// The way into the log.
+    pub intake: Intake,
+    /// Where the letters are.
+    pub store: Arc<Store>,
+    /// Generation of the log.
+    pub generation: u32,
+}
+
 /// The answer to a request.
 pub async fn replay(
-    State(intake): State<Intake>,
+    State(letters): State<Letters>,
     _: NoParameters,
     body: Bytes,
 ) -> AnswerResult<Replayed> {
@@ -68,102 +79,72 @@ pub async fn replay(
         let message = format!("a request has at most {LETTERS_MAX} letters");
         return Err(ApiError::bad_request(message));
     }
-    append_again(&intake, &wanted.letters).await.map(Answer::ok).map_err(|unready| {
-        intake.note(&unready);
-        unavailable(unready)
-    })
+    letters.send_again(&wanted.letters).await.map(Answer::ok).map_err(unavailable)
 }
 
-async fn append_again(intake: &Intake, wanted: &[Address]) -> Result<Replayed, Unready> {
-    intake.check_pressure()?;
-    let mut reader = intake.parts.store.read().await.map_err(Unready::Store)?;
-    let mut rejected = Vec::new();
-    let mut letters = Vec::new();
-    for (index, address) in wanted.iter().enumerate() {
-        let found = find(intake, &mut reader, *address).await.map_err(Unready::Store)?;
-        match found {
-            Ok(content) => letters.push((index, content)),
-            Err(reason) => rejected.push(Refused { index, reason }),
+impl Letters {
+    async fn send_again(&self, wanted: &[Address]) -> Result<Replayed, Unready> {
+        let mut reader = self.store.read().await.map_err(Unready::Store)?;
+        let (mut found, mut rejected) = (Vec::new(), Vec::new());
+        for (index, address) in wanted.iter().enumerate() {
+            let letter = self.find(&mut reader, *address).await.map_err(Unready::Store)?;
+            match letter {
+                Ok(content) => found.push((index, FrameReader::default(), content)),
+                Err(reason) => rejected.push(Refused { index, reason }),
+            }
         }
-    }
-    drop(reader);
-    let mut names = Vec::new();
-    for (_, content) in &letters {
-        // What does not decode has no names; it is refused below.
-        let _ = decoded(content, |labels, _| names.extend(crate::label::names(labels)));
-    }
-    intake.register_names(names).await?;
-    let mut builders = Vec::new();
-    let mut accepted = 0;
-    for (index, content) in &letters {
-        let pushed = decoded(content, |labels, facts| push(intake, &mut builders, labels, facts));
-        match pushed.and_then(|pushed| pushed) {
-            Ok(()) => accepted += 1,
-            Err(reason) => rejected.push(Refused { index: *index, reason: reason.to_owned() }),
+        drop(reader);
+        let (mut indexes, mut events) = (Vec::new(), Vec::new());
+        for (index, reader, content) in &mut found {
+            match decoded(reader, content) {
+                Some(event) => {
+                    indexes.push(*index);
+                    events.push(event);
+                }
+                None => {
+                    let reason = "its content is no event".to_owned();
+                    rejected.push(Refused { index: *index, reason });
+                }
+            }
         }
+        let results = self.intake.take_again(&events).await?;
+        let accepted = results.iter().filter(|result| result.is_ok()).count();
+        for (index, result) in indexes.into_iter().zip(results) {
+            if let Err(reason) = result {
+                rejected.push(Refused { index, reason: reason.to_owned() });
+            }
+        }
+        rejected.sort_by_key(|refused| refused.index);
+        Ok(Replayed { accepted, rejected })
     }
-    intake.append(builders).await?;
-    rejected.sort_by_key(|refused| refused.index);
-    Ok(Replayed { accepted, rejected })
+
+    /// The frame of a letter that may be sent again, or why it may not.
+    async fn find(
+        &self,
+        reader: &mut Reader,
+        address: Address,
+    ) -> Result<Result<Vec<u8>, String>, StoreError> {
+        let Address { generation, partition, offset, index } = address;
+        let current = self.generation;
+        if generation != current {
+            // Its key was made with the secret of its generation and means nothing in another.
+            return Ok(Err(format!("it is of generation {generation}, the log is of {current}")));
+        }
+        let Some(letter) = reader.log_letter(generation, partition, offset, index).await? else {
+            return Ok(Err("there is no such letter".to_owned()));
+        };
+        let LogLetter { class, content, .. } = letter;
+        if !["misrouted", "future"].contains(&class.as_str()) {
+            return Ok(Err(format!("it is {class}, and would be so again")));
+        }
+        Ok(content.ok_or_else(|| "its content was not kept: it came beyond the cap".to_owned()))
+    }
 }
 
-/// The event of a letter that may be sent again, or why it may not.
-async fn find(
-    intake: &Intake,
-    reader: &mut Reader,
-    address: Address,
-) -> Result<Result<Vec<u8>, String>, StoreError> {
-    let Address { generation, partition, offset, index } = address;
-    let current = intake.parts.queue.generation();
-    if generation != current {
-        // Its key was made with the secret of its generation and means nothing in another.
-        return Ok(Err(format!("it is of generation {generation}, the log is of {current}")));
-    }
-    let Some(letter) = reader.log_letter(generation, partition, offset, index).await? else {
-        return Ok(Err("there is no such letter".to_owned()));
-    };
-    let LogLetter { class, content, .. } = letter;
-    if !["misrouted", "future"].contains(&class.as_str()) {
-        return Ok(Err(format!("it is {class}, and would be so again")));
-    }
-    Ok(content.ok_or_else(|| "its content was not kept: it came beyond the cap".to_owned()))
-}
-
-/// Decodes the one event of a letter and hands it on.
-fn decoded<T>(
-    content: &[u8],
-    use_it: impl FnOnce(&Labels<'_>, &Facts) -> T,
-) -> Result<T, &'static str> {
-    const NO_EVENT: &str = "its content is no event";
-    let mut reader = FrameReader::default();
-    let view = reader.read(content).map_err(|_| NO_EVENT)?;
-    if view.len() != 1 {
-        return Err(NO_EVENT);
-    }
-    let (labels, _) = view.labels(view.tuple(0)).map_err(|_| NO_EVENT)?;
-    let facts = view.facts(0, labels.source).ok_or(NO_EVENT)?;
-    Ok(use_it(&labels, &facts))
-}
-
-/// Adds an event to those of its partition, with labels as they are known now.
-fn push(
-    intake: &Intake,
-    builders: &mut Vec<(u32, FrameBuilder)>,
-    labels: &Labels<'_>,
-    facts: &Facts,
-) -> Result<(), &'static str> {
-    let generation = &intake.parts.generation;
-    let now_us = now_us();
-    if facts.time_us < now_us - generation.window.past_us {
-        return Err("it is too old to be counted by now");
-    }
-    if facts.time_us > now_us + generation.window.ahead_us {
-        return Err("it is still too far ahead to be counted");
-    }
-    let known = intake.known();
-    let labels = settle_again(labels, &known).ok_or("its namespace is not registered")?;
-    builder(builders, facts.key.partition(generation.partitions))
-        .push(&labels, facts)
-        .expect("a request has fewer letters than a frame has events");
-    Ok(())
+/// The one event of a letter's frame; `None` if it is no frame of one event.
+fn decoded<'a>(reader: &'a mut FrameReader, content: &'a [u8]) -> Option<(Labels<'a>, Facts)> {
+    let view = reader.read(content).ok().filter(|view| view.len() == 1)?;
+    let (labels, _) = view.labels(view.tuple(0)).ok()?;
+    let facts = view.facts(0, labels.source)?;
+    Some((labels, facts))
 }

@@ -35,12 +35,15 @@ use tracing::error;
 pub use intake::{IngestError, Parts};
 pub use raw::RawParts;
 
-use intake::Intake;
+use intake::{Intake, Refusals};
+use metrics::IngestMetrics;
+use raw::RawDoor;
+use raw_account::RawState;
 
 /// A running ingest.
 #[derive(Debug)]
 pub struct Ingest {
-    intake: Intake,
+    raw: RawWay,
     router: Router,
     gatherers: Vec<JoinHandle<()>>,
 }
@@ -50,21 +53,35 @@ pub struct Ingest {
 /// # Errors
 /// If the labels cannot be read or a metric cannot be registered.
 pub async fn start(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Ingest, IngestError> {
-    let (intake, gatherers) = Intake::start(parts, &process).await?;
-    let router = http::router(intake.clone(), process);
-    Ok(Ingest { intake, router, gatherers })
+    let metrics = IngestMetrics::new(&process)?;
+    let (refusals, state) = (Arc::<Refusals>::default(), RawState::default());
+    let started = Intake::start(parts.clone(), metrics.clone(), Arc::clone(&refusals)).await;
+    let (intake, gatherers) = started?;
+    let router = http::router(
+        intake.clone(),
+        &parts,
+        metrics.clone(),
+        Arc::clone(&refusals),
+        state.clone(),
+        process,
+    );
+    let raw = RawWay { door: RawDoor { intake, store: parts.store, metrics, refusals }, state };
+    Ok(Ingest { raw, router, gatherers })
 }
 
 /// The way of messages of raw topics into the log.
-#[derive(Debug)]
-pub struct RawWay(Intake);
+#[derive(Clone, Debug)]
+pub struct RawWay {
+    door: RawDoor,
+    state: RawState,
+}
 
 impl RawWay {
     /// Reads raw topics until the shutdown. Ends by itself only with false, when they cannot be
     /// read any more: then the process must exit.
     pub async fn read(self, parts: RawParts, shutdown: Shutdown) -> bool {
-        self.0.raw.set(parts.reader.watch(), parts.topics.clone());
-        raw::run(self.0, parts, shutdown).await
+        self.state.set(parts.reader.watch(), parts.topics.clone());
+        raw::run(self.door, parts, shutdown).await
     }
 }
 
@@ -76,16 +93,16 @@ impl Ingest {
 
     /// The way of messages of raw topics into the log.
     pub fn raw(&self) -> RawWay {
-        RawWay(self.intake.clone())
+        self.raw.clone()
     }
 
     /// Waits until everything that was handed over is appended. The router and its clones, and
     /// readers of raw topics, must be gone by then: they could hand over more.
     pub async fn drained(self) {
-        drop((self.router, self.intake));
+        drop((self.router, self.raw));
         for gatherer in self.gatherers {
             if let Err(error) = gatherer.await {
-                error!(%error, "gatherer ended by a defect");
+                error!(%error, "gatherer panicked");
             }
         }
     }

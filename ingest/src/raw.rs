@@ -11,18 +11,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event::Reject;
-use event::limits::{BATCH_EVENTS_MAX, BODY_BYTES_MAX, FRAME_EVENTS_MAX};
-use event::native::parse;
+use event::limits::BODY_BYTES_MAX;
 use queue::{RawMark, RawMessage, RawReader};
 use service::config::RawTopic;
 use service::shutdown::Shutdown;
-use store::RawLetter;
-use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+use store::{RawLetter, Store};
+use tokio::task::{JoinError, JoinHandle};
 use tracing::error;
 
-use crate::intake::{Intake, Unready};
+use crate::intake::{Intake, Refusals, Reports, Text, Unready};
+use crate::metrics::IngestMetrics;
 use crate::raw_account::{Account, Shown};
-use crate::stamp::Stamped;
 
 /// Most messages of one group: enough that a group of small ones is worth an append.
 const GROUP_MESSAGES_MAX: usize = 1_000;
@@ -50,13 +49,16 @@ pub struct RawParts {
 
 /// Works until the shutdown, then ends what is under way and keeps the offsets. False if it ended
 /// for another reason: the process must exit, and whatever is not done with comes again.
-pub(crate) async fn run(intake: Intake, parts: RawParts, shutdown: Shutdown) -> bool {
+pub(crate) async fn run(door: RawDoor, parts: RawParts, shutdown: Shutdown) -> bool {
     let RawParts { mut reader, group, topics, letters_per_hour } = parts;
-    topics.iter().for_each(|topic| intake.metrics.begin_raw(&topic.topic));
-    let (store, metrics) = (Arc::clone(&intake.parts.store), intake.metrics.clone());
+    let (store, metrics) = (Arc::clone(&door.store), door.metrics.clone());
+    topics.iter().for_each(|topic| metrics.begin_raw(&topic.topic));
     let shown = Shown { watch: reader.watch(), topics: topics.clone(), metrics: metrics.clone() };
     let mut account = Account::new(reader.watch(), store, group, topics.clone(), metrics);
-    let way = Arc::new(Way { intake, topics, letters_per_hour, shutdown: shutdown.clone() });
+    let sources = topics.iter().map(|topic| topic.source.as_str().into()).collect();
+    let shutdown_of_way = shutdown.clone();
+    let way = Way { door, topics, sources, letters_per_hour, shutdown: shutdown_of_way };
+    let way = Arc::new(way);
     let mut groups = VecDeque::new();
     let mut fatal = reader.fatal();
     let mut stopping = std::pin::pin!(shutdown.requested());
@@ -105,73 +107,82 @@ pub(crate) async fn run(intake: Intake, parts: RawParts, shutdown: Shutdown) -> 
     drop(end);
     let (accounted, ()) = tokio::join!(accounting, reader.close());
     if let Err(error) = accounted {
-        error!(%error, "the account of raw topics ended by a defect");
+        error!(%error, "the account of raw topics panicked");
     }
     is_good
 }
 
-/// A group under way: what to say when it is done with, or nothing if it was given up.
+/// A group under way: the marks of what is done with, or `None` if it was given up.
 type Carried = JoinHandle<Option<Vec<RawMark>>>;
 
 /// Waits for the first group, which must not be taken out before. Safe to be given up.
 async fn first(groups: &mut VecDeque<Carried>) -> Result<Option<Vec<RawMark>>, JoinError> {
     let Some(group) = groups.front_mut() else { return Ok(None) };
-    group.await.inspect_err(|error| error!(%error, "a group of raw messages ended by a defect"))
+    group.await.inspect_err(|error| error!(%error, "a group of raw messages panicked"))
+}
+
+/// What messages of raw topics need of ingest.
+#[derive(Clone, Debug)]
+pub struct RawDoor {
+    /// The way into the log.
+    pub intake: Intake,
+    /// Where dead letters and places are kept.
+    pub store: Arc<Store>,
+    /// What is measured.
+    pub metrics: IngestMetrics,
+    /// Whether batches are refused.
+    pub refusals: Arc<Refusals>,
 }
 
 /// What every group needs.
 struct Way {
-    intake: Intake,
+    door: RawDoor,
     topics: Vec<RawTopic>,
+    /// By topic.
+    sources: Vec<Arc<str>>,
     letters_per_hour: u64,
     shutdown: Shutdown,
 }
 
-/// Messages whose events fit a frame, ready for the log, and what goes elsewhere.
-#[derive(Default)]
-struct Piece {
-    /// Index behind the last message that is in it.
-    until: usize,
-    stamped: Stamped,
-    left: Left,
-}
-
-/// What came of messages, apart from the events that are in the log.
-#[derive(Default)]
-struct Left {
-    letters: Vec<RawLetter>,
-    rejects: Vec<Reject>,
-    /// Topic and result of each message.
-    results: Vec<(usize, &'static str)>,
-    n_events: usize,
-}
-
 impl Way {
-    /// Carries a group to its end; nothing if the process is to end before.
+    /// Carries a group to its end; `None` if the process ends before.
     async fn carry(self: Arc<Self>, group: Vec<RawMessage>) -> Option<Vec<RawMark>> {
-        let group = Arc::new(group);
         let mut pause = PAUSE_MIN;
-        let left = loop {
-            match Way::enter(&self, &group).await {
-                Ok(left) => break left,
-                Err(unready) => self.rest(&unready, &mut pause).await?,
+        let taken = loop {
+            match self.take(&group).await {
+                Ok(taken) => break taken,
+                Err(Unready::Defect(error)) => std::panic::resume_unwind(error.into_panic()),
+                Err(_) => self.rest(&mut pause).await?,
             }
         };
-        while let Err(unready) = self.keep(&left.letters).await {
-            self.rest(&unready, &mut pause).await?;
+        let (mut letters, mut results) = (Vec::new(), Vec::new());
+        for (message, result) in group.iter().zip(taken) {
+            let topic = self.topics[message.topic].topic.as_str();
+            let result = match result {
+                Err(reason) => {
+                    letters.push(unreadable(topic, message, reason));
+                    "unreadable"
+                }
+                Ok(rejects) if rejects.is_empty() => "taken",
+                Ok(rejects) => {
+                    letters.extend(rejects.iter().map(|reject| rejected(topic, message, reject)));
+                    "rejected"
+                }
+            };
+            results.push([topic, result]);
         }
-        let metrics = &self.intake.metrics;
-        metrics.note_taken(left.n_events, &left.rejects);
-        for (topic, result) in left.results {
-            let topic = self.topics[topic].topic.as_str();
-            metrics.raw_messages.with_label_values(&[topic, result]).inc();
+        while let Err(unready) = self.keep(&letters).await {
+            self.door.refusals.note(&unready);
+            self.rest(&mut pause).await?;
+        }
+        for result in results {
+            self.door.metrics.raw_messages.with_label_values(&result).inc();
         }
         Some(last_marks(&group))
     }
 
-    /// Waits before another try; nothing if the process is to end.
-    async fn rest(&self, unready: &Unready, pause: &mut Duration) -> Option<()> {
-        self.intake.note(unready);
+    /// Waits before another try; `None` if the process ends.
+    async fn rest(&self, pause: &mut Duration) -> Option<()> {
         tokio::select! {
             () = tokio::time::sleep(*pause) => {}
             () = self.shutdown.requested() => return None,
@@ -180,73 +191,29 @@ impl Way {
         Some(())
     }
 
-    /// Puts the events of a group into the log.
-    async fn enter(way: &Arc<Way>, group: &Arc<Vec<RawMessage>>) -> Result<Left, Unready> {
-        way.intake.check_pressure()?;
-        let mut left = Left::default();
-        let mut from = 0;
-        while from < group.len() {
-            let (own, messages) = (Arc::clone(way), Arc::clone(group));
-            let runtime = tokio::runtime::Handle::current();
-            // Away from the async threads, where others wait for answers.
-            let work = move || runtime.block_on(own.prepare(&messages, from));
-            let piece = match spawn_blocking(work).await {
-                Ok(piece) => piece?,
-                Err(error) => std::panic::resume_unwind(error.into_panic()),
-            };
-            let Piece { until, stamped, left: piece } = piece;
-            way.intake.append(stamped.builders).await?;
-            if let Err(unready) = way.intake.keep_connections(stamped.connections).await {
-                // A gauge of a minute: it is not worth holding up what counts.
-                way.intake.note(&unready);
-            }
-            left.n_events += stamped.n_events;
-            left.letters.extend(piece.letters);
-            left.rejects.extend(piece.rejects);
-            left.results.extend(piece.results);
-            from = until;
-        }
-        Ok(left)
-    }
-
-    /// Parses and stamps messages from one on, as many as certainly fit a frame.
-    async fn prepare(&self, group: &[RawMessage], from: usize) -> Result<Piece, Unready> {
-        let mut piece = Piece { until: from, ..Piece::default() };
-        for message in &group[from..] {
-            if piece.stamped.n_events + BATCH_EVENTS_MAX > FRAME_EVENTS_MAX {
-                break;
-            }
-            self.prepare_one(message, &mut piece).await?;
-            piece.until += 1;
-        }
-        Ok(piece)
-    }
-
-    async fn prepare_one(&self, message: &RawMessage, piece: &mut Piece) -> Result<(), Unready> {
-        let topic = &self.topics[message.topic];
-        let batch = match message.bytes.len() {
-            ..=BODY_BYTES_MAX => parse(&message.bytes).map_err(|error| error.to_string()),
-            _ => Err(format!("the message is above the limit of {BODY_BYTES_MAX} bytes")),
+    /// Puts the events of a group into the log. Gives the rejects of each message, or why it is no
+    /// batch.
+    async fn take(
+        &self,
+        group: &[RawMessage],
+    ) -> Result<Vec<Result<Vec<Reject>, String>>, Unready> {
+        let fits = |message: &&RawMessage| message.bytes.len() <= BODY_BYTES_MAX;
+        let text = |message: &RawMessage| Text {
+            bytes: message.bytes.clone(),
+            source: Arc::clone(&self.sources[message.topic]),
         };
-        let result = match batch {
-            Err(reason) => {
-                piece.left.letters.push(unreadable(&topic.topic, message, reason));
-                "unreadable"
-            }
-            Ok(batch) => {
-                self.intake.prepare(batch, &topic.source, &mut piece.stamped).await?;
-                piece.stamped.late.clear();
-                piece.stamped.future.clear();
-                let rejects = std::mem::take(&mut piece.stamped.rejects);
-                let result = if rejects.is_empty() { "taken" } else { "rejected" };
-                let letters = rejects.iter().map(|reject| rejected(&topic.topic, message, reject));
-                piece.left.letters.extend(letters);
-                piece.left.rejects.extend(rejects);
-                result
-            }
+        let texts = group.iter().filter(fits).map(text).collect();
+        let taken = self.door.intake.take(texts, Reports::Spare).await?;
+        let mut taken = taken.texts.into_iter();
+        let too_large = || format!("the message is above the limit of {BODY_BYTES_MAX} bytes");
+        let result = |message: &RawMessage| match fits(&message) {
+            true => match taken.next().expect("each text has its place") {
+                Ok(stamped) => Ok(stamped.rejects),
+                Err(error) => Err(error.to_string()),
+            },
+            false => Err(too_large()),
         };
-        piece.left.results.push((message.topic, result));
-        Ok(())
+        Ok(group.iter().map(result).collect())
     }
 
     /// Keeps what could not be taken.
@@ -255,7 +222,7 @@ impl Way {
             return Ok(());
         }
         let hour_max = i64::try_from(self.letters_per_hour).unwrap_or(i64::MAX);
-        let kept = self.intake.parts.store.put_raw_letters(letters.to_vec(), hour_max).await;
+        let kept = self.door.store.put_raw_letters(letters.to_vec(), hour_max).await;
         kept.map_err(Unready::Store)
     }
 }

@@ -7,7 +7,9 @@
 use std::time::Instant;
 
 use event::frame::FrameBuilder;
+use event::limits::{BATCH_EVENTS_MAX, FRAME_EVENTS_MAX};
 use event::name::{NONE, OTHER, is_label};
+use event::native::Batch;
 use event::{Connections, Event, Facts, Key, Labels, Reject, Usage, UsageSource};
 use store::{ConnectionsRow, Generation, LabelKind};
 
@@ -17,13 +19,64 @@ use crate::label::Known;
 /// The source of every event that comes in over HTTP, until keys have sources of their own.
 pub const SOURCE: &str = "default";
 
-/// A body, ready for the log.
+/// Events in columns by partition, at most as many as fit one frame.
+#[derive(Debug, Default)]
+pub struct Columns {
+    n_events: usize,
+    builders: Vec<(u32, FrameBuilder)>,
+}
+
+impl Columns {
+    /// Whether the largest batch still fits.
+    pub fn have_room(&self) -> bool {
+        self.n_events + BATCH_EVENTS_MAX <= FRAME_EVENTS_MAX
+    }
+
+    /// Adds an event to those of its partition.
+    pub fn push(&mut self, partition: u32, labels: &Labels<'_>, facts: &Facts) {
+        let at = self.builders.iter().position(|(other, _)| *other == partition);
+        let at = at.unwrap_or_else(|| {
+            self.builders.push((partition, FrameBuilder::default()));
+            self.builders.len() - 1
+        });
+        self.builders[at].1.push(labels, facts).expect("a batch is added only while it has room");
+        self.n_events += 1;
+    }
+
+    /// Adds an event that was stamped before, with its labels as names are known now.
+    ///
+    /// # Errors
+    /// Why it is not taken.
+    pub fn push_again(
+        &mut self,
+        labels: &Labels<'_>,
+        facts: &Facts,
+        known: &Known,
+        generation: &Generation,
+        now_us: i64,
+    ) -> Result<(), &'static str> {
+        if facts.time_us < now_us - generation.window.past_us {
+            return Err("it is too old to be counted by now");
+        }
+        if facts.time_us > now_us + generation.window.ahead_us {
+            return Err("it is still too far ahead to be counted");
+        }
+        let labels = settle_again(labels, known).ok_or("its namespace is not registered")?;
+        self.push(facts.key.partition(generation.partitions), &labels, facts);
+        Ok(())
+    }
+
+    /// What goes into the log.
+    pub fn into_builders(self) -> Vec<(u32, FrameBuilder)> {
+        self.builders
+    }
+}
+
+/// What became of a batch, apart from its columns.
 #[derive(Debug, Default)]
 pub struct Stamped {
     /// Number of events that go into the log.
     pub n_events: usize,
-    /// The events, by partition.
-    pub builders: Vec<(u32, FrameBuilder)>,
     /// Reports of connections, which do not enter the log.
     pub connections: Vec<ConnectionsRow>,
     /// What was not accepted, by index.
@@ -34,29 +87,62 @@ pub struct Stamped {
     pub future: Vec<usize>,
 }
 
-/// Stamps the events of a body, with the estimates of those that have one, and adds them to what is
-/// stamped already. All together are at most as many as fit one frame: bodies are bounded below
-/// that, and whoever adds several watches it.
-pub fn stamp(
-    events: &[(usize, Event<'_>)],
-    estimates: &[Option<Usage>],
-    known: &Known,
-    generation: &Generation,
-    source: &str,
-    now_us: i64,
-    stamped: &mut Stamped,
-) {
-    let window = &generation.window;
-    for (at, (index, event)) in events.iter().enumerate() {
-        let estimate = estimates.get(at).copied().flatten();
-        let Some(mut labels) = settle(event, known) else {
-            stamped.rejects.push(not_registered(*index, Some(&event.id)));
-            continue;
+/// What batches are stamped with.
+#[derive(Debug)]
+pub struct Stamper<'a> {
+    /// The known names.
+    pub known: &'a Known,
+    /// Who reports connections.
+    pub gateways: &'a Gateways,
+    /// Generation of the log.
+    pub generation: &'a Generation,
+    /// Now, microseconds since the epoch.
+    pub now_us: i64,
+}
+
+impl Stamper<'_> {
+    /// Stamps a batch under a source, with the estimates of those events that have one, and adds
+    /// its events to the columns, which have room for it.
+    pub fn stamp(
+        &self,
+        batch: Batch<'_>,
+        estimates: &[Option<Usage>],
+        source: &str,
+        columns: &mut Columns,
+    ) -> Stamped {
+        let mut stamped = Stamped { rejects: batch.rejects, ..Stamped::default() };
+        for (at, (index, event)) in batch.events.iter().enumerate() {
+            let estimate = estimates.get(at).copied().flatten();
+            self.event(*index, event, estimate, source, &mut stamped, columns);
+        }
+        let now = Instant::now();
+        for (index, report) in batch.connections {
+            match self.report(index, report, now) {
+                Ok(row) => stamped.connections.push(row),
+                Err(reject) => stamped.rejects.push(reject),
+            }
+        }
+        stamped.rejects.sort_by_key(|reject| reject.index);
+        stamped
+    }
+
+    fn event(
+        &self,
+        index: usize,
+        event: &Event<'_>,
+        estimate: Option<Usage>,
+        source: &str,
+        stamped: &mut Stamped,
+        columns: &mut Columns,
+    ) {
+        let Some(mut labels) = settle(event, self.known) else {
+            stamped.rejects.push(not_registered(index, Some(&event.id)));
+            return;
         };
         if estimate.is_some() {
             labels.source = UsageSource::Estimated;
         }
-        let key = Key::of(&generation.secret, source, &event.id);
+        let key = Key::of(&self.generation.secret, source, &event.id);
         let facts = Facts {
             key,
             time_us: event.time_us,
@@ -67,30 +153,40 @@ pub fn stamp(
             attempt: event.attempt,
             fingerprint: event.fingerprint(),
         };
-        let partition = key.partition(generation.partitions);
-        builder(&mut stamped.builders, partition)
-            .push(&labels, &facts)
-            .expect("a body has fewer events than a frame");
+        columns.push(key.partition(self.generation.partitions), &labels, &facts);
         stamped.n_events += 1;
-        if event.time_us < now_us - window.past_us {
-            stamped.late.push(*index);
-        } else if event.time_us > now_us + window.ahead_us {
-            stamped.future.push(*index);
+        let window = &self.generation.window;
+        if event.time_us < self.now_us - window.past_us {
+            stamped.late.push(index);
+        } else if event.time_us > self.now_us + window.ahead_us {
+            stamped.future.push(index);
         }
+    }
+
+    /// The row of a report, of a registered namespace and one of so many gateways. A report from
+    /// the future counts as one of now, or it would be shown until then.
+    fn report(
+        &self,
+        index: usize,
+        report: Connections<'_>,
+        now: Instant,
+    ) -> Result<ConnectionsRow, Reject> {
+        if !self.known.has(LabelKind::Namespace, "", &report.namespace) {
+            return Err(not_registered(index, None));
+        }
+        if !self.gateways.admit(&report.namespace, &report.gateway, now) {
+            return Err(too_many_gateways(index));
+        }
+        Ok(ConnectionsRow {
+            gateway: report.gateway.into_owned(),
+            namespace: report.namespace.into_owned(),
+            active: i64::try_from(report.active).unwrap_or(i64::MAX),
+            seen_us: report.time_us.min(self.now_us),
+        })
     }
 }
 
-/// The builder of a partition, made when it is first needed.
-pub fn builder(builders: &mut Vec<(u32, FrameBuilder)>, partition: u32) -> &mut FrameBuilder {
-    let at = builders.iter().position(|(other, _)| *other == partition);
-    let at = at.unwrap_or_else(|| {
-        builders.push((partition, FrameBuilder::default()));
-        builders.len() - 1
-    });
-    &mut builders[at].1
-}
-
-/// The labels of an event, or nothing if its namespace is not registered.
+/// The labels of an event, or `None` if its namespace is not registered.
 fn settle<'e>(event: &'e Event<'_>, known: &Known) -> Option<Labels<'e>> {
     let namespace = event.namespace.as_ref();
     if !known.has(LabelKind::Namespace, "", namespace) {
@@ -130,9 +226,9 @@ fn settle<'e>(event: &'e Event<'_>, known: &Known) -> Option<Labels<'e>> {
     })
 }
 
-/// The labels of an event that was stamped before, as names are known now; nothing if its namespace
-/// is not registered.
-pub fn settle_again<'e>(labels: &Labels<'e>, known: &Known) -> Option<Labels<'e>> {
+/// The labels of an event that was stamped before, as names are known now, or `None` if its
+/// namespace is not registered.
+fn settle_again<'e>(labels: &Labels<'e>, known: &Known) -> Option<Labels<'e>> {
     let namespace = labels.namespace;
     if !known.has(LabelKind::Namespace, "", namespace) {
         return None;
@@ -149,34 +245,6 @@ pub fn settle_again<'e>(labels: &Labels<'e>, known: &Known) -> Option<Labels<'e>
         consumer: labels.consumer.map(|name| settled(LabelKind::Consumer, namespace, name)),
         ..*labels
     })
-}
-
-/// Keeps the reports of connections of registered namespaces, of so many gateways each. A report
-/// from the future counts as one of now, or it would be shown until then.
-pub fn stamp_connections(
-    reports: Vec<(usize, Connections<'_>)>,
-    known: &Known,
-    gateways: &Gateways,
-    now_us: i64,
-    stamped: &mut Stamped,
-) {
-    let now = Instant::now();
-    for (index, report) in reports {
-        if !known.has(LabelKind::Namespace, "", &report.namespace) {
-            stamped.rejects.push(not_registered(index, None));
-            continue;
-        }
-        if !gateways.admit(&report.namespace, &report.gateway, now) {
-            stamped.rejects.push(too_many_gateways(index));
-            continue;
-        }
-        stamped.connections.push(ConnectionsRow {
-            gateway: report.gateway.into_owned(),
-            namespace: report.namespace.into_owned(),
-            active: i64::try_from(report.active).unwrap_or(i64::MAX),
-            seen_us: report.time_us.min(now_us),
-        });
-    }
 }
 
 /// The reject of a report of one gateway too many.
