@@ -143,7 +143,7 @@ impl Ports {
         opening.aggregator.open(routers.aggregator);
         opening.api.open(routers.api);
         if let Err(error) = serving.await {
-            tracing::error!(%error, "serving ended by a defect");
+            tracing::error!(%error, "serving panicked");
         }
     }
 }

@@ -137,7 +137,7 @@ pub async fn lost_frames(
     Ok(end - low)
 }
 
-/// When the first record of a range was appended, microseconds; nothing if there is none.
+/// When the first record of a range was appended, microseconds; `None` if there is none.
 async fn append_time_us(
     queue: &Queue,
     partition: u32,

@@ -76,7 +76,7 @@ pub enum AggregatorError {
     /// The ledger was replaced by an earlier state of itself below a running process.
     #[error("ledger went back to an earlier state, start again to count from there")]
     Restored,
-    /// A thread could not be started, or ended by a defect.
+    /// A thread could not be started, or panicked.
     #[error("worker of partition {0} ended unexpectedly")]
     Worker(u32),
 }
@@ -226,14 +226,14 @@ impl Aggregator {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => return Err(error.into()),
                 Err(error) => {
-                    error!(partition, %error, "worker ended by a defect");
+                    error!(partition, %error, "worker panicked");
                     return Err(AggregatorError::Worker(partition));
                 }
             }
         }
         for helper in self.helpers.drain(..) {
             if let Err(error) = helper.await {
-                warn!(%error, "task ended by a defect");
+                warn!(%error, "task panicked");
             }
         }
         Ok(())

@@ -46,7 +46,7 @@ local STREAMS = {
     '{"choices":[{"delta":{"audio":{"transcript":"y!"}}}]}',
     '{"choices":[{"delta":{"function_call":{"name":"moor","arguments":"{\\"pier\\":7}"}}}]}',
   },
-  ["a thought that is told from its begin each time"] = {
+  ["a thought that is repeated from its start each time"] = {
     '{"choices":[{"delta":{"reasoning_details":[{"text":"H"}]}}]}',
     '{"choices":[{"delta":{"reasoning_details":[{"text":"Hm"}]}}]}',
     '{"choices":[{"delta":{"reasoning_details":[{"text":"Hm, "}]}}]}',

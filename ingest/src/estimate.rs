@@ -101,7 +101,7 @@ fn count_all(jobs: &[Job], n_events: usize, limit: Duration, counter: &IntCounte
     estimates
 }
 
-/// What was reported with what was counted of the side that was not; nothing if that adds nothing.
+/// What was reported with what was counted of the side that was not; `None` if that adds nothing.
 fn completed(reported: Usage, counted: &Counted) -> Option<Usage> {
     let mut usage = reported;
     if usage.input.is_none() {

@@ -44,7 +44,7 @@ impl Upstream {
     }
 }
 
-/// Serves one request; nothing if it was none.
+/// Serves one request; `None` if it was none.
 fn answer(stream: TcpStream, events_of: fn(&str) -> Vec<Value>) -> Option<()> {
     stream.set_read_timeout(Some(DEADLINE)).ok()?;
     let mut reader = BufReader::new(stream.try_clone().ok()?);

@@ -239,12 +239,12 @@ pub struct Answer {
     pub body: String,
 }
 
-/// GET; nothing if there is no answer.
+/// GET; `None` if there is no answer.
 pub fn get(port: u16, path: &str, headers: &[&str]) -> Option<Answer> {
     ask(port, "GET", path, headers, b"")
 }
 
-/// POST; nothing if there is no answer.
+/// POST; `None` if there is no answer.
 pub fn post(port: u16, path: &str, headers: &[&str], body: &[u8]) -> Option<Answer> {
     ask(port, "POST", path, headers, body)
 }

@@ -150,7 +150,7 @@ fn plan(seed: u64, number: u64) -> (String, Leaves) {
     (text, leaves)
 }
 
-/// What a client that stayed has seen of its request; nothing if it left.
+/// What a client that stayed has seen of its request; `None` if it left.
 fn send(port: u16, text: &str, leaves: Leaves) -> Option<String> {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let mut stream = TcpStream::connect_timeout(&address, READ_TIMEOUT).expect("a connection");

@@ -107,7 +107,7 @@ impl Cache {
         self.memory.get(key)
     }
 
-    /// The value on Redis; nothing if there is none, or no Redis, or no answer in time.
+    /// The value on Redis; `None` if there is none, or no Redis, or no answer in time.
     pub async fn shared(&self, key: &str) -> Option<Bytes> {
         self.remote.as_ref()?.get(key).await
     }

@@ -91,7 +91,7 @@ impl<'a> Text<'a> {
         Part::EACH.into_iter().filter_map(move |part| self.get(part).map(|json| (part, json)))
     }
 
-    /// The parts of the side that was not reported, of both if neither was; nothing if there are
+    /// The parts of the side that was not reported, of both if neither was; `None` if there are
     /// none.
     #[must_use]
     pub fn lacking(mut self, reported: &Usage) -> Option<Text<'a>> {

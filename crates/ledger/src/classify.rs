@@ -52,7 +52,7 @@ pub fn frame_time(append_time_us: i64, ingest_us: i64, window: &Window) -> i64 {
     append_time_us.min(ingest_us.saturating_add(window.ahead_us)).clamp(0, TIME_US_MAX)
 }
 
-/// Late or future, or nothing if an event of this time is admissible.
+/// Late or future, or `None` if an event of this time is admissible.
 #[must_use]
 pub fn admission(time_us: i64, clock: Clock, window: &Window) -> Option<Class> {
     let clock_us = clock.us()?;

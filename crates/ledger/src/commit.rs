@@ -32,7 +32,7 @@ pub struct Progress {
     pub floor_clock_us: Option<i64>,
     /// M behind the frame before `next`.
     pub clock_us: Option<i64>,
-    /// XXH3-64 of the record before `next`; nothing if there is none.
+    /// XXH3-64 of the record before `next`; `None` if there is none.
     pub last_print: Option<u64>,
     /// Accounting of all events before `next`.
     pub account: Account,

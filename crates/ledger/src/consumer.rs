@@ -14,7 +14,7 @@ use crate::series::{SeriesId, hash};
 pub struct ConsumerLabels {
     /// Tenant.
     pub namespace: Box<str>,
-    /// Alias of a key or user, 1 to 128 bytes; nothing if the gateway named none.
+    /// Alias of a key or user, 1 to 128 bytes; `None` if the gateway named none.
     pub consumer: Option<Box<str>>,
     /// Model that answered, or `none`.
     pub model: Box<str>,
@@ -75,7 +75,7 @@ impl ConsumerSums {
         self.cost_nano += facts.cost_nano.unwrap_or(0);
     }
 
-    /// Adds another row's sums; nothing if a sum would overflow, and then the row is spoiled.
+    /// Adds another row's sums; `None` if a sum would overflow, and then the row is spoiled.
     #[must_use]
     pub fn add(&mut self, other: &ConsumerSums) -> Option<()> {
         let mut sums = self.to_array();

@@ -47,7 +47,7 @@ impl Measures {
         self.cost_nano += facts.cost_nano.unwrap_or(0);
     }
 
-    /// Adds another row's sums; nothing if a sum would overflow, and then the row is spoiled.
+    /// Adds another row's sums; `None` if a sum would overflow, and then the row is spoiled.
     #[must_use]
     pub fn add(&mut self, other: &Measures) -> Option<()> {
         let mut sums = self.to_array();

@@ -201,7 +201,7 @@ impl Tuples {
         }));
     }
 
-    /// The facts of an event, or nothing if it is poison.
+    /// The facts of an event, or `None` if it is poison.
     #[must_use]
     pub fn facts(&self, view: &FrameView<'_>, idx: usize) -> Option<Facts> {
         view.facts(idx, self.known[view.tuple(idx)]?.source)

@@ -143,7 +143,7 @@ impl Reader {
     }
 }
 
-/// The record in a row, or nothing if the row is not the one at `offset`.
+/// The record in a row, or `None` if the row is not the one at `offset`.
 fn record_at(row: &SqliteRow, offset: u64) -> Option<Record> {
     if number(row, 0) != row_id(offset) {
         return None;

@@ -103,11 +103,11 @@ impl Content<'_> {
 /// Token counts of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counted {
-    /// Tokens of the prompt; nothing if there was none.
+    /// Tokens of the prompt; `None` if there was none.
     pub input: Option<u64>,
-    /// Tokens of the answer, with those of reasoning; nothing if there was none.
+    /// Tokens of the answer, with those of reasoning; `None` if there was none.
     pub output: Option<u64>,
-    /// Tokens of reasoning; nothing if there was none.
+    /// Tokens of reasoning; `None` if there was none.
     pub reasoning: Option<u64>,
     /// Why the counts are not exact; empty if they are.
     pub gaps: Gaps,

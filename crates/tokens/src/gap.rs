@@ -66,7 +66,7 @@ impl Gaps {
         self.0 == 0
     }
 
-    /// All of them for people; nothing if there is none.
+    /// All of them for people; `None` if there is none.
     #[must_use]
     pub fn reason(self) -> Option<String> {
         let told: Vec<&str> =

@@ -39,7 +39,7 @@ impl Meter {
         self.count_by(text, |encoding, piece| encoding.vocabulary().encode_ordinary(piece).len())
     }
 
-    /// What so far was not counted by the tokenizer as it is; nothing if the count is exact.
+    /// What so far was not counted by the tokenizer as it is; empty if the count is exact.
     #[must_use]
     pub fn gaps(&self) -> Gaps {
         self.gaps

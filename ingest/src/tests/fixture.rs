@@ -119,7 +119,7 @@ impl Running {
         self.ask(Request::get(path).body(Body::empty()).expect("a request")).await
     }
 
-    /// The value of a line of `/metrics`; nothing if it is not there.
+    /// The value of a line of `/metrics`; `None` if it is not there.
     pub async fn metric(&self, name: &str) -> Option<i64> {
         let page = self.get("/metrics").await.text;
         let line = page.lines().find(|line| line.rsplit_once(' ').is_some_and(|l| l.0 == name))?;

@@ -90,7 +90,7 @@ impl Target {
     }
 }
 
-/// How many items a body has, counted another way than ingest does; nothing if it is none.
+/// How many items a body has, counted another way than ingest does; `None` if it is none.
 fn items(body: &[u8]) -> Option<usize> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let is_blank = |byte: &u8| b" \t\r\n".contains(byte);

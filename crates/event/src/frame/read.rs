@@ -175,7 +175,7 @@ impl<'a> FrameView<'a> {
         self.reader.columns[0][idx].cast_signed()
     }
 
-    /// The facts of an event, or nothing if a number is out of range or the token counts
+    /// The facts of an event, or `None` if a number is out of range or the token counts
     /// contradict `source`, where its tuple says that they come from.
     #[must_use]
     pub fn facts(&self, idx: usize, source: UsageSource) -> Option<Facts> {
@@ -201,7 +201,7 @@ impl<'a> FrameView<'a> {
         (present < presence::COST << 1 && agrees && facts.is_in_range()).then_some(facts)
     }
 
-    /// The token counts of an event, or nothing if one does not fit.
+    /// The token counts of an event, or `None` if one does not fit.
     fn usage(&self, idx: usize) -> Option<Usage> {
         let present = self.reader.presence[idx];
         let count = |bit: u64, column: usize| -> Option<Option<u32>> {

@@ -126,7 +126,7 @@ impl Sums {
         }
     }
 
-    /// These without others that are a part of them; nothing if they are not.
+    /// These without others that are a part of them; `None` if they are not.
     #[must_use]
     pub fn minus(&self, part: &Sums) -> Option<Sums> {
         let mut rest = self.clone();

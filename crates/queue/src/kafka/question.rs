@@ -53,7 +53,7 @@ impl Questions {
         Ok(Questions { client: Arc::new(client), topic: topic.into() })
     }
 
-    /// How the topic is laid out; nothing if it is not there.
+    /// How the topic is laid out; `None` if it is not there.
     pub(super) async fn shape(&self) -> Result<Option<Shape>, QueueError> {
         self.ask("ask the brokers for the topic", |client, topic| {
             let metadata = client.fetch_metadata(Some(topic), ANSWER_MAX)?;
@@ -80,7 +80,7 @@ impl Questions {
         self.topic.as_ref().to_owned()
     }
 
-    /// Which topic has the name; nothing if there is none.
+    /// Which topic has the name; `None` if there is none.
     pub(super) async fn id(&self) -> Result<Option<TopicId>, QueueError> {
         self.ask("ask the brokers for the id of the topic", |client, topic| {
             match describe(client.client(), &[topic], ANSWER_MAX)?.first() {

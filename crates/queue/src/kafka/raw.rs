@@ -39,7 +39,7 @@ impl fmt::Debug for RawReader {
 
 impl RawReader {
     /// Makes the topics that are not there, checks the others, and joins the group. The group is
-    /// what offsets are kept under: another name reads every topic from its begin.
+    /// what offsets are kept under: another name reads every topic from its first offset.
     ///
     /// # Errors
     /// [`QueueError::TopicSetting`] for a topic that loses messages by its settings, else as

@@ -4,7 +4,7 @@
 //! It never waits for anybody but a broker. What it polls waits until the brokers have said, asked
 //! later, that the topic is still the one that the partition was started in (`identity`). What
 //! waits when they name another topic is handed over all the same, for a copy costs nothing; then
-//! the new topic is read from its begin.
+//! the new topic is read from its first offset.
 
 mod answers;
 
@@ -250,7 +250,7 @@ impl Poller {
                     partition,
                     from,
                     high,
-                    "topic ends earlier, read from its begin"
+                    "topic ends earlier, read from its first offset"
                 );
                 low
             }

@@ -76,7 +76,7 @@ impl RawTopic {
         self.producer.append(records).await.map(|_| ())
     }
 
-    /// The message at an offset, or nothing if the topic does not hold it any more, or not yet.
+    /// The message at an offset, or `None` if the topic does not hold it any more, or not yet.
     ///
     /// # Errors
     /// [`QueueError::Partition`], or [`QueueError::Kafka`] and [`QueueError::Slow`] if it cannot

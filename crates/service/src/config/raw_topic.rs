@@ -30,7 +30,7 @@ pub struct RawTopic {
 pub struct RawTopics(pub Vec<RawTopic>);
 
 impl RawTopics {
-    /// Reads `topic=source,topic=source`; nothing if it is no such list.
+    /// Reads `topic=source,topic=source`; `None` if it is no such list.
     pub(super) fn read(text: &str) -> Option<RawTopics> {
         let mut topics: Vec<RawTopic> = Vec::new();
         if text.trim().is_empty() {

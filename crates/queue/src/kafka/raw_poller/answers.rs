@@ -82,7 +82,7 @@ impl Poller {
         let before = self.topics[topic].id.replace(id);
         if !id.is_unknown() && (is_remade || before.is_some_and(|before| before != id)) {
             let name = self.shared.topics[topic].as_str();
-            tracing::warn!(topic = name, %id, "topic was made anew, read from its begin");
+            tracing::warn!(topic = name, %id, "topic was made anew, read from its first offset");
             // Whether these came from the old topic cannot be told, so that they are not dropped.
             self.hand_over(topic, u64::MAX, None);
             self.tell(topic, id, gone_at);
