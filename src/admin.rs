@@ -11,9 +11,8 @@ use anyhow::{Context, bail};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use service::client::{Client, check_url};
 use service::secret_file::read_key;
-
-use crate::client::{Client, check_url};
 
 /// Where the aggregator listens unless it is said.
 const AT_DEFAULT: &str = "http://127.0.0.1:8002";
@@ -102,8 +101,8 @@ pub async fn run(args: AdminArgs) -> anyhow::Result<ExitCode> {
 
 impl Place {
     fn client(&self) -> anyhow::Result<Client> {
-        let Some(path) = &self.key_file else { return Client::new(None) };
-        Client::new(Some(&read_key(path)?))
+        let key = self.key_file.as_deref().map(read_key).transpose()?;
+        Ok(Client::new(key.as_deref())?)
     }
 
     fn url(&self, path: &str) -> String {

@@ -15,11 +15,11 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use queue::RawTopic;
 use serde_json::{Value, json};
+use service::client::{Client, check_url};
 use service::config::{Settings, Sources, load};
 use service::secret_file::read_key;
 use store::{LetterFilter, Store};
 
-use crate::client::{Client, check_url};
 use crate::dlq::address::Address;
 use crate::dlq::view::Row;
 use crate::services;

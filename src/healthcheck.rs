@@ -7,8 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::bail;
-
-use crate::client::{Client, probe_url};
+use service::client::{Client, probe_url};
 
 /// Options of `gatemeter healthcheck`.
 #[derive(Debug, clap::Args)]

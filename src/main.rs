@@ -6,7 +6,6 @@
 mod settings;
 mod keys;
 mod services;
-mod client;
 mod live;
 mod start;
 mod rights;

@@ -44,11 +44,11 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use queue::{Queue, QueueReader};
 use serde::de::DeserializeOwned;
+use service::client::{Client, check_url, page_url};
 use service::config::{Sources as LoadedFrom, load};
 use service::secret_file::read_key;
 use store::Store;
 
-use crate::client::{Client, check_url, page_url};
 use crate::recount::answers::Answers;
 use crate::recount::differ::Differences;
 use crate::recount::log::Expected;

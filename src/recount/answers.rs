@@ -5,20 +5,38 @@
 //! the first answer of another version ends the look: it will have to be repeated anyway.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use anyhow::{Context, bail};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use service::client::Client;
 use tokio::task::JoinSet;
-
-use crate::client::{Client, Hopeless};
 
 /// Questions under way at once: a few more than the API reads, so that it never waits for one.
 const AT_ONCE: usize = 4;
 
 /// Stands for all namespaces in questions.
 pub const ALL: &str = "all";
+
+/// A fault that no repetition can change.
+#[derive(Debug)]
+pub struct Hopeless(pub String);
+
+impl fmt::Display for Hopeless {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Hopeless {}
+
+/// Whether to ask again would change nothing.
+pub fn is_hopeless(error: &anyhow::Error) -> bool {
+    let is_refused = matches!(error.downcast_ref(), Some(service::Error::Refused { .. }));
+    is_refused || error.is::<Hopeless>()
+}
 
 /// The version that an answer shows.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]

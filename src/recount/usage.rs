@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use service::client::Client;
 
-use crate::client::Client;
 use crate::recount::answers::{AsOf, ask, check_version};
 use crate::recount::labels::Consumer;
 use crate::recount::sums::Sums;

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use anyhow::bail;
 use queue::{QueueReader, Watermarks};
+use service::client::Client;
 use store::{Generation, Store};
 use tokio::time::Instant;
 
-use crate::client::{Client, Hopeless};
-use crate::recount::answers::Answers;
+use crate::recount::answers::{Answers, Hopeless, is_hopeless};
 use crate::recount::found::Ledger;
 use crate::recount::log::{Beginning, beginning};
 use crate::recount::text::{MILLION, Page, Series};
@@ -107,7 +107,7 @@ impl Sources<'_> {
                     tokio::time::sleep(LOOK_EVERY).await;
                 }
                 Ok(views) => return Ok(views),
-                Err(error) if error.is::<Hopeless>() => return Err(error),
+                Err(error) if is_hopeless(&error) => return Err(error),
                 Err(error) if Instant::now() >= end => {
                     return Err(error.context(format!(
                         "page, API and ledger did not come to one version within {} s",

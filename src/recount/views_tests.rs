@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use queue::{EmbeddedOptions, Queue};
+use service::client::Client;
 use store::Store;
 use tokio::net::TcpListener;
 
@@ -20,8 +21,6 @@ use super::against_page;
 use super::differ::Differences;
 use super::tally::Account;
 use super::views::{Sources, Views};
-use crate::client::Client;
-
 const EMPTY: &str = "# HELP gatemeter_ledger_version x\n# TYPE gatemeter_ledger_version gauge\n\
     gatemeter_ledger_version 0\n# HELP gatemeter_series_held x\n\
     # TYPE gatemeter_series_held gauge\ngatemeter_series_held 0\n";

@@ -16,8 +16,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use service::chain;
+use service::client::check_url;
 
-use crate::client::check_url;
 use crate::replay::answer::Answer;
 use crate::replay::attempt::{Taken, Try};
 use crate::replay::compress::Compress;

@@ -9,7 +9,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// What can stop a start. Nothing in here is an answer to a request.
+use http::StatusCode;
+use http::header::InvalidHeaderValue;
+use http::uri::InvalidUri;
+
+/// What can stop a start, or a question to another process. Nothing in here is an answer to a
+/// request.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -159,6 +164,43 @@ pub enum Error {
     /// The signals of the operating system cannot be listened to.
     #[error("cannot listen to the signals that end the process")]
     Signals(#[source] io::Error),
+    /// A key that no request can show.
+    #[error("the key holds letters that no header may hold")]
+    ClientKey(#[source] InvalidHeaderValue),
+    /// An address that cannot be asked.
+    #[error(transparent)]
+    ClientUrl(#[from] InvalidUri),
+    /// No answer came in time, or one that was cut off, too large or no text.
+    #[error("{url}")]
+    NoAnswer {
+        /// What was asked.
+        url: String,
+        /// Why.
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// An answer of a status that another try may change.
+    #[error("{url} answered {status}: {text}")]
+    Answered {
+        /// What was asked.
+        url: String,
+        /// Not 200.
+        status: StatusCode,
+        /// The beginning of the answer.
+        text: String,
+    },
+    /// An answer of a status that no repetition can change.
+    #[error("{url} answered {status}: {text}; {hint}")]
+    Refused {
+        /// What was asked.
+        url: String,
+        /// Not 200.
+        status: StatusCode,
+        /// The beginning of the answer.
+        text: String,
+        /// What may help.
+        hint: &'static str,
+    },
 }
 
 /// An error with everything below it, for the one place where it is logged or printed.

@@ -1,4 +1,5 @@
-//! What every process needs: configuration, logs, process metrics, server, shutdown, keys.
+//! What every process needs: configuration, logs, process metrics, server, shutdown, keys; and the
+//! client of those that ask another.
 //!
 //! Data passes through it once at the start (settings, keys, logs) and then with every request
 //! (server, access, answer, metrics). It knows nothing of events and never counts one.
@@ -6,6 +7,8 @@
 mod error;
 
 pub mod secret_file;
+
+pub mod client;
 
 pub mod config;
 pub mod shutdown;

@@ -3,9 +3,9 @@
 //! One request at a time, with a bound on time and size. A connection that fails is an error for
 //! the caller to show or to try again; nothing is retried here.
 
+use std::error::Error as StdError;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, StatusCode, Uri};
@@ -14,6 +14,8 @@ use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
+use crate::error::Error;
+
 /// Longest wait for one answer.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(20);
 /// Largest answer in bytes: a page of half a million series.
@@ -21,17 +23,8 @@ const ANSWER_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// Letters of a refusal that are shown.
 const REFUSAL_CHARS_MAX: usize = 300;
 
-/// A fault that no repetition can change.
-#[derive(Debug)]
-pub struct Hopeless(pub String);
-
-impl std::fmt::Display for Hopeless {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Hopeless {}
+/// Why no whole answer came.
+type Fault = Box<dyn StdError + Send + Sync>;
 
 /// Asks over kept connections; clones share them.
 #[derive(Clone, Debug)]
@@ -45,12 +38,12 @@ impl Client {
     ///
     /// # Errors
     /// The key is no header value.
-    pub fn new(key: Option<&str>) -> anyhow::Result<Client> {
+    pub fn new(key: Option<&str>) -> Result<Client, Error> {
         let key = match key {
             None => None,
             Some(key) => {
                 let value = HeaderValue::from_str(&format!("Bearer {key}"));
-                let mut value = value.context("the key holds letters that no header may hold")?;
+                let mut value = value.map_err(Error::ClientKey)?;
                 value.set_sensitive(true);
                 Some(value)
             }
@@ -61,31 +54,26 @@ impl Client {
     /// The text at an address.
     ///
     /// # Errors
-    /// No answer in time, one that is too large or no text, or another status than 200; it is
-    /// `Hopeless` for one that stays as it is.
-    pub async fn get(&self, url: &str) -> anyhow::Result<String> {
-        let mut request = Request::new(Full::default());
-        *request.uri_mut() = url.parse::<Uri>()?;
-        let exchange = tokio::time::timeout(ANSWER_TIME_MAX, self.exchange(request)).await;
-        let (status, text) = exchange
-            .map_err(|_| anyhow::anyhow!("no answer within {ANSWER_TIME_MAX:?}"))
-            .and_then(|answer| answer)
-            .with_context(|| url.to_owned())?;
+    /// No answer in time, one that is too large or no text, or another status than 200.
+    pub async fn get(&self, url: &str) -> Result<String, Error> {
+        let request = Request::new(Full::default());
+        let (status, text) = self.exchange(url, request, ANSWER_TIME_MAX).await?;
         if status != StatusCode::OK {
             let text: String = text.chars().take(REFUSAL_CHARS_MAX).collect();
-            let text = format!("{url} answered {status}: {}", text.trim().escape_debug());
-            match status {
+            let (url, text) = (url.to_owned(), text.trim().escape_debug().to_string());
+            let hint = match status {
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                    let hint = "give the admin key with --key-file DIR/admin.key";
-                    return Err(Hopeless(format!("{text}; {hint}")).into());
+                    "give the admin key with --key-file DIR/admin.key"
                 }
-                StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => bail!("{text}"),
-                _ if status.is_server_error() => bail!("{text}"),
-                _ => {
-                    let hint = "is this the address of Gatemeter's aggregator or api?";
-                    return Err(Hopeless(format!("{text}; {hint}")).into());
+                StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
+                    return Err(Error::Answered { url, status, text });
                 }
-            }
+                _ if status.is_server_error() => {
+                    return Err(Error::Answered { url, status, text });
+                }
+                _ => "is this the address of Gatemeter's aggregator or api?",
+            };
+            return Err(Error::Refused { url, status, text, hint });
         }
         Ok(text)
     }
@@ -94,44 +82,45 @@ impl Client {
     ///
     /// # Errors
     /// No answer in time, or one that is too large or no text.
-    pub async fn post(&self, url: &str, json: String) -> anyhow::Result<(StatusCode, String)> {
+    pub async fn post(&self, url: &str, json: String) -> Result<(StatusCode, String), Error> {
         let mut request = Request::new(Full::from(json));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = url.parse::<Uri>()?;
         let json = HeaderValue::from_static("application/json");
         request.headers_mut().insert(CONTENT_TYPE, json);
-        let exchange = tokio::time::timeout(ANSWER_TIME_MAX, self.exchange(request)).await;
-        exchange
-            .map_err(|_| anyhow::anyhow!("no answer within {ANSWER_TIME_MAX:?}"))
-            .and_then(|answer| answer)
-            .with_context(|| url.to_owned())
+        self.exchange(url, request, ANSWER_TIME_MAX).await
     }
 
     /// Status of an address, and the first letters of what it answers.
     ///
     /// # Errors
     /// No answer within the limit, or one that is too large or no text.
-    pub async fn probe(&self, url: &str, limit: Duration) -> anyhow::Result<(StatusCode, String)> {
-        let mut request = Request::new(Full::default());
-        *request.uri_mut() = url.parse::<Uri>()?;
-        let exchange = tokio::time::timeout(limit, self.exchange(request)).await;
-        let (status, text) = exchange
-            .map_err(|_| anyhow::anyhow!("no answer within {limit:?}"))
-            .and_then(|answer| answer)
-            .with_context(|| url.to_owned())?;
+    pub async fn probe(&self, url: &str, limit: Duration) -> Result<(StatusCode, String), Error> {
+        let request = Request::new(Full::default());
+        let (status, text) = self.exchange(url, request, limit).await?;
         Ok((status, text.chars().take(REFUSAL_CHARS_MAX).collect()))
     }
 
+    /// Sends a request to an address; gives status and text of the answer within the limit.
     async fn exchange(
         &self,
+        url: &str,
         mut request: Request<Full<Bytes>>,
-    ) -> anyhow::Result<(StatusCode, String)> {
+        limit: Duration,
+    ) -> Result<(StatusCode, String), Error> {
+        *request.uri_mut() = url.parse::<Uri>()?;
         if let Some(key) = &self.key {
             request.headers_mut().insert(AUTHORIZATION, key.clone());
         }
+        tokio::time::timeout(limit, self.ask(request))
+            .await
+            .unwrap_or_else(|_| Err(format!("no answer within {limit:?}").into()))
+            .map_err(|source| Error::NoAnswer { url: url.to_owned(), source })
+    }
+
+    async fn ask(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, String), Fault> {
         let (head, body) = self.pool.request(request).await?.into_parts();
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
-        let body = body.map_err(|error| anyhow::anyhow!("{error}"))?.to_bytes();
+        let body = body.map_err(|error| error.to_string())?.to_bytes();
         Ok((head.status, String::from_utf8(body.to_vec())?))
     }
 }
