@@ -6,6 +6,7 @@
 //! told at once.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -15,7 +16,9 @@ use queue::{
     QueueReader, RawReader,
 };
 use service::chain;
-use service::config::{self, KafkaSettings, MysqlSettings, MysqlTlsMode, RawTopic, Settings};
+use service::config::{
+    self, KafkaSettings, MysqlSettings, MysqlTlsMode, RawTopic, Settings, Sources, load,
+};
 use service::health::Reason;
 use service::opening::Opening;
 use store::{Generation, MysqlOptions, MysqlTls, Store, StoreError};
@@ -39,6 +42,14 @@ pub fn kafka_options(settings: &Settings) -> anyhow::Result<KafkaOptions> {
         retention_us: retention_days * 24 * 3_600 * 1_000_000,
         security: security(kafka)?,
     })
+}
+
+/// Where the log is, as this settings file says, or the settings of the process without one.
+///
+/// # Errors
+/// The settings are wrong, or as `kafka_options`.
+pub fn kafka_from_settings(file: Option<PathBuf>) -> anyhow::Result<KafkaOptions> {
+    kafka_options(&load(&Sources::of_process(file, Vec::new()))?)
 }
 
 fn security(kafka: &KafkaSettings) -> anyhow::Result<KafkaSecurity> {

@@ -16,7 +16,7 @@ use crate::error::Error;
 
 /// Our crates. Their messages follow the setting; those of other crates are shown from `warn` on at
 /// most, for at `debug` the SQL and HTTP crates write several lines per request.
-const OUR_CRATES: [&str; 12] = [
+const OUR_CRATES: [&str; 13] = [
     "event",
     "kafka_id",
     "queue",
@@ -25,6 +25,7 @@ const OUR_CRATES: [&str; 12] = [
     "store",
     "service",
     "cache",
+    "replay",
     "ingest",
     "aggregator",
     "api",

@@ -1,0 +1,124 @@
+//! What ingest answered to one batch.
+//!
+//! Parsed from the body of a 200 or 422; held against the batch by `totals`. An answer that does
+//! not add up is no answer: the receiver is not the ingest of the contract.
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+
+use crate::item::{Batch, Class};
+
+/// The part of the contract's answer that a replay needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Answer {
+    /// Events that are durable now.
+    pub accepted: u64,
+    /// Events that were refused one by one.
+    pub rejected: Vec<Reject>,
+    /// Places of accepted events that are too old to be counted, if the receiver says so.
+    #[serde(default)]
+    pub late: Option<Vec<usize>>,
+    /// Places of accepted events that are too far ahead to be counted, if the receiver says so.
+    #[serde(default)]
+    pub future: Option<Vec<usize>>,
+    /// When the answered send went out, microseconds; 0 where it is not known.
+    #[serde(skip)]
+    pub sent_us: i64,
+}
+
+/// What an answer says about one event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told<'a> {
+    /// Accepted, and nothing else is said.
+    Accepted,
+    /// Accepted, and neither late nor of the future.
+    InTime,
+    /// Accepted, but too old.
+    Late,
+    /// Accepted, but too far ahead.
+    Future,
+    /// Refused.
+    Rejected(&'a Reject),
+}
+
+/// One refused event.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Reject {
+    /// Place in the batch, from 0.
+    pub index: usize,
+    /// The field at fault.
+    #[serde(default)]
+    pub field: Option<String>,
+    /// Why, for people.
+    #[serde(default)]
+    pub reason: String,
+}
+
+impl Answer {
+    /// What ingest is expected to make of a batch, where it says nothing of it itself.
+    pub fn as_expected(batch: &Batch) -> Answer {
+        let refused = batch.items.iter().enumerate().filter(|(_, i)| i.class == Class::Rejected);
+        let rejected: Vec<Reject> =
+            refused.map(|(index, _)| Reject { index, ..Reject::default() }).collect();
+        let accepted = (batch.items.len() - rejected.len()) as u64;
+        Answer { accepted, rejected, ..Answer::default() }
+    }
+
+    /// Reads the answer to a batch of `n_items`.
+    ///
+    /// # Errors
+    /// The body is not the contract's answer, or not to this batch.
+    pub fn read(body: &[u8], n_items: usize) -> anyhow::Result<Answer> {
+        let answer: Answer =
+            serde_json::from_slice(body).context("the answer is not the one of an ingest")?;
+        let mut indexes: Vec<usize> = answer.rejected.iter().map(|reject| reject.index).collect();
+        indexes.sort_unstable();
+        indexes.dedup();
+        let adds_up = answer.accepted + indexes.len() as u64 == n_items as u64
+            && indexes.len() == answer.rejected.len()
+            && indexes.last().is_none_or(|last| *last < n_items);
+        if !adds_up {
+            bail!(
+                "the answer does not add up: {} accepted and {} rejected of {n_items}",
+                answer.accepted,
+                answer.rejected.len()
+            );
+        }
+        Ok(answer)
+    }
+
+    /// What is said about each of `n_items` events.
+    pub fn told(&self, n_items: usize) -> Vec<Told<'_>> {
+        let says_times = self.late.is_some() && self.future.is_some();
+        let mut told = vec![if says_times { Told::InTime } else { Told::Accepted }; n_items];
+        let late = self.late.iter().flatten().map(|index| (*index, Told::Late));
+        let future = self.future.iter().flatten().map(|index| (*index, Told::Future));
+        let rejected = self.rejected.iter().map(|reject| (reject.index, Told::Rejected(reject)));
+        for (index, word) in late.chain(future).chain(rejected) {
+            if let Some(slot) = told.get_mut(index) {
+                *slot = word;
+            }
+        }
+        told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_must_speak_of_every_event_once() {
+        let good = br#"{"accepted":1,"rejected":[{"index":1,"id":null,"reason":"x"}],"late":[]}"#;
+        assert_eq!(Answer::read(good, 2).unwrap().rejected[0].index, 1);
+        assert!(Answer::read(good, 3).is_err());
+        for bad in [
+            r#"{}"#,
+            r#"{"accepted":2,"rejected":[{"index":2}]}"#,
+            r#"{"accepted":0,"rejected":[{"index":0},{"index":0}]}"#,
+            r#"{"accepted":1,"rejected":[{"index":7}]}"#,
+        ] {
+            assert!(Answer::read(bad.as_bytes(), 2).is_err(), "{bad}");
+        }
+    }
+}
