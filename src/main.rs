@@ -11,7 +11,6 @@ mod start;
 mod rights;
 mod all;
 mod role;
-mod recount;
 mod dlq;
 mod admin;
 mod healthcheck;
@@ -60,7 +59,7 @@ async fn main() -> ExitCode {
         Command::Aggregator(args) => role::run(role::Role::Aggregator, args).await,
         Command::Api(args) => role::run(role::Role::Api, args).await,
         Command::Replay(args) => replay::run(args, services::kafka_from_settings).await,
-        Command::Recount(args) => recount::run(args).await,
+        Command::Recount(args) => recount::run(args, services::cluster_to_read).await,
         Command::Dlq(args) => dlq::run(args).await,
         Command::Admin(args) => admin::run(args).await,
         Command::Healthcheck(args) => healthcheck::run(args).await,

@@ -172,6 +172,17 @@ pub async fn log_to_read(settings: &Settings) -> anyhow::Result<QueueReader> {
     opened.with_context(|| format!("the log at {} cannot be opened", options.brokers))
 }
 
+/// Opens log and ledger for looking at them alone, as this settings file says, or the settings of
+/// the process without one.
+///
+/// # Errors
+/// As `log_to_read`, and if there is no ledger yet.
+pub async fn cluster_to_read(file: Option<PathBuf>) -> anyhow::Result<(QueueReader, Store)> {
+    let settings = load(&Sources::of_process(file, Vec::new()))?;
+    let store = Store::open_mysql_read_only(&mysql_options(&settings.mysql)?).await?;
+    Ok((log_to_read(&settings).await?, store))
+}
+
 /// What was answered before, shared through Redis if there is one.
 ///
 /// # Errors

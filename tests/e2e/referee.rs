@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::gatemeter::{Answer, get, wait_for};
 
-#[path = "../../src/recount/text.rs"]
+#[path = "../../crates/recount/src/text.rs"]
 mod text;
 
 use text::{Kind, MILLION, Page, Series};

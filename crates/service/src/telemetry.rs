@@ -16,7 +16,7 @@ use crate::error::Error;
 
 /// Our crates. Their messages follow the setting; those of other crates are shown from `warn` on at
 /// most, for at `debug` the SQL and HTTP crates write several lines per request.
-const OUR_CRATES: [&str; 13] = [
+const OUR_CRATES: [&str; 14] = [
     "event",
     "kafka_id",
     "queue",
@@ -26,6 +26,7 @@ const OUR_CRATES: [&str; 13] = [
     "service",
     "cache",
     "replay",
+    "recount",
     "ingest",
     "aggregator",
     "api",

@@ -3,7 +3,7 @@
 //! Events are added one by one; sums are kept in 128 bits, so that no addition can overflow and
 //! hide what it was asked to find. The order of the numbers is that of the ledger's columns.
 
-use crate::recount::frame::Event;
+use crate::frame::Event;
 
 /// Upper bounds of the duration buckets, microseconds; the last bucket has none.
 const DURATION_BOUNDS_US: [u64; 16] = [

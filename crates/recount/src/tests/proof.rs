@@ -8,14 +8,14 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 
-use super::against_ledger;
-use super::found::{Ledger, Start, consumer, row};
-use super::frame::{Event, Record, Sound, read};
-use super::labels::Row;
 use super::made::{counted, made_log, recounted};
-use super::sums::Sums;
-use super::tally::Account;
-use super::verdict::Class;
+use crate::against_ledger;
+use crate::found::{Ledger, Start, consumer, row};
+use crate::frame::{Event, Record, Sound, read};
+use crate::labels::Row;
+use crate::sums::Sums;
+use crate::tally::Account;
+use crate::verdict::Class;
 
 /// What the ledger's decoder says, in the recount's words.
 fn decoded(bytes: &[u8]) -> Record {

@@ -7,21 +7,21 @@ use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
-use super::answers::Answers;
-use super::differ::Differences;
-use super::found::{Ledger, Start};
-use super::groups::of_rows;
-use super::labels::{Consumer, OUTCOMES, Row};
-use super::log::{Beginning, Expected, beginning};
 use super::made::{counted, made_log, recounted};
-use super::report::Report;
-use super::sent::Sent;
-use super::sums::Sums;
-use super::text::{MILLION, Page, Series};
-use super::usage::Usage;
-use super::verdict::Class;
-use super::views::HELD;
-use super::{against_api, against_ledger, against_page, against_usage};
+use crate::answers::Answers;
+use crate::differ::Differences;
+use crate::found::{Ledger, Start};
+use crate::groups::of_rows;
+use crate::labels::{Consumer, OUTCOMES, Row};
+use crate::log::{Beginning, Expected, beginning};
+use crate::report::Report;
+use crate::sent::Sent;
+use crate::sums::Sums;
+use crate::text::{MILLION, Page, Series};
+use crate::usage::Usage;
+use crate::verdict::Class;
+use crate::views::HELD;
+use crate::{against_api, against_ledger, against_page, against_usage};
 
 /// A log with every kind of row, counted both ways.
 fn both() -> (Expected, Ledger) {
@@ -154,7 +154,7 @@ fn an_error_inside_an_answer_of_200_that_a_view_shows_as_a_success_is_found() {
     let mut sums = Sums::default();
     sums.0[0] = 3;
     let totals = BTreeMap::from([(failed, sums.clone())]);
-    let account = super::tally::Account::default();
+    let account = crate::tally::Account::default();
     let namespaces = ["wechat".to_owned()];
     let right = against_page::shown(&totals, &account, &namespaces);
     // What a page would show that goes by the status alone.
@@ -257,7 +257,7 @@ fn a_number_of_the_api_that_differs_is_found() {
     sums.0[0] = 3;
     sums.0[38..43].copy_from_slice(&[24, 6, 0, 7, 2]);
     let totals = BTreeMap::from([(a_row(), sums)]);
-    let mut account = super::tally::Account::default();
+    let mut account = crate::tally::Account::default();
     account.classes.extend([(Class::Counted, 3), (Class::Duplicate, 1)]);
     let compare = |value: &Value| {
         let part = |name: &str| value[name].to_string();
@@ -318,7 +318,7 @@ fn what_was_sent_is_compared_with_the_growth() {
         let mut sums = Sums::default();
         sums.0[0] = 3 * n;
         sums.0[38..43].copy_from_slice(&[24 * n, 6 * n, 0, 7 * n, 2 * n]);
-        let mut account = super::tally::Account::default();
+        let mut account = crate::tally::Account::default();
         account.classes.extend([(Class::Counted, 3 * n), (Class::Duplicate, n)]);
         let made = Report::of(&BTreeMap::from([(a_row(), sums)]), &account, 1);
         serde_json::from_str(&serde_json::to_string(&made).unwrap()).unwrap()

@@ -5,13 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::recount::answers::{ALL, Answers, Dataset, Tokens, Trend};
-use crate::recount::differ::Differences;
-use crate::recount::figures::Figures;
-use crate::recount::labels::{OUTCOMES, Row};
-use crate::recount::sums::Sums;
-use crate::recount::tally::Account;
-use crate::recount::verdict::Class;
+use crate::answers::{ALL, Answers, Dataset, Tokens, Trend};
+use crate::differ::Differences;
+use crate::figures::Figures;
+use crate::labels::{OUTCOMES, Row};
+use crate::sums::Sums;
+use crate::tally::Account;
+use crate::verdict::Class;
 
 const DISTRIBUTION: &str = "API status-distribution";
 const TREND: &str = "API request-trend";

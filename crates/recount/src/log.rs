@@ -11,10 +11,10 @@ use ledger::commit::Progress;
 use ledger::window::Window;
 use queue::{QueueReader, Watermarks};
 
-use crate::recount::found::{Ledger, Start, account};
-use crate::recount::frame::Sound;
-use crate::recount::tally::{Account, Range, Rows, Tally};
-use crate::recount::verdict::{Floor, Rules};
+use crate::found::{Ledger, Start, account};
+use crate::frame::Sound;
+use crate::tally::{Account, Range, Rows, Tally};
+use crate::verdict::{Floor, Rules};
 
 /// Payload bytes of one read.
 const READ_BYTES: usize = 8 * 1024 * 1024;

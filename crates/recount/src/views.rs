@@ -13,11 +13,11 @@ use service::client::Client;
 use store::{Generation, Store};
 use tokio::time::Instant;
 
-use crate::recount::answers::{Answers, Hopeless, is_hopeless};
-use crate::recount::found::Ledger;
-use crate::recount::log::{Beginning, beginning};
-use crate::recount::text::{MILLION, Page, Series};
-use crate::recount::usage::Usage;
+use crate::answers::{Answers, Hopeless, is_hopeless};
+use crate::found::Ledger;
+use crate::log::{Beginning, beginning};
+use crate::text::{MILLION, Page, Series};
+use crate::usage::Usage;
 
 /// Gauge of the series that a page holds at zero although they have a value.
 pub const HELD: &str = "gatemeter_series_held";

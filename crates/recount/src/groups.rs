@@ -10,8 +10,8 @@ use std::ops::Range;
 
 use store::{Reader, UsageAsk, UsageBy};
 
-use crate::recount::labels::Consumer;
-use crate::recount::sums::Sums;
+use crate::labels::Consumer;
+use crate::sums::Sums;
 
 /// Who used tokens; an empty consumer is none.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use anyhow::bail;
 use serde::Deserialize;
 
-use crate::recount::differ::Differences;
-use crate::recount::figures::Figures;
-use crate::recount::report::{Column, Report, column};
+use crate::differ::Differences;
+use crate::figures::Figures;
+use crate::report::{Column, Report, column};
 
 const PLACE: &str = "sent";
 

@@ -13,11 +13,11 @@ use ledger::measures::Measures;
 use ledger::series::{FullLabels, SeriesId, ShortLabels};
 use store::{Baseline, JournalRow, Reader};
 
-use crate::recount::groups::{self, Groups};
-use crate::recount::labels::{Consumer, Row, Short};
-use crate::recount::sums::Sums;
-use crate::recount::tally::{Account, MINUTE_US, QUARTER_MINUTES, Rows};
-use crate::recount::verdict::Class;
+use crate::groups::{self, Groups};
+use crate::labels::{Consumer, Row, Short};
+use crate::sums::Sums;
+use crate::tally::{Account, MINUTE_US, QUARTER_MINUTES, Rows};
+use crate::verdict::Class;
 
 /// One committed version of the ledger.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::recount::labels::Row;
-use crate::recount::sums::Sums;
+use crate::labels::Row;
+use crate::sums::Sums;
 
 /// Requests and tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

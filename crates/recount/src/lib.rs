@@ -18,8 +18,6 @@ mod figures;
 mod answers;
 mod usage;
 mod views;
-#[cfg(test)]
-mod views_tests;
 mod against_ledger;
 mod against_page;
 mod against_api;
@@ -27,13 +25,7 @@ mod against_usage;
 mod report;
 mod sent;
 #[cfg(test)]
-mod text_tests;
-#[cfg(test)]
-mod made;
-#[cfg(test)]
-mod proof_tests;
-#[cfg(test)]
-mod planted_tests;
+mod tests;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -45,17 +37,15 @@ use anyhow::{Context, bail};
 use queue::{Queue, QueueReader};
 use serde::de::DeserializeOwned;
 use service::client::{Client, check_url, page_url};
-use service::config::{Sources as LoadedFrom, load};
 use service::secret_file::read_key;
 use store::Store;
 
-use crate::recount::answers::Answers;
-use crate::recount::differ::Differences;
-use crate::recount::log::Expected;
-use crate::recount::report::{Column, Report};
-use crate::recount::sent::Sent;
-use crate::recount::views::{Sources, Views};
-use crate::services;
+use crate::answers::Answers;
+use crate::differ::Differences;
+use crate::log::Expected;
+use crate::report::{Column, Report};
+use crate::sent::Sent;
+use crate::views::{Sources, Views};
 
 /// All agrees.
 const AGREE: u8 = 0;
@@ -102,13 +92,20 @@ pub struct RecountArgs {
     json: bool,
 }
 
+/// Log and ledger, open for reading.
+pub type Opened = (QueueReader, Store);
+
 /// Runs `gatemeter recount`. The exit code is 0 if all agrees, 1 for any difference, and 2 if
-/// nothing could be compared.
+/// nothing could be compared. `cluster` opens what the settings name: those of a file, or of the
+/// process without one.
 ///
 /// # Errors
 /// Only that the report cannot be printed.
-pub async fn run(args: RecountArgs) -> anyhow::Result<ExitCode> {
-    let recount = match Recount::make(&args).await {
+pub async fn run(
+    args: RecountArgs,
+    cluster: impl AsyncFnOnce(Option<PathBuf>) -> anyhow::Result<Opened>,
+) -> anyhow::Result<ExitCode> {
+    let recount = match Recount::make(&args, cluster).await {
         Ok(recount) => recount,
         Err(error) => {
             eprintln!("error: cannot compare: {error:#}");
@@ -138,13 +135,16 @@ struct Recount {
 }
 
 impl Recount {
-    async fn make(args: &RecountArgs) -> anyhow::Result<Recount> {
+    async fn make(
+        args: &RecountArgs,
+        cluster: impl AsyncFnOnce(Option<PathBuf>) -> anyhow::Result<Opened>,
+    ) -> anyhow::Result<Recount> {
         let key = args.key_file.as_deref().map(read_key).transpose()?;
         let client = Client::new(key.as_deref())?;
         let sent: Option<Sent> = args.sent.as_deref().map(read_json).transpose()?;
         let before: Option<Report> = args.before.as_deref().map(read_json).transpose()?;
         sent.as_ref().map_or(Ok(()), Sent::check)?;
-        let (log, store) = open(args).await?;
+        let (log, store) = open(args, cluster).await?;
         let generation = store.generation(log.generation(), log.partitions()).await?;
         let goals = match sent {
             Some(_) => views::log_ends(&log).await?,
@@ -246,11 +246,12 @@ impl Recount {
 }
 
 /// Opens log and ledger for reading, beside whoever writes them.
-async fn open(args: &RecountArgs) -> anyhow::Result<(QueueReader, Store)> {
+async fn open(
+    args: &RecountArgs,
+    cluster: impl AsyncFnOnce(Option<PathBuf>) -> anyhow::Result<Opened>,
+) -> anyhow::Result<Opened> {
     if args.cluster {
-        let settings = load(&LoadedFrom::of_process(args.config.clone(), Vec::new()))?;
-        let store = Store::open_mysql_read_only(&services::mysql_options(&settings.mysql)?).await?;
-        return Ok((services::log_to_read(&settings).await?, store));
+        return cluster(args.config.clone()).await;
     }
     let log = Queue::open_embedded_read_only(&args.data).await?;
     Ok((log, Store::open_read_only(&args.data).await?))

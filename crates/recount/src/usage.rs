@@ -8,9 +8,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use service::client::Client;
 
-use crate::recount::answers::{AsOf, ask, check_version};
-use crate::recount::labels::Consumer;
-use crate::recount::sums::Sums;
+use crate::answers::{AsOf, ask, check_version};
+use crate::labels::Consumer;
+use crate::sums::Sums;
 
 /// Groups of one page of the API's answer, the most that it gives.
 const PAGE: i64 = 1_000;

@@ -6,7 +6,7 @@
 
 use std::rc::Rc;
 
-use crate::recount::labels::{Consumer, Row};
+use crate::labels::{Consumer, Row};
 
 const ENVELOPE_BYTES: usize = 48;
 const FRAME_BYTES_MAX: u64 = 8 * 1024 * 1024;

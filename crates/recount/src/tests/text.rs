@@ -1,6 +1,6 @@
 //! The reader takes what is promised and refuses everything else with its line.
 
-use super::text::{Kind, MILLION, Page, Series};
+use crate::text::{Kind, MILLION, Page, Series};
 
 const PAGE: &str = "\
 # HELP a_total All a.

@@ -17,13 +17,13 @@ use ledger::window::Window;
 use proptest::prelude::*;
 use store::JournalRow;
 
-use super::found::{Ledger, Start, consumer, plain, row, short};
-use super::frame::Sound;
-use super::groups::of_rows;
-use super::log::Expected;
-use super::sums::Sums;
-use super::tally::Tally;
-use super::verdict::Rules;
+use crate::found::{Ledger, Start, consumer, plain, row, short};
+use crate::frame::Sound;
+use crate::groups::of_rows;
+use crate::log::Expected;
+use crate::sums::Sums;
+use crate::tally::Tally;
+use crate::verdict::Rules;
 
 /// Where the log's clock begins: an hour that is no round number of buckets.
 const BEGIN_US: i64 = 1_753_000_123_456_789;

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use crate::recount::frame::{Event, TIME_US_MAX};
+use crate::frame::{Event, TIME_US_MAX};
 
 /// Width of a dedup bucket: 5 minutes in microseconds.
 const BUCKET_US: i64 = 300_000_000;

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::recount::against_api::dollars;
-use crate::recount::differ::Differences;
-use crate::recount::groups::{Group, Groups};
-use crate::recount::sums::Sums;
-use crate::recount::usage::{Item, Usage};
+use crate::against_api::dollars;
+use crate::differ::Differences;
+use crate::groups::{Group, Groups};
+use crate::sums::Sums;
+use crate::usage::{Item, Usage};
 
 const API: &str = "API usage";
 

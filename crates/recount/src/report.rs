@@ -8,14 +8,14 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use crate::recount::answers::{ALL, Answers};
-use crate::recount::differ::{Difference, Differences};
-use crate::recount::figures::Figures;
-use crate::recount::labels::Row;
-use crate::recount::sums::Sums;
-use crate::recount::tally::Account;
-use crate::recount::text::{MILLION, Page};
-use crate::recount::verdict::Class;
+use crate::answers::{ALL, Answers};
+use crate::differ::{Difference, Differences};
+use crate::figures::Figures;
+use crate::labels::Row;
+use crate::sums::Sums;
+use crate::tally::Account;
+use crate::text::{MILLION, Page};
+use crate::verdict::Class;
 
 /// What `--json` prints, and what `--before` reads.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

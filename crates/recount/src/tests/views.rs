@@ -17,10 +17,10 @@ use service::client::Client;
 use store::Store;
 use tokio::net::TcpListener;
 
-use super::against_page;
-use super::differ::Differences;
-use super::tally::Account;
-use super::views::{Sources, Views};
+use crate::against_page;
+use crate::differ::Differences;
+use crate::tally::Account;
+use crate::views::{Sources, Views};
 const EMPTY: &str = "# HELP gatemeter_ledger_version x\n# TYPE gatemeter_ledger_version gauge\n\
     gatemeter_ledger_version 0\n# HELP gatemeter_series_held x\n\
     # TYPE gatemeter_series_held gauge\ngatemeter_series_held 0\n";

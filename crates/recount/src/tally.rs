@@ -7,10 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
-use crate::recount::frame::{Event, Record, Sound, read};
-use crate::recount::labels::{Consumer, Row, Short};
-use crate::recount::sums::Sums;
-use crate::recount::verdict::{Class, Facts, Judge, Rules};
+use crate::frame::{Event, Record, Sound, read};
+use crate::labels::{Consumer, Row, Short};
+use crate::sums::Sums;
+use crate::verdict::{Class, Facts, Judge, Rules};
 
 /// Width of a minute in microseconds.
 pub const MINUTE_US: i64 = 60_000_000;

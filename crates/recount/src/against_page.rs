@@ -7,13 +7,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::recount::differ::Differences;
-use crate::recount::labels::Row;
-use crate::recount::sums::{Sums, TOKEN_CLASSES};
-use crate::recount::tally::Account;
-use crate::recount::text::{MILLION, Page, Series};
-use crate::recount::verdict::Class;
-use crate::recount::views::HELD;
+use crate::differ::Differences;
+use crate::labels::Row;
+use crate::sums::{Sums, TOKEN_CLASSES};
+use crate::tally::Account;
+use crate::text::{MILLION, Page, Series};
+use crate::verdict::Class;
+use crate::views::HELD;
 
 /// `le` of the duration buckets.
 const DURATION_LABELS: [&str; 17] = [

@@ -9,14 +9,14 @@ use std::fmt::Display;
 
 use ledger::commit::Progress;
 
-use crate::recount::differ::Differences;
-use crate::recount::found::{Ledger, account};
-use crate::recount::groups;
-use crate::recount::labels::Consumer;
-use crate::recount::log::{Expected, Part};
-use crate::recount::sums::Sums;
-use crate::recount::tally::{Account, MINUTE_US, QUARTER_MINUTES, Range};
-use crate::recount::verdict::Class;
+use crate::differ::Differences;
+use crate::found::{Ledger, account};
+use crate::groups;
+use crate::labels::Consumer;
+use crate::log::{Expected, Part};
+use crate::sums::Sums;
+use crate::tally::{Account, MINUTE_US, QUARTER_MINUTES, Range};
+use crate::verdict::Class;
 
 /// Minutes are kept for this long at least, whatever the configuration says.
 const MINUTES_KEPT_US: i64 = 7 * 60 * MINUTE_US;
