@@ -21,6 +21,7 @@ use service::config::{
 };
 use service::health::Reason;
 use service::opening::Opening;
+use store::plain::PlainStore;
 use store::{Generation, MysqlOptions, MysqlTls, Store, StoreError};
 use tracing::warn;
 
@@ -177,10 +178,10 @@ pub async fn log_to_read(settings: &Settings) -> anyhow::Result<QueueReader> {
 ///
 /// # Errors
 /// As `log_to_read`, and if there is no ledger yet.
-pub async fn cluster_to_read(file: Option<PathBuf>) -> anyhow::Result<(QueueReader, Store)> {
+pub async fn cluster_to_read(file: Option<PathBuf>) -> anyhow::Result<(QueueReader, PlainStore)> {
     let settings = load(&Sources::of_process(file, Vec::new()))?;
     let store = Store::open_mysql_read_only(&mysql_options(&settings.mysql)?).await?;
-    Ok((log_to_read(&settings).await?, store))
+    Ok((log_to_read(&settings).await?, store.into()))
 }
 
 /// What was answered before, shared through Redis if there is one.

@@ -243,6 +243,57 @@ fn crates_depend_downward_and_outside_crates_stay_confined() {
     assert_none(&breaches);
 }
 
+/// A recount shares no type with the code whose counts it checks: what it knows of the ledger comes
+/// through `store::plain`, which shows none either.
+#[test]
+fn a_recount_shares_nothing_with_the_code_that_counts() {
+    let mut breaches = Vec::new();
+    let manifest = read(&crate_folder("recount").join("Cargo.toml"));
+    for section in manifest.split("\n[").filter(|text| !text.starts_with("dev-dependencies]")) {
+        for name in ["event", "ledger"].iter().filter(|name| section.contains(**name)) {
+            breaches.push(format!("recount depends on {name}"));
+        }
+    }
+    let source = crate_folder("recount").join("src");
+    for path in rust_files().iter().filter(|path| path.starts_with(&source)) {
+        let (text, name) = (read(path), shown(path));
+        let is_code = |line: &&str| !name.contains("src/tests") && !line.trim().starts_with("//");
+        for line in text.lines().filter(is_code) {
+            let n_plain = line.matches("store::plain").count();
+            let is_whole = line.starts_with("use store ") || line.starts_with("use store;");
+            if is_whole || n_plain < line.matches("store::").count() {
+                breaches.push(format!("{name}: {}", line.trim()));
+            }
+        }
+    }
+    let plain = read(&crate_folder("store").join("src/plain.rs"));
+    let own = ["use ledger::", "use event::", "use crate::"];
+    let imports = plain.lines().filter(|line| own.iter().any(|start| line.starts_with(start)));
+    let hidden: Vec<&str> = imports
+        .flat_map(names)
+        .filter(|name| !["Result", "use", "self"].contains(name) && *name != name.to_uppercase())
+        .collect();
+    assert!(hidden.contains(&"FullLabels") && hidden.contains(&"Reader"), "{hidden:?}");
+    // A field of a tuple is private.
+    let is_public = |line: &&str| line.starts_with("pub ") && !line.starts_with("pub struct ");
+    for line in plain.lines().map(str::trim_start).filter(is_public) {
+        let is_shown = |name: &&&str| match name.starts_with(char::is_uppercase) {
+            true => names(line).contains(*name),
+            false => line.contains(&format!("{name}::")),
+        };
+        for name in hidden.iter().filter(is_shown) {
+            breaches.push(format!("store::plain shows {name}"));
+        }
+    }
+    assert_none(&breaches);
+}
+
+/// The names in a line of code.
+fn names(line: &str) -> Vec<&str> {
+    let names = line.split(|c: char| !c.is_alphanumeric() && c != '_');
+    names.filter(|name| !name.is_empty()).collect()
+}
+
 #[test]
 fn the_pure_crates_have_no_clock_no_chance_and_no_io() {
     let banned = [

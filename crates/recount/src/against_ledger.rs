@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
-use ledger::commit::Progress;
+use store::plain::Progress;
 
 use crate::differ::Differences;
 use crate::found::{Ledger, account};
@@ -107,20 +107,19 @@ fn compare_journal(differences: &mut Differences, partition: u32, part: &Part, l
         // A line that accepts a loss moves nothing; the next one begins at the same offset.
         let range = part.ranges.get(&line.base).filter(|_| line.next > line.base);
         let range = range.unwrap_or(&nothing);
-        let found = &line.journal;
         let numbers = [
-            ("events", range.events, found.events),
-            ("counted", range.counted, found.counted),
-            ("input_tokens", range.input, found.input_tokens),
-            ("output_tokens", range.output, found.output_tokens),
-            ("digest", i128::from(range.digest), found.digest),
+            ("events", range.events, line.events),
+            ("counted", range.counted, line.counted),
+            ("input_tokens", range.input, line.input_tokens),
+            ("output_tokens", range.output, line.output_tokens),
+            ("digest", i128::from(range.digest), line.digest),
         ];
         for (what, expected, found) in numbers {
             differences.compare(PLACE, &name(what), expected, i128::from(found));
         }
-        let first = (range.first_clock_us, found.first_clock_us);
+        let first = (range.first_clock_us, line.first_clock_us);
         differences.compare_some(PLACE, &name("first_clock_us"), first.0, first.1);
-        let last = (range.last_clock_us, found.last_clock_us);
+        let last = (range.last_clock_us, line.last_clock_us);
         differences.compare_some(PLACE, &name("last_clock_us"), last.0, last.1);
     }
     let next = ledger.partitions.get(&partition).map(|progress| progress.next);

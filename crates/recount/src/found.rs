@@ -1,17 +1,12 @@
 //! What the ledger holds, as plain rows: one committed version of it, read once.
 //!
-//! Rows of the store go in and come out in the recount's own words and numbers, so that what is
-//! compared later shares nothing with the code that counted.
+//! Plain rows of the store go in and come out in the recount's own words and numbers, so that what
+//! is compared later shares nothing with the code that counted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, bail};
-use ledger::account::{Account as Stored, Class as StoredClass};
-use ledger::commit::Progress;
-use ledger::consumer::ConsumerLabels;
-use ledger::measures::Measures;
-use ledger::series::{FullLabels, SeriesId, ShortLabels};
-use store::{Baseline, JournalRow, Reader};
+use store::plain::{self, Baseline, Id, JournalLine, PlainReader, Progress};
 
 use crate::groups::{self, Groups};
 use crate::labels::{Consumer, Row, Short};
@@ -43,7 +38,7 @@ pub struct Ledger {
     /// When the last commit without consumer rows was made, microseconds; 0 for none.
     pub used_start_us: i64,
     /// The commit journal of the generation.
-    pub journal: Vec<JournalRow>,
+    pub journal: Vec<JournalLine>,
     /// Offsets behind the losses that were accepted, by partition: no frame before them is the
     /// log that was counted.
     pub accepted: BTreeMap<u32, u64>,
@@ -68,8 +63,7 @@ impl Ledger {
     ///
     /// # Errors
     /// What the store says, or that there are several generations.
-    pub async fn read(reader: &mut Reader, generation: u32) -> anyhow::Result<Ledger> {
-        let as_of = reader.as_of();
+    pub async fn read(reader: &mut PlainReader, generation: u32) -> anyhow::Result<Ledger> {
         let mut partitions = BTreeMap::new();
         for row in reader.partitions().await? {
             if row.generation != generation {
@@ -82,26 +76,25 @@ impl Ledger {
         }
         let mut rows = Rows::default();
         let mut ids = BTreeMap::new();
-        for (labels, sums) in reader.total_rows(None).await? {
-            let row = row(&labels);
-            ids.insert(labels.id(), row.clone());
-            rows.totals.insert(row, plain(&sums));
+        for (id, labels, sums) in reader.totals().await? {
+            let row = row(labels);
+            ids.insert(id, row.clone());
+            rows.totals.insert(row, wide(&sums));
         }
-        let namespaces = reader.namespaces_after(0).await?;
         let baselines = reader.baselines().await?;
         let accepted = reader.accepted_losses().await?;
         let accepted = accepted.iter().filter(|row| row.generation == generation);
         Ok(Ledger {
-            version: as_of.version,
-            committed_us: as_of.committed_us,
-            namespaces: namespaces.into_iter().map(|row| row.code).collect(),
+            version: reader.version(),
+            committed_us: reader.committed_us(),
+            namespaces: reader.namespaces().await?,
             partitions,
             rows,
             groups: Groups::new(),
             oldest_quarter: reader.oldest_quarter().await?,
             oldest_minute: reader.oldest_minute().await?,
-            oldest_used: reader.oldest_usage().await?,
-            used_start_us: reader.usage_start_us().await?,
+            oldest_used: reader.oldest_consumers().await?,
+            used_start_us: reader.consumers_start_us().await?,
             journal: reader.journal().await?,
             accepted: accepted.map(|row| (row.partition, row.next)).collect(),
             baselines: baselines
@@ -116,17 +109,21 @@ impl Ledger {
     ///
     /// # Errors
     /// What the store says.
-    pub async fn read_rows(&mut self, reader: &mut Reader, from_us: i64) -> anyhow::Result<()> {
+    pub async fn read_rows(
+        &mut self,
+        reader: &mut PlainReader,
+        from_us: i64,
+    ) -> anyhow::Result<()> {
         let minute = from_us.div_euclid(MINUTE_US);
         let quarter = minute.div_euclid(QUARTER_MINUTES);
-        for (at, labels, sums) in reader.full_quarters(quarter..i64::MAX).await? {
-            self.rows.quarters.insert((at, row(&labels)), plain(&sums));
+        for (at, labels, sums) in reader.quarters(quarter..i64::MAX).await? {
+            self.rows.quarters.insert((at, row(labels)), wide(&sums));
         }
-        for (at, labels, sums) in reader.short_rows(minute..i64::MAX, None).await? {
-            self.rows.minutes.insert((at, short(&labels)), plain(&sums));
+        for (at, labels, sums) in reader.minutes(minute..i64::MAX).await? {
+            self.rows.minutes.insert((at, short(labels)), wide(&sums));
         }
-        for (at, labels, sums) in reader.consumer_rows(quarter..i64::MAX).await? {
-            self.rows.used.insert((at, consumer(labels)), Sums::of_used(sums.to_array()));
+        for (at, labels, used) in reader.consumers(quarter..i64::MAX).await? {
+            self.rows.used.insert((at, consumer(labels)), Sums::of_used(used));
         }
         self.groups = groups::of_store(reader, quarter..i64::MAX).await?;
         Ok(())
@@ -149,77 +146,64 @@ impl Ledger {
 }
 
 /// Accounting of a partition.
-pub fn account(stored: &Stored) -> Account {
-    let of = |class: StoredClass| i128::from(stored.of(class));
+pub fn account(stored: &plain::Account) -> Account {
     Account {
         events: i128::from(stored.events),
         classes: BTreeMap::from([
-            (Class::Counted, of(StoredClass::Counted)),
-            (Class::Duplicate, of(StoredClass::Duplicate)),
-            (Class::Late, of(StoredClass::Late)),
-            (Class::Future, of(StoredClass::Future)),
-            (Class::Poison, of(StoredClass::Poison)),
-            (Class::Misrouted, of(StoredClass::Misrouted)),
+            (Class::Counted, i128::from(stored.counted)),
+            (Class::Duplicate, i128::from(stored.duplicate)),
+            (Class::Late, i128::from(stored.late)),
+            (Class::Future, i128::from(stored.future)),
+            (Class::Poison, i128::from(stored.poison)),
+            (Class::Misrouted, i128::from(stored.misrouted)),
         ]),
         conflicts: i128::from(stored.conflicts),
         lost_frames: i128::from(stored.lost_frames),
     }
 }
 
-fn start(
-    baseline: &Baseline,
-    generation: u32,
-    ids: &BTreeMap<SeriesId, Row>,
-) -> anyhow::Result<Start> {
+fn start(baseline: &Baseline, generation: u32, ids: &BTreeMap<Id, Row>) -> anyhow::Result<Start> {
     let mut start = Start { version: baseline.version, ..Start::default() };
-    for (_, partition, progress) in baseline.partitions.iter().filter(|row| row.0 == generation) {
-        start.partitions.insert(*partition, *progress);
+    for row in baseline.partitions.iter().filter(|row| row.generation == generation) {
+        start.partitions.insert(row.partition, row.progress);
     }
     for (id, sums) in &baseline.totals {
         let row = ids.get(id).context("a baseline has a row that the totals do not have")?;
-        start.totals.insert(row.clone(), plain(sums));
+        start.totals.insert(row.clone(), wide(sums));
     }
     Ok(start)
 }
 
 /// Sums of a row of the ledger.
-pub fn plain(measures: &Measures) -> Sums {
-    Sums(measures.to_array().map(i128::from))
+pub fn wide(sums: &plain::Sums) -> Sums {
+    Sums(sums.map(i128::from))
 }
 
 /// Labels of totals and quarter-hours.
-pub fn row(labels: &FullLabels) -> Row {
+pub fn row(labels: plain::Labels) -> Row {
     Row {
-        namespace: labels.namespace.to_string(),
-        upstream: labels.upstream.to_string(),
-        model: labels.model.to_string(),
-        method: labels.method.word(),
-        endpoint: labels.endpoint.to_string(),
+        namespace: labels.namespace,
+        upstream: labels.upstream,
+        model: labels.model,
+        method: labels.method,
+        endpoint: labels.endpoint,
         status: labels.status,
-        outcome: labels.outcome.word(),
-        tier: labels.service_tier.word(),
-        source: labels.source.word(),
+        outcome: labels.outcome,
+        tier: labels.service_tier,
+        source: labels.source,
         is_final: labels.is_final,
-        limited_by: labels.limited_by.as_ref().map(ToString::to_string),
+        limited_by: labels.limited_by,
     }
 }
 
 /// Labels of minutes.
-pub fn short(labels: &ShortLabels) -> Short {
-    Short {
-        namespace: labels.namespace.to_string(),
-        upstream: labels.upstream.to_string(),
-        outcome: labels.outcome.word(),
-        source: labels.source.word(),
-        is_final: labels.is_final,
-    }
+pub fn short(labels: plain::MinuteLabels) -> Short {
+    let plain::MinuteLabels { namespace, upstream, outcome, source, is_final } = labels;
+    Short { namespace, upstream, outcome, source, is_final }
 }
 
 /// Labels of consumers.
-pub fn consumer(labels: ConsumerLabels) -> Consumer {
-    Consumer {
-        namespace: labels.namespace.into(),
-        consumer: labels.consumer.map(String::from).unwrap_or_default(),
-        model: labels.model.into(),
-    }
+pub fn consumer(labels: plain::ConsumerLabels) -> Consumer {
+    let plain::ConsumerLabels { namespace, consumer, model } = labels;
+    Consumer { namespace, consumer, model }
 }

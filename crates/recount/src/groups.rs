@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
-use store::{Reader, UsageAsk, UsageBy};
+use store::plain::PlainReader;
 
 use crate::labels::Consumer;
 use crate::sums::Sums;
@@ -44,14 +44,12 @@ pub fn of_rows(rows: &BTreeMap<(i64, Consumer), Sums>) -> Groups {
 ///
 /// # Errors
 /// What the store says.
-pub async fn of_store(reader: &mut Reader, quarters: Range<i64>) -> anyhow::Result<Groups> {
-    let by = [UsageBy::Namespace, UsageBy::Consumer];
-    let question = UsageAsk { quarters, namespace: None, by: &by };
+pub async fn of_store(reader: &mut PlainReader, quarters: Range<i64>) -> anyhow::Result<Groups> {
     let mut groups = Groups::new();
-    for (texts, sums) in reader.usage(&question, i64::MAX, 0).await? {
-        let [namespace, consumer] = <[String; 2]>::try_from(texts)
-            .map_err(|texts| anyhow::anyhow!("a group has {} names", texts.len()))?;
-        groups.insert(Group { namespace, consumer }, Sums::of_used(sums.to_array()));
+    for (names, used) in reader.consumer_groups(quarters).await? {
+        let [namespace, consumer] = <[String; 2]>::try_from(names)
+            .map_err(|names| anyhow::anyhow!("a group has {} names", names.len()))?;
+        groups.insert(Group { namespace, consumer }, Sums::of_used(used));
     }
     Ok(groups)
 }

@@ -38,7 +38,7 @@ use queue::{Queue, QueueReader};
 use serde::de::DeserializeOwned;
 use service::client::{Client, check_url, page_url};
 use service::secret_file::read_key;
-use store::Store;
+use store::plain::PlainStore;
 
 use crate::answers::Answers;
 use crate::differ::Differences;
@@ -93,7 +93,7 @@ pub struct RecountArgs {
 }
 
 /// Log and ledger, open for reading.
-pub type Opened = (QueueReader, Store);
+pub type Opened = (QueueReader, PlainStore);
 
 /// Runs `gatemeter recount`. The exit code is 0 if all agrees, 1 for any difference, and 2 if
 /// nothing could be compared. `cluster` opens what the settings name: those of a file, or of the
@@ -254,7 +254,7 @@ async fn open(
         return cluster(args.config.clone()).await;
     }
     let log = Queue::open_embedded_read_only(&args.data).await?;
-    Ok((log, Store::open_read_only(&args.data).await?))
+    Ok((log, PlainStore::open_read_only(&args.data).await?))
 }
 
 fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {

@@ -7,9 +7,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use ledger::commit::Progress;
-use ledger::window::Window;
 use queue::{QueueReader, Watermarks};
+use store::plain::{Progress, Window};
 
 use crate::found::{Ledger, Start, account};
 use crate::frame::Sound;

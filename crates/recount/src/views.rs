@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::bail;
 use queue::{QueueReader, Watermarks};
 use service::client::Client;
-use store::{Generation, Store};
+use store::plain::{Generation, PlainStore};
 use tokio::time::Instant;
 
 use crate::answers::{Answers, Hopeless, is_hopeless};
@@ -34,7 +34,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub struct Sources<'a> {
     pub log: &'a QueueReader,
-    pub store: &'a Store,
+    pub store: &'a PlainStore,
     pub generation: &'a Generation,
     pub client: &'a Client,
     /// Address of `/metrics`.
@@ -131,14 +131,13 @@ impl Sources<'_> {
         };
         let answers = match self.api {
             Some(url) => {
-                let namespaces = self.store.namespaces_after(0).await?;
-                let codes: Vec<String> = namespaces.into_iter().map(|row| row.code).collect();
+                let codes = self.store.read().await?.namespaces().await?;
                 Some(Answers::ask(self.client, url, &codes, version, n_namespaces_max).await?)
             }
             None => None,
         };
         let mut reader = self.store.read().await?;
-        check_version("the ledger", reader.as_of().version, version)?;
+        check_version("the ledger", reader.version(), version)?;
         let mut ledger = Ledger::read(&mut reader, self.generation.generation).await?;
         let beginning = beginning(&ledger, &log_ends(self.log).await?);
         if let Ok(beginning) = &beginning {
@@ -165,7 +164,7 @@ impl Sources<'_> {
                 bail!("partition {partition} is counted up to offset {next} of {}", goal.high);
             }
         }
-        Ok(reader.as_of().version)
+        Ok(reader.version())
     }
 
     /// The page of a version, which says how many series it holds at zero.

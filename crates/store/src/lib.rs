@@ -29,6 +29,7 @@ mod baseline;
 mod accepted;
 mod write;
 mod access;
+pub mod plain;
 #[cfg(test)]
 mod tests;
 

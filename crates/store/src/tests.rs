@@ -11,6 +11,7 @@ mod faults;
 mod races;
 mod switch;
 mod names;
+mod plain;
 mod tls;
 
 /// Runs each case on both databases.

@@ -17,7 +17,7 @@ use ledger::window::Window;
 use proptest::prelude::*;
 use store::JournalRow;
 
-use crate::found::{Ledger, Start, consumer, plain, row, short};
+use crate::found::{Ledger, Start, consumer, row, short, wide};
 use crate::frame::Sound;
 use crate::groups::of_rows;
 use crate::log::Expected;
@@ -181,36 +181,37 @@ impl Counted {
         ledger.baselines.push(start);
         ledger.version += 1;
         ledger.committed_us = BEGIN_US;
-        ledger.partitions.insert(0, commit.progress);
+        ledger.partitions.insert(0, (&commit.progress).into());
         let ids: BTreeMap<SeriesId, _> =
-            commit.totals.iter().map(|(id, labels, _)| (*id, row(labels))).collect();
+            commit.totals.iter().map(|(id, labels, _)| (*id, row(labels.into()))).collect();
         for (_, labels, sums) in &commit.totals {
-            ledger.rows.totals.entry(row(labels)).or_default().add(&plain(sums));
+            ledger.rows.totals.entry(row(labels.into())).or_default().add(&wide(&sums.to_array()));
         }
         for (at, id, sums) in &commit.quarters {
             let key = (*at, ids[id].clone());
-            ledger.rows.quarters.entry(key).or_default().add(&plain(sums));
+            ledger.rows.quarters.entry(key).or_default().add(&wide(&sums.to_array()));
         }
         self.shorts.extend(commit.shorts.iter().cloned());
         for (at, id, sums) in &commit.used {
             let found = commit.consumers.iter().find(|(other, _)| other == id);
-            let labels = consumer(found.expect("every row has labels").1.clone());
+            let labels = consumer(found.expect("every row has labels").1.clone().into());
             let sums = Sums::of_used(sums.to_array());
             ledger.rows.used.entry((*at, labels)).or_default().add(&sums);
         }
         for (at, id, sums) in &commit.minutes {
-            let key = (*at, short(&self.shorts[id]));
-            let sums = plain(sums).without_ttft_buckets();
+            let key = (*at, short((&self.shorts[id]).into()));
+            let sums = wide(&sums.to_array()).without_ttft_buckets();
             ledger.rows.minutes.entry(key).or_default().add(&sums);
         }
-        ledger.journal.push(JournalRow {
+        let row = JournalRow {
             version: ledger.version,
             generation: 1,
             partition: 0,
             base: commit.base,
             next: commit.progress.next,
             journal: commit.journal,
-        });
+        };
+        ledger.journal.push((&row).into());
         ledger.version
     }
 }

@@ -68,8 +68,8 @@ fn a_difference_in_any_table_of_the_ledger_is_found() {
         }),
         ("ledger consumer group", |l| drop(l.groups.pop_first())),
         ("ledger consumer group", |l| l.groups.values_mut().last().unwrap().0[38] += 1),
-        ("ledger journal", |l| l.journal[2].journal.digest ^= 1),
-        ("ledger journal", |l| l.journal[2].journal.counted += 1),
+        ("ledger journal", |l| l.journal[2].digest ^= 1),
+        ("ledger journal", |l| l.journal[2].counted += 1),
         ("ledger journal", |l| l.journal.truncate(3)),
     ];
     let (expected, ledger) = both();

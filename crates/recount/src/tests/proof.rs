@@ -29,8 +29,8 @@ fn decoded(bytes: &[u8]) -> Record {
         let (labels, _) = view.labels(view.tuple(idx)).ok()?;
         let facts = view.facts(idx, labels.source)?;
         Some(Event {
-            row: row(&FullLabels::of(&labels)).into(),
-            consumer: consumer(ledger::consumer::ConsumerLabels::of(&labels)).into(),
+            row: row((&FullLabels::of(&labels)).into()).into(),
+            consumer: consumer(ledger::consumer::ConsumerLabels::of(&labels).into()).into(),
             key: facts.key.0,
             fingerprint: facts.fingerprint,
             time_us: facts.time_us,
@@ -111,7 +111,7 @@ fn both_decoders_take_the_same_pairs_of_status_and_outcome() {
             let Some((labels, (read, _))) = decoded.map(|decoded| decoded.0).zip(read) else {
                 continue;
             };
-            assert_eq!(row(&FullLabels::of(&labels)), read);
+            assert_eq!(row((&FullLabels::of(&labels)).into()), read);
             let word = if outcome == 0 { "success" } else { "error" };
             assert_eq!(read.status_word(), word, "{status} {outcome}");
             n_errors_below_400 += u32::from(status < 400 && outcome > 0);

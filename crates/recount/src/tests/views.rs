@@ -15,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use queue::{EmbeddedOptions, Queue};
 use service::client::Client;
 use store::Store;
+use store::plain::PlainStore;
 use tokio::net::TcpListener;
 
 use crate::against_page;
@@ -57,8 +58,9 @@ async fn settle(
     let folder = tempfile::tempdir().unwrap();
     let log = Queue::open_embedded(folder.path(), EmbeddedOptions::default()).await.unwrap();
     let store = Store::open(folder.path()).await.unwrap();
-    let generation = store.generation(log.generation(), log.partitions()).await.unwrap();
     store.create_namespace("new", "new").await.unwrap();
+    let store = PlainStore::from(store);
+    let generation = store.generation(log.generation(), log.partitions()).await.unwrap();
     let log = Queue::open_embedded_read_only(folder.path()).await.unwrap();
     let client = Client::new(None).unwrap();
     let metrics = metrics.map(|address| format!("http://{address}/metrics"));

@@ -1,0 +1,425 @@
+//! The ledger as plain rows, for whoever may not share types with the code that counted: integers,
+//! strings and bytes.
+//!
+//! A `PlainReader` asks a `Reader` and takes each row apart, field by field. It may not sum, round,
+//! sort, join, leave out rows or put a value right: what is changed here, a recount cannot find.
+//! Words are those that users see. No statement stands here.
+
+use std::ops::Range;
+use std::path::Path;
+
+use ledger::commit;
+use ledger::consumer::{self, N_CONSUMER_SUMS};
+use ledger::measures::N_MEASURES;
+use ledger::series::{FullLabels, ShortLabels};
+use ledger::window;
+
+use crate::Store;
+use crate::accepted::AcceptedRow;
+use crate::error::Result;
+use crate::read::{self, JournalRow, Reader};
+use crate::usage::{UsageAsk, UsageBy};
+
+/// Identity of a row: a hash of its labels, the same in totals and baselines.
+pub type Id = [u8; 16];
+/// Numbers of a total, a quarter-hour or a minute, in the order of the columns of `total`. A minute
+/// has 0 for the buckets of the time to first token.
+pub type Sums = [i64; N_MEASURES];
+/// Requests, tokens per additive class and cost in nano-dollars of a consumer.
+pub type Used = [i64; N_CONSUMER_SUMS];
+
+/// A generation of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Generation {
+    /// Its number.
+    pub generation: u32,
+    /// Which events it counts.
+    pub window: Window,
+}
+
+/// Widths of the window of a generation, microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// A: an event older than the log's clock by more than this is late.
+    pub past_us: i64,
+    /// F: an event ahead of the log's clock by more than this is from the future.
+    pub ahead_us: i64,
+    /// W: how long copies are recognised.
+    pub keep_us: i64,
+}
+
+/// Where one partition stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Partition {
+    /// Generation of the log.
+    pub generation: u32,
+    /// Number of the partition.
+    pub partition: u32,
+    /// How far it is counted.
+    pub progress: Progress,
+}
+
+/// How far a partition is counted, and what that came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Offset of the first frame that is not counted.
+    pub next: u64,
+    /// Offset from which marks can be rebuilt.
+    pub floor: u64,
+    /// M before the floor, microseconds.
+    pub floor_clock_us: Option<i64>,
+    /// M behind the last counted frame, microseconds.
+    pub clock_us: Option<i64>,
+    /// XXH3 of the last counted frame.
+    pub last_print: Option<u64>,
+    /// Events by class.
+    pub account: Account,
+}
+
+/// Events of a partition by class, and what else is accounted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the classes of docs/counting.md")]
+pub struct Account {
+    pub events: i64,
+    pub counted: i64,
+    pub duplicate: i64,
+    pub late: i64,
+    pub future: i64,
+    pub poison: i64,
+    pub misrouted: i64,
+    pub conflicts: i64,
+    pub lost_frames: i64,
+}
+
+/// Labels of totals and quarter-hours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the labels of docs/counting.md")]
+pub struct Labels {
+    pub namespace: String,
+    pub upstream: String,
+    pub model: String,
+    pub method: &'static str,
+    pub endpoint: String,
+    pub status: u16,
+    pub outcome: &'static str,
+    pub service_tier: &'static str,
+    pub source: &'static str,
+    pub is_final: bool,
+    pub limited_by: Option<String>,
+}
+
+/// Labels of minutes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "as those of `Labels`")]
+pub struct MinuteLabels {
+    pub namespace: String,
+    pub upstream: String,
+    pub outcome: &'static str,
+    pub source: &'static str,
+    pub is_final: bool,
+}
+
+/// Labels of consumers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerLabels {
+    /// Tenant.
+    pub namespace: String,
+    /// Alias of a key or user; empty for none.
+    pub consumer: String,
+    /// Model that answered, or `none`.
+    pub model: String,
+}
+
+/// A line of the commit journal: what one commit counted of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JournalLine {
+    /// Number of the partition.
+    pub partition: u32,
+    /// First offset of the range.
+    pub base: u64,
+    /// Offset behind the range.
+    pub next: u64,
+    /// Events in the range.
+    pub events: i64,
+    /// Counted ones.
+    pub counted: i64,
+    /// Their input tokens.
+    pub input_tokens: i64,
+    /// Their output tokens.
+    pub output_tokens: i64,
+    /// Wrapping sum of the low halves of the counted keys.
+    pub digest: i64,
+    /// M behind the first frame of the range, microseconds.
+    pub first_clock_us: Option<i64>,
+    /// M behind the last frame of the range, microseconds.
+    pub last_clock_us: Option<i64>,
+}
+
+/// Totals and partitions as they stood before the first commit of a day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Baseline {
+    /// Ledger version.
+    pub version: i64,
+    /// Partitions of all generations.
+    pub partitions: Vec<Partition>,
+    /// Totals.
+    pub totals: Vec<(Id, Sums)>,
+}
+
+/// A loss that an operator accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AcceptedLoss {
+    /// Generation of the log.
+    pub generation: u32,
+    /// Number of the partition.
+    pub partition: u32,
+    /// Offset at which counting went on.
+    pub next: u64,
+}
+
+/// A ledger that is only read.
+#[derive(Debug)]
+pub struct PlainStore(Store);
+
+/// One read transaction: everything it answers is of one committed version.
+#[derive(Debug)]
+pub struct PlainReader(Reader);
+
+impl From<Store> for PlainStore {
+    fn from(store: Store) -> PlainStore {
+        PlainStore(store)
+    }
+}
+
+impl PlainStore {
+    /// Opens the ledger of a directory, without its lock and beside a writer.
+    ///
+    /// # Errors
+    /// As `Store::open_read_only`.
+    pub async fn open_read_only(dir: &Path) -> Result<PlainStore> {
+        Store::open_read_only(dir).await.map(PlainStore)
+    }
+
+    /// A generation of the log.
+    ///
+    /// # Errors
+    /// There is none, or it was made with another number of partitions.
+    pub async fn generation(&self, generation: u32, partitions: u32) -> Result<Generation> {
+        let found = self.0.generation(generation, partitions).await?;
+        let window::Window { past_us, ahead_us, keep_us } = found.window;
+        let window = Window { past_us, ahead_us, keep_us };
+        Ok(Generation { generation: found.generation, window })
+    }
+
+    /// Begins to read.
+    ///
+    /// # Errors
+    /// As `Store::read`.
+    pub async fn read(&self) -> Result<PlainReader> {
+        self.0.read().await.map(PlainReader)
+    }
+
+    /// Closes the connections.
+    pub async fn close(&self) {
+        self.0.close().await;
+    }
+}
+
+/// Errors are those of `Reader`.
+impl PlainReader {
+    /// The version that all answers show.
+    #[must_use]
+    pub fn version(&self) -> i64 {
+        self.0.as_of().version
+    }
+
+    /// When it was committed, microseconds since the epoch; 0 before the first commit.
+    #[must_use]
+    pub fn committed_us(&self) -> i64 {
+        self.0.as_of().committed_us
+    }
+
+    /// Codes of the configured namespaces.
+    pub async fn namespaces(&mut self) -> Result<Vec<String>> {
+        let rows = self.0.namespaces_after(0).await?;
+        Ok(rows.into_iter().map(|row| row.code).collect())
+    }
+
+    /// Where every partition of every generation stands.
+    pub async fn partitions(&mut self) -> Result<Vec<Partition>> {
+        let rows = self.0.partitions().await?;
+        Ok(rows.iter().map(|row| partition(row.generation, row.partition, &row.progress)).collect())
+    }
+
+    /// Counter totals.
+    pub async fn totals(&mut self) -> Result<Vec<(Id, Labels, Sums)>> {
+        let rows = self.0.total_rows(None).await?;
+        let rows = rows.iter();
+        Ok(rows.map(|(labels, sums)| (labels.id().0, labels.into(), sums.to_array())).collect())
+    }
+
+    /// Rows of quarter-hours since the epoch.
+    pub async fn quarters(&mut self, at: Range<i64>) -> Result<Vec<(i64, Labels, Sums)>> {
+        let rows = self.0.full_quarters(at).await?;
+        let rows = rows.iter();
+        Ok(rows.map(|(at, labels, sums)| (*at, labels.into(), sums.to_array())).collect())
+    }
+
+    /// Rows of minutes since the epoch.
+    pub async fn minutes(&mut self, at: Range<i64>) -> Result<Vec<(i64, MinuteLabels, Sums)>> {
+        let rows = self.0.short_rows(at, None).await?;
+        let rows = rows.iter();
+        Ok(rows.map(|(at, labels, sums)| (*at, labels.into(), sums.to_array())).collect())
+    }
+
+    /// Consumers of quarter-hours since the epoch.
+    pub async fn consumers(&mut self, at: Range<i64>) -> Result<Vec<(i64, ConsumerLabels, Used)>> {
+        let rows = self.0.consumer_rows(at).await?.into_iter();
+        Ok(rows.map(|(at, labels, sums)| (at, labels.into(), sums.to_array())).collect())
+    }
+
+    /// The same rows as the database adds them up by namespace and consumer, with both names.
+    pub async fn consumer_groups(&mut self, at: Range<i64>) -> Result<Vec<(Vec<String>, Used)>> {
+        let by = [UsageBy::Namespace, UsageBy::Consumer];
+        let question = UsageAsk { quarters: at, namespace: None, by: &by };
+        let groups = self.0.usage(&question, i64::MAX, 0).await?.into_iter();
+        Ok(groups.map(|(names, sums)| (names, sums.to_array())).collect())
+    }
+
+    /// The oldest quarter-hour that is kept, since the epoch.
+    pub async fn oldest_quarter(&mut self) -> Result<Option<i64>> {
+        self.0.oldest_quarter().await
+    }
+
+    /// The oldest minute that is kept, since the epoch.
+    pub async fn oldest_minute(&mut self) -> Result<Option<i64>> {
+        self.0.oldest_minute().await
+    }
+
+    /// The oldest quarter-hour that consumers are kept of, since the epoch.
+    pub async fn oldest_consumers(&mut self) -> Result<Option<i64>> {
+        self.0.oldest_usage().await
+    }
+
+    /// When the last commit without consumers was made, microseconds since the epoch; 0 for none.
+    pub async fn consumers_start_us(&mut self) -> Result<i64> {
+        self.0.usage_start_us().await
+    }
+
+    /// The commit journal, oldest line first.
+    pub async fn journal(&mut self) -> Result<Vec<JournalLine>> {
+        Ok(self.0.journal().await?.iter().map(JournalLine::from).collect())
+    }
+
+    /// The baselines, oldest first.
+    pub async fn baselines(&mut self) -> Result<Vec<Baseline>> {
+        let baselines = self.0.baselines().await?;
+        let plain = |baseline: &read::Baseline| {
+            let partitions = baseline.partitions.iter();
+            let totals = baseline.totals.iter();
+            Baseline {
+                version: baseline.version,
+                partitions: partitions
+                    .map(|(generation, number, progress)| partition(*generation, *number, progress))
+                    .collect(),
+                totals: totals.map(|(id, sums)| (id.0, sums.to_array())).collect(),
+            }
+        };
+        Ok(baselines.iter().map(plain).collect())
+    }
+
+    /// Every loss that was accepted, oldest first.
+    pub async fn accepted_losses(&mut self) -> Result<Vec<AcceptedLoss>> {
+        let plain = |row: &AcceptedRow| {
+            let AcceptedRow { generation, partition, next, .. } = *row;
+            AcceptedLoss { generation, partition, next }
+        };
+        Ok(self.0.accepted_losses().await?.iter().map(plain).collect())
+    }
+}
+
+fn partition(generation: u32, partition: u32, progress: &commit::Progress) -> Partition {
+    Partition { generation, partition, progress: progress.into() }
+}
+
+impl From<&commit::Progress> for Progress {
+    fn from(stored: &commit::Progress) -> Progress {
+        let account = &stored.account;
+        Progress {
+            next: stored.next,
+            floor: stored.floor,
+            floor_clock_us: stored.floor_clock_us,
+            clock_us: stored.clock_us,
+            last_print: stored.last_print,
+            account: Account {
+                events: account.events,
+                counted: account.counted,
+                duplicate: account.duplicate,
+                late: account.late,
+                future: account.future,
+                poison: account.poison,
+                misrouted: account.misrouted,
+                conflicts: account.conflicts,
+                lost_frames: account.lost_frames,
+            },
+        }
+    }
+}
+
+impl From<&FullLabels> for Labels {
+    fn from(stored: &FullLabels) -> Labels {
+        Labels {
+            namespace: stored.namespace.to_string(),
+            upstream: stored.upstream.to_string(),
+            model: stored.model.to_string(),
+            method: stored.method.word(),
+            endpoint: stored.endpoint.to_string(),
+            status: stored.status,
+            outcome: stored.outcome.word(),
+            service_tier: stored.service_tier.word(),
+            source: stored.source.word(),
+            is_final: stored.is_final,
+            limited_by: stored.limited_by.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
+impl From<&ShortLabels> for MinuteLabels {
+    fn from(stored: &ShortLabels) -> MinuteLabels {
+        MinuteLabels {
+            namespace: stored.namespace.to_string(),
+            upstream: stored.upstream.to_string(),
+            outcome: stored.outcome.word(),
+            source: stored.source.word(),
+            is_final: stored.is_final,
+        }
+    }
+}
+
+impl From<consumer::ConsumerLabels> for ConsumerLabels {
+    fn from(stored: consumer::ConsumerLabels) -> ConsumerLabels {
+        ConsumerLabels {
+            namespace: stored.namespace.into(),
+            consumer: stored.consumer.map(String::from).unwrap_or_default(),
+            model: stored.model.into(),
+        }
+    }
+}
+
+impl From<&JournalRow> for JournalLine {
+    fn from(stored: &JournalRow) -> JournalLine {
+        let journal = &stored.journal;
+        JournalLine {
+            partition: stored.partition,
+            base: stored.base,
+            next: stored.next,
+            events: journal.events,
+            counted: journal.counted,
+            input_tokens: journal.input_tokens,
+            output_tokens: journal.output_tokens,
+            digest: journal.digest,
+            first_clock_us: journal.first_clock_us,
+            last_clock_us: journal.last_clock_us,
+        }
+    }
+}
