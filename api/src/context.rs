@@ -81,6 +81,11 @@ pub struct Parts {
 }
 
 impl Parts {
+    /// The name of the zone of questions that name none: two processes may have other ones.
+    pub(crate) fn zone(&self) -> &str {
+        self.timezone.iana_name().unwrap_or_default()
+    }
+
     /// Whether the ledger is known not to answer: then nobody need wait to find out.
     pub(crate) fn is_ledger_down(&self) -> bool {
         let dependencies = (self.dependencies)();

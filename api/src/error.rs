@@ -28,6 +28,16 @@ pub(crate) enum Error {
     /// The rows have no answer that can be shown.
     #[error("rows of the ledger could not be added up")]
     Query(#[from] QueryError),
+    /// An answer could not be written, or an earlier one not read.
+    #[error("answer is not as it is kept")]
+    Json(#[from] serde_json::Error),
+}
+
+impl Error {
+    /// Whether the ledger went away while it was read: then an earlier answer is better than none.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Error::Store(StoreError::Sql { .. } | StoreError::Locked { .. }))
+    }
 }
 
 /// Seconds after which an answer is worth another try: the next commit is one second away.
@@ -59,7 +69,7 @@ impl From<Error> for ApiError {
             Error::LedgerDown => {
                 ApiError::unavailable("the ledger is not available now").retry_after(RETRY_SECONDS)
             }
-            Error::Store(_) | Error::Query(_) => {
+            Error::Store(_) | Error::Query(_) | Error::Json(_) => {
                 tracing::error!(error = %service::chain(&error), "question has no answer");
                 ApiError::internal()
             }

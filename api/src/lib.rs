@@ -7,19 +7,14 @@
 
 mod error;
 mod params;
-mod limit;
 mod range;
 mod context;
 mod view;
-mod scope;
+mod snapshot;
 mod answers;
-mod hub;
-mod shared;
 mod live;
-mod rows;
 mod metrics;
 mod system;
-mod stats;
 mod usage;
 mod namespaces;
 mod page;

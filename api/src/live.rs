@@ -1,13 +1,15 @@
 //! `live`: totals and rates once a second, as server-sent events.
 //!
-//! The totals are those of `hub`; rates are made of two of them, for the eye.
+//! The totals come from whoever tells them, which is the aggregator of the same process or, through
+//! Redis, of another one; without either the ledger is asked, by one task for all streams and only
+//! while there are any. Numbers are committed ones, as everywhere; rates are made of two of them,
+//! for the eye.
 
 use std::convert::Infallible;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::unfold;
@@ -15,12 +17,85 @@ use http::header::CACHE_CONTROL;
 use http::{HeaderValue, Uri};
 use serde::Serialize;
 use service::answer::ApiError;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use service::shutdown::Phase;
+use store::{Part, Rows};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::context::{Live, Parts};
-use crate::hub::{STREAMS_MAX, Seen};
+use crate::error::Error;
 use crate::params::Params;
-use crate::shared::Shared;
+
+/// Streams at once: far below the connections of a listener.
+const STREAMS_MAX: usize = 64;
+/// From one look to the next.
+const EVERY: Duration = Duration::from_secs(1);
+/// Longest wait for the ledger.
+const LEDGER_MAX: Duration = Duration::from_secs(2);
+
+/// Totals with the time at which they were looked at.
+type Seen = Option<(Live, Instant)>;
+
+/// The streams of a process.
+#[derive(Clone)]
+pub(crate) struct Hub {
+    parts: Parts,
+    /// Places of streams.
+    places: Arc<Semaphore>,
+    /// The newest totals.
+    newest: watch::Sender<Seen>,
+}
+
+impl Hub {
+    /// Begins to look, within a tokio runtime, until the process ends.
+    pub fn new(parts: &Parts) -> Hub {
+        let newest = watch::Sender::new(None);
+        let places = Arc::new(Semaphore::new(STREAMS_MAX));
+        let hub = Hub { parts: parts.clone(), places, newest: newest.clone() };
+        let parts = parts.clone();
+        tokio::spawn(async move {
+            while parts.shutdown.phase() == Phase::Running {
+                tokio::select! {
+                    () = tokio::time::sleep(EVERY) => {}
+                    () = parts.shutdown.requested() => return,
+                }
+                if newest.receiver_count() > 0
+                    && let Some(live) = look(&parts).await
+                {
+                    newest.send_replace(Some((live, Instant::now())));
+                }
+            }
+        });
+        hub
+    }
+}
+
+/// The newest totals; nothing while nobody can tell.
+async fn look(parts: &Parts) -> Option<Live> {
+    if let Some(live) = (parts.live)() {
+        return Some(live);
+    }
+    match tokio::time::timeout(LEDGER_MAX, of_ledger(parts)).await {
+        Ok(Ok(live)) => Some(live),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "no live totals");
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+async fn of_ledger(parts: &Parts) -> Result<Live, Error> {
+    let mut reader = parts.store.read().await?;
+    let sums = reader.sums(Rows::Totals, 0..0, None, &Part::EACH).await?;
+    let (requests, tokens) = (sums.latency()?, sums.tokens()?);
+    Ok(Live {
+        version: reader.as_of().version,
+        requests: requests.n,
+        errors: requests.errors,
+        input_tokens: tokens.input,
+        output_tokens: tokens.output,
+    })
+}
 
 /// Seconds after which a stream that found no place is worth another try.
 const RETRY_SECONDS: NonZeroU32 = NonZeroU32::new(5).expect("five is not zero");
@@ -55,14 +130,14 @@ struct Rates {
 }
 
 /// A stream of events, one a second, until either side ends.
-pub(crate) async fn live(State(shared): State<Shared>, uri: Uri) -> Result<Response, ApiError> {
+pub(crate) async fn live(hub: Hub, uri: Uri) -> Result<Response, ApiError> {
     Params::of(&uri, &[])?;
-    let Shared { parts, hub, .. } = shared;
-    let place = Arc::clone(&hub.places).try_acquire_owned().map_err(|_| {
+    let Hub { parts, places, newest } = hub;
+    let place = places.try_acquire_owned().map_err(|_| {
         let message = format!("there are {STREAMS_MAX} streams already, ask again later");
         ApiError::unavailable(message).retry_after(RETRY_SECONDS)
     })?;
-    let stream = Stream { newest: hub.newest.subscribe(), last: None, parts, _place: place };
+    let stream = Stream { newest: newest.subscribe(), last: None, parts, _place: place };
     let events = unfold(stream, |mut stream| async move {
         let tick = stream.next().await?;
         let event = Event::default().json_data(tick).unwrap_or_else(|_| Event::default());

@@ -1,27 +1,23 @@
-//! `status-distribution`, `request-trend` and `tokens`: how requests ended, when they came and
-//! what they used.
-//!
-//! Requests are counted by their final attempts, tokens by every attempt, as on `/metrics`.
+//! Status distribution, request trend, tokens and stats of a range.
 
 use std::collections::BTreeMap;
 
 use axum::extract::State;
+use event::Outcome;
 use http::Uri;
 use ledger::query::distribution::{Distribution, SHOWN};
 use ledger::query::sums::Sums;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use service::answer::ApiError;
-use store::Reader;
+use store::{NamespaceRow, NamespaceStatus, Part};
 
-use crate::answers::{About, Begun, Known};
-use crate::context::Parts;
+use crate::answers::{Answers, Known, Question};
 use crate::error::Error;
 use crate::params::{Params, Segment};
 use crate::range::{Ask, Cover, Name, RANGE_PARAMS, Window};
-use crate::rows::{Part, buckets, distribute, each, window};
-use crate::scope::Scope;
-use crate::shared::Shared;
-use crate::view::{AsOfView, TokenTotals};
+use crate::snapshot::{Buckets, Scope, Snapshot};
+use crate::view::{AsOfView, Quantiles, TokenTotals, mean, share};
 
 /// Named numbers of a chart, one per label.
 #[derive(Debug, Serialize)]
@@ -32,8 +28,8 @@ struct Dataset {
 
 #[derive(Debug, Serialize)]
 struct Namespaces {
-    enabled: i64,
-    disabled: i64,
+    enabled: usize,
+    disabled: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -49,45 +45,59 @@ pub(crate) struct DistributionView {
 
 /// Requests by outcome, per namespace.
 pub(crate) async fn status_distribution(
-    State(shared): State<Shared>,
+    State(answers): State<Answers>,
     uri: Uri,
 ) -> Result<Known, ApiError> {
-    let Shared { parts, answers, .. } = shared;
     let params = Params::of(&uri, &RANGE_PARAMS)?;
-    let ask = Ask::of(&params, Name::Today, &parts.timezone)?;
-    let key = params.key("status-distribution", &[zone(&parts)]);
-    let mut asked = match answers.begin(&parts, About::Ledger, key).await? {
-        Begun::Known(known) => return Ok(known),
-        Begun::Open(asked) => asked,
-    };
-    let found = distribution(&mut asked.reader, &ask, asked.now_us).await;
-    asked.answer(found.map(|view| (Scope::All, view))).await
+    let ask = Ask::of(&params, Name::Today, &answers.parts.timezone)?;
+    let key = params.key("status-distribution", &[answers.parts.zone()]);
+    answers.answer(key, &StatusDistribution { ask }).await
 }
 
-pub(crate) async fn distribution(
-    reader: &mut Reader,
-    ask: &Ask,
-    now_us: i64,
-) -> Result<DistributionView, Error> {
-    let window = window(reader, ask, now_us).await?;
-    let namespaces = reader.namespaces_after(0).await?;
-    let (enabled, disabled) = reader.namespace_counts().await?;
-    let mut distribution = Distribution::of(namespaces.iter().map(|row| row.code.as_str()));
-    distribute(reader, &window, &mut distribution).await?;
-    let labels: Vec<&str> = SHOWN.iter().map(|outcome| outcome.word()).collect();
-    let totals = distribution.totals()?;
-    let datasets = distribution.namespaces()?.into_iter();
-    Ok(DistributionView {
-        datasets: datasets
-            .map(|(code, data)| Dataset { label: code.into(), data: data.to_vec() })
-            .collect(),
-        totals: labels.iter().copied().zip(totals).collect(),
-        requests: totals.iter().sum(),
-        namespaces: Namespaces { enabled, disabled },
-        range: window.cover(),
-        as_of: AsOfView::of(reader.as_of()),
-        labels,
-    })
+struct StatusDistribution {
+    ask: Ask,
+}
+
+impl Question for StatusDistribution {
+    type Data = DistributionView;
+
+    async fn answer(&self, snapshot: &mut Snapshot) -> Result<(Scope, DistributionView), Error> {
+        let window = snapshot.window(&self.ask)?;
+        let namespaces = snapshot.reader.namespaces_after(0).await?;
+        Ok((Scope::All, DistributionView::read(snapshot, &window, &namespaces).await?))
+    }
+}
+
+impl DistributionView {
+    /// The answer, with these namespaces as configured.
+    pub async fn read(
+        snapshot: &mut Snapshot,
+        window: &Window,
+        namespaces: &[NamespaceRow],
+    ) -> Result<DistributionView, Error> {
+        let range = window.buckets().whole();
+        let outcomes = snapshot.reader.outcomes(window.rows, range).await?;
+        let mut distribution = Distribution::of(namespaces.iter().map(|row| row.code.as_str()));
+        for (namespace, outcome, requests) in outcomes {
+            distribution.add(&namespace, outcome, requests);
+        }
+        let labels: Vec<&str> = SHOWN.iter().map(|outcome: &Outcome| outcome.word()).collect();
+        let totals = distribution.totals()?;
+        let datasets = distribution.namespaces()?.into_iter();
+        let is_enabled = |row: &&NamespaceRow| row.status == NamespaceStatus::Enabled;
+        let enabled = namespaces.iter().filter(is_enabled).count();
+        Ok(DistributionView {
+            datasets: datasets
+                .map(|(code, data)| Dataset { label: code.into(), data: data.to_vec() })
+                .collect(),
+            totals: labels.iter().copied().zip(totals).collect(),
+            requests: totals.iter().sum(),
+            namespaces: Namespaces { enabled, disabled: namespaces.len() - enabled },
+            range: window.cover(),
+            as_of: snapshot.as_of(),
+            labels,
+        })
+    }
 }
 
 /// What every answer with buckets says about them.
@@ -134,36 +144,46 @@ pub(crate) struct TrendView {
 
 /// Requests per bucket of time.
 pub(crate) async fn request_trend(
-    State(shared): State<Shared>,
+    State(answers): State<Answers>,
     uri: Uri,
 ) -> Result<Known, ApiError> {
-    let Shared { parts, answers, .. } = shared;
     let [range, from, to, tz] = RANGE_PARAMS;
     let params = Params::of(&uri, &["namespace", range, from, to, tz])?;
-    let ask = Ask::of(&params, Name::Today, &parts.timezone)?;
-    let key = params.key("request-trend", &[zone(&parts)]);
-    let mut asked = match answers.begin(&parts, About::Ledger, key).await? {
-        Begun::Known(known) => return Ok(known),
-        Begun::Open(asked) => asked,
-    };
-    let scope = params.get("namespace").unwrap_or("all");
-    let found = trend(&mut asked.reader, scope, &ask, asked.now_us).await;
-    asked.answer(found).await
+    let ask = Ask::of(&params, Name::Today, &answers.parts.timezone)?;
+    let key = params.key("request-trend", &[answers.parts.zone()]);
+    let scope = params.get("namespace").unwrap_or("all").to_owned();
+    answers.answer(key, &RequestTrend { scope, ask }).await
 }
 
-pub(crate) async fn trend(
-    reader: &mut Reader,
-    scope: &str,
-    ask: &Ask,
-    now_us: i64,
-) -> Result<(Scope, TrendView), Error> {
-    let scope = Scope::of(reader, scope).await?;
-    let window = window(reader, ask, now_us).await?;
-    let found = buckets(reader, &window, scope.code(), Part::Requests).await?;
-    let data = each(&found.sums, Sums::requests)?;
-    let as_of = AsOfView::of(reader.as_of());
-    let frame = Frame::new(&window, as_of, found.labels, vec![(scope.label(), data)]);
-    Ok((scope, TrendView { frame, total: found.total.requests().map_err(Error::from)? }))
+struct RequestTrend {
+    scope: String,
+    ask: Ask,
+}
+
+impl Question for RequestTrend {
+    type Data = TrendView;
+
+    async fn answer(&self, snapshot: &mut Snapshot) -> Result<(Scope, TrendView), Error> {
+        let scope = snapshot.scope(&self.scope).await?;
+        let window = snapshot.window(&self.ask)?;
+        let buckets = snapshot.buckets(&window, &scope, &[Part::Requests]).await?;
+        let view = TrendView::of(&window, &scope, &buckets, snapshot.as_of())?;
+        Ok((scope, view))
+    }
+}
+
+impl TrendView {
+    /// The answer, of buckets that have requests.
+    pub fn of(
+        window: &Window,
+        scope: &Scope,
+        buckets: &Buckets,
+        as_of: AsOfView,
+    ) -> Result<TrendView, Error> {
+        let (labels, data) = buckets.each(Sums::requests)?;
+        let frame = Frame::new(window, as_of, labels, vec![(scope.label(), data)]);
+        Ok(TrendView { frame, total: buckets.total.requests()? })
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -176,46 +196,119 @@ pub(crate) struct TokensView {
 
 /// Tokens of a namespace, or of all, per bucket of time.
 pub(crate) async fn tokens(
-    State(shared): State<Shared>,
+    State(answers): State<Answers>,
     Segment(scope): Segment,
     uri: Uri,
 ) -> Result<Known, ApiError> {
-    let Shared { parts, answers, .. } = shared;
     let params = Params::of(&uri, &RANGE_PARAMS)?;
-    let ask = Ask::of(&params, Name::Today, &parts.timezone)?;
-    let key = params.key("tokens", &[&scope, zone(&parts)]);
-    let mut asked = match answers.begin(&parts, About::Ledger, key).await? {
-        Begun::Known(known) => return Ok(known),
-        Begun::Open(asked) => asked,
-    };
-    let found = tokens_of(&mut asked.reader, &scope, &ask, asked.now_us).await;
-    asked.answer(found).await
+    let ask = Ask::of(&params, Name::Today, &answers.parts.timezone)?;
+    let key = params.key("tokens", &[&scope, answers.parts.zone()]);
+    answers.answer(key, &TokensOf { scope, ask }).await
 }
 
-/// The zone of a question that names none: two processes may have other ones.
-fn zone(parts: &Parts) -> &str {
-    parts.timezone.iana_name().unwrap_or_default()
+struct TokensOf {
+    scope: String,
+    ask: Ask,
 }
 
-pub(crate) async fn tokens_of(
-    reader: &mut Reader,
-    scope: &str,
-    ask: &Ask,
-    now_us: i64,
-) -> Result<(Scope, TokensView), Error> {
-    let scope = Scope::of(reader, scope).await?;
-    let window = window(reader, ask, now_us).await?;
-    let found = buckets(reader, &window, scope.code(), Part::Tokens).await?;
-    let tokens = each(&found.sums, Sums::tokens)?;
-    let datasets = vec![
-        ("input", tokens.iter().map(|sums| sums.input).collect()),
-        ("output", tokens.iter().map(|sums| sums.output).collect()),
-    ];
-    let total = found.total.tokens()?;
-    let view = TokensView {
-        namespace: scope.label().to_owned(),
-        frame: Frame::new(&window, AsOfView::of(reader.as_of()), found.labels, datasets),
-        totals: TokenTotals::of(&total),
-    };
-    Ok((scope, view))
+impl Question for TokensOf {
+    type Data = TokensView;
+
+    async fn answer(&self, snapshot: &mut Snapshot) -> Result<(Scope, TokensView), Error> {
+        let scope = snapshot.scope(&self.scope).await?;
+        let window = snapshot.window(&self.ask)?;
+        let buckets = snapshot.buckets(&window, &scope, &[Part::Tokens]).await?;
+        let view = TokensView::of(&window, &scope, &buckets, snapshot.as_of())?;
+        Ok((scope, view))
+    }
+}
+
+impl TokensView {
+    /// The answer, of buckets that have tokens.
+    pub fn of(
+        window: &Window,
+        scope: &Scope,
+        buckets: &Buckets,
+        as_of: AsOfView,
+    ) -> Result<TokensView, Error> {
+        let (labels, tokens) = buckets.each(Sums::tokens)?;
+        let datasets = vec![
+            ("input", tokens.iter().map(|sums| sums.input).collect()),
+            ("output", tokens.iter().map(|sums| sums.output).collect()),
+        ];
+        Ok(TokensView {
+            namespace: scope.label().to_owned(),
+            frame: Frame::new(window, as_of, labels, datasets),
+            totals: TokenTotals::of(&buckets.total.tokens()?),
+        })
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StatsView {
+    namespace: String,
+    total_requests: i64,
+    errors: i64,
+    /// Share of requests that succeeded, 0 ..= 1; nothing without requests.
+    success_rate: Option<f64>,
+    /// Mean duration, milliseconds; nothing without requests.
+    avg_response_time: Option<Box<RawValue>>,
+    quantiles: Quantiles,
+    tokens: TokenTotals,
+    range: Cover,
+    #[serde(rename = "as_of")]
+    as_of: AsOfView,
+}
+
+/// Requests, latency and tokens of a namespace, or of all.
+pub(crate) async fn stats(
+    State(answers): State<Answers>,
+    Segment(scope): Segment,
+    uri: Uri,
+) -> Result<Known, ApiError> {
+    let params = Params::of(&uri, &RANGE_PARAMS)?;
+    let ask = Ask::of(&params, Name::Today, &answers.parts.timezone)?;
+    let key = params.key("stats", &[&scope, answers.parts.zone()]);
+    answers.answer(key, &StatsOf { scope, ask }).await
+}
+
+struct StatsOf {
+    scope: String,
+    ask: Ask,
+}
+
+impl Question for StatsOf {
+    type Data = StatsView;
+
+    async fn answer(&self, snapshot: &mut Snapshot) -> Result<(Scope, StatsView), Error> {
+        let scope = snapshot.scope(&self.scope).await?;
+        let window = snapshot.window(&self.ask)?;
+        let sums = snapshot.whole(&window, &scope).await?;
+        let view = StatsView::of(&window, &scope, &sums, snapshot.as_of())?;
+        Ok((scope, view))
+    }
+}
+
+impl StatsView {
+    /// The answer, of all that is summed.
+    pub fn of(
+        window: &Window,
+        scope: &Scope,
+        sums: &Sums,
+        as_of: AsOfView,
+    ) -> Result<StatsView, Error> {
+        let requests = sums.latency()?;
+        Ok(StatsView {
+            namespace: scope.label().to_owned(),
+            total_requests: requests.n,
+            errors: requests.errors,
+            success_rate: (requests.n > 0).then(|| share(requests.n - requests.errors, requests.n)),
+            avg_response_time: mean(&requests),
+            quantiles: Quantiles::of(&requests),
+            tokens: TokenTotals::of(&sums.tokens()?),
+            range: window.cover(),
+            as_of,
+        })
+    }
 }

@@ -13,13 +13,12 @@ use serde::{Deserialize, Serialize};
 use service::answer::{Answer, ApiError};
 use service::http_metrics::NamespaceLabel;
 use service::query::{NoParameters, quoted};
-use store::{NamespaceFilter, NamespaceRow, NamespaceStatus, Reader};
+use store::{NamespaceFilter, NamespaceRow, NamespaceStatus};
 
-use crate::answers::{About, Begun, Known};
+use crate::answers::{About, Answers, Known, Question, of_moment};
 use crate::error::Error;
 use crate::params::{Params, Segment};
-use crate::scope::{Scope, answered};
-use crate::shared::Shared;
+use crate::snapshot::{Scope, Snapshot};
 use crate::view::moment;
 
 /// Largest body of a change, bytes.
@@ -80,24 +79,32 @@ impl NamespaceView {
 }
 
 /// One page of the list.
-pub(crate) async fn list(State(shared): State<Shared>, uri: Uri) -> Result<Known, ApiError> {
-    let Shared { parts, answers, .. } = shared;
+pub(crate) async fn list(State(answers): State<Answers>, uri: Uri) -> Result<Known, ApiError> {
     let params = Params::of(&uri, &["page", "size", "keyword", "status"])?;
     let filter = filter(&params)?;
-    let key = params.key("namespaces", &[]);
-    let mut asked = match answers.begin(&parts, About::Config, key).await? {
-        Begun::Known(known) => return Ok(known),
-        Begun::Open(asked) => asked,
-    };
-    let found = asked.reader.namespaces(&filter).await.map_err(Error::from);
-    let view = found.map(|found| PageView {
-        items: found.items.into_iter().map(NamespaceView::of).collect(),
-        total: found.total,
-        page: filter.page,
-        size: filter.size,
-        pages: (found.total + filter.size - 1) / filter.size,
-    });
-    asked.answer(view.map(|view| (Scope::All, view))).await
+    answers.answer(params.key("namespaces", &[]), &List { filter }).await
+}
+
+struct List {
+    filter: NamespaceFilter,
+}
+
+impl Question for List {
+    type Data = PageView;
+    const ABOUT: About = About::Config;
+
+    async fn answer(&self, snapshot: &mut Snapshot) -> Result<(Scope, PageView), Error> {
+        let NamespaceFilter { page, size, .. } = self.filter;
+        let found = snapshot.reader.namespaces(&self.filter).await?;
+        let view = PageView {
+            items: found.items.into_iter().map(NamespaceView::of).collect(),
+            total: found.total,
+            page,
+            size,
+            pages: (found.total + size - 1) / size,
+        };
+        Ok((Scope::All, view))
+    }
 }
 
 fn filter(params: &Params) -> Result<NamespaceFilter, Error> {
@@ -117,18 +124,18 @@ fn filter(params: &Params) -> Result<NamespaceFilter, Error> {
 
 /// Makes one; 409 if there is one of this code.
 pub(crate) async fn create(
-    State(shared): State<Shared>,
+    State(answers): State<Answers>,
     _: NoParameters,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let Shared { parts, answers, .. } = shared;
     let new: NewNamespace = read_json(&headers, body).await?;
     check_namespace(&new.code)
         .map_err(|rule| Error::Request(format!("code {} {rule}", quoted(&new.code))))?;
     let name = new.name.unwrap_or_else(|| new.code.clone());
     check_name(&name)?;
-    let row = parts.store.create_namespace(&new.code, &name).await.map_err(Error::from)?;
+    let store = &answers.parts.store;
+    let row = store.create_namespace(&new.code, &name).await.map_err(Error::from)?;
     answers.config_changed();
     tracing::info!(namespace = %row.code, "namespace was made");
     let label = NamespaceLabel(row.code.clone());
@@ -148,44 +155,52 @@ fn check_name(name: &str) -> Result<(), Error> {
 
 /// One namespace, by its number or code.
 pub(crate) async fn show(
-    State(shared): State<Shared>,
+    State(answers): State<Answers>,
     Segment(name): Segment,
     _: NoParameters,
 ) -> Result<Known, ApiError> {
-    let Shared { parts, answers, .. } = shared;
-    let key = format!("namespace&{name:?}");
-    let mut asked = match answers.begin(&parts, About::Config, key).await? {
-        Begun::Known(known) => return Ok(known),
-        Begun::Open(asked) => asked,
-    };
-    let found = find(&mut asked.reader, &name).await;
-    asked.answer(found.map(|row| (Scope::One(row.clone()), NamespaceView::of(row)))).await
+    answers.answer(format!("namespace&{name:?}"), &One { name }).await
+}
+
+struct One {
+    name: String,
+}
+
+impl Question for One {
+    type Data = NamespaceView;
+    const ABOUT: About = About::Config;
+
+    async fn answer(&self, snapshot: &mut Snapshot) -> Result<(Scope, NamespaceView), Error> {
+        let row = find(snapshot, &self.name).await?;
+        Ok((Scope::One(row.clone()), NamespaceView::of(row)))
+    }
 }
 
 /// Enables or disables one.
 pub(crate) async fn set_status(
-    State(shared): State<Shared>,
+    State(answers): State<Answers>,
     Segment(name): Segment,
     _: NoParameters,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let Shared { parts, answers, .. } = shared;
-    let mut reader = parts.store.read().await.map_err(Error::from)?;
-    let id = find(&mut reader, &name).await?.id;
-    drop(reader);
+    let mut snapshot = Snapshot::open(&answers.parts).await?;
+    let id = find(&mut snapshot, &name).await?.id;
+    drop(snapshot);
     let new: NewStatus = read_json(&headers, body).await?;
     let status = status(&new.status)?;
-    let row = parts.store.set_namespace_status(id, status).await.map_err(Error::from)?;
+    let store = &answers.parts.store;
+    let row = store.set_namespace_status(id, status).await.map_err(Error::from)?;
     let row = row.ok_or_else(|| Error::NoNamespace(quoted(&name)))?;
     answers.config_changed();
     tracing::info!(namespace = %row.code, status = status.word(), "namespace was switched");
-    Ok(answered(&Scope::One(row.clone()), NamespaceView::of(row)))
+    let code = row.code.clone();
+    Ok(of_moment(Answer::ok(NamespaceView::of(row)), Some(code)))
 }
 
 /// The namespace of a path; `all` is none.
-async fn find(reader: &mut Reader, name: &str) -> Result<NamespaceRow, Error> {
-    match Scope::of(reader, name).await? {
+async fn find(snapshot: &mut Snapshot, name: &str) -> Result<NamespaceRow, Error> {
+    match snapshot.scope(name).await? {
         Scope::One(row) => Ok(row),
         Scope::All => Err(Error::NoNamespace(quoted(name))),
     }

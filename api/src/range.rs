@@ -5,7 +5,6 @@
 //! rows that the answer is read from. Local days are exact in any zone; clocks are handed in.
 
 mod calendar;
-mod step;
 #[cfg(test)]
 mod tests;
 
@@ -13,13 +12,12 @@ use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
 use ledger::query::Buckets;
 use ledger::window::QUARTER_MINUTES;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use service::query::quoted;
+use store::Rows;
 
 use crate::error::Error;
 use crate::params::Params;
-
-pub(crate) use step::{Rows, Step};
 
 /// Names of the parameters that say a range.
 pub(crate) const RANGE_PARAMS: [&str; 4] = ["timeRange", "from", "to", "tz"];
@@ -29,6 +27,9 @@ const BUCKETS_MAX: usize = 2_000;
 /// How far behind the clock minute rows are counted on for `from` and `to`, microseconds: 48 hours.
 const MINUTES_KEPT_US: i64 = 48 * 3_600 * SECOND_US;
 const SECOND_US: i64 = 1_000_000;
+const DAY_SECONDS: i64 = 86_400;
+/// Buckets that a range by its ends gets at most before a longer step is taken.
+const BUCKETS_AIM: i64 = 500;
 
 /// A range by its word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,26 @@ const NAMES: [(&str, Name); 9] = [
     ("month", Name::Month),
     ("all", Name::All),
 ];
+
+/// The step from one bucket to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// A minute.
+    Minute,
+    /// Five minutes.
+    Minutes5,
+    /// Fifteen minutes.
+    Quarter,
+    /// An hour of absolute time.
+    Hour,
+    /// A local day.
+    Day,
+    /// A local month.
+    Month,
+}
+
+/// Steps by length, without the month.
+const STEPS: [Step; 5] = [Step::Minute, Step::Minutes5, Step::Quarter, Step::Hour, Step::Day];
 
 /// What is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +114,7 @@ pub(crate) struct Window {
 }
 
 /// The range of an answer, as it is shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Cover {
     /// RFC 3339; nothing if the range has no beginning.
     pub from: Option<String>,
@@ -161,6 +182,48 @@ impl Name {
             let (words, word) = (words.join(", "), quoted(word));
             Error::Request(format!("timeRange must be one of {words}, not {word}"))
         })
+    }
+}
+
+impl Step {
+    /// The shortest step that cuts a length of these rows into a number of buckets that is easy to
+    /// look at; else a month.
+    pub fn fitting(rows: Rows, length_us: i64) -> Step {
+        let steps = match rows {
+            Rows::Minutes => &STEPS[..],
+            Rows::Quarters | Rows::Totals => &STEPS[2..],
+        };
+        let fits = |step: &&Step| length_us <= BUCKETS_AIM * step.longest_us();
+        steps.iter().find(fits).copied().unwrap_or(Step::Month)
+    }
+
+    /// Length in seconds; that of a day is the usual one, and a month has none.
+    pub fn seconds(self) -> Option<i64> {
+        match self {
+            Step::Minute => Some(60),
+            Step::Minutes5 => Some(300),
+            Step::Quarter => Some(900),
+            Step::Hour => Some(3_600),
+            Step::Day => Some(DAY_SECONDS),
+            Step::Month => None,
+        }
+    }
+
+    /// The usual length, or that of the longest month, microseconds.
+    pub fn longest_us(self) -> i64 {
+        self.seconds().unwrap_or(31 * DAY_SECONDS) * SECOND_US
+    }
+
+    /// As an answer names it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Step::Minute => "minute",
+            Step::Minutes5 => "5 minutes",
+            Step::Quarter => "15 minutes",
+            Step::Hour => "hour",
+            Step::Day => "day",
+            Step::Month => "month",
+        }
     }
 }
 

@@ -1,32 +1,79 @@
-//! The routes of the API's port, and how they are guarded and counted.
+//! The routes of the API's port, and how they are guarded, limited and counted.
 //!
 //! Everything under `/api` wants the key. Health, `/metrics` and the shell of the page are open:
 //! the shell has no numbers in it. Each route is on `/metrics` before its first request.
+//!
+//! A question over many rows holds a reader for as long as it runs, and whoever finds none waits.
+//! So fewer questions are read at once than the ledger has readers, and the others wait for their
+//! turn, for a bounded time: the readers left over keep everything else going. A question that
+//! began runs to its end even if its client has left: the reader works on in any case, and so
+//! counts until it is free.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, put};
 use http::{Method, StatusCode, Uri};
-use service::answer::with_fallbacks;
+use service::answer::{ApiError, with_fallbacks};
 use service::auth::{require_key, require_own_origin};
 use service::health::{Readiness, routes};
 use service::http_metrics::HttpMetrics;
 use service::metrics::ProcessMetrics;
 use service::token_count;
+use tokio::sync::Semaphore;
 
 use crate::answers::Answers;
 use crate::context::Parts;
-use crate::hub::Hub;
-use crate::limit::{Turns, take_turns};
-use crate::shared::Shared;
-use crate::{live, metrics, namespaces, page, stats, system, usage};
+use crate::live::{Hub, live};
+use crate::{metrics, namespaces, page, system, usage};
+
+/// Questions read at once: half of the store's four readers.
+const AT_ONCE: usize = 2;
+/// Longest wait for a turn: the page gives up after 10 s.
+const WAIT_MAX: Duration = Duration::from_secs(4);
+/// Seconds after which a question that found no turn is worth another try.
+const RETRY_SECONDS: NonZeroU32 = NonZeroU32::new(2).expect("two is not zero");
+
+/// Turns to read.
+#[derive(Clone, Debug)]
+struct Turns {
+    free: Arc<Semaphore>,
+    wait_max: Duration,
+}
+
+impl Turns {
+    fn new() -> Turns {
+        Turns { free: Arc::new(Semaphore::new(AT_ONCE)), wait_max: WAIT_MAX }
+    }
+}
+
+/// Middleware that lets a question through when it is its turn.
+async fn take_turns(State(turns): State<Turns>, request: Request, next: Next) -> Response {
+    let turn = tokio::time::timeout(turns.wait_max, turns.free.acquire_owned()).await;
+    let Ok(Ok(turn)) = turn else {
+        let message = "too many questions are being answered, ask again in a moment";
+        return ApiError::unavailable(message).retry_after(RETRY_SECONDS).into_response();
+    };
+    let answering = tokio::spawn(async move {
+        let response = next.run(request).await;
+        drop(turn);
+        response
+    });
+    answering.await.unwrap_or_else(|error| {
+        tracing::error!(%error, "question was not answered");
+        ApiError::internal().into_response()
+    })
+}
 
 /// Routes of which each is shown at zero from the start.
 struct Shown<'m> {
     http_metrics: &'m HttpMetrics,
-    router: Router<Shared>,
+    router: Router<Answers>,
 }
 
 impl<'m> Shown<'m> {
@@ -35,7 +82,7 @@ impl<'m> Shown<'m> {
     }
 
     /// A route that is read.
-    fn get(self, path: &'static str, handler: MethodRouter<Shared>) -> Shown<'m> {
+    fn get(self, path: &'static str, handler: MethodRouter<Answers>) -> Shown<'m> {
         self.with(path, &[(Method::GET, StatusCode::OK)], handler)
     }
 
@@ -44,7 +91,7 @@ impl<'m> Shown<'m> {
         self,
         path: &'static str,
         methods: &[(Method, StatusCode)],
-        handler: MethodRouter<Shared>,
+        handler: MethodRouter<Answers>,
     ) -> Shown<'m> {
         for (method, good) in methods {
             self.http_metrics.begin(method, path, *good);
@@ -59,8 +106,8 @@ impl<'m> Shown<'m> {
 /// A name of the process metrics is taken.
 pub fn router(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Router, service::Error> {
     let http_metrics = HttpMetrics::new(&process)?;
-    let answers = Answers::new(Arc::clone(&parts.cache), &process)?;
-    let shared = Shared { answers, hub: Hub::new(&parts), parts: parts.clone() };
+    let answers = Answers::new(&parts, &process)?;
+    let hub = Hub::new(&parts);
     let access = parts.access.clone();
     let counting_access = access.clone();
     let dependencies = Arc::clone(&parts.dependencies);
@@ -69,9 +116,9 @@ pub fn router(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Router, serv
         .get("/api/metrics/namespaces/status-distribution", get(metrics::status_distribution))
         .get("/api/metrics/namespaces/request-trend", get(metrics::request_trend))
         .get("/api/metrics/namespaces/{namespace}/tokens", get(metrics::tokens))
-        .get("/api/metrics/namespaces/{namespace}/stats", get(stats::stats))
+        .get("/api/metrics/namespaces/{namespace}/stats", get(metrics::stats))
         .get("/api/metrics/system", get(system::system))
-        .get("/api/metrics/dashboard", get(stats::dashboard))
+        .get("/api/metrics/dashboard", get(system::dashboard))
         .get("/api/usage", get(usage::usage))
         .router
         .route_layer(from_fn_with_state(Turns::new(), take_turns));
@@ -85,12 +132,12 @@ pub fn router(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Router, serv
             &[(Method::PUT, StatusCode::OK)],
             put(namespaces::set_status),
         )
-        .get("/api/metrics/live", get(live::live))
+        .get("/api/metrics/live", get(move |uri: Uri| live(hub, uri)))
         .router
         .merge(questions)
         .route_layer(from_fn_with_state(access.clone(), require_own_origin))
         .route_layer(from_fn_with_state(access, require_key))
-        .with_state(shared);
+        .with_state(answers);
     let readiness = move || {
         // Answers come from the ledger; they are as good while the log does not answer.
         let faults = dependencies().into_iter().filter(|each| each.name == "ledger");
@@ -112,4 +159,43 @@ pub fn router(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Router, serv
         http_metrics.begin(&Method::GET, path, StatusCode::OK);
     }
     Ok(http_metrics.count(with_fallbacks(guarded.merge(counting).merge(open))))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use http::header;
+    use tokio::sync::Notify;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_question_without_a_turn_is_told_when_to_come_again() {
+        let turns = Turns { wait_max: Duration::from_millis(50), ..Turns::new() };
+        let (begun, go_on) = (Arc::new(Semaphore::new(0)), Arc::new(Notify::new()));
+        let (begun_there, go_on_there) = (Arc::clone(&begun), Arc::clone(&go_on));
+        let slow = move || async move {
+            begun_there.add_permits(1);
+            go_on_there.notified().await;
+        };
+        let router: Router = Router::new()
+            .route("/", get(slow))
+            .route_layer(from_fn_with_state(turns.clone(), take_turns));
+        let ask = || {
+            let request = Request::get("/").body(Body::empty()).expect("a request");
+            tokio::spawn(router.clone().oneshot(request))
+        };
+        let (first, gone) = (ask(), ask());
+        let _ = begun.acquire_many(2).await.expect("both have begun");
+        // A client that leaves does not give its turn back: its reader still works.
+        gone.abort();
+        let refused = ask().await.expect("no panic").expect("an answer");
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(refused.headers()[header::RETRY_AFTER], "2");
+        go_on.notify_waiters();
+        assert_eq!(first.await.expect("no panic").expect("an answer").status(), StatusCode::OK);
+        let both = turns.free.acquire_many(2);
+        let _ = tokio::time::timeout(Duration::from_secs(10), both).await.expect("turns come back");
+    }
 }

@@ -1,35 +1,39 @@
-//! `system`: the whole installation at a glance.
+//! `system` and `dashboard`: the whole installation at a glance, and everything that a page shows
+//! in one answer, from one snapshot.
 //!
-//! Requests, errors, latency and tokens are those of the range, which is `all` unless another is
-//! asked for; the accounting of events, lag and dependencies are those of now.
+//! Requests, errors, latency and tokens are those of the range; the accounting of events, lag and
+//! dependencies are those of now. Every open page asks for these again and again: what comes from
+//! the rows of the ledger is shared by all who ask at one version, and only what changes with the
+//! second is asked for each.
 
 use axum::extract::State;
 use http::Uri;
 use ledger::account::{Account, Class};
-use ledger::query::sums::{Requests, Row, Sums};
+use ledger::query::sums::Sums;
 use ledger::window::MINUTE_US;
-use serde::Serialize;
-use serde_json::value::{RawValue, to_raw_value, to_value};
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 use service::answer::ApiError;
-use store::{Reader, Rows};
+use store::{Part, Pulse};
 
-use crate::answers::{About, Begun, Known};
+use crate::answers::{Answers, Known, Question};
 use crate::context::{Dependency, Lag, Parts};
 use crate::error::Error;
+use crate::metrics::{DistributionView, StatsView, TokensView, TrendView};
 use crate::params::Params;
-use crate::range::{Ask, Cover, Name, RANGE_PARAMS};
-use crate::rows::{whole, window};
-use crate::scope::Scope;
-use crate::shared::Shared;
-use crate::view::{AsOfView, TokenTotals, milliseconds};
+use crate::range::{Ask, Cover, Name, RANGE_PARAMS, Window};
+use crate::snapshot::{Scope, Snapshot};
+use crate::view::{AsOfView, Quantiles, TokenTotals, mean, share};
 
 /// How long a gateway's report of its open connections holds, microseconds: the contract's time
 /// to live.
 const CONNECTIONS_LIVE_US: i64 = 60_000_000;
 
-#[derive(Debug, Serialize)]
+/// The answer. Lag, dependencies and the version of the program are those of this process at this
+/// moment, and never taken from an answer that was kept.
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct SystemView {
+struct SystemView {
     total_requests: i64,
     /// Share of requests that failed, 0 ..= 1.
     error_rate: f64,
@@ -42,23 +46,19 @@ pub(crate) struct SystemView {
     tokens: TokenTotals,
     active_connections: i64,
     events: Events,
+    #[serde(skip_deserializing)]
     lag: LagTotal,
+    #[serde(skip_deserializing)]
     dependencies: Vec<DependencyView>,
+    #[serde(skip_deserializing)]
     version: &'static str,
     range: Cover,
     #[serde(rename = "as_of")]
     as_of: AsOfView,
 }
 
-#[derive(Debug, Serialize)]
-pub(crate) struct Quantiles {
-    p50: Option<Box<RawValue>>,
-    p95: Option<Box<RawValue>>,
-    p99: Option<Box<RawValue>>,
-}
-
 /// Events of the log by class.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Events {
     total: i64,
     counted: i64,
@@ -72,7 +72,7 @@ struct Events {
 }
 
 /// Lag of all partitions together, and of each.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct LagTotal {
     frames: u64,
     commit_age_ms: u64,
@@ -94,87 +94,152 @@ struct DependencyView {
     reason: Option<&'static str>,
 }
 
-/// The answer.
-pub(crate) async fn system(State(shared): State<Shared>, uri: Uri) -> Result<Known, ApiError> {
-    let Shared { parts, answers, .. } = shared;
+/// The whole installation.
+pub(crate) async fn system(State(answers): State<Answers>, uri: Uri) -> Result<Known, ApiError> {
     let params = Params::of(&uri, &RANGE_PARAMS)?;
-    let ask = Ask::of(&params, Name::All, &parts.timezone)?;
-    let key = params.key("system", &[parts.timezone.iana_name().unwrap_or_default()]);
-    let mut known = match answers.begin(&parts, About::Now, key).await? {
-        Begun::Known(known) => known,
-        Begun::Open(mut asked) => {
-            let found = view(&parts, &mut asked.reader, &ask, asked.now_us).await;
-            asked.answer(found.map(|view| (Scope::All, view))).await?
+    let ask = Ask::of(&params, Name::All, &answers.parts.timezone)?;
+    let key = params.key("system", &[answers.parts.zone()]);
+    answers.answer(key, &System { parts: &answers.parts, ask }).await
+}
+
+struct System<'a> {
+    parts: &'a Parts,
+    ask: Ask,
+}
+
+impl Question for System<'_> {
+    type Data = SystemView;
+
+    async fn answer(&self, snapshot: &mut Snapshot) -> Result<(Scope, SystemView), Error> {
+        let window = snapshot.window(&self.ask)?;
+        let sums = snapshot.whole(&window, &Scope::All).await?;
+        Ok((Scope::All, SystemView::read(snapshot, &window, &sums, self.parts).await?))
+    }
+
+    async fn renew(
+        &self,
+        data: Box<RawValue>,
+        snapshot: Option<&mut Snapshot>,
+    ) -> Result<Box<RawValue>, Error> {
+        let mut view: SystemView = serde_json::from_str(data.get())?;
+        view.renew(snapshot, self.parts).await?;
+        Ok(to_raw_value(&view)?)
+    }
+}
+
+impl SystemView {
+    /// The answer, of all that is summed.
+    async fn read(
+        snapshot: &mut Snapshot,
+        window: &Window,
+        sums: &Sums,
+        parts: &Parts,
+    ) -> Result<SystemView, Error> {
+        let requests = sums.latency()?;
+        let mut account = Account::default();
+        for row in snapshot.reader.partitions().await? {
+            account.merge(&row.progress.account);
         }
-    };
-    if known.is_stale() {
-        known.data = with_state_of_now(&known.data, None, &parts)?;
-    }
-    Ok(known)
-}
-
-/// An earlier answer with lag and dependencies as they are now: they do not come from the ledger.
-/// They are in the answer itself, or in a part of it.
-pub(crate) fn with_state_of_now(
-    data: &RawValue,
-    part: Option<&str>,
-    parts: &Parts,
-) -> Result<Box<RawValue>, ApiError> {
-    let changed = || {
-        let mut data: serde_json::Value = serde_json::from_str(data.get())?;
-        let place = match part {
-            Some(name) => &mut data[name],
-            None => &mut data,
+        let mut view = SystemView {
+            total_requests: requests.n,
+            error_rate: share(requests.errors, requests.n),
+            avg_response_time: mean(&requests),
+            qps: 0.0,
+            quantiles: Quantiles::of(&requests),
+            tokens: TokenTotals::of(&sums.tokens()?),
+            active_connections: 0,
+            events: Events::of(&account),
+            lag: LagTotal::default(),
+            dependencies: Vec::new(),
+            version: "",
+            range: window.cover(),
+            as_of: snapshot.as_of(),
         };
-        place["lag"] = to_value(LagTotal::of((parts.lag)()))?;
-        place["dependencies"] = to_value(dependencies(parts))?;
-        to_raw_value(&data)
-    };
-    changed().map_err(|error: serde_json::Error| {
-        tracing::error!(%error, "earlier answer cannot be read");
-        ApiError::internal()
-    })
+        view.renew(Some(snapshot), parts).await?;
+        Ok(view)
+    }
+
+    /// Sets what changes with the second. While the ledger does not answer, what comes from it
+    /// stays as it was.
+    async fn renew(&mut self, snapshot: Option<&mut Snapshot>, parts: &Parts) -> Result<(), Error> {
+        if let Some(Snapshot { reader, now_us, .. }) = snapshot {
+            let last_full = now_us.div_euclid(MINUTE_US) - 1;
+            let newer_than_us = *now_us - CONNECTIONS_LIVE_US;
+            let Pulse { connections, requests } = reader.pulse(last_full, newer_than_us).await?;
+            self.qps = share(requests, 60);
+            self.active_connections = connections;
+        }
+        self.lag = LagTotal::of((parts.lag)());
+        self.dependencies = dependencies(parts);
+        self.version = parts.version;
+        Ok(())
+    }
 }
 
-pub(crate) async fn view(
-    parts: &Parts,
-    reader: &mut Reader,
-    ask: &Ask,
-    now_us: i64,
-) -> Result<SystemView, Error> {
-    let window = window(reader, ask, now_us).await?;
-    let mut sums = Sums::default();
-    for (labels, measures) in whole(reader, &window, None).await? {
-        sums.add(&Row::short(&labels, &measures));
-    }
-    let requests = sums.latency()?;
-    let mut account = Account::default();
-    for row in reader.partitions().await? {
-        account.merge(&row.progress.account);
-    }
-    let connections = reader.connections(now_us - CONNECTIONS_LIVE_US).await?;
-    let mean = requests.mean_us().and_then(|us| u64::try_from(us).ok());
-    Ok(SystemView {
-        total_requests: requests.n,
-        error_rate: share(requests.errors, requests.n),
-        avg_response_time: mean.map(milliseconds),
-        qps: share(last_minute(reader, now_us).await?, 60),
-        quantiles: Quantiles::of(&requests),
-        tokens: TokenTotals::of(&sums.tokens()?),
-        active_connections: connections.iter().map(|(_, active)| active).sum(),
-        events: Events::of(&account),
-        lag: LagTotal::of((parts.lag)()),
-        dependencies: dependencies(parts),
-        version: parts.version,
-        range: window.cover(),
-        as_of: AsOfView::of(reader.as_of()),
-    })
+/// All that a page shows, each part as its own question is answered.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DashboardView {
+    status_distribution: Box<RawValue>,
+    request_trend: Box<RawValue>,
+    tokens: Box<RawValue>,
+    stats: Box<RawValue>,
+    system: SystemView,
 }
 
-/// Requests of the last full minute.
-async fn last_minute(reader: &mut Reader, now_us: i64) -> Result<i64, Error> {
-    let minute = now_us.div_euclid(MINUTE_US) - 1;
-    Ok(reader.requests(Rows::Minutes, minute..minute + 1, None).await?.n)
+/// The answers of `status-distribution`, `request-trend`, `tokens`, `stats` and `system` in one.
+pub(crate) async fn dashboard(State(answers): State<Answers>, uri: Uri) -> Result<Known, ApiError> {
+    let [range, from, to, tz] = RANGE_PARAMS;
+    let params = Params::of(&uri, &["namespace", range, from, to, tz])?;
+    let ask = Ask::of(&params, Name::Today, &answers.parts.timezone)?;
+    let key = params.key("dashboard", &[answers.parts.zone()]);
+    let scope = params.get("namespace").unwrap_or("all").to_owned();
+    answers.answer(key, &Dashboard { parts: &answers.parts, scope, ask }).await
+}
+
+struct Dashboard<'a> {
+    parts: &'a Parts,
+    scope: String,
+    ask: Ask,
+}
+
+impl Question for Dashboard<'_> {
+    type Data = DashboardView;
+
+    async fn answer(&self, snapshot: &mut Snapshot) -> Result<(Scope, DashboardView), Error> {
+        let namespaces = snapshot.reader.namespaces_after(0).await?;
+        let scope = Scope::among(&namespaces, &self.scope)?;
+        let window = snapshot.window(&self.ask)?;
+        let buckets = snapshot.buckets(&window, &scope, &[Part::Requests, Part::Tokens]).await?;
+        let all = snapshot.whole(&window, &Scope::All).await?;
+        let own = match scope {
+            Scope::All => None,
+            Scope::One(_) => Some(snapshot.whole(&window, &scope).await?),
+        };
+        let as_of = snapshot.as_of();
+        let stats = StatsView::of(&window, &scope, own.as_ref().unwrap_or(&all), as_of.clone())?;
+        let trend = TrendView::of(&window, &scope, &buckets, as_of.clone())?;
+        let tokens = TokensView::of(&window, &scope, &buckets, as_of)?;
+        let distribution = DistributionView::read(snapshot, &window, &namespaces).await?;
+        let view = DashboardView {
+            status_distribution: to_raw_value(&distribution)?,
+            request_trend: to_raw_value(&trend)?,
+            tokens: to_raw_value(&tokens)?,
+            stats: to_raw_value(&stats)?,
+            system: SystemView::read(snapshot, &window, &all, self.parts).await?,
+        };
+        Ok((scope, view))
+    }
+
+    async fn renew(
+        &self,
+        data: Box<RawValue>,
+        snapshot: Option<&mut Snapshot>,
+    ) -> Result<Box<RawValue>, Error> {
+        let mut view: DashboardView = serde_json::from_str(data.get())?;
+        view.system.renew(snapshot, self.parts).await?;
+        Ok(to_raw_value(&view)?)
+    }
 }
 
 fn dependencies(parts: &Parts) -> Vec<DependencyView> {
@@ -188,18 +253,6 @@ fn dependencies(parts: &Parts) -> Vec<DependencyView> {
         }),
     };
     (parts.dependencies)().into_iter().map(view).collect()
-}
-
-/// A part of a whole for the eye; nothing of nothing is 0. It is never added to anything.
-pub(crate) fn share(part: i64, whole: i64) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
-}
-
-impl Quantiles {
-    pub fn of(requests: &Requests) -> Quantiles {
-        let shown = |per_mille| requests.quantile_us(per_mille).map(milliseconds);
-        Quantiles { p50: shown(500), p95: shown(950), p99: shown(990) }
-    }
 }
 
 impl Events {

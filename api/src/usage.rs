@@ -9,14 +9,13 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use service::answer::ApiError;
 use service::query::quoted;
-use store::{Reader, UsageAsk, UsageBy};
+use store::{UsageAsk, UsageBy};
 
-use crate::answers::{About, Begun, Known};
+use crate::answers::{Answers, Known, Question};
 use crate::error::Error;
 use crate::params::Params;
 use crate::range::{Ask, Cover, Kept, Name, RANGE_PARAMS};
-use crate::scope::Scope;
-use crate::shared::Shared;
+use crate::snapshot::{Scope, Snapshot};
 use crate::view::{AsOfView, dollars, moment};
 
 /// Groups of a page if none are asked for, and the most that are given.
@@ -48,7 +47,7 @@ struct ItemView {
 }
 
 #[derive(Debug, Serialize)]
-struct UsageView {
+pub(crate) struct UsageView {
     namespace: String,
     group_by: Vec<&'static str>,
     items: Vec<ItemView>,
@@ -80,35 +79,28 @@ impl SumsView {
     }
 }
 
-/// A question, checked.
-struct Question {
-    by: Vec<(&'static str, UsageBy)>,
-    ask: Ask,
-    page: i64,
-    size: i64,
-}
-
 /// Requests and tokens by consumer, model or namespace, those with the most tokens first.
-pub(crate) async fn usage(State(shared): State<Shared>, uri: Uri) -> Result<Known, ApiError> {
-    let Shared { parts, answers, .. } = shared;
+pub(crate) async fn usage(State(answers): State<Answers>, uri: Uri) -> Result<Known, ApiError> {
     let [range, from, to, tz] = RANGE_PARAMS;
     let names = ["group_by", "namespace", "page", "size", range, from, to, tz];
     let params = Params::of(&uri, &names)?;
     let (size, size_max) = PAGE_SIZE;
-    let question = Question {
+    let question = Usage {
+        scope: params.get("namespace").unwrap_or("all").to_owned(),
         by: groups(params.get("group_by").unwrap_or("consumer"))?,
-        ask: Ask::of(&params, Name::Today, &parts.timezone)?,
+        ask: Ask::of(&params, Name::Today, &answers.parts.timezone)?,
         page: params.number("page", 1, PAGE_MAX)?,
         size: params.number("size", size, size_max)?,
     };
-    let key = params.key("usage", &[parts.timezone.iana_name().unwrap_or_default()]);
-    let mut asked = match answers.begin(&parts, About::Ledger, key).await? {
-        Begun::Known(known) => return Ok(known),
-        Begun::Open(asked) => asked,
-    };
-    let scope = params.get("namespace").unwrap_or("all");
-    let found = usage_of(&mut asked.reader, scope, &question, asked.now_us).await;
-    asked.answer(found).await
+    answers.answer(params.key("usage", &[answers.parts.zone()]), &question).await
+}
+
+struct Usage {
+    scope: String,
+    by: Vec<(&'static str, UsageBy)>,
+    ask: Ask,
+    page: i64,
+    size: i64,
 }
 
 /// Reads `group_by`: words with commas between. A consumer is one of its namespace, so that it
@@ -128,40 +120,39 @@ fn groups(text: &str) -> Result<Vec<(&'static str, UsageBy)>, Error> {
     Ok(GROUPS.into_iter().filter(|(word, _)| is_by(word)).collect())
 }
 
-async fn usage_of(
-    reader: &mut Reader,
-    scope: &str,
-    question: &Question,
-    now_us: i64,
-) -> Result<(Scope, UsageView), Error> {
-    let scope = Scope::of(reader, scope).await?;
-    let oldest = reader.oldest_usage().await?;
-    let kept = Kept { oldest_minute: None, oldest_quarter: oldest };
-    let window = question.ask.window(now_us, kept)?.in_quarters(oldest)?;
-    let by: Vec<UsageBy> = question.by.iter().map(|(_, by)| *by).collect();
-    let quarters = window.buckets().whole();
-    let ask = UsageAsk { quarters, namespace: scope.code(), by: &by };
-    let (total, totals) = reader.usage_total(&ask).await?;
-    let Question { page, size, .. } = *question;
-    let found = reader.usage(&ask, size, (page - 1) * size).await?;
-    let item = |(texts, sums): (Vec<String>, ConsumerSums)| ItemView {
-        group: question.by.iter().zip(texts).map(group).collect(),
-        sums: SumsView::of(&sums),
-    };
-    let view = UsageView {
-        namespace: scope.label().to_owned(),
-        group_by: question.by.iter().map(|(word, _)| *word).collect(),
-        items: found.into_iter().map(item).collect(),
-        total,
-        page,
-        size,
-        pages: (total + size - 1) / size,
-        totals: SumsView::of(&totals),
-        range: window.cover(),
-        kept_since: oldest.map(|quarter| moment(quarter.saturating_mul(QUARTER_US))),
-        as_of: AsOfView::of(reader.as_of()),
-    };
-    Ok((scope, view))
+impl Question for Usage {
+    type Data = UsageView;
+
+    async fn answer(&self, snapshot: &mut Snapshot) -> Result<(Scope, UsageView), Error> {
+        let Usage { page, size, .. } = *self;
+        let scope = snapshot.scope(&self.scope).await?;
+        let oldest = snapshot.reader.oldest_usage().await?;
+        let kept = Kept { oldest_minute: None, oldest_quarter: oldest };
+        let window = self.ask.window(snapshot.now_us, kept)?.in_quarters(oldest)?;
+        let by: Vec<UsageBy> = self.by.iter().map(|(_, by)| *by).collect();
+        let quarters = window.buckets().whole();
+        let ask = UsageAsk { quarters, namespace: scope.code(), by: &by };
+        let (total, totals) = snapshot.reader.usage_total(&ask).await?;
+        let found = snapshot.reader.usage(&ask, size, (page - 1) * size).await?;
+        let item = |(texts, sums): (Vec<String>, ConsumerSums)| ItemView {
+            group: self.by.iter().zip(texts).map(group).collect(),
+            sums: SumsView::of(&sums),
+        };
+        let view = UsageView {
+            namespace: scope.label().to_owned(),
+            group_by: self.by.iter().map(|(word, _)| *word).collect(),
+            items: found.into_iter().map(item).collect(),
+            total,
+            page,
+            size,
+            pages: (total + size - 1) / size,
+            totals: SumsView::of(&totals),
+            range: window.cover(),
+            kept_since: oldest.map(|quarter| moment(quarter.saturating_mul(QUARTER_US))),
+            as_of: snapshot.as_of(),
+        };
+        Ok((scope, view))
+    }
 }
 
 /// A word of a group with its text; the empty consumer is none.

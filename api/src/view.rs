@@ -1,8 +1,8 @@
 //! Parts that several answers share, as JSON shows them.
 
 use jiff::Timestamp;
-use ledger::query::sums::Tokens;
-use serde::Serialize;
+use ledger::query::sums::{Requests, Tokens};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use store::AsOf;
 
@@ -10,7 +10,7 @@ use store::AsOf;
 const NANO: u64 = 1_000_000_000;
 
 /// The committed version that the numbers of an answer come from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct AsOfView {
     /// Ledger version.
     version: i64,
@@ -26,7 +26,7 @@ impl AsOfView {
 }
 
 /// Tokens of all attempts, and their cost.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct TokenTotals {
     input: i64,
     output: i64,
@@ -49,6 +49,31 @@ impl TokenTotals {
             cost_usd: dollars(total.cost_nano),
         }
     }
+}
+
+/// Quantiles of durations in milliseconds; nothing without requests.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Quantiles {
+    p50: Option<Box<RawValue>>,
+    p95: Option<Box<RawValue>>,
+    p99: Option<Box<RawValue>>,
+}
+
+impl Quantiles {
+    pub fn of(requests: &Requests) -> Quantiles {
+        let shown = |per_mille| requests.quantile_us(per_mille).map(milliseconds);
+        Quantiles { p50: shown(500), p95: shown(950), p99: shown(990) }
+    }
+}
+
+/// Mean duration in milliseconds; nothing without requests.
+pub(crate) fn mean(requests: &Requests) -> Option<Box<RawValue>> {
+    requests.mean_us().and_then(|us| u64::try_from(us).ok()).map(milliseconds)
+}
+
+/// A part of a whole for the eye; nothing of nothing is 0. It is never added to anything.
+pub(crate) fn share(part: i64, whole: i64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
 /// A moment as RFC 3339 in UTC.

@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
 use crate::error::Error;
-use crate::range::step::Step;
+use crate::range::Step;
 
 /// The hours of the local day.
 pub(super) fn today(zone: &TimeZone, now_us: i64) -> Result<Vec<i64>, Error> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -104,6 +104,8 @@ pub struct Place {
     pub router: Router,
     /// Whether the ledger is known to be down.
     pub is_down: Arc<AtomicBool>,
+    /// Frames that are not committed.
+    pub lag_frames: Arc<AtomicU64>,
     parts: Parts,
     trigger: Trigger,
     owner: Owner,
@@ -130,14 +132,18 @@ impl Place {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Arc::new(Store::open(folder.path()).await.expect("a store"));
         let claim = store.claim(1, 0, [7; 16]).await.expect("a claim");
-        let lag = Lag { partition: 0, frames: 3, commit_age_us: 1_500_000, halted: None };
+        let lag_frames = Arc::new(AtomicU64::new(3));
+        let frames = Arc::clone(&lag_frames);
         let is_down = Arc::new(AtomicBool::new(false));
         let down = Arc::clone(&is_down);
         let (trigger, shutdown) = channel();
         let parts = Parts {
             store: Arc::clone(&store),
             access,
-            lag: Arc::new(move || vec![lag.clone()]),
+            lag: Arc::new(move || {
+                let frames = frames.load(Ordering::Relaxed);
+                vec![Lag { partition: 0, frames, commit_age_us: 1_500_000, halted: None }]
+            }),
             dependencies: Arc::new(move || {
                 let fault =
                     if down.load(Ordering::Relaxed) { Some("does not answer") } else { fault };
@@ -151,7 +157,17 @@ impl Place {
         };
         let router = router(parts.clone());
         let (owner, progress) = (claim.owner, claim.progress);
-        Place { store, router, is_down, parts, trigger, owner, progress, _folder: folder }
+        Place {
+            store,
+            router,
+            is_down,
+            lag_frames,
+            parts,
+            trigger,
+            owner,
+            progress,
+            _folder: folder,
+        }
     }
 
     /// Another api on the same ledger, which has answered nothing yet; with the same words between

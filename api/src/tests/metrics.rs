@@ -119,6 +119,55 @@ async fn trend_has_whole_numbers_and_its_buckets_add_up_in_every_range() {
 }
 
 #[tokio::test]
+async fn buckets_add_up_in_zones_of_every_kind_and_for_namespaces_without_events() {
+    let mut place = filled().await;
+    let now = now_us();
+    // Both days on which clocks change lie within 400 days.
+    let facts: Vec<Fact> =
+        (0..400).map(|day| Fact::new(now - day * DAY - 7 * MINUTE, "wechat", 1 + day)).collect();
+    place.commit(&facts).await;
+    let year = format!("from={}&to={}", (now - 380 * DAY) / 1_000_000, now / 1_000_000);
+    for zone in [
+        "UTC",
+        "Asia/Shanghai",
+        "Asia/Kolkata",
+        "Asia/Kathmandu",
+        "America/New_York",
+        "Australia/Lord_Howe",
+        "America/St_Johns",
+    ] {
+        let ranges = ["15m", "24h", "today", "yesterday", "week", "month", "all"];
+        let ranges = ranges.map(|word| format!("timeRange={word}")).into_iter();
+        for range in ranges.chain([year.clone()]) {
+            for scope in ["all", "wechat", "idle"] {
+                let metrics = "/api/metrics/namespaces";
+                let of = format!("{range}&tz={zone}");
+                let trend =
+                    place.get(&format!("{metrics}/request-trend?namespace={scope}&{of}")).await;
+                let tokens = place.get(&format!("{metrics}/{scope}/tokens?{of}")).await;
+                let stats = place.get(&format!("{metrics}/{scope}/stats?{of}")).await;
+                let path = format!("/api/metrics/dashboard?namespace={scope}&{of}");
+                let dashboard = place.get(&path).await;
+                if dashboard["stats"]["range"] != trend["range"] {
+                    continue; // A minute has passed, and with it a bucket.
+                }
+                let case = format!("{zone} {range} {scope}");
+                assert_eq!(sum(&trend["datasets"][0]), trend["total"], "{case}");
+                assert_eq!(sum(&tokens["datasets"][0]), tokens["totals"]["input"], "{case}");
+                assert_eq!(sum(&tokens["datasets"][1]), tokens["totals"]["output"], "{case}");
+                assert_eq!(stats["totalRequests"], trend["total"], "{case}");
+                assert_eq!(stats["tokens"], tokens["totals"], "{case}");
+                assert_eq!(dashboard["requestTrend"], trend, "{case}");
+                assert_eq!(dashboard["tokens"], tokens, "{case}");
+                assert_eq!(dashboard["stats"], stats, "{case}");
+                let n_labels = tokens["labels"].as_array().expect("labels").len();
+                assert_eq!(tokens["datasets"][0]["data"].as_array().expect("data").len(), n_labels);
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn tokens_are_those_of_all_attempts_and_a_namespace_goes_by_code_or_number() {
     let place = filled().await;
     let all = place.get("/api/metrics/namespaces/all/tokens?timeRange=all").await;

@@ -1,9 +1,9 @@
 //! Questions to the ledger, answered from its rows.
 //!
-//! A caller reads rows of one version and hands them in, in any order; `sums` adds up what they
+//! A caller reads sums of one version and hands them in, in any order; `sums` adds up what they
 //! measure, `distribution` how requests ended, and a `Series` keeps sums per bucket of time. Sums
-//! are kept in 128 bits and checked when they are shown, so that no order of rows overflows on the
-//! way to a sum that fits. Nothing here knows calendars: buckets are numbers with edges.
+//! are kept in 128 bits and checked when they are shown, so that no order overflows on the way to a
+//! sum that fits. Nothing here knows calendars: buckets are numbers with edges.
 
 pub mod sums;
 pub mod distribution;
@@ -12,7 +12,7 @@ mod tests;
 
 use std::ops::Range;
 
-use sums::{Row, Sums};
+use sums::Sums;
 
 /// Why a question has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,15 +45,20 @@ impl Buckets {
         self.edges.len() - 1
     }
 
-    /// Start and end of each; the end belongs to the next.
-    pub fn ranges(&self) -> impl Iterator<Item = Range<i64>> {
-        self.edges.windows(2).map(|pair| pair[0]..pair[1])
-    }
-
     /// Start of the first and end of the last.
     #[must_use]
     pub fn whole(&self) -> Range<i64> {
         self.edges[0]..self.edges[self.n()]
+    }
+
+    /// The longest pieces, counted from the start of the first bucket, that each lie in one bucket:
+    /// sums of such pieces can be added up to buckets. The last bucket may end within a piece.
+    #[must_use]
+    pub fn piece(&self) -> i64 {
+        let starts = &self.edges[..self.n()];
+        let piece = starts.windows(2).fold(0, |piece, pair| divisor(piece, pair[1] - pair[0]));
+        // A single bucket is one piece, however long it is.
+        if piece == 0 { i64::MAX } else { piece }
     }
 
     /// The bucket that a moment lies in.
@@ -62,6 +67,14 @@ impl Buckets {
         let n_begun = self.edges.partition_point(|edge| *edge <= at);
         n_begun.checked_sub(1).filter(|idx| *idx < self.n())
     }
+}
+
+/// Greatest common divisor of two lengths; that of a length and 0 is the length.
+fn divisor(mut a: i64, mut b: i64) -> i64 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
 }
 
 /// Sums per bucket.
@@ -79,10 +92,10 @@ impl Series {
         Series { buckets, sums }
     }
 
-    /// Adds a row to the bucket of its moment; one that lies in none adds nothing.
-    pub fn add(&mut self, at: i64, row: &Row<'_>) {
+    /// Adds sums to the bucket of a moment; those that lie in none add nothing.
+    pub fn add(&mut self, at: i64, sums: &Sums) {
         if let Some(idx) = self.buckets.idx(at) {
-            self.sums[idx].add(row);
+            self.sums[idx].merge(sums);
         }
     }
 

@@ -363,7 +363,8 @@ impl Reader {
     /// # Errors
     /// As every read.
     pub async fn namespace_by_id(&mut self, id: i64) -> Result<Option<NamespaceRow>> {
-        namespace_of_id(&mut self.conn, id).await
+        let query = self.conn.query(sqlx::AssertSqlSafe(format!("{NAMESPACE} WHERE id = ?")));
+        self.rows(query.bind(id)).await?.first().map(namespace).transpose()
     }
 
     /// The namespace of a code.
@@ -371,7 +372,8 @@ impl Reader {
     /// # Errors
     /// As every read.
     pub async fn namespace_by_code(&mut self, code: &str) -> Result<Option<NamespaceRow>> {
-        namespace_of_code(&mut self.conn, code).await
+        let query = self.conn.query(sqlx::AssertSqlSafe(format!("{NAMESPACE} WHERE code = ?")));
+        self.rows(query.bind(code)).await?.first().map(namespace).transpose()
     }
 
     /// One page of the namespaces that a filter lets pass, by number. All are read: there are few.
@@ -396,17 +398,6 @@ impl Reader {
         let sql = format!("{NAMESPACE} WHERE id > ? ORDER BY id");
         let rows = self.rows(self.conn.query(sqlx::AssertSqlSafe(sql)).bind(id)).await?;
         rows.iter().map(namespace).collect()
-    }
-
-    /// How many namespaces are enabled, and how many disabled.
-    ///
-    /// # Errors
-    /// As every read.
-    pub async fn namespace_counts(&mut self) -> Result<(i64, i64)> {
-        let sql = "SELECT count(CASE WHEN status = 1 THEN 1 END), \
-                   count(CASE WHEN status = 0 THEN 1 END) FROM namespace";
-        let rows = self.rows(self.conn.query(sql)).await?;
-        rows.first().map_or(Ok((0, 0)), |row| Ok((get(row, 0)?, get(row, 1)?)))
     }
 
     /// Every registered name.

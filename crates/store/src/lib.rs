@@ -35,6 +35,7 @@ mod tests;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ledger::commit::{Claim, Commit, CommitId, Outcome, Resolution};
@@ -50,7 +51,7 @@ pub use config::{
 pub use error::{Result, StoreError};
 pub use generation::Generation;
 pub use letter::{LetterFilter, LogLetter, RawLetter};
-pub use part::{Rows, TokenSums};
+pub use part::{Part, Pulse, Rows};
 pub use raw_place::{Known, RawPlace, Settled};
 pub use read::{AsOf, Baseline, JournalRow, LetterCount, PartitionRow, Reader, Stamp};
 pub use retain::{Keep, Retained};
@@ -89,6 +90,7 @@ pub struct Store {
     /// Nothing if the store was opened for reading only.
     writers: Option<Writers>,
     readers: Readers,
+    n_read_statements: Arc<AtomicU64>,
     fatal: watch::Sender<bool>,
 }
 
@@ -161,7 +163,8 @@ impl Store {
     }
 
     fn new(writers: Option<Writers>, readers: Readers) -> Store {
-        Store { writers, readers, fatal: watch::Sender::new(false) }
+        let n_read_statements = Arc::default();
+        Store { writers, readers, n_read_statements, fatal: watch::Sender::new(false) }
     }
 
     /// The generation of the log; made at the first start, with a random secret.
@@ -233,14 +236,6 @@ impl Store {
     pub async fn resolve(&self, commit: &Commit) -> Result<Resolution> {
         let mut held = self.writers()?.hold_new().await?;
         self.noted(held.resolve(commit).await)
-    }
-
-    /// Begins to read: everything the reader answers is of one committed version.
-    ///
-    /// # Errors
-    /// What the database says, or that all connections stayed busy for 5 s.
-    pub async fn read(&self) -> Result<Reader> {
-        Reader::new(self.readers.begin().await?).await
     }
 
     /// Everything that a publisher takes over from.

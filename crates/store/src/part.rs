@@ -1,18 +1,24 @@
-//! Sums of a few columns over many rows, for answers that need no more of them.
+//! Sums over many rows, for answers that show numbers and no rows.
 //!
-//! A question about requests or tokens goes over every row of its range. One number per range
-//! comes back, added up where the rows lie: no row is moved, and no labels are sorted. Namespaces
-//! and attempts are chosen through the ids of their series.
+//! A question goes over every row of its range, in the columns that it shows, and what comes back
+//! is added up where the rows lie: one statement for a whole range, and one for all of its buckets.
+//! The rows are gone through once, in the order of their key, so that nothing is sorted but the
+//! few sums.
 
 use std::ops::Range;
 
-use event::Outcome;
-use ledger::measures::Measures;
+use event::usage::TOKEN_CLASSES;
+use event::{Outcome, UsageSource};
+use ledger::histogram::N_DURATION;
+use ledger::query::sums::{Classes, Sums};
+use ledger::query::{Buckets, Series};
+use ledger::window::{MINUTE_US, QUARTER_US};
 use sqlx::AssertSqlSafe;
 
 use crate::error::{Result, StoreError};
 use crate::read::Reader;
 use crate::rows::get;
+use crate::sql::{Bound, Row};
 
 /// Rows that sums are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,93 +27,235 @@ pub enum Rows {
     Minutes,
     /// Quarter-hours.
     Quarters,
+    /// Counter totals, whose buckets are summed from quarter-hours.
+    Totals,
 }
 
-/// Columns of the token classes, in their order.
-const TOKENS: &str = "sum(input_uncached), sum(input_cache_read), sum(input_cache_write), \
-                      sum(output_text), sum(output_reasoning), sum(cost_nano)";
-/// Stored number of a usage that was counted from text.
-const ESTIMATED: i64 = event::UsageSource::Estimated as i64;
-
-/// Which series are summed.
+/// Which numbers are summed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Of {
-    /// All.
-    Each,
-    /// Those of final attempts.
-    Final,
-    /// Those whose tokens were counted from text.
-    Estimated,
+pub enum Part {
+    /// Final attempts, and those of them that failed.
+    Requests,
+    /// How long final attempts took.
+    Durations,
+    /// Tokens and cost of all attempts.
+    Tokens,
 }
 
-/// Tokens and cost of a range.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct TokenSums {
-    /// Of usage that was reported or is absent.
-    pub reported: Measures,
-    /// Of usage that was counted from text.
-    pub estimated: Measures,
+impl Part {
+    /// All numbers.
+    pub const EACH: [Part; 3] = [Part::Requests, Part::Durations, Part::Tokens];
 }
+
+/// What is open or was counted a moment ago.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pulse {
+    /// Open connections, by the newest report of each gateway.
+    pub connections: i64,
+    /// Requests of one minute.
+    pub requests: i64,
+}
+
+/// Stored number of the outcome that is no error.
+const SUCCESS: u8 = Outcome::Success.code();
+/// Stored number of a usage that was counted from text.
+const ESTIMATED: u8 = UsageSource::Estimated as u8;
 
 impl Rows {
+    /// Length of a row, or of the rows that buckets are summed from, microseconds.
+    #[must_use]
+    pub fn unit_us(self) -> i64 {
+        match self {
+            Rows::Minutes => MINUTE_US,
+            Rows::Quarters | Rows::Totals => QUARTER_US,
+        }
+    }
+
+    /// Start of the row that a moment lies in, microseconds.
+    #[must_use]
+    pub fn floor(self, us: i64) -> i64 {
+        us - us.rem_euclid(self.unit_us())
+    }
+
     /// Table of the rows, and of their series.
     fn tables(self) -> (&'static str, &'static str) {
         match self {
             Rows::Minutes => ("minute", "series_short"),
             Rows::Quarters => ("quarter", "series"),
+            Rows::Totals => ("total", "series"),
+        }
+    }
+
+    /// The rows with their series, for a SELECT.
+    fn joined(self) -> String {
+        let (table, series) = self.tables();
+        format!("FROM {table} q JOIN {series} s ON s.id = q.series")
+    }
+}
+
+impl Part {
+    /// Sums of rows `q` with series `s`, in the order in which `add` reads them. A condition inside
+    /// of the sum and not a group for it: rows come in the order of time, and sorting all of them
+    /// by anything else would take far longer than adding them up.
+    fn columns(self) -> Vec<String> {
+        let each = |name: &str| format!("sum(q.{name})");
+        let only = |condition: &str, name: &str| {
+            format!("sum(CASE WHEN {condition} THEN q.{name} ELSE 0 END)")
+        };
+        let finals = |name: &str| only("s.is_final", name);
+        match self {
+            Part::Requests => {
+                let failed = format!("s.is_final AND s.outcome <> {SUCCESS}");
+                vec![finals("n"), only(&failed, "n")]
+            }
+            Part::Durations => {
+                let buckets = (0..N_DURATION).map(|idx| finals(&format!("duration_{idx}")));
+                std::iter::once(finals("duration_us")).chain(buckets).collect()
+            }
+            Part::Tokens => {
+                let estimated = format!("s.source = {ESTIMATED}");
+                let all = TOKEN_CLASSES.iter().map(|name| each(name));
+                let of_text = TOKEN_CLASSES.iter().map(|name| only(&estimated, name));
+                all.chain(of_text).chain([each("cost_nano")]).collect()
+            }
+        }
+    }
+
+    /// Adds what stands in the columns of a row from one on; the column behind them.
+    fn add(self, row: &Row, first: usize, sums: &mut Sums) -> Result<usize> {
+        match self {
+            Part::Requests => {
+                sums.add_requests(row.sum(first)?, row.sum(first + 1)?);
+                Ok(first + 2)
+            }
+            Part::Durations => {
+                let buckets: [i64; N_DURATION] = summed(row, first + 1)?;
+                sums.add_durations(row.sum(first)?, &buckets);
+                Ok(first + 1 + N_DURATION)
+            }
+            Part::Tokens => {
+                let (all, estimated): (Classes, Classes) =
+                    (summed(row, first)?, summed(row, first + TOKEN_CLASSES.len())?);
+                let cost = first + 2 * TOKEN_CLASSES.len();
+                sums.add_tokens(&all, &estimated, row.sum(cost)?);
+                Ok(cost + 1)
+            }
         }
     }
 }
 
-impl Of {
-    fn condition(self) -> &'static str {
-        match self {
-            Of::Each => "TRUE",
-            Of::Final => "is_final",
-            Of::Estimated => "source = ?",
-        }
+/// Neighbouring columns, each a sum.
+fn summed<const N: usize>(row: &Row, first: usize) -> Result<[i64; N]> {
+    let mut sums = [0; N];
+    for (idx, sum) in sums.iter_mut().enumerate() {
+        *sum = row.sum(first + idx)?;
     }
+    Ok(sums)
 }
+
+/// The columns of some parts.
+fn columns(parts: &[Part]) -> Vec<String> {
+    parts.iter().flat_map(|part| part.columns()).collect()
+}
+
+/// Reads the columns of some parts that begin at `first`.
+fn read(parts: &[Part], row: &Row, first: usize) -> Result<Sums> {
+    let mut sums = Sums::default();
+    parts.iter().try_fold(first, |at, part| part.add(row, at, &mut sums))?;
+    Ok(sums)
+}
+
+/// Binds the two parameters of `MINE`.
+fn bind<'q>(query: Bound<'q>, namespace: Option<&'q str>) -> Bound<'q> {
+    query.bind(namespace).bind(namespace)
+}
+
+/// Condition for rows of one namespace, or of all.
+const MINE: &str = "(? IS NULL OR s.namespace = ?)";
+/// Condition for rows of a range.
+const DURING: &str = "q.at >= ? AND q.at < ?";
 
 impl Reader {
-    /// Requests of a range of rows since the epoch, of one namespace or all: only `n` is set.
+    /// Sums of a range of minutes or quarter-hours since the epoch, or of the counter totals, which
+    /// have no range; of one namespace or all.
     ///
     /// # Errors
-    /// As every read.
-    pub async fn requests(
+    /// As every read: `StoreError::Sql`, or `StoreError::Fatal` for a row that cannot be.
+    pub async fn sums(
         &mut self,
         rows: Rows,
         range: Range<i64>,
         namespace: Option<&str>,
-    ) -> Result<Measures> {
-        let [n] = self.part(rows, range, namespace, "sum(n)", Of::Final).await?;
-        Ok(Measures { n, ..Measures::default() })
+        parts: &[Part],
+    ) -> Result<Sums> {
+        let (columns, tables) = (columns(parts).join(", "), rows.joined());
+        let sql = match rows {
+            Rows::Totals => format!("SELECT {columns} {tables} WHERE {MINE}"),
+            _ => format!("SELECT {columns} {tables} WHERE {DURING} AND {MINE}"),
+        };
+        let mut query = self.conn.query(AssertSqlSafe(sql));
+        if rows != Rows::Totals {
+            query = query.bind(range.start).bind(range.end);
+        }
+        let found = self.rows(bind(query, namespace)).await?;
+        found.first().map_or(Ok(Sums::default()), |row| read(parts, row, 0))
     }
 
-    /// Tokens and cost of a range of rows since the epoch, of one namespace or all.
+    /// Sums of each bucket of a range, and of all of it: for counter totals, whose buckets are of
+    /// quarter-hours, these are more than the buckets once old rows were deleted.
+    ///
+    /// The rows of each moment are summed first, which is the order that they lie in, and then the
+    /// moments of each piece of a bucket.
     ///
     /// # Errors
     /// As every read.
-    pub async fn tokens(
+    pub async fn series(
         &mut self,
         rows: Rows,
-        range: Range<i64>,
+        buckets: Buckets,
         namespace: Option<&str>,
-    ) -> Result<TokenSums> {
-        let all: [i64; 6] = self.part(rows, range.clone(), namespace, TOKENS, Of::Each).await?;
-        let estimated = match self.has_estimated(rows).await? {
-            true => self.part(rows, range, namespace, TOKENS, Of::Estimated).await?,
-            false => [0; 6],
-        };
-        let measures = |sums: [i64; 6]| {
-            let [tokens @ .., cost_nano] = sums;
-            Measures { tokens, cost_nano, ..Measures::default() }
-        };
-        let reported = std::array::from_fn(|idx| all[idx] - estimated[idx]);
-        Ok(TokenSums { reported: measures(reported), estimated: measures(estimated) })
+        parts: &[Part],
+    ) -> Result<(Series, Sums)> {
+        let kept = if rows == Rows::Totals { Rows::Quarters } else { rows };
+        let columns = columns(parts);
+        let numbered = columns.iter().enumerate();
+        let (named, summed): (Vec<String>, Vec<String>) = numbered
+            .map(|(idx, column)| (format!("{column} AS c{idx}"), format!("sum(c{idx})")))
+            .unzip();
+        // Without the cast a server may take the number of a parameter for a decimal one.
+        let mut sql = format!(
+            "SELECT CAST(at - (at - ?) % ? AS SIGNED) AS piece, {} \
+             FROM (SELECT q.at AS at, {} {} WHERE {DURING} AND {MINE} GROUP BY q.at) g \
+             GROUP BY piece",
+            summed.join(", "),
+            named.join(", "),
+            kept.joined(),
+        );
+        if rows == Rows::Totals {
+            let totals = columns.join(", ");
+            sql = format!("{sql} UNION ALL SELECT NULL, {totals} {} WHERE {MINE}", rows.joined());
+        }
+        let whole = buckets.whole();
+        let query = self.conn.query(AssertSqlSafe(sql)).bind(whole.start).bind(buckets.piece());
+        let mut query = bind(query.bind(whole.start).bind(whole.end), namespace);
+        if rows == Rows::Totals {
+            query = bind(query, namespace);
+        }
+        let (mut series, mut total) = (Series::new(buckets), Sums::default());
+        for row in self.rows(query).await? {
+            let sums = read(parts, &row, 1)?;
+            match get::<Option<i64>>(&row, 0)? {
+                Some(piece) => series.add(piece, &sums),
+                None => total = sums,
+            }
+        }
+        if rows != Rows::Totals {
+            total = series.total();
+        }
+        Ok((series, total))
     }
 
-    /// Requests of a range of rows by namespace and outcome: only `n` is set.
+    /// Requests by namespace and outcome, of a range of rows or of the counter totals.
     ///
     /// # Errors
     /// As every read.
@@ -115,14 +263,18 @@ impl Reader {
         &mut self,
         rows: Rows,
         range: Range<i64>,
-    ) -> Result<Vec<(Box<str>, Outcome, Measures)>> {
+    ) -> Result<Vec<(Box<str>, Outcome, i64)>> {
         let (table, series) = rows.tables();
+        let during = if rows == Rows::Totals { "" } else { "WHERE at >= ? AND at < ?" };
         let sql = format!(
             "SELECT s.namespace, s.outcome, sum(g.n) FROM (SELECT series, sum(n) AS n FROM {table} \
-             WHERE at >= ? AND at < ? GROUP BY series) g JOIN {series} s ON s.id = g.series \
+             {during} GROUP BY series) g JOIN {series} s ON s.id = g.series \
              WHERE s.is_final GROUP BY s.namespace, s.outcome"
         );
-        let query = self.conn.query(AssertSqlSafe(sql)).bind(range.start).bind(range.end);
+        let mut query = self.conn.query(AssertSqlSafe(sql));
+        if rows != Rows::Totals {
+            query = query.bind(range.start).bind(range.end);
+        }
         let found = self.rows(query).await?;
         found
             .iter()
@@ -131,53 +283,23 @@ impl Reader {
                 let outcome = outcome.ok_or_else(|| StoreError::Fatal {
                     reason: "a row has an unknown outcome".to_owned(),
                 })?;
-                let n = row.sum(2)?;
-                let namespace = get::<String>(row, 0)?.into_boxed_str();
-                Ok((namespace, outcome, Measures { n, ..Measures::default() }))
+                Ok((get::<String>(row, 0)?.into_boxed_str(), outcome, row.sum(2)?))
             })
             .collect()
     }
 
-    /// `sums` of the rows of a range whose series are meant.
-    async fn part<const N: usize>(
-        &mut self,
-        rows: Rows,
-        range: Range<i64>,
-        namespace: Option<&str>,
-        sums: &str,
-        of: Of,
-    ) -> Result<[i64; N]> {
-        let (table, series) = rows.tables();
-        let chosen = match (of, namespace) {
-            (Of::Each, None) => String::new(),
-            _ => format!(
-                " AND series IN (SELECT id FROM {series} WHERE {} \
-                 AND (? IS NULL OR namespace = ?))",
-                of.condition()
-            ),
-        };
-        let sql = format!("SELECT {sums} FROM {table} WHERE at >= ? AND at < ?{chosen}");
-        let mut query = self.conn.query(AssertSqlSafe(sql)).bind(range.start).bind(range.end);
-        if of == Of::Estimated {
-            query = query.bind(ESTIMATED);
-        }
-        if !chosen.is_empty() {
-            query = query.bind(namespace).bind(namespace);
-        }
-        let found = self.rows(query).await?;
-        let mut sums = [0; N];
-        if let Some(row) = found.first() {
-            for (idx, sum) in sums.iter_mut().enumerate() {
-                *sum = row.sum(idx)?;
-            }
-        }
-        Ok(sums)
-    }
-
-    async fn has_estimated(&mut self, rows: Rows) -> Result<bool> {
-        let (_, series) = rows.tables();
-        let sql = format!("SELECT 1 FROM {series} WHERE source = ? LIMIT 1");
-        let query = self.conn.query(AssertSqlSafe(sql)).bind(ESTIMATED);
-        Ok(!self.rows(query).await?.is_empty())
+    /// Requests of a minute since the epoch, and the open connections of all reports that are newer
+    /// than a moment.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn pulse(&mut self, minute: i64, newer_than_us: i64) -> Result<Pulse> {
+        let sql = "SELECT (SELECT sum(active) FROM connections WHERE seen_us > ?), \
+                   (SELECT sum(q.n) FROM minute q JOIN series_short s ON s.id = q.series \
+                   WHERE q.at = ? AND s.is_final)";
+        let found = self.rows(self.conn.query(sql).bind(newer_than_us).bind(minute)).await?;
+        found.first().map_or(Ok(Pulse::default()), |row| {
+            Ok(Pulse { connections: row.sum(0)?, requests: row.sum(1)? })
+        })
     }
 }

@@ -4,16 +4,19 @@
 //! ledger as it stood when it was made. It never waits for the writer.
 
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ledger::commit::{CommitId, Journal, Progress};
 use ledger::measures::Measures;
 use ledger::series::{FullLabels, SeriesId, ShortLabels};
 use sqlx::AssertSqlSafe;
 
+use crate::Store;
 use crate::error::{Result, StoreError};
 use crate::rows::{
-    FULL, N_FULL, N_SHORT, PROGRESS, SHORT, Width, bytes, full_labels, get, measure_sums, measures,
-    number, progress, selected, short_labels, summed,
+    FULL, N_FULL, N_SHORT, PROGRESS, SHORT, Width, bytes, full_labels, get, measures, number,
+    progress, selected, short_labels,
 };
 use crate::sql::{Bound, Conn, Row};
 
@@ -35,6 +38,10 @@ pub struct Stamp {
     pub namespaces: i64,
     /// When one of them was last changed, microseconds since the epoch; 0 for none.
     pub changed_us: i64,
+    /// The oldest minute that has a row: retention deletes rows without a new version.
+    pub oldest_minute: Option<i64>,
+    /// The oldest quarter-hour that has a row.
+    pub oldest_quarter: Option<i64>,
 }
 
 /// Where one partition stands.
@@ -96,36 +103,69 @@ pub struct LetterCount {
 pub struct Reader {
     pub(crate) conn: Conn,
     as_of: AsOf,
+    /// Statements of all readers of the store.
+    n_statements: Arc<AtomicU64>,
+}
+
+impl Store {
+    /// Begins to read: everything the reader answers is of one committed version.
+    ///
+    /// # Errors
+    /// What the database says, or that all connections stayed busy for 5 s.
+    pub async fn read(&self) -> Result<Reader> {
+        let (reader, _) = self.read_first("SELECT v, committed_us FROM ledger_version").await?;
+        Ok(reader)
+    }
+
+    /// The same, with what the answers of the reader stand on.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub async fn read_with_stamp(&self) -> Result<(Reader, Stamp)> {
+        let sql = "SELECT v, committed_us, (SELECT count(*) FROM namespace), \
+                   (SELECT COALESCE(max(updated_us), 0) FROM namespace), \
+                   (SELECT min(at) FROM minute), (SELECT min(at) FROM quarter) \
+                   FROM ledger_version";
+        let (reader, row) = self.read_first(sql).await?;
+        let stamp = Stamp {
+            version: reader.as_of.version,
+            namespaces: get(&row, 2)?,
+            changed_us: get(&row, 3)?,
+            oldest_minute: get(&row, 4)?,
+            oldest_quarter: get(&row, 5)?,
+        };
+        Ok((reader, stamp))
+    }
+
+    /// A reader, and the row of its first statement, which fixes the snapshot of a file and begins
+    /// with the version.
+    async fn read_first(&self, sql: &'static str) -> Result<(Reader, Row)> {
+        let mut conn = self.readers.begin().await?;
+        self.n_read_statements.fetch_add(1, Ordering::Relaxed);
+        let query = conn.query(sql);
+        let row = conn.fetch_one(query, "read the version").await?;
+        let as_of = AsOf { version: get(&row, 0)?, committed_us: get(&row, 1)? };
+        let n_statements = Arc::clone(&self.n_read_statements);
+        Ok((Reader { conn, as_of, n_statements }, row))
+    }
+
+    /// How many statements the readers of this store have carried out: questions are held to a
+    /// number of them.
+    #[must_use]
+    pub fn n_read_statements(&self) -> u64 {
+        self.n_read_statements.load(Ordering::Relaxed)
+    }
 }
 
 impl Reader {
-    /// A reader on a connection with a snapshot.
-    pub(crate) async fn new(mut conn: Conn) -> Result<Reader> {
-        // The first read fixes the snapshot of a file.
-        let query = conn.query("SELECT v, committed_us FROM ledger_version");
-        let row = conn.fetch_one(query, "read the version").await?;
-        let as_of = AsOf { version: get(&row, 0)?, committed_us: get(&row, 1)? };
-        Ok(Reader { conn, as_of })
-    }
-
     /// The version that all answers of this reader show.
     #[must_use]
     pub fn as_of(&self) -> AsOf {
         self.as_of
     }
 
-    /// What the answers of this reader stand on.
-    ///
-    /// # Errors
-    /// As every read.
-    pub async fn stamp(&mut self) -> Result<Stamp> {
-        let sql = "SELECT count(*), COALESCE(max(updated_us), 0) FROM namespace";
-        let row = self.conn.fetch_one(self.conn.query(sql), "read the namespaces").await?;
-        let version = self.as_of.version;
-        Ok(Stamp { version, namespaces: get(&row, 0)?, changed_us: get(&row, 1)? })
-    }
-
     pub(crate) async fn rows(&mut self, query: Bound<'_>) -> Result<Vec<Row>> {
+        self.n_statements.fetch_add(1, Ordering::Relaxed);
         self.conn.fetch_all(query, "read rows").await
     }
 
@@ -151,50 +191,6 @@ impl Reader {
                 let sums = measures(row, 1 + N_SHORT, Width::Short)?;
                 Ok((get(row, 0)?, short_labels(row, 1)?, sums))
             })
-            .collect()
-    }
-
-    /// Minutes summed over a range of minutes since the epoch, of one namespace or all.
-    ///
-    /// # Errors
-    /// As every read.
-    pub async fn minute_sums(
-        &mut self,
-        minutes: Range<i64>,
-        namespace: Option<&str>,
-    ) -> Result<Vec<(ShortLabels, Measures)>> {
-        let sql = format!(
-            "SELECT {SHORT}, {} FROM minute m JOIN series_short s ON s.id = m.series \
-             WHERE m.at >= ? AND m.at < ? AND (? IS NULL OR s.namespace = ?) \
-             GROUP BY m.series",
-            summed("m.", Width::Short)
-        );
-        let query = self.conn.query(AssertSqlSafe(sql)).bind(minutes.start).bind(minutes.end);
-        let rows = self.rows(query.bind(namespace).bind(namespace)).await?;
-        rows.iter()
-            .map(|row| Ok((short_labels(row, 0)?, measure_sums(row, N_SHORT, Width::Short)?)))
-            .collect()
-    }
-
-    /// Quarter-hours summed over a range, to the labels of minute rows.
-    ///
-    /// # Errors
-    /// As every read.
-    pub async fn quarter_sums(
-        &mut self,
-        quarters: Range<i64>,
-        namespace: Option<&str>,
-    ) -> Result<Vec<(ShortLabels, Measures)>> {
-        let sql = format!(
-            "SELECT {SHORT}, {} FROM quarter q JOIN series s ON s.id = q.series \
-             WHERE q.at >= ? AND q.at < ? AND (? IS NULL OR s.namespace = ?) \
-             GROUP BY {SHORT}",
-            summed("q.", Width::Full)
-        );
-        let query = self.conn.query(AssertSqlSafe(sql)).bind(quarters.start).bind(quarters.end);
-        let rows = self.rows(query.bind(namespace).bind(namespace)).await?;
-        rows.iter()
-            .map(|row| Ok((short_labels(row, 0)?, measure_sums(row, N_SHORT, Width::Full)?)))
             .collect()
     }
 
@@ -241,7 +237,7 @@ impl Reader {
             .collect()
     }
 
-    /// The oldest quarter-hour and the oldest minute that are kept, if there are any.
+    /// The oldest quarter-hour that is kept, if there is any.
     ///
     /// # Errors
     /// As every read.

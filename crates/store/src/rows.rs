@@ -133,13 +133,6 @@ pub(crate) fn selected(prefix: &str, width: Width) -> String {
     names.join(", ")
 }
 
-/// `sum(q.n) AS n`, .. for a SELECT.
-pub(crate) fn summed(prefix: &str, width: Width) -> String {
-    let names: Vec<String> =
-        columns(width).iter().map(|n| format!("sum({prefix}{n}) AS {n}")).collect();
-    names.join(", ")
-}
-
 /// Binds all columns of a measure.
 pub(crate) fn bind_full<'q>(query: Bound<'q>, measures: &Measures) -> Bound<'q> {
     bind(query, measures, Width::Full)
@@ -184,24 +177,11 @@ fn used_with(first: usize, read: impl Fn(usize) -> Result<i64>) -> Result<Consum
 
 /// Reads the columns of a measure that begin at `first`.
 pub(crate) fn measures(row: &Row, first: usize, width: Width) -> Result<Measures> {
-    measures_with(first, width, |at| get(row, at))
-}
-
-/// Reads the summed columns of a measure that begin at `first`.
-pub(crate) fn measure_sums(row: &Row, first: usize, width: Width) -> Result<Measures> {
-    measures_with(first, width, |at| row.sum(at))
-}
-
-fn measures_with(
-    first: usize,
-    width: Width,
-    read: impl Fn(usize) -> Result<i64>,
-) -> Result<Measures> {
     let mut sums = [0; N_MEASURES];
     let mut at = first;
     for (idx, sum) in sums.iter_mut().enumerate() {
         if width == Width::Full || is_short(idx) {
-            *sum = read(at)?;
+            *sum = get(row, at)?;
             at += 1;
         }
     }

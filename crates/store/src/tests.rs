@@ -30,6 +30,10 @@ macro_rules! on_both {
 
 on_both! {
     tokens_counted_from_text_are_summed_apart,
+    a_series_is_one_statement_and_each_bucket_has_its_rows,
+    totals_and_their_buckets_come_in_one_statement_and_outlive_rows,
+    outcomes_are_those_of_final_attempts_in_every_kind_of_rows,
+    pulse_is_one_minute_and_what_is_open_now,
     a_commit_takes_effect_once_and_every_table_has_its_sums,
     a_commit_behind_a_gap_keeps_a_baseline_of_what_stands_then,
     an_accepted_loss_is_noted_with_a_baseline_and_moves_nothing_back,

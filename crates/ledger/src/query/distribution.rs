@@ -1,13 +1,13 @@
 //! How the requests of each namespace ended.
 //!
-//! Namespaces that are configured are there from the start, with zeros; rows add to them.
+//! Namespaces that are configured are there from the start, with zeros; requests add to them.
 
 use std::collections::BTreeMap;
 
 use event::Outcome;
 
 use crate::query::QueryError;
-use crate::query::sums::{Row, shown};
+use crate::query::sums::shown;
 
 /// Number of outcomes.
 pub const N_OUTCOMES: usize = Outcome::EACH.len();
@@ -42,18 +42,15 @@ impl Distribution {
         Distribution { namespaces }
     }
 
-    /// Adds a row; one of attempts that were not the last adds nothing.
-    pub fn add(&mut self, row: &Row<'_>) {
-        if !row.is_final {
-            return;
-        }
-        let idx = SHOWN.iter().position(|outcome| *outcome == row.outcome);
+    /// Adds requests of a namespace that ended in this way.
+    pub fn add(&mut self, namespace: &str, outcome: Outcome, requests: i64) {
+        let idx = SHOWN.iter().position(|shown| *shown == outcome);
         let idx = idx.expect("every outcome is on the list of outcomes");
-        if !self.namespaces.contains_key(row.namespace) {
-            self.namespaces.insert(row.namespace.into(), [0; N_OUTCOMES]);
+        if !self.namespaces.contains_key(namespace) {
+            self.namespaces.insert(namespace.into(), [0; N_OUTCOMES]);
         }
-        let counts = self.namespaces.get_mut(row.namespace).expect("it was just made sure of");
-        counts[idx] += i128::from(row.measures.n);
+        let counts = self.namespaces.get_mut(namespace).expect("it was just made sure of");
+        counts[idx] += i128::from(requests);
     }
 
     /// The namespaces by code.

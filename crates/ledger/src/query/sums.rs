@@ -1,45 +1,15 @@
 //! What rows add up to: requests by final attempts, tokens and cost by all attempts.
 //!
-//! A `Row` is what totals, quarter-hours and minutes have in common. `Sums` takes any number of
-//! them; `tokens` and `latency` show what fits 64 bits and refuse what does not.
+//! A store adds up rows in the columns that a question needs and hands the results in; `tokens` and
+//! `latency` show what fits 64 bits and refuse what does not.
 
-use event::{Outcome, UsageSource};
+use event::usage::N_TOKEN_CLASSES;
 
 use crate::histogram::{N_DURATION, duration_quantile_us};
-use crate::measures::Measures;
 use crate::query::QueryError;
-use crate::series::{FullLabels, ShortLabels};
 
-/// A row of any kind, as far as questions go.
-#[derive(Clone, Copy, Debug)]
-pub struct Row<'a> {
-    /// Tenant.
-    pub namespace: &'a str,
-    /// Success or kind of error.
-    pub outcome: Outcome,
-    /// Where token counts come from.
-    pub source: UsageSource,
-    /// Whether the row is of final attempts, which are what requests are counted by.
-    pub is_final: bool,
-    /// What it measures.
-    pub measures: &'a Measures,
-}
-
-impl<'a> Row<'a> {
-    /// A total or a full quarter-hour.
-    #[must_use]
-    pub fn full(labels: &'a FullLabels, measures: &'a Measures) -> Row<'a> {
-        let FullLabels { namespace, outcome, source, is_final, .. } = labels;
-        Row { namespace, outcome: *outcome, source: *source, is_final: *is_final, measures }
-    }
-
-    /// A minute, or a quarter-hour summed to the labels of one.
-    #[must_use]
-    pub fn short(labels: &'a ShortLabels, measures: &'a Measures) -> Row<'a> {
-        let ShortLabels { namespace, outcome, source, is_final, .. } = labels;
-        Row { namespace, outcome: *outcome, source: *source, is_final: *is_final, measures }
-    }
-}
+/// Tokens per additive class, in the order of `event::usage::TOKEN_CLASSES`.
+pub type Classes = [i64; N_TOKEN_CLASSES];
 
 /// Sums of rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,30 +63,31 @@ pub struct Requests {
 }
 
 impl Sums {
-    /// Adds a row.
-    pub fn add(&mut self, row: &Row<'_>) {
-        let measures = row.measures;
-        if row.is_final {
-            self.requests += i128::from(measures.n);
-            if row.outcome != Outcome::Success {
-                self.errors += i128::from(measures.n);
-            }
-            self.duration_us += i128::from(measures.duration_us);
-            for (sum, n) in self.duration.iter_mut().zip(measures.duration) {
-                *sum += i128::from(n);
-            }
+    /// Adds requests, and how many of them failed.
+    pub fn add_requests(&mut self, requests: i64, errors: i64) {
+        self.requests += i128::from(requests);
+        self.errors += i128::from(errors);
+    }
+
+    /// Adds durations of requests: their sum in microseconds, and requests per duration bucket.
+    pub fn add_durations(&mut self, duration_us: i64, duration: &[i64; N_DURATION]) {
+        self.duration_us += i128::from(duration_us);
+        for (sum, n) in self.duration.iter_mut().zip(duration) {
+            *sum += i128::from(*n);
         }
-        let [uncached, cache_read, cache_write, text, reasoning] = measures.tokens.map(i128::from);
-        let (input, output) = (uncached + cache_read + cache_write, text + reasoning);
-        self.input += input;
-        self.output += output;
+    }
+
+    /// Adds tokens of attempts, those of them that were counted from text and not reported, and
+    /// their cost in nano-dollars.
+    pub fn add_tokens(&mut self, tokens: &Classes, estimated: &Classes, cost_nano: i64) {
+        let [uncached, cache_read, cache_write, text, reasoning] = tokens.map(i128::from);
+        self.input += uncached + cache_read + cache_write;
+        self.output += text + reasoning;
         self.cache_read += cache_read;
         self.cache_write += cache_write;
         self.reasoning += reasoning;
-        if row.source == UsageSource::Estimated {
-            self.estimated += input + output;
-        }
-        self.cost_nano += i128::from(measures.cost_nano);
+        self.estimated += estimated.iter().copied().map(i128::from).sum::<i128>();
+        self.cost_nano += i128::from(cost_nano);
     }
 
     /// Adds other sums.
@@ -137,12 +108,6 @@ impl Sums {
             }
         }
         Some(rest)
-    }
-
-    /// Whether nothing was counted.
-    #[must_use]
-    pub fn is_zero(&self) -> bool {
-        *self == Sums::default()
     }
 
     /// Number of requests.

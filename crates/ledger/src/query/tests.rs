@@ -1,64 +1,79 @@
 //! Questions are answered the same whatever the order of the rows, and buckets add up to totals.
 
-use event::{Outcome, UsageSource};
+use event::Outcome;
 use proptest::prelude::*;
 
 use super::distribution::Distribution;
-use super::sums::{Row, Sums};
+use super::sums::{Classes, Sums};
 use super::{Buckets, QueryError, Series};
-use crate::measures::Measures;
-use crate::series::ShortLabels;
+use crate::histogram::N_DURATION;
 
-/// A stored row with its moment.
-type Stored = (i64, ShortLabels, Measures);
-
-fn labels(namespace: &str, outcome: Outcome, source: UsageSource, is_final: bool) -> ShortLabels {
-    ShortLabels { namespace: namespace.into(), upstream: "u".into(), outcome, source, is_final }
+/// Requests of a namespace that ended alike, with their moment and tokens.
+#[derive(Clone, Debug)]
+struct Stored {
+    at: i64,
+    namespace: &'static str,
+    outcome: Outcome,
+    n: i64,
+    tokens: Classes,
+    is_estimated: bool,
 }
 
-fn measures(n: i64, tokens: [i64; 5]) -> Measures {
-    let mut measures = Measures { n, duration_us: 900_000 * n, tokens, ..Measures::default() };
-    measures.duration[7] = n;
-    measures.cost_nano = 3 * n;
-    measures
+impl Stored {
+    fn sums(&self) -> Sums {
+        let Stored { n, tokens, .. } = *self;
+        let mut duration = [0; N_DURATION];
+        duration[7] = n;
+        let mut sums = Sums::default();
+        sums.add_requests(n, if self.outcome == Outcome::Success { 0 } else { n });
+        sums.add_durations(900_000 * n, &duration);
+        sums.add_tokens(&tokens, if self.is_estimated { &tokens } else { &[0; 5] }, 3 * n);
+        sums
+    }
 }
 
 fn any_row() -> impl Strategy<Value = Stored> {
-    let labels = (
-        prop::sample::select(vec!["a", "b", "c"]),
-        prop::sample::select(Outcome::EACH.to_vec()),
-        prop::sample::select(UsageSource::EACH.to_vec()),
-        any::<bool>(),
-    )
-        .prop_map(|(namespace, outcome, source, is_final)| {
-            labels(namespace, outcome, source, is_final)
-        });
     // Near the end of 64 bits two rows are already too many for a sum that is shown.
     let n = prop_oneof![9 => 0..1_000_i64, 1 => Just(i64::MAX / 900_000)];
     let tokens = prop::array::uniform5(prop_oneof![9 => 0..1_000_000_i64, 1 => Just(i64::MAX)]);
-    (-20..120_i64, labels, (n, tokens).prop_map(|(n, tokens)| measures(n, tokens)))
+    (
+        -20..120_i64,
+        prop::sample::select(vec!["a", "b", "c"]),
+        prop::sample::select(Outcome::EACH.to_vec()),
+        n,
+        tokens,
+        any::<bool>(),
+    )
+        .prop_map(|(at, namespace, outcome, n, tokens, is_estimated)| Stored {
+            at,
+            namespace,
+            outcome,
+            n,
+            tokens,
+            is_estimated,
+        })
 }
 
 fn total(rows: &[Stored]) -> Sums {
     let mut sums = Sums::default();
-    for (_, labels, measures) in rows {
-        sums.add(&Row::short(labels, measures));
+    for row in rows {
+        sums.merge(&row.sums());
     }
     sums
 }
 
 fn series(rows: &[Stored], edges: &[i64]) -> Series {
     let mut series = Series::new(Buckets::new(edges.to_vec()).expect("they rise"));
-    for (at, labels, measures) in rows {
-        series.add(*at, &Row::short(labels, measures));
+    for row in rows {
+        series.add(row.at, &row.sums());
     }
     series
 }
 
 fn distribution(rows: &[Stored]) -> Distribution {
     let mut distribution = Distribution::of(["z"]);
-    for (_, labels, measures) in rows {
-        distribution.add(&Row::short(labels, measures));
+    for row in rows {
+        distribution.add(row.namespace, row.outcome, row.n);
     }
     distribution
 }
@@ -82,13 +97,34 @@ proptest! {
         let edges: Vec<i64> = edges.into_iter().collect();
         let whole = edges[0]..edges[edges.len() - 1];
         let (inside, outside): (Vec<_>, Vec<_>) =
-            rows.iter().cloned().partition(|(at, _, _)| whole.contains(at));
+            rows.iter().cloned().partition(|row| whole.contains(&row.at));
         let found = series(&rows, &edges);
         prop_assert_eq!(found.total(), total(&inside));
         prop_assert_eq!(found.earlier(&total(&rows)), Ok(total(&outside)));
         let mut both = found.earlier(&total(&rows)).expect("a part of all");
         both.merge(&found.total());
         prop_assert_eq!(both, total(&rows));
+    }
+
+    #[test]
+    fn a_piece_lies_in_one_bucket_and_pieces_are_as_long_as_they_can_be(
+        edges in prop::collection::btree_set(-30..130_i64, 2..20),
+        scale in prop::sample::select(vec![1, 4, 96]),
+    ) {
+        let edges: Vec<i64> = edges.into_iter().map(|edge| edge * scale).collect();
+        let (first, last) = (edges[0], edges[edges.len() - 1]);
+        let buckets = Buckets::new(edges.clone()).expect("they rise");
+        let piece = buckets.piece();
+        prop_assert!(piece % scale == 0 || buckets.n() == 1);
+        for at in first..last {
+            let start = at - (at - first) % piece;
+            prop_assert_eq!(buckets.idx(start), buckets.idx(at), "{} of {:?}", at, &edges);
+        }
+        // None of the longer ones will do.
+        let inner = &edges[1..edges.len() - 1];
+        let is_cut = |longer: i64| inner.iter().any(|at| (at - first) % longer != 0);
+        let longest = edges.get(1).map_or(0, |edge| edge - first);
+        prop_assert!(buckets.n() == 1 || (piece + 1..=longest).all(is_cut));
     }
 
     #[test]
@@ -106,17 +142,23 @@ proptest! {
 }
 
 #[test]
-fn requests_are_final_attempts_and_tokens_are_of_all() {
+fn sums_are_shown_as_requests_and_as_tokens() {
+    let row = |outcome, tokens, is_estimated| Stored {
+        at: 0,
+        namespace: "a",
+        outcome,
+        n: 2,
+        tokens,
+        is_estimated,
+    };
     let rows = [
-        (0, labels("a", Outcome::Success, UsageSource::Reported, true), [1, 2, 3, 4, 5]),
-        (0, labels("a", Outcome::Timeout, UsageSource::Estimated, false), [10, 0, 0, 10, 0]),
-        (0, labels("a", Outcome::RateLimited, UsageSource::None, true), [0; 5]),
+        row(Outcome::Success, [1, 2, 3, 4, 5], false),
+        row(Outcome::Timeout, [10, 0, 0, 10, 0], true),
+        row(Outcome::RateLimited, [0; 5], false),
     ];
-    let rows: Vec<Stored> =
-        rows.into_iter().map(|(at, labels, tokens)| (at, labels, measures(2, tokens))).collect();
     let sums = total(&rows);
     let requests = sums.latency().expect("small");
-    assert_eq!((requests.n, requests.errors, requests.mean_us()), (4, 2, Some(900_000)));
+    assert_eq!((requests.n, requests.errors, requests.mean_us()), (6, 4, Some(900_000)));
     assert_eq!(requests.quantile_us(500), Some(960_000));
     let tokens = sums.tokens().expect("small");
     assert_eq!((tokens.input, tokens.output), (16, 19));
@@ -124,29 +166,29 @@ fn requests_are_final_attempts_and_tokens_are_of_all() {
     assert_eq!((tokens.estimated, tokens.cost_nano), (20, 18));
     let counts = distribution(&rows).namespaces().expect("small");
     assert_eq!(counts.len(), 2);
-    assert_eq!((&*counts[0].0, counts[0].1), ("a", [2, 0, 2, 0, 0, 0, 0, 0, 0]));
+    assert_eq!((&*counts[0].0, counts[0].1), ("a", [2, 0, 2, 0, 0, 0, 2, 0, 0]));
     assert_eq!((&*counts[1].0, counts[1].1), ("z", [0; 9]));
 }
 
 #[test]
 fn nothing_has_no_mean_and_no_quantile() {
-    let sums = Sums::default();
-    assert!(sums.is_zero());
-    let requests = sums.latency().expect("zeros");
+    let requests = Sums::default().latency().expect("zeros");
     assert_eq!((requests.mean_us(), requests.quantile_us(990)), (None, None));
 }
 
 #[test]
 fn a_sum_beyond_64_bits_is_refused_and_not_wrapped() {
-    let row = (0, labels("a", Outcome::Success, UsageSource::Reported, true));
-    let row = (row.0, row.1, measures(1, [i64::MAX, 1, 0, 0, 0]));
-    assert_eq!(total(&[row]).tokens(), Err(QueryError::TooLarge));
+    let mut sums = Sums::default();
+    sums.add_tokens(&[i64::MAX, 1, 0, 0, 0], &[0; 5], 0);
+    assert_eq!(sums.tokens(), Err(QueryError::TooLarge));
 }
 
 #[test]
 fn buckets_that_hold_more_than_the_totals_are_an_error() {
-    let row = (0, labels("a", Outcome::Success, UsageSource::Reported, true), measures(2, [0; 5]));
-    let found = series(&[row], &[0, 1]);
+    let mut sums = Sums::default();
+    sums.add_requests(2, 0);
+    let mut found = Series::new(Buckets::new(vec![0, 1]).expect("they rise"));
+    found.add(0, &sums);
     assert_eq!(found.earlier(&Sums::default()), Err(QueryError::AboveTotals));
 }
 
@@ -160,7 +202,10 @@ fn edges_must_rise_and_a_moment_lies_in_one_bucket_at_most() {
         assert_eq!(buckets.idx(at), idx, "{at}");
     }
     assert_eq!((buckets.n(), buckets.whole()), (2, 0..15));
-    assert_eq!(buckets.ranges().collect::<Vec<_>>(), [0..10, 10..15]);
+    assert_eq!(
+        (buckets.piece(), Buckets::new(vec![3, 9]).expect("they rise").piece()),
+        (10, i64::MAX)
+    );
 }
 
 #[test]

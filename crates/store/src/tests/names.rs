@@ -168,11 +168,15 @@ async fn check(store: &Store, names: &[String]) {
         assert_eq!(reader.usage_total(&ask).await.expect("a total").0, n_names, "{by:?}");
     }
     for team in ["team", "Team", "TEAM", "team-", "team."] {
-        let sums = reader.quarter_sums(0..10, Some(team)).await.expect("sums");
-        assert_eq!((sums.len(), sums[0].1.n), (1, 1), "{team}");
+        for (rows, range) in
+            [(Rows::Minutes, 0..100), (Rows::Quarters, 0..10), (Rows::Totals, 0..0)]
+        {
+            let sums = reader.sums(rows, range, Some(team), &[Part::Requests]).await;
+            assert_eq!(sums.expect("sums").requests(), Ok(1), "{team} {rows:?}");
+        }
         assert_eq!(reader.total_rows(Some(team)).await.expect("totals").len(), 1, "{team}");
     }
-    assert_eq!(reader.quarter_sums(0..10, None).await.expect("sums").len(), 5);
+    assert_eq!(reader.outcomes(Rows::Quarters, 0..10).await.expect("outcomes").len(), 5);
     assert_eq!(reader.outcomes(Rows::Minutes, 0..100).await.expect("outcomes").len(), 5);
     for blank in ["team ", " team", "tEam"] {
         assert_eq!(reader.total_rows(Some(blank)).await.expect("totals"), [], "{blank:?}");
