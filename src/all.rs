@@ -103,7 +103,7 @@ pub async fn run(args: AllArgs) -> anyhow::Result<ExitCode> {
     let (storage, keys) = match open(&settings, &args, &mut ports).await {
         Ok(opened) => opened,
         Err(error) if error.is::<Stopped>() => {
-            info!("stopped before it had started");
+            info!("stopped before the start was complete");
             return Ok(ExitCode::SUCCESS);
         }
         Err(error) => return Err(error),
@@ -115,7 +115,7 @@ pub async fn run(args: AllArgs) -> anyhow::Result<ExitCode> {
         storage.store.close().await;
     };
     if tokio::time::timeout(CLOSE_MAX, closing).await.is_err() {
-        warn!("log and ledger were not closed in time, the next start copies their logs back");
+        warn!("log and ledger were not closed in time, the next start checkpoints them");
     }
     ended?;
     info!("stopped");
@@ -257,12 +257,12 @@ async fn serve(
         aggregator_trigger.drain();
         // Threads of ours must not outlive the runtime that they wait on.
         if tokio::time::timeout(STOP_MAX, aggregator.stopped()).await.is_err() {
-            warn!("the aggregator is not waited for any longer");
+            warn!("the aggregator did not stop in time");
         }
         return Err(error);
     }
     if tokio::time::timeout(DRAIN, ingest.drained()).await.is_err() {
-        warn!("requests that were cut off are not waited for any longer");
+        warn!("requests that were cut off were abandoned");
     }
     aggregator_trigger.drain();
     aggregator.ended().await?;

@@ -81,7 +81,7 @@ struct ListArgs {
     place: Place,
     #[command(flatten)]
     which: Which,
-    /// At most so many
+    /// Letters at most
     #[arg(long, value_name = "N", default_value = "100")]
     #[arg(value_parser = clap::value_parser!(i64).range(1..=REPLAY_MAX))]
     limit: i64,

@@ -52,7 +52,7 @@ pub async fn access(
     let path = dir.join(format!("{role}.key"));
     if let Some(stored) = store.keys(role).await?.first() {
         if let Some(fault) = misleads(&path, stored.sha256) {
-            warn!(role, fault, "the key of the first start is still the one that is asked for");
+            warn!(role, fault, "the key of the first start stays the valid one");
         }
         return Ok(Access::Key(Verifier::new(stored.sha256)));
     }

@@ -100,7 +100,7 @@ impl Ports {
             let error = match opened {
                 Ok(opened) => {
                     if has_waited {
-                        info!("the lock is gone, the start goes on");
+                        info!("the lock was released, the start continues");
                     }
                     return Ok(opened);
                 }
@@ -108,7 +108,10 @@ impl Ports {
             };
             let Some(reason) = lock_on(&error) else { return Err(error) };
             if !has_waited {
-                warn!(error = &*error as &dyn std::error::Error, "the start waits for a lock");
+                warn!(
+                    error = &*error as &dyn std::error::Error,
+                    "the start waits for a lock of another process"
+                );
                 has_waited = true;
             }
             self.serve_early(reason);

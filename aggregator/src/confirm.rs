@@ -62,7 +62,7 @@ async fn ask(store: &Store, publisher: &Publisher) -> Result<(), StoreError> {
     match publisher.version() {
         Some(version) => {
             // One that went back is confirmed all the same: the publisher has a better reason.
-            let _ = publisher.is_restored(version, store.commit_of(version).await?);
+            publisher.close_if_restored(version, store.commit_of(version).await?);
         }
         None => {
             store.read().await?;

@@ -11,7 +11,7 @@ use std::time::Instant;
 use event::Outcome;
 use ledger::account::Account;
 use ledger::commit::{Commit, CommitId};
-use ledger::exposure::{Births, Gate, Step};
+use ledger::exposure::{Births, Gate, Goals, Step};
 use ledger::measures::Measures;
 use ledger::safeguard::Safeguards;
 use ledger::series::FullLabels;
@@ -112,8 +112,7 @@ impl Default for Publisher {
             started: Instant::now(),
             state: Mutex::new(State {
                 exposition: Exposition::new(births),
-                // A goal that is never reached: closed until the take-over.
-                gate: Gate::take_over(None, BTreeMap::from([(0, u64::MAX)]), Safeguards::default()),
+                gate: Gate::closed(),
                 accounts: BTreeMap::new(),
                 version: 0,
                 live: Live::default(),
@@ -194,10 +193,9 @@ impl Publisher {
         self.lock().gate.version()
     }
 
-    /// Whether the ledger went back, by the commit that it has at a version that was shown. Then
-    /// nothing is shown any more: the process has to take over anew.
-    #[must_use]
-    pub fn is_restored(&self, version: i64, commit: Option<CommitId>) -> bool {
+    /// Closes the page for good if the ledger went back, by the commit that it has at a version
+    /// that was shown: the process has to take over anew. Returns whether the page is closed so.
+    pub fn close_if_restored(&self, version: i64, commit: Option<CommitId>) -> bool {
         let mut state = self.lock();
         let now_us = self.now_us();
         let waits_in_vain = |(_, since): &(Arc<Commit>, i64)| now_us - since > EARLY_US_MAX;
@@ -315,15 +313,15 @@ impl State {
         if self.is_restored {
             return "no page: the ledger went back to an earlier state".to_owned();
         }
-        let waits: Vec<String> = self
-            .gate
-            .waits_for()
-            .iter()
-            .map(|(partition, offset)| match *offset {
-                u64::MAX => "the ledger to be read".to_owned(),
-                offset => format!("partition {partition} to be counted up to offset {offset}"),
-            })
-            .collect();
-        format!("no page before the log is caught up: waiting for {}", waits.join(", "))
+        let waits = match self.gate.waits_for() {
+            Goals::Unknown => "the ledger to be read".to_owned(),
+            Goals::Ends(ends) => {
+                let wait = |(partition, end): (&u32, &u64)| {
+                    format!("partition {partition} to be counted up to offset {end}")
+                };
+                ends.iter().map(wait).collect::<Vec<_>>().join(", ")
+            }
+        };
+        format!("no page before the log is caught up: waiting for {waits}")
     }
 }

@@ -244,7 +244,7 @@ impl Aggregator {
     pub async fn stopped(&mut self) {
         for (partition, worker) in self.workers.drain(..) {
             if let Ok(Err(error)) = worker.await {
-                warn!(partition, error = chain(&error), "worker ended by a failure");
+                warn!(partition, error = chain(&error), "worker failed");
             }
         }
     }
@@ -324,7 +324,7 @@ async fn look(
     last_connections: &mut Vec<(String, i64)>,
 ) -> Result<(), AggregatorError> {
     if let Some(version) = publisher.version()
-        && publisher.is_restored(version, parts.store.commit_of(version).await?)
+        && publisher.close_if_restored(version, parts.store.commit_of(version).await?)
     {
         return Err(AggregatorError::Restored);
     }

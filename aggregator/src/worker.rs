@@ -137,7 +137,7 @@ impl Worker {
                 shutdown.requested().await;
                 tokio::time::sleep(FINISH_MAX).await;
             } => {
-                warn!(partition, "last commit was given up, the next start counts those frames");
+                warn!(partition, "last commit was abandoned, the next start counts those frames");
                 Ok(())
             }
         }
@@ -286,7 +286,7 @@ impl Worker {
             Err(QueueError::NotAssigned { partition }) => {
                 // What was read is committed unless the next owner has claimed already; either
                 // way it is counted once. Then the claim is given up until we are asked again.
-                info!(partition, "partition taken away, committing what is pending");
+                info!(partition, "partition revoked, committing what is pending");
                 self.effects.extend(self.core.on(Input::Due));
                 self.nonce = None;
             }
@@ -393,7 +393,7 @@ impl Worker {
         self.last_commit = Some(Instant::now());
         self.backoff = BACKOFF_MIN;
         self.parts.publisher.committed(commit, version);
-        self.parts.queue.show(self.partition, commit.progress.next);
+        self.parts.queue.commit_offset(self.partition, commit.progress.next);
         self.parts.gauges.committed(self.partition, commit);
         Ok(())
     }

@@ -70,7 +70,7 @@ impl From<Error> for ApiError {
                 ApiError::unavailable("the ledger is not available now").retry_after(RETRY_SECONDS)
             }
             Error::Store(_) | Error::Query(_) | Error::Json(_) => {
-                tracing::error!(error = %service::chain(&error), "question has no answer");
+                tracing::error!(error = %service::chain(&error), "query failed");
                 ApiError::internal()
             }
         }

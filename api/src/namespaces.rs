@@ -137,7 +137,7 @@ pub(crate) async fn create(
     let store = &answers.parts.store;
     let row = store.create_namespace(&new.code, &name).await.map_err(Error::from)?;
     answers.config_changed();
-    tracing::info!(namespace = %row.code, "namespace was made");
+    tracing::info!(namespace = %row.code, "namespace created");
     let label = NamespaceLabel(row.code.clone());
     let mut response = Answer::created(NamespaceView::of(row)).into_response();
     response.extensions_mut().insert(label);
@@ -193,7 +193,7 @@ pub(crate) async fn set_status(
     let row = store.set_namespace_status(id, status).await.map_err(Error::from)?;
     let row = row.ok_or_else(|| Error::NoNamespace(quoted(&name)))?;
     answers.config_changed();
-    tracing::info!(namespace = %row.code, status = status.word(), "namespace was switched");
+    tracing::info!(namespace = %row.code, status = status.word(), "namespace status changed");
     let code = row.code.clone();
     Ok(of_moment(Answer::ok(NamespaceView::of(row)), Some(code)))
 }

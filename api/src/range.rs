@@ -116,9 +116,9 @@ pub(crate) struct Window {
 /// The range of an answer, as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Cover {
-    /// RFC 3339; nothing if the range has no beginning.
+    /// RFC 3339; `None` if the range has no beginning.
     pub from: Option<String>,
-    /// The first moment that is not part of it; nothing if it has no end.
+    /// The first moment that is not part of it; `None` if it has no end.
     pub to: Option<String>,
     /// IANA name.
     pub timezone: String,

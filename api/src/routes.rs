@@ -65,7 +65,7 @@ async fn take_turns(State(turns): State<Turns>, request: Request, next: Next) ->
         response
     });
     answering.await.unwrap_or_else(|error| {
-        tracing::error!(%error, "question was not answered");
+        tracing::error!(%error, "query was not answered");
         ApiError::internal().into_response()
     })
 }

@@ -142,7 +142,7 @@ impl Bodies {
 
 /// The answer when work on a body panicked.
 pub fn defect(error: &JoinError) -> ApiError {
-    error!(%error, "body could not be read for a defect");
+    error!(%error, "reading a body panicked");
     ApiError::internal()
 }
 

@@ -196,7 +196,7 @@ impl LabelCache {
                 known.models_unread_until = Some(Instant::now() + UNREAD_FOR);
                 drop(known);
                 let error: &(dyn std::error::Error + 'static) = &error;
-                warn!(error, "models of failed requests are not looked up");
+                warn!(error, "models of failed requests could not be looked up");
             }
         }
     }

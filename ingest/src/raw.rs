@@ -118,7 +118,7 @@ type Carried = JoinHandle<Option<Vec<RawMark>>>;
 /// Waits for the first group, which must not be taken out before. Safe to be given up.
 async fn first(groups: &mut VecDeque<Carried>) -> Result<Option<Vec<RawMark>>, JoinError> {
     let Some(group) = groups.front_mut() else { return Ok(None) };
-    group.await.inspect_err(|error| error!(%error, "a group of raw messages panicked"))
+    group.await.inspect_err(|error| error!(%error, "processing a group of raw messages panicked"))
 }
 
 /// What messages of raw topics need of ingest.

@@ -141,7 +141,7 @@ impl Account {
     pub async fn end(&mut self) {
         self.note();
         if timeout(END_MAX, self.once()).await.is_err() {
-            warn!("the ledger does not hear how far raw topics were read last");
+            warn!("last positions in raw topics were not stored");
         }
     }
 
@@ -154,7 +154,7 @@ impl Account {
             Ok(()) => self.has_told = false,
             Err(error) => {
                 if !std::mem::replace(&mut self.has_told, true) {
-                    warn!(%error, "places in raw topics are not kept, trying again");
+                    warn!(%error, "positions in raw topics were not stored, trying again");
                 }
             }
         }

@@ -120,7 +120,7 @@ fn readiness(
 /// Waits for the workers: threads of ours must not outlive the runtime that they wait on.
 async fn stop(aggregator: &mut aggregator::Aggregator) {
     if tokio::time::timeout(STOP_MAX, aggregator.stopped()).await.is_err() {
-        warn!("the workers are not waited for any longer");
+        warn!("the workers did not stop in time");
     }
 }
 
@@ -130,7 +130,7 @@ async fn tell(store: Arc<Store>, pressure: Arc<AtomicBool>, shutdown: Shutdown) 
         if pressure.load(Ordering::Relaxed)
             && let Err(error) = store.put_pressure(now_us()).await
         {
-            warn!(%error, "others could not be told that memory is short");
+            warn!(%error, "memory pressure could not be stored");
         }
         tokio::select! {
             () = tokio::time::sleep(PRESSURE_EVERY) => {}

@@ -84,12 +84,12 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
         anyhow::bail!(reason);
     }
     if tokio::time::timeout(DRAIN, reading.ended()).await.is_err() {
-        warn!("raw messages under way are not waited for any longer, they come again");
+        warn!("raw messages in flight were abandoned, they will be read again");
     }
     // Its router holds the way into the log open.
     drop(opening);
     if tokio::time::timeout(DRAIN, ingest.drained()).await.is_err() {
-        warn!("requests that were cut off are not waited for any longer");
+        warn!("requests that were cut off were abandoned");
     }
     watching.iter().for_each(JoinHandle::abort);
     queue.close().await;

@@ -80,7 +80,7 @@ impl Remote {
         match got {
             Ok(Ok(value)) => value.map(Bytes::from),
             Ok(Err(error)) => {
-                debug!(%error, "redis gave no value");
+                debug!(%error, "redis read failed");
                 None
             }
             Err(_) => {
@@ -140,7 +140,7 @@ async fn watch(mut connection: ConnectionManager, is_up: Arc<AtomicBool>) {
         match timeout(limit, ping.query_async::<String>(&mut connection)).await {
             Ok(Ok(_)) => {
                 if !is_up.swap(true, Ordering::Relaxed) {
-                    info!("redis answers");
+                    info!("redis is reachable");
                 }
                 has_told = false;
             }
@@ -151,7 +151,7 @@ async fn watch(mut connection: ConnectionManager, is_up: Arc<AtomicBool>) {
                         Ok(Err(error)) => error.to_string(),
                         _ => "no answer in time".to_owned(),
                     };
-                    warn!(error, "redis does not answer, all goes on without it");
+                    warn!(error, "redis does not answer, continuing without it");
                 }
             }
         }
@@ -178,7 +178,7 @@ async fn run_errands(
         };
         match done {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => debug!(%error, "redis took no value or message"),
+            Ok(Err(error)) => debug!(%error, "redis write failed"),
             Err(_) => is_up.store(false, Ordering::Relaxed),
         }
     }
@@ -188,7 +188,7 @@ async fn run_errands(
 async fn listen(client: Client, heard: broadcast::Sender<Heard>) {
     loop {
         if let Err(error) = hear(&client, &heard).await {
-            debug!(%error, "redis brings no messages");
+            debug!(%error, "redis subscription failed");
         }
         // Whatever was published while nobody listened is gone.
         let _ = heard.send(Heard::Gap);

@@ -26,7 +26,7 @@ fn on(server: &Server) -> Cache {
 }
 
 async fn up(cache: &Cache) {
-    until("redis answers", async || cache.fault().is_none()).await;
+    until("redis is reachable", async || cache.fault().is_none()).await;
 }
 
 /// Waits until a message of one cache reaches a listener.

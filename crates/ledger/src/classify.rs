@@ -54,7 +54,7 @@ pub fn frame_time(append_time_us: i64, ingest_us: i64, window: &Window) -> i64 {
 
 /// Late or future, or `None` if an event of this time is admissible.
 #[must_use]
-pub fn admission(time_us: i64, clock: Clock, window: &Window) -> Option<Class> {
+pub fn out_of_window(time_us: i64, clock: Clock, window: &Window) -> Option<Class> {
     let clock_us = clock.us()?;
     if time_us < clock_us.saturating_sub(window.past_us) {
         return Some(Class::Late);
@@ -78,7 +78,7 @@ mod tests {
             (now + 5 * MINUTE_US, None),
             (now + 5 * MINUTE_US + 1, Some(Class::Future)),
         ] {
-            assert_eq!(admission(time_us, clock, &window), class);
+            assert_eq!(out_of_window(time_us, clock, &window), class);
         }
     }
 

@@ -28,35 +28,58 @@ const INTERVALS_AWAY: i64 = 2;
 /// A ledger that was restored may have grown past the version that was shown before anybody looks
 /// again, so not its version tells it, but the commit that made the version seen last: a restored
 /// ledger has another one there, or none.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Gate {
-    goals: BTreeMap<u32, u64>,
+    goals: Goals,
     seen: Option<(i64, CommitId)>,
     safeguards: Safeguards,
 }
 
+/// What has to be counted before a page is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Goals {
+    /// The ledger has not been read yet.
+    Unknown,
+    /// Partitions that have not reached the log end that was seen at the take-over.
+    Ends(BTreeMap<u32, u64>),
+}
+
+impl Goals {
+    fn reached(&mut self, partition: u32, by: impl FnOnce(u64) -> bool) {
+        if let Goals::Ends(ends) = self
+            && ends.get(&partition).is_some_and(|end| by(*end))
+        {
+            ends.remove(&partition);
+        }
+    }
+}
+
 impl Gate {
+    /// A gate that stays closed until the take-over.
+    #[must_use]
+    pub fn closed() -> Gate {
+        Gate { goals: Goals::Unknown, seen: None, safeguards: Safeguards::default() }
+    }
+
     /// Takes over. `goals` are the partitions with the log end seen now; `seen` is the version
-    /// that is taken over with the commit that made it, or nothing before the first commit.
+    /// that is taken over with the commit that made it, or `None` before the first commit.
     #[must_use]
     pub fn take_over(
         seen: Option<(i64, CommitId)>,
         goals: BTreeMap<u32, u64>,
         safeguards: Safeguards,
     ) -> Gate {
-        Gate { goals, seen, safeguards }
+        Gate { goals: Goals::Ends(goals), seen, safeguards }
     }
 
     /// A partition has committed everything before `next`.
     pub fn progress(&mut self, partition: u32, next: u64) {
-        if self.goals.get(&partition).is_some_and(|goal| next >= *goal) {
-            self.goals.remove(&partition);
-        }
+        self.goals.reached(partition, |end| next >= end);
     }
 
     /// A partition is halted: it holds up no page of the others, as its shown numbers stand still.
     pub fn halted(&mut self, partition: u32) {
-        self.goals.remove(&partition);
+        self.goals.reached(partition, |_| true);
     }
 
     /// A version is shown that this commit made.
@@ -94,12 +117,13 @@ impl Gate {
     /// Whether pages may be served.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.goals.is_empty() || !self.safeguards.on(Safeguard::CatchUp)
+        let is_caught_up = matches!(&self.goals, Goals::Ends(ends) if ends.is_empty());
+        is_caught_up || !self.safeguards.on(Safeguard::CatchUp)
     }
 
-    /// The partitions that are waited for, with the log ends that they have to reach.
+    /// What is waited for.
     #[must_use]
-    pub fn waits_for(&self) -> &BTreeMap<u32, u64> {
+    pub fn waits_for(&self) -> &Goals {
         &self.goals
     }
 }
@@ -240,9 +264,10 @@ mod tests {
         assert!(!gate.is_open());
         gate.progress(0, 5);
         gate.progress(1, 8);
-        assert_eq!(gate.waits_for().len(), 1);
+        assert_eq!(gate.waits_for(), &Goals::Ends(BTreeMap::from([(2, 9)])));
         gate.halted(2);
         assert!(gate.is_open());
+        assert!(!Gate::closed().is_open(), "nothing was taken over");
     }
 
     #[test]

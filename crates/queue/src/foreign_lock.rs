@@ -129,7 +129,7 @@ impl ForeignLock {
         self.since.send_replace(None);
         if self.has_warned.swap(false, Ordering::Relaxed) {
             let held_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-            tracing::info!(held_ms, "the lock of another process is gone");
+            tracing::info!(held_ms, "the lock of another process was released");
         }
     }
 }

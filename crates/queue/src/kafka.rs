@@ -206,9 +206,9 @@ impl Kafka {
         Ok(RetainReport { deleted: 0, deleted_bytes: 0, low, more: false })
     }
 
-    pub(crate) fn show(&self, partition: u32, next: u64) {
+    pub(crate) fn commit_offset(&self, partition: u32, next: u64) {
         if let Direction::Read(consumer) = &self.direction {
-            consumer.show(partition, next);
+            consumer.commit_offset(partition, next);
         }
     }
 

@@ -243,12 +243,12 @@ impl Queue {
         }
     }
 
-    /// Shows to tools of the backend that everything before `next` is counted. Nothing of ours
-    /// ever reads it.
-    pub fn show(&self, partition: u32, next: u64) {
+    /// Has the consumer group's offset of a partition committed soon, for tools that show its lag:
+    /// everything before `next` is counted. Nothing of ours reads it, and embedded it does nothing.
+    pub fn commit_offset(&self, partition: u32, next: u64) {
         match self {
             Queue::Embedded(_) => {}
-            Queue::Kafka(kafka) => kafka.show(partition, next),
+            Queue::Kafka(kafka) => kafka.commit_offset(partition, next),
         }
     }
 

@@ -421,10 +421,10 @@ impl Writer {
     async fn checkpoint(&mut self) -> Result<(), Stop> {
         let Err(error) = self.checkpointer.step(&mut self.conn).await else { return Ok(()) };
         if SqliteClass::of(&error) == SqliteClass::Ends {
-            tracing::error!(%error, "cannot copy the write-ahead log back, the process must exit");
+            tracing::error!(%error, "checkpoint of the write-ahead log failed, the process must exit");
             return Err(Stop);
         }
-        tracing::warn!(%error, "cannot copy the write-ahead log back now");
+        tracing::warn!(%error, "checkpoint of the write-ahead log failed, trying again later");
         Ok(())
     }
 

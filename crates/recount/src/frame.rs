@@ -124,7 +124,7 @@ impl Envelope {
     }
 }
 
-/// Reads what follows the envelope, or nothing if it is spoiled as a whole.
+/// Reads what follows the envelope, or `None` if it is spoiled as a whole.
 fn events(envelope: &Envelope, payload: &[u8]) -> Option<Vec<Option<Event>>> {
     let length = u64::from(envelope.dictionary_bytes) + u64::from(envelope.columns_bytes);
     if payload.len() as u64 != length || crc32c::crc32c(payload) != envelope.payload_crc {
@@ -184,7 +184,7 @@ fn column(rest: &mut &[u8], n: usize) -> Option<Vec<u64>> {
     Some((0..n).map(|idx| base.wrapping_add(distance(idx))).collect())
 }
 
-/// Makes an event of its values, or nothing if a value breaks a rule.
+/// Makes an event of its values, or `None` if a value breaks a rule.
 fn event(
     (row, consumer): &Tuple,
     values: &[u64],

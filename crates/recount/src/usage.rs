@@ -51,7 +51,7 @@ struct Page {
 }
 
 impl Usage {
-    /// Asks the API about the quarter-hours of these rows, at this version; nothing if there are
+    /// Asks the API about the quarter-hours of these rows, at this version; `None` if there are
     /// none.
     ///
     /// # Errors

@@ -67,7 +67,7 @@ pub struct ReplayArgs {
     /// fast as they are taken]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub rate: Option<u64>,
-    /// Part of a ServeGen trace, from its begin, as in 1h-3h or 0-90m; windows of ten minutes
+    /// Part of a ServeGen trace, from its start, as in 1h-3h or 0-90m; windows of ten minutes
     /// that begin in it are played whole [default: all that the folder holds]
     #[arg(long, value_name = "FROM-TO", conflicts_with = "resume")]
     pub window: Option<Window>,
@@ -224,7 +224,7 @@ impl std::str::FromStr for Times {
     }
 }
 
-/// A part of a trace, seconds from its begin.
+/// A part of a trace, seconds from its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// The first second that is in it.

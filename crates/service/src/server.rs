@@ -150,7 +150,7 @@ impl Server {
 fn spawn(shared: &Arc<Shared>, connections: &mut JoinSet<()>, stream: TcpStream) {
     // Answers are written whole, so that waiting for more to send only costs time.
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(error = %error, "cannot set nodelay, the client is gone");
+        tracing::debug!(error = %error, "cannot set TCP_NODELAY, the client is gone");
         return;
     }
     connections.spawn(connection::run(Arc::clone(shared), stream));

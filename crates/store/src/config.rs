@@ -250,7 +250,7 @@ pub(crate) async fn create_namespace(
         .ok_or_else(|| StoreError::Fatal { reason: "a new namespace has no row".to_owned() })
 }
 
-/// Enables or disables a namespace; nothing if there is none of this number.
+/// Enables or disables a namespace; `None` if there is none of this number.
 pub(crate) async fn set_status(
     conn: &mut Conn,
     id: i64,

@@ -26,7 +26,7 @@ pub enum StoreError {
     Locked {
         /// What was being done.
         action: &'static str,
-        /// What SQLite said; nothing if it was not asked again.
+        /// What SQLite said; `None` if it was not asked again.
         #[source]
         source: Option<sqlx::Error>,
     },

@@ -77,7 +77,7 @@ pub struct LetterFilter {
     pub word: Option<String>,
     /// Only those stored at or after this, microseconds since the epoch.
     pub since_us: i64,
-    /// At most so many, the newest first.
+    /// At most `n`, the newest first.
     pub limit: i64,
 }
 

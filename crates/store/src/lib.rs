@@ -312,7 +312,7 @@ impl Store {
         transact!(self, |conn| config::create_namespace(conn, &code, &name, now_us()))
     }
 
-    /// Enables or disables a namespace; nothing if there is none of this number.
+    /// Enables or disables a namespace; `None` if there is none of this number.
     ///
     /// # Errors
     /// What the database says.
@@ -482,7 +482,7 @@ impl Store {
 
 /// A task of ours that ended by a panic.
 fn defect(error: &tokio::task::JoinError) -> StoreError {
-    StoreError::Fatal { reason: format!("a write ended by a defect: {error}") }
+    StoreError::Fatal { reason: format!("a write panicked: {error}") }
 }
 
 /// The wall clock, microseconds since the epoch: for when something was stored, never for what

@@ -167,7 +167,7 @@ impl Writer {
         }
     }
 
-    /// The statements of a commit; nothing if the compare-and-swap found another owner or offset.
+    /// The statements of a commit; `None` if the compare-and-swap found another owner or offset.
     /// The version comes last: all commits pass its row one by one and hold it but briefly.
     async fn apply(&mut self, commit: &Commit, now_us: i64) -> Result<Option<Applied>> {
         let day = baseline::day_of(now_us);

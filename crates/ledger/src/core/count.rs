@@ -8,7 +8,7 @@ use event::frame::{Envelope, FrameBuilder, FrameError, FrameReader, FrameView};
 
 use super::{Core, Effect, Entry, Halt, Notice, Record, State};
 use crate::account::Class;
-use crate::classify::{admission, frame_time};
+use crate::classify::{frame_time, out_of_window};
 use crate::commit::{DeadLetter, LETTER_BYTES_MAX};
 use crate::dedup::{Copy, Renew};
 use crate::safeguard::Safeguard;
@@ -168,7 +168,7 @@ impl Core {
             self.pending.journal.events += view.len() as i64;
             let mut refused = Vec::new();
             for idx in 0..view.len() {
-                if let Some(verdict) = self.verdict(view, &mut tuples, idx) {
+                if let Some(verdict) = self.count_or_refuse(view, &mut tuples, idx) {
                     refused.push(verdict);
                 }
             }
@@ -183,7 +183,7 @@ impl Core {
 
     /// The rules, first match wins. Counts the event, or says why it is kept as a dead letter.
     #[inline]
-    fn verdict(
+    fn count_or_refuse(
         &mut self,
         view: &FrameView<'_>,
         tuples: &mut Tuples,
@@ -198,7 +198,7 @@ impl Core {
             self.pending.account(Class::Misrouted, 1);
             return refuse(Class::Misrouted, "partition");
         }
-        if let Some(class) = admission(facts.time_us, self.clock, &self.options.window) {
+        if let Some(class) = out_of_window(facts.time_us, self.clock, &self.options.window) {
             self.pending.account(class, 1);
             return refuse(class, class.word());
         }
@@ -219,7 +219,8 @@ impl Core {
     /// Restores the mark of an event that has its verdict already.
     fn restore(&mut self, view: &FrameView<'_>, tuples: &Tuples, idx: usize) {
         let Some(facts) = tuples.facts(view, idx) else { return };
-        let is_admissible = admission(facts.time_us, self.clock, &self.options.window).is_none();
+        let is_admissible =
+            out_of_window(facts.time_us, self.clock, &self.options.window).is_none();
         if is_admissible && !self.is_misrouted(&facts.key) {
             self.mark(&facts);
         }

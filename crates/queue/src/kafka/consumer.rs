@@ -227,9 +227,9 @@ impl Consumer {
     }
 
     /// The ledger has counted up to `next`: tools may see it.
-    pub(super) fn show(&self, partition: u32, next: u64) {
+    pub(super) fn commit_offset(&self, partition: u32, next: u64) {
         if let Ok(place) = self.place(partition) {
-            place.show(next);
+            place.commit_offset(next);
         }
     }
 
@@ -293,7 +293,7 @@ async fn watch_id(shared: Arc<Shared>, questions: Questions, id: Option<TopicId>
                 }
             }
             Ok(_) => {}
-            Err(error) => tracing::debug!(%error, "topic of the log not looked at"),
+            Err(error) => tracing::debug!(%error, "topic of the log could not be described"),
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

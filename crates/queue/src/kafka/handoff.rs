@@ -48,7 +48,7 @@ struct State {
     low: u64,
     high: u64,
     /// Offset to be shown to tools, once it is committed in the ledger.
-    to_show: Option<u64>,
+    to_commit: Option<u64>,
 }
 
 /// How far a place has come.
@@ -278,7 +278,7 @@ impl Place {
         let mut state = self.lock();
         state.clear();
         state.is_assigned = false;
-        state.to_show = None;
+        state.to_commit = None;
         let is_closed = state.is_closed;
         drop(state);
         // Leaving the group takes everything from a consumer that has ended; whoever waits for an
@@ -317,16 +317,16 @@ impl Place {
     }
 
     /// The ledger has counted up to `next`.
-    pub(super) fn show(&self, next: u64) {
+    pub(super) fn commit_offset(&self, next: u64) {
         let mut state = self.lock();
         if state.is_assigned {
-            state.to_show = Some(next);
+            state.to_commit = Some(next);
         }
     }
 
-    /// What is to be shown to tools since the last call.
-    pub(super) fn take_shown(&self) -> Option<u64> {
-        self.lock().to_show.take()
+    /// The offset to be committed, if it changed since the last call.
+    pub(super) fn take_commit(&self) -> Option<u64> {
+        self.lock().to_commit.take()
     }
 
     /// Bytes that wait to be read.

@@ -103,7 +103,7 @@ fn ask(client: &Client, shared: &Shared) {
     let described = match describe(client.client(), &topics, ANSWER_MAX) {
         Ok(described) => described,
         Err(error) => {
-            tracing::debug!(%error, "topics not described");
+            tracing::debug!(%error, "topics could not be described");
             return;
         }
     };
@@ -131,7 +131,7 @@ fn look_on(client: &Client, shared: &Shared, stop: &Receiver<()>) {
             let looked = look_at(client, shared, topic, answer, &mut places);
             match looked {
                 Ok(found) => unread.extend(found),
-                Err(error) => tracing::debug!(%error, "raw topic not looked at"),
+                Err(error) => tracing::debug!(%error, "raw topic could not be described"),
             }
             if shared.is_stopping.load(Ordering::Acquire) {
                 return;
@@ -228,7 +228,7 @@ fn remember(client: &Client, shared: &Shared, unread: Vec<RawPlace>) {
     let described = match describe(client.client(), &topics, ANSWER_MAX) {
         Ok(described) => described,
         Err(error) => {
-            tracing::debug!(%error, "topics not described");
+            tracing::debug!(%error, "topics could not be described");
             return;
         }
     };

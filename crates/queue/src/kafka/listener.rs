@@ -41,7 +41,7 @@ impl Listener {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
             self.fail(reason);
         } else {
-            tracing::debug!(%error, reason, "kafka client copes with an error");
+            tracing::debug!(%error, reason, "kafka client recovers from an error");
         }
     }
 

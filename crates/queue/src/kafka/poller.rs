@@ -82,7 +82,7 @@ pub(super) struct Poller {
     membership: Membership,
     /// Number of the start that each partition is fetched for.
     nonces: Vec<Option<u64>>,
-    shown_at: Instant,
+    committed_at: Instant,
 }
 
 impl Poller {
@@ -106,7 +106,7 @@ impl Poller {
         }
         let nonces = vec![None; shared.places.len()];
         let topic = topic.to_owned();
-        Ok(Poller { client, shared, topic, membership, nonces, shown_at: Instant::now() })
+        Ok(Poller { client, shared, topic, membership, nonces, committed_at: Instant::now() })
     }
 
     /// Polls until somebody stops it, then leaves the group.
@@ -122,11 +122,11 @@ impl Poller {
                 Some(Ok(message)) => hand_over(&self, &message),
                 Some(Err(error)) => self.disturbed(error),
             }
-            if self.shown_at.elapsed() >= Duration::from_secs(KAFKA_SHOW_SECONDS) {
-                self.show();
+            if self.committed_at.elapsed() >= Duration::from_secs(KAFKA_SHOW_SECONDS) {
+                self.commit_offsets();
             }
         }
-        self.show();
+        self.commit_offsets();
     }
 
     /// Does what readers want.
@@ -184,24 +184,24 @@ impl Poller {
             return;
         }
         if !concerns_the_log(&error) {
-            tracing::debug!(%error, "kafka client copes with an error");
+            tracing::debug!(%error, "kafka client recovers from an error");
             return;
         }
         // The error does not say which partition it is about: all are looked at anew.
-        tracing::warn!(%error, topic = self.topic, "log must be looked at anew");
+        tracing::warn!(%error, topic = self.topic, "log metadata must be refreshed");
         let error = Arc::new(error);
         self.shared.places.iter().for_each(|place| place.disturb(&error));
     }
 
     /// Commits offsets for tools that show a lag.
-    fn show(&mut self) {
-        self.shown_at = Instant::now();
+    fn commit_offsets(&mut self) {
+        self.committed_at = Instant::now();
         if self.membership == Membership::Alone {
             return;
         }
         let mut list = TopicPartitionList::new();
         for (at, place) in self.shared.places.iter().enumerate() {
-            if let Some(next) = place.take_shown() {
+            if let Some(next) = place.take_commit() {
                 let offset = Offset::Offset(i64::try_from(next).unwrap_or(i64::MAX));
                 list.add_partition_offset(&self.topic, number(at), offset)
                     .expect("a list takes any of our offsets");
@@ -210,7 +210,7 @@ impl Poller {
         if list.count() > 0
             && let Err(error) = self.client.commit(&list, CommitMode::Async)
         {
-            tracing::debug!(%error, "offsets not shown");
+            tracing::debug!(%error, "offset commit failed");
         }
     }
 }
@@ -348,7 +348,7 @@ impl ConsumerContext for Member {
             client.incremental_unassign(list)
         };
         if let Err(error) = done {
-            tracing::error!(%error, topic = self.topic, "group assignment not carried out");
+            tracing::error!(%error, topic = self.topic, "group assignment failed");
         }
     }
 }

@@ -74,13 +74,13 @@ impl ConsumerContext for Member {
             client.incremental_unassign(list)
         };
         if let Err(error) = done {
-            tracing::error!(%error, "group assignment of raw topics not carried out");
+            tracing::error!(%error, "group assignment of raw topics failed");
         }
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
         if let Err(error) = result {
-            tracing::debug!(%error, "offsets of raw topics not kept");
+            tracing::debug!(%error, "offset commit of raw topics failed");
             forget_kept(&self.shared);
         }
     }
@@ -102,7 +102,7 @@ pub(super) fn keep(client: &BaseConsumer<Member>, shared: &Shared, mode: CommitM
     if list.count() > 0
         && let Err(error) = client.commit(&list, mode)
     {
-        tracing::debug!(%error, "offsets of raw topics not kept");
+        tracing::debug!(%error, "offset commit of raw topics failed");
         forget_kept(shared);
     }
 }

@@ -308,11 +308,11 @@ impl Poller {
             return;
         }
         if !concerns_the_log(&error) {
-            tracing::debug!(%error, "kafka client copes with an error");
+            tracing::debug!(%error, "kafka client recovers from an error");
             return;
         }
         // The error does not say which partition it is about: all are looked at anew.
-        tracing::warn!(%error, "raw topics must be looked at anew");
+        tracing::warn!(%error, "metadata of raw topics must be refreshed");
         for part in self.shared.parts().values_mut() {
             part.is_started = false;
             part.wanted_at = self.n_answers;
@@ -340,7 +340,7 @@ impl Poller {
             let limit = MEND_EVERY * (1 << part.n_mended.min(MENDED_MAX));
             if is_behind && part.moved_at.elapsed() >= limit {
                 let topic = self.shared.topics[*topic].as_str();
-                tracing::warn!(topic, partition, "partition stands still, fetched anew");
+                tracing::warn!(topic, partition, "partition stalled, fetching it again");
                 part.is_started = false;
                 part.wanted_at = self.n_answers;
                 part.n_mended += 1;
@@ -355,12 +355,12 @@ impl Poller {
 
     /// Leaves the group and joins it with a client that knows nothing of what was.
     fn join_anew(&mut self) {
-        tracing::warn!("messages of raw topics are not read, joining the group anew");
+        tracing::warn!("raw topics are not being read, rejoining the group");
         self.joined_at = Instant::now();
         keep(&self.client, &self.shared, CommitMode::Sync);
         match join(&self.config, &self.shared, &self.listener) {
             Ok(client) => self.client = client,
-            Err(error) => tracing::warn!(%error, "group of raw topics not joined"),
+            Err(error) => tracing::warn!(%error, "joining the group of raw topics failed"),
         }
     }
 }

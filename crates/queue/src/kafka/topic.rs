@@ -129,7 +129,7 @@ pub(super) async fn ensure(
         let settings: Vec<(&str, String)> =
             wanted.chain(layout.made_with.iter().cloned()).collect();
         admin.create(topic, layout.partitions, layout.copies, &settings).await?;
-        tracing::info!(topic, layout.partitions, layout.copies, "topic made");
+        tracing::info!(topic, layout.partitions, layout.copies, "topic created");
     }
     let shape = appears(topic, questions).await?;
     check_shape(layout, shape)?;

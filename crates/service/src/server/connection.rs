@@ -86,7 +86,7 @@ pub(super) async fn run(shared: Arc<Shared>, stream: TcpStream) {
                 return;
             }
             () = too_late(&watch, timer.as_mut()) => {
-                tracing::debug!("connection closed, the client is too slow or idle");
+                tracing::debug!("connection closed: the client is too slow or idle");
                 return;
             }
         }

@@ -138,10 +138,10 @@ fn end_is_heard_by_whoever_waits_for_an_assignment() {
 #[test]
 fn offsets_are_shown_once_and_only_while_the_partition_is_ours() {
     let (place, _) = running(0);
-    place.show(7);
-    assert_eq!((place.take_shown(), place.take_shown()), (Some(7), None));
-    place.show(8);
+    place.commit_offset(7);
+    assert_eq!((place.take_commit(), place.take_commit()), (Some(7), None));
+    place.commit_offset(8);
     place.revoke();
-    place.show(9);
-    assert_eq!(place.take_shown(), None);
+    place.commit_offset(9);
+    assert_eq!(place.take_commit(), None);
 }

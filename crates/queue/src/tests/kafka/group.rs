@@ -65,7 +65,7 @@ async fn counted_offsets_are_shown_to_tools_and_never_read() {
     let (producer, consumer) = (topic.producer().await, topic.consumer().await);
     producer.append(vec![record("a"), record("b"), record("c")]).await.unwrap();
     read_up_to(&consumer, 0, 0..3).await;
-    consumer.show(0, 2);
+    consumer.commit_offset(0, 2);
     consumer.close().await;
     let mut config = topic.config();
     config.set("group.id", format!("gatemeter.aggregator.g{}", topic.options.generation));
