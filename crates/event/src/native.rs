@@ -17,12 +17,6 @@ mod check;
 #[cfg(test)]
 mod tests;
 
-#[cfg(test)]
-mod body_tests;
-
-#[cfg(test)]
-mod properties;
-
 use std::borrow::Cow;
 use std::fmt;
 use std::str::Utf8Error;

@@ -421,10 +421,10 @@ impl Writer {
     async fn checkpoint(&mut self) -> Result<(), Stop> {
         let Err(error) = self.checkpointer.step(&mut self.conn).await else { return Ok(()) };
         if SqliteClass::of(&error) == SqliteClass::Ends {
-            tracing::error!(%error, "checkpoint of the write-ahead log failed, the process must exit");
+            tracing::error!(%error, "wal checkpoint failed, the process must exit");
             return Err(Stop);
         }
-        tracing::warn!(%error, "checkpoint of the write-ahead log failed, trying again later");
+        tracing::warn!(%error, "wal checkpoint failed, trying again later");
         Ok(())
     }
 

@@ -12,8 +12,6 @@ mod settings;
 mod variable;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod variable_tests;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

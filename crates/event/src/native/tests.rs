@@ -1,5 +1,8 @@
 //! Tables of events and what becomes of them: every field, its default and its faults.
 
+mod bodies;
+mod properties;
+
 use super::*;
 use crate::code::{ErrorType, Method, ServiceTier};
 use crate::reject::REASONS;

@@ -1,5 +1,7 @@
 //! Which source wins, what is refused and how the refusal reads.
 
+mod variables;
+
 use std::fs;
 use std::path::Path;
 

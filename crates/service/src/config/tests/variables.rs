@@ -1,8 +1,7 @@
 //! Variables that are settings, nearly settings, or injected by Kubernetes.
 
-use super::rule::RULES;
-use super::variable::variable;
 use super::*;
+use crate::config::variable::variable;
 
 /// Loads with nothing but this environment; the settings, or the whole error text.
 fn check(env: &[(&str, &str)]) -> Result<Settings, String> {

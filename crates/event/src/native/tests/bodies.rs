@@ -1,6 +1,5 @@
 //! Tables of bodies and what becomes of them: every form, every fault of a body, every limit.
 
-use super::tests::{check, event, event_with};
 use super::*;
 
 /// How many events and rejects a body has, and its form.

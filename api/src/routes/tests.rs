@@ -1,0 +1,37 @@
+//! Unit tests of `routes`.
+
+use axum::body::Body;
+use http::header;
+use tokio::sync::Notify;
+use tower::ServiceExt as _;
+
+use super::*;
+
+#[tokio::test]
+async fn a_question_without_a_turn_is_told_when_to_come_again() {
+    let turns = Turns { wait_max: Duration::from_millis(50), ..Turns::new() };
+    let (begun, go_on) = (Arc::new(Semaphore::new(0)), Arc::new(Notify::new()));
+    let (begun_there, go_on_there) = (Arc::clone(&begun), Arc::clone(&go_on));
+    let slow = move || async move {
+        begun_there.add_permits(1);
+        go_on_there.notified().await;
+    };
+    let router: Router = Router::new()
+        .route("/", get(slow))
+        .route_layer(from_fn_with_state(turns.clone(), take_turns));
+    let ask = || {
+        let request = Request::get("/").body(Body::empty()).expect("a request");
+        tokio::spawn(router.clone().oneshot(request))
+    };
+    let (first, gone) = (ask(), ask());
+    let _ = begun.acquire_many(2).await.expect("both have begun");
+    // A client that leaves does not give its turn back: its reader still works.
+    gone.abort();
+    let refused = ask().await.expect("no panic").expect("an answer");
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.headers()[header::RETRY_AFTER], "2");
+    go_on.notify_waiters();
+    assert_eq!(first.await.expect("no panic").expect("an answer").status(), StatusCode::OK);
+    let both = turns.free.acquire_many(2);
+    let _ = tokio::time::timeout(Duration::from_secs(10), both).await.expect("turns come back");
+}
