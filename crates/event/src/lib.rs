@@ -4,6 +4,8 @@
 //! by the ingest, and travels through the log inside a `frame`. Nothing here does I/O, reads a
 //! clock, draws a random number or adds up a float: the same input always gives the same bytes.
 
+#![deny(clippy::float_arithmetic)]
+
 pub mod limits;
 pub mod name;
 pub mod time;

@@ -88,9 +88,10 @@ pub fn from_float(number: f64) -> Result<i64, TimeError> {
     in_range(i64::try_from(us).map_err(|_| TimeError::Range)?)
 }
 
-/// A number of units as the nearest whole number of microseconds, half up; nothing for what is
+/// A number of units as the nearest whole number of microseconds, half up, or `None` if it is
 /// negative, not finite or beyond 2^63. Whole part and fraction are scaled apart, so that a large
 /// whole part costs the fraction no more digits than the float itself did.
+#[expect(clippy::float_arithmetic, reason = "a number of JSON becomes an integer here")]
 #[must_use]
 pub fn scaled(number: f64, us_per_unit: u64) -> Option<u64> {
     let whole = number.trunc();

@@ -5,6 +5,8 @@
 //! by `exposure`. Nothing here does I/O, reads a clock, draws a random number or adds up a float:
 //! the same inputs always give the same effects.
 
+#![deny(clippy::float_arithmetic)]
+
 pub mod safeguard;
 pub mod window;
 pub mod histogram;
