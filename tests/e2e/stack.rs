@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use proxy::proxy::Proxy;
@@ -28,6 +29,9 @@ const DISK_MIB: u32 = 768;
 pub const SERVICES: [&str; 7] =
     ["kafka", "mysql", "redis", "api", "ingest", "aggregator", "prometheus"];
 
+/// Stacks take turns: two of them at once would have the tests measure the machine.
+static TURN: Mutex<()> = Mutex::new(());
+
 /// A stack, taken down with its data when this is dropped.
 pub struct Stack {
     folder: tempfile::TempDir,
@@ -38,6 +42,7 @@ pub struct Stack {
     pub sql: Proxy,
     pub kafka: Proxy,
     more: Vec<(&'static str, String)>,
+    _turn: MutexGuard<'static, ()>,
 }
 
 /// An offset whose ports are free, below those that a system gives to clients.
@@ -76,6 +81,7 @@ impl Stack {
 
     /// One whose processes are told more.
     pub fn up_with(more: &[(&'static str, &str)]) -> Stack {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let offset = free_offset();
         let folder = tempfile::tempdir().expect("a folder");
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -90,7 +96,7 @@ impl Stack {
         let (sql, kafka) = (proxy(3307), proxy(9092));
         let disk = SmallDisk::mount(&folder.path().join("stack/mysql"), DISK_MIB);
         let more = more.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-        let stack = Stack { folder, disk, offset, runtime, sql, kafka, more };
+        let stack = Stack { folder, disk, offset, runtime, sql, kafka, more, _turn: turn };
         stack.start();
         stack
     }
