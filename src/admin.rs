@@ -14,7 +14,7 @@ use serde_json::json;
 use service::client::{Client, check_url};
 use service::secret_file::read_key;
 
-/// Where the aggregator listens unless it is said.
+/// Default address of the aggregator.
 const AT_DEFAULT: &str = "http://127.0.0.1:8002";
 
 /// Options of `gatemeter admin`.
@@ -88,7 +88,7 @@ struct Accepted {
 }
 
 /// Runs the subcommand. The exit code of `partitions` is 1 if one is halted, and that of
-/// `accept-loss` if nothing was accepted because the offset was not said.
+/// `accept-loss` if nothing was accepted because `--next` was not given.
 ///
 /// # Errors
 /// The aggregator does not answer, or refuses.

@@ -28,7 +28,7 @@ use crate::services;
 const REPLAY_LETTERS_MAX: usize = 2_000;
 /// Letters that one replay by class takes.
 const REPLAY_MAX: i64 = 100_000;
-/// Where ingest listens unless it is said.
+/// Default address of ingest.
 const TO_DEFAULT: &str = "http://127.0.0.1:8003";
 
 /// Options of `gatemeter dlq`.

@@ -107,7 +107,7 @@ pub async fn run(role: Role, args: RoleArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes a role while its port is served already. Nothing if it was told to end before.
+/// Makes a role while its port is served already. `None` if a shutdown was requested before.
 async fn make<T>(
     making: impl Future<Output = anyhow::Result<T>>,
     mut serving: Pin<&mut impl Future<Output = Drain>>,

@@ -250,7 +250,7 @@ fn log_waits(options: &KafkaOptions, opening: &Opening) -> impl Fn(&str) {
     move |why| opening.wait_for(format!("the log at {} {why}", options.brokers))
 }
 
-/// Tries until it works, or cannot. Whoever is told to end drops this.
+/// Retries until it works, or cannot. Dropped at shutdown.
 async fn wait_for<T, E, F, Fut>(
     waits: impl Fn(&str),
     mut open: F,

@@ -60,7 +60,7 @@ pub enum Refusal {
     /// Counting would go on elsewhere than the operator saw.
     #[error("counting would go on at offset {found}, not at {given}: look at it again")]
     Changed {
-        /// What the operator said.
+        /// The operator's request.
         given: u64,
         /// What holds.
         found: u64,

@@ -50,7 +50,7 @@ pub struct Live {
     pub output_tokens: i64,
 }
 
-/// A view of the newest totals; `None` if nobody has told them within the last seconds.
+/// A view of the newest totals; `None` if none were published within the last seconds.
 pub type LiveView = Arc<dyn Fn() -> Option<Live> + Send + Sync>;
 /// A view of the lag of every partition.
 pub type LagView = Arc<dyn Fn() -> Vec<Lag> + Send + Sync>;

@@ -69,7 +69,7 @@ impl Hub {
     }
 }
 
-/// The newest totals; nothing while nobody can tell.
+/// The newest totals; `None` while they are unknown.
 async fn look(parts: &Parts) -> Option<Live> {
     if let Some(live) = (parts.live)() {
         return Some(live);
@@ -106,7 +106,7 @@ const RETRY_SECONDS: NonZeroU32 = NonZeroU32::new(5).expect("five is not zero");
 struct Tick {
     #[serde(flatten)]
     totals: Totals,
-    /// Per second since the last event; nothing in the first one.
+    /// Per second since the last event; `None` in the first one.
     rates: Option<Rates>,
 }
 
@@ -156,7 +156,7 @@ struct Stream {
 }
 
 impl Stream {
-    /// Waits for what comes next; nothing at the end of the process.
+    /// Waits for the next event; `None` at shutdown.
     async fn next(&mut self) -> Option<Tick> {
         loop {
             tokio::select! {

@@ -106,7 +106,7 @@ struct Frame {
     labels: Vec<String>,
     datasets: Vec<Dataset>,
     step: &'static str,
-    /// The usual length of a bucket; nothing for months.
+    /// The usual length of a bucket; `None` for months.
     step_seconds: Option<i64>,
     timezone: String,
     range: Cover,
@@ -250,9 +250,9 @@ pub(crate) struct StatsView {
     namespace: String,
     total_requests: i64,
     errors: i64,
-    /// Share of requests that succeeded, 0 ..= 1; nothing without requests.
+    /// Share of requests that succeeded, 0 ..= 1; `None` without requests.
     success_rate: Option<f64>,
-    /// Mean duration, milliseconds; nothing without requests.
+    /// Mean duration, milliseconds; `None` without requests.
     avg_response_time: Option<Box<RawValue>>,
     quantiles: Quantiles,
     tokens: TokenTotals,

@@ -37,11 +37,11 @@ struct SystemView {
     total_requests: i64,
     /// Share of requests that failed, 0 ..= 1.
     error_rate: f64,
-    /// Mean duration, milliseconds; nothing without requests.
+    /// Mean duration, milliseconds; `None` without requests.
     avg_response_time: Option<Box<RawValue>>,
     /// Requests of the last full minute by event time, per second.
     qps: f64,
-    /// Milliseconds; nothing without requests.
+    /// Milliseconds; each is `None` without requests.
     quantiles: Quantiles,
     tokens: TokenTotals,
     active_connections: i64,

@@ -14,7 +14,7 @@ const NANO: u64 = 1_000_000_000;
 pub(crate) struct AsOfView {
     /// Ledger version.
     version: i64,
-    /// When it was committed, RFC 3339; nothing before the first commit.
+    /// When it was committed, RFC 3339; `None` before the first commit.
     time: Option<String>,
 }
 
@@ -51,7 +51,7 @@ impl TokenTotals {
     }
 }
 
-/// Quantiles of durations in milliseconds; nothing without requests.
+/// Quantiles of durations in milliseconds; each is `None` without requests.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Quantiles {
     p50: Option<Box<RawValue>>,
@@ -66,7 +66,7 @@ impl Quantiles {
     }
 }
 
-/// Mean duration in milliseconds; nothing without requests.
+/// Mean duration in milliseconds; `None` without requests.
 pub(crate) fn mean(requests: &Requests) -> Option<Box<RawValue>> {
     requests.mean_us().and_then(|us| u64::try_from(us).ok()).map(milliseconds)
 }

@@ -98,7 +98,7 @@ impl Bodies {
         Ok(Packed { encoding, bytes: bytes.freeze(), place })
     }
 
-    /// Makes the place of a body large enough for so many bytes.
+    /// Makes the place of a body large enough for `n_bytes`.
     fn grow(
         &self,
         place: &mut Option<OwnedSemaphorePermit>,

@@ -267,7 +267,7 @@ fn survey(bytes: &[u8], n_max: usize) -> Result<(), EncodingError> {
             Ok(n_plain) => n_declared = n_declared.saturating_add(n_plain.unwrap_or(0)),
             Err(_) => return Err(EncodingError::CutOff { name: NAME }),
         }
-        // A frame that is said to be too large is so, or is damaged: no need to see which.
+        // A frame that declares too large a size is too large or damaged: no need to see which.
         if n_declared > n_max as u64 {
             return Err(beyond(bytes.len(), n_max));
         }

@@ -23,7 +23,7 @@ use crate::services;
 
 /// How long workers may take to end after a failure; they give their last commit up sooner.
 const STOP_MAX: Duration = Duration::from_secs(2);
-/// How often others are told that there is no memory left for recognising copies.
+/// How often memory pressure of the dedup set is published.
 const PRESSURE_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs until a signal or a failure.

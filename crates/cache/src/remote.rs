@@ -204,7 +204,7 @@ async fn hear(client: &Client, heard: &broadcast::Sender<Heard>) -> RedisResult<
     for channel in [Channel::Config, Channel::Live] {
         messages.subscribe(topic(channel)).await?;
     }
-    // Before the first message: something may have been said until now.
+    // Messages published before the subscription were missed.
     let _ = heard.send(Heard::Gap);
     let mut stream = messages.on_message();
     while let Some(message) = stream.next().await {

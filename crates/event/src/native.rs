@@ -359,7 +359,7 @@ fn utf8_fault(error: Utf8Error) -> Fault {
     Fault::new("", "syntax", format!("is not UTF-8: invalid byte at its column {column}"))
 }
 
-/// What the reader says, without its place, which is told in our own words.
+/// The reader's message without its position, which our own text gives.
 fn message_of(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.rfind(" at line ") {

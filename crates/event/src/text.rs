@@ -12,7 +12,7 @@ pub enum Part {
     Messages,
     /// A prompt, or what was to be embedded.
     Input,
-    /// What the model was told before the messages.
+    /// System prompt: instructions that precede the messages.
     System,
     /// The same under its name in OpenAI's responses.
     Instructions,

@@ -25,7 +25,7 @@ pub enum Described {
     },
     /// There is none of this name.
     Missing,
-    /// It cannot be told now.
+    /// The brokers did not answer.
     Failed(RDKafkaErrorCode),
 }
 
@@ -53,7 +53,7 @@ pub fn describe<C: ClientContext>(
     })?;
     let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
     let wanted = Owned::new(pointers.as_mut_ptr(), |pointers| {
-        // SAFETY: there are so many pointers to texts that end; the library copies them.
+        // SAFETY: the array has this many pointers to strings with a NUL; the library copies them.
         unsafe { c::rd_kafka_TopicCollection_of_topic_names(pointers, names.len()) }
     })?;
     let options_ptr = options.0.as_ptr();
@@ -159,7 +159,7 @@ pub fn kept_words(list: &TopicPartitionList, topic: &str, partition: i32) -> Vec
     if element.metadata.is_null() || element.metadata_size == 0 {
         return Vec::new();
     }
-    // SAFETY: the library keeps so many bytes there as long as the list lives.
+    // SAFETY: the library keeps this many bytes there as long as the list lives.
     unsafe { std::slice::from_raw_parts(element.metadata.cast::<u8>(), element.metadata_size) }
         .to_vec()
 }

@@ -19,7 +19,7 @@ impl TopicId {
         TopicId(half(high) << 64 | half(low))
     }
 
-    /// Whether the broker told none.
+    /// Whether the broker reported none.
     #[must_use]
     pub fn is_unknown(self) -> bool {
         self.0 == 0

@@ -23,7 +23,7 @@ impl Clock {
         Clock { us }
     }
 
-    /// Where the clock stands; nothing before the first frame.
+    /// Where the clock stands; `None` before the first frame.
     #[must_use]
     pub fn us(self) -> Option<i64> {
         self.us

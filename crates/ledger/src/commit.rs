@@ -28,7 +28,7 @@ pub struct Progress {
     pub next: u64,
     /// Offset of the first frame that the dedup set is rebuilt from; at most `next`.
     pub floor: u64,
-    /// The log's clock M at the frame at `floor`, microseconds; nothing before the first frame.
+    /// The log's clock M at the frame at `floor`, microseconds; `None` before the first frame.
     pub floor_clock_us: Option<i64>,
     /// M behind the frame before `next`.
     pub clock_us: Option<i64>,

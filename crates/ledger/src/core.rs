@@ -25,7 +25,7 @@ use crate::safeguard::{Safeguard, Safeguards};
 use crate::state::{Pending, Rows, Tuples};
 use crate::window::Window;
 
-/// What a core is told once.
+/// What a core is set up with.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Window of the generation.

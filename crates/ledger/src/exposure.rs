@@ -17,9 +17,9 @@ use crate::safeguard::{Safeguard, Safeguards};
 const HELD_US_MAX: i64 = 20 * 60 * 1_000_000;
 /// Scrapes that have to fetch a zero before the value is shown. One may be lost on its way.
 const ZEROS: u32 = 2;
-/// Most scrapers that are told apart; with more, the one that was away for longest is forgotten.
+/// Maximum number of scrapers tracked; beyond it the one that was away for longest is dropped.
 const SCRAPERS_MAX: usize = 16;
-/// A scraper that has not come for so many of its own intervals is not waited for.
+/// A scraper that missed this many of its own intervals is not waited for.
 const INTERVALS_AWAY: i64 = 2;
 
 /// Opens when every partition that is not halted has reached the log end that was seen at
@@ -139,18 +139,18 @@ pub enum Step {
     Back,
 }
 
-/// One who scrapes, by a number that the caller gives him.
+/// A scraper, by the number that the caller gives it.
 #[derive(Clone, Copy, Debug)]
 struct Scraper {
     last_us: i64,
-    /// Between his last two scrapes; nothing after the first.
+    /// Between its last two scrapes; `None` after the first.
     interval_us: Option<i64>,
-    /// He has fetched every series with a number below this.
+    /// It has fetched every series with a number below this.
     n_series: u32,
 }
 
 impl Scraper {
-    /// Whether he comes again and again, and is not overdue.
+    /// Whether it scrapes regularly and is not overdue.
     fn is_awaited(&self, now_us: i64) -> bool {
         self.interval_us
             .is_some_and(|us| now_us - self.last_us <= us.saturating_mul(INTERVALS_AWAY))

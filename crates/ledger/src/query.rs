@@ -32,7 +32,7 @@ pub struct Buckets {
 }
 
 impl Buckets {
-    /// Buckets between these edges; nothing unless there are two or more and they rise.
+    /// Buckets between these edges; `None` unless there are two or more and they rise.
     #[must_use]
     pub fn new(edges: Vec<i64>) -> Option<Buckets> {
         let is_rising = edges.windows(2).all(|pair| pair[0] < pair[1]);

@@ -22,7 +22,7 @@ pub const LOCK_TRY: Duration = Duration::from_millis(250);
 /// two, and a client waits ten for its answer.
 pub const LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// Age from which a lock is told: a shorter one delays an answer and does no more.
+/// Age from which a lock is reported: a shorter one only delays an answer.
 const LOCK_TOLD_AFTER: Duration = Duration::from_secs(1);
 
 /// How often a file is looked at while nobody writes to it.
@@ -31,9 +31,9 @@ pub const LOCK_PROBE_EVERY: Duration = Duration::from_secs(1);
 /// What is known of a foreign lock on one file.
 #[derive(Debug)]
 pub struct ForeignLock {
-    /// What is told while the lock lasts.
+    /// What `/readyz` and the logs report while the lock lasts.
     told: &'static str,
-    /// When it was first met; nothing while there is none.
+    /// When it was first met; `None` while there is none.
     since: watch::Sender<Option<Instant>>,
     has_warned: AtomicBool,
 }
@@ -45,7 +45,7 @@ impl ForeignLock {
         ForeignLock { told, since: watch::Sender::new(None), has_warned: AtomicBool::new(false) }
     }
 
-    /// What is to be told of a lock that has lasted for a moment; nothing without one.
+    /// What to report of a lock that has lasted long enough; `None` without one.
     #[must_use]
     pub fn told(&self) -> Option<&'static str> {
         (self.age()? >= LOCK_TOLD_AFTER).then_some(self.told)

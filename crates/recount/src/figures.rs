@@ -16,7 +16,7 @@ use crate::sums::Sums;
 pub struct Figures {
     /// Final attempts.
     pub requests: i128,
-    /// Those that succeeded: a status below 400, and no error that the producer told.
+    /// Those that succeeded: a status below 400 without an `error_type`.
     pub success: i128,
     /// The others.
     pub error: i128,

@@ -51,7 +51,7 @@ use crate::views::{Sources, Views};
 const AGREE: u8 = 0;
 /// There is a difference.
 const DIFFER: u8 = 1;
-/// Nothing could be said.
+/// Nothing could be compared.
 const CANNOT_COMPARE: u8 = 2;
 
 const AFTER_HELP: &str = "Exit codes: 0 all agree; 1 there is a difference; 2 nothing could be \

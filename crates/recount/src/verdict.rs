@@ -92,12 +92,12 @@ impl Judge {
         Judge { rules, clock_us, marks: HashMap::new(), entries: Vec::new() }
     }
 
-    /// M, microseconds; nothing before the first frame.
+    /// M, microseconds; `None` before the first frame.
     pub fn clock_us(&self) -> Option<i64> {
         self.clock_us
     }
 
-    /// Where a set of marks would be rebuilt from; nothing before the first frame.
+    /// Where a set of marks would be rebuilt from; `None` before the first frame.
     pub fn floor(&self) -> Option<Floor> {
         self.entries.first().map(|(_, floor)| *floor)
     }

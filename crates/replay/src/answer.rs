@@ -29,7 +29,7 @@ pub struct Answer {
 /// What an answer says about one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Told<'a> {
-    /// Accepted, and nothing else is said.
+    /// Accepted, without a verdict on single events.
     Accepted,
     /// Accepted, and neither late nor of the future.
     InTime,
@@ -87,7 +87,7 @@ impl Answer {
         Ok(answer)
     }
 
-    /// What is said about each of `n_items` events.
+    /// The verdict on each of `n_items` events.
     pub fn told(&self, n_items: usize) -> Vec<Told<'_>> {
         let says_times = self.late.is_some() && self.future.is_some();
         let mut told = vec![if says_times { Told::InTime } else { Told::Accepted }; n_items];

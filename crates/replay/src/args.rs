@@ -195,7 +195,7 @@ pub enum Times {
     Keep,
 }
 
-/// Where ingest listens unless it is said.
+/// Default address of ingest.
 pub const TO_DEFAULT: &str = "http://127.0.0.1:8003";
 /// The window of `fit` when none is named: it leaves 14 minutes to send the trace.
 pub const FIT_DEFAULT: Times = Times::Fit { window_us: 45 * 60 * 1_000_000 };

@@ -6,7 +6,7 @@ use crate::answer::Answer;
 
 /// How one send ended.
 pub enum Try {
-    /// Taken, with what was said of its events.
+    /// Accepted, with the verdict on its events.
     Answered(Answer),
     /// Worth another send.
     Failed {

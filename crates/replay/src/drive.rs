@@ -41,7 +41,7 @@ pub struct Drive {
     pub n_connections: usize,
     /// Events per second.
     pub rate: Option<u64>,
-    /// Who is told.
+    /// Where progress is reported.
     pub progress: Progress,
 }
 

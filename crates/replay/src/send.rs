@@ -26,10 +26,10 @@ const TRY_MAX: Duration = Duration::from_secs(30);
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// ..doubled each time up to this.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// A failure is told once it has lasted this long: a busy moment is no trouble.
+/// A failure is reported once it has lasted this long: a busy moment is no trouble.
 const TROUBLE_AFTER: Duration = Duration::from_secs(1);
 
-/// A batch in flight, as far as can be told at any moment.
+/// The state of a batch in flight.
 pub struct Flight {
     /// The batch.
     pub batch: Arc<Batch>,
@@ -131,7 +131,7 @@ impl Sender {
         }
     }
 
-    /// Who is told of trouble.
+    /// Where failures are reported.
     #[must_use]
     pub fn with_notices(self, notices: Notices) -> Sender {
         Sender { notices, ..self }
@@ -246,7 +246,7 @@ impl Sender {
     }
 }
 
-/// What is told while a batch finds no answer.
+/// What is reported while a batch gets no answer.
 fn trouble(number: u64, why: &str, now_us: i64, left: Duration) -> String {
     let left_us = i64::try_from(left.as_micros()).unwrap_or(i64::MAX);
     let until = show_us(now_us.saturating_add(left_us));

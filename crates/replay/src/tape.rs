@@ -39,7 +39,7 @@ pub enum Line {
         tape: u32,
         /// The run.
         setup: Setup,
-        /// Where it goes; nothing on tapes of before.
+        /// Where it goes; `None` on tapes of older releases.
         #[serde(default)]
         to: Option<String>,
         /// The second way, if there is one.
@@ -83,7 +83,7 @@ pub enum Line {
         /// Places of events that ingest called future.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         future: Option<Vec<usize>>,
-        /// When the answered send went out, microseconds; 0 on tapes of before.
+        /// When the answered send went out, microseconds; 0 on tapes of older releases.
         #[serde(default)]
         sent: i64,
     },

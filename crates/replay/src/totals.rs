@@ -57,7 +57,7 @@ impl Events {
 pub struct NamespaceTotals {
     /// Final attempts.
     pub requests: u64,
-    /// Requests that succeeded: a status below 400 and no error told beside it.
+    /// Requests that succeeded: a status below 400 without an `error_type`.
     pub success: u64,
     /// The other requests.
     pub error: u64,

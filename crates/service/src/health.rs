@@ -38,7 +38,7 @@ impl Reason {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = reason;
     }
 
-    /// What was said last.
+    /// The last answer.
     pub fn get(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -17,7 +17,7 @@ pub enum StoreError {
     Sql {
         /// What was being done.
         action: &'static str,
-        /// What the database said.
+        /// The database's message.
         #[source]
         source: sqlx::Error,
     },
@@ -26,7 +26,7 @@ pub enum StoreError {
     Locked {
         /// What was being done.
         action: &'static str,
-        /// What SQLite said; `None` if it was not asked again.
+        /// SQLite's message; `None` if it was not asked again.
         #[source]
         source: Option<sqlx::Error>,
     },

@@ -14,7 +14,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use crate::error::{Result, StoreError};
 
-/// What is told while somebody else holds the file's write lock.
+/// What `/readyz` and the logs report while somebody else holds the file's write lock.
 const LOCKED: &str = "the ledger is locked by another process, nothing can be stored";
 
 /// A connection that writes, with what is known of foreign locks.

@@ -397,7 +397,7 @@ impl Store {
         transact!(self, |conn| config::put_pressure(conn, now_us))
     }
 
-    /// Whether an aggregator said so within the last seconds.
+    /// Whether an aggregator reported it within the last seconds.
     ///
     /// # Errors
     /// As every read.

@@ -296,7 +296,7 @@ impl Inner {
     }
 }
 
-/// A connection that is lent, or the place where one was.
+/// A connection that is in use, or the slot of one.
 pub(crate) struct Link {
     /// Nothing once it is lost or in doubt.
     wire: Option<Wire>,

@@ -36,7 +36,7 @@ const TABLE: [(u16, Meaning); 40] = [
     (3572, Meaning::Passes),
     // A table was changed below a snapshot: the step to a newer format.
     (1412, Meaning::Passes),
-    // A table, or no right to it: a new connection is told the same.
+    // No such table, or no right to it: a new connection would get the same error.
     (1142, Meaning::Passes),
     (1146, Meaning::Passes),
     // Temporary files, and a table that cannot grow.
@@ -84,7 +84,7 @@ const TABLE: [(u16, Meaning); 40] = [
 ];
 
 impl Meaning {
-    /// The meaning of what a server said. Errors that are not the server's mean nothing here.
+    /// What a server's error means. Errors of the client mean nothing here.
     pub(crate) fn of(error: &sqlx::Error) -> Meaning {
         let sqlx::Error::Database(error) = error else { return Meaning::Unknown };
         let Some(error) = error.try_downcast_ref::<MySqlDatabaseError>() else {

@@ -128,7 +128,7 @@ impl Conn {
         }
     }
 
-    /// Whether it is of a server that takes no writes: a replica, or a primary of before.
+    /// Whether it is of a server that takes no writes: a replica, or a former primary.
     pub(crate) fn is_read_only(&self) -> bool {
         match self {
             Conn::Sqlite(_) | Conn::SqliteRead(_) => false,

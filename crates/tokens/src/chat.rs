@@ -72,7 +72,7 @@ pub struct Content<'a> {
     /// A prompt, or what is to be embedded: a text, a list of texts or messages, or lists of token
     /// numbers.
     pub input: Option<&'a Value>,
-    /// What the model is told before the messages: a text or parts.
+    /// System prompt: a text or parts.
     pub system: Option<&'a Value>,
     /// The same under the name that OpenAI's responses have for it.
     pub instructions: Option<&'a Value>,
@@ -190,7 +190,7 @@ fn of_format(meter: &mut Meter, format: &Value) -> u64 {
     of_json(meter, format)
 }
 
-/// What is told before the messages is a message by itself.
+/// A system prompt counts as a message of its own.
 fn of_system(meter: &mut Meter, told: &Value) -> u64 {
     match told {
         Value::Null => 0,

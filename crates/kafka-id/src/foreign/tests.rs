@@ -36,7 +36,7 @@ fn kept(topic: &CStr, words: &[u8]) -> TopicPartitionList {
     let element = unsafe { &mut *found };
     // SAFETY: the library's own memory, which it gives back with the list.
     let room = unsafe { c::rd_kafka_mem_malloc(std::ptr::null_mut(), words.len()) };
-    // SAFETY: there is room for so many bytes, and they are elsewhere.
+    // SAFETY: there is room for this many bytes, and the ranges do not overlap.
     unsafe { std::ptr::copy_nonoverlapping(words.as_ptr(), room.cast::<u8>(), words.len()) };
     (element.metadata, element.metadata_size) = (room, words.len());
     list

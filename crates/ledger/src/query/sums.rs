@@ -176,7 +176,7 @@ impl Sums {
 }
 
 impl Requests {
-    /// Mean duration in microseconds, rounded down; nothing without requests.
+    /// Mean duration in microseconds, rounded down; `None` without requests.
     #[must_use]
     pub fn mean_us(&self) -> Option<i64> {
         let mean = self.duration_us.checked_div(i128::from(self.n))?;
@@ -184,7 +184,7 @@ impl Requests {
     }
 
     /// A quantile of the durations in microseconds, as `histogram_quantile` computes it from the
-    /// buckets; nothing without requests. `per_mille` is the rank, 0 ..= 1,000.
+    /// buckets; `None` without requests. `per_mille` is the rank, 0 ..= 1,000.
     #[must_use]
     pub fn quantile_us(&self, per_mille: u16) -> Option<u64> {
         duration_quantile_us(&self.duration, per_mille)

@@ -71,7 +71,7 @@ pub(super) enum Broken {
         /// First offset after the hole.
         next: u64,
     },
-    /// The brokers said something after which the log has to be looked at anew.
+    /// The brokers reported an error after which the log's metadata must be refreshed.
     Disturbed(Arc<KafkaError>),
 }
 
@@ -182,7 +182,7 @@ impl Place {
         state.clear();
     }
 
-    /// What the thread has to do, if anything. A start is told once.
+    /// What the thread has to do, if anything. A start is returned once.
     pub(super) fn wish(&self) -> Option<Wish> {
         let mut state = self.lock();
         if state.phase == Phase::Wanted {

@@ -201,7 +201,7 @@ fn look_at(
     Ok(unread)
 }
 
-/// The ends of the partitions of a topic on one side, where they can be told.
+/// The low or high watermarks of a topic's partitions, where the brokers know them.
 fn ends(client: &Client, name: &str, n: i32, side: Offset) -> KafkaResult<Vec<Option<i64>>> {
     let told = client.offsets_for_times(list_of(name, 0..n, side), ANSWER_MAX)?;
     let offset = |number| {

@@ -134,7 +134,7 @@ impl KafkaOptions {
         Topic { name: self.topic(), generation: self.generation, partitions: self.partitions }
     }
 
-    /// What every client of ours is told.
+    /// Settings of every client.
     pub(super) fn client(&self, role: &str) -> ClientConfig {
         let mut config = ClientConfig::new();
         let security = &self.security;

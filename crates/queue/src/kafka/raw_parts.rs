@@ -98,7 +98,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What brokers said of the topics.
+/// The brokers' answers about the topics.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     /// How often they have answered.
@@ -106,12 +106,12 @@ pub(super) struct Answers {
     pub of_topic: Vec<Answer>,
 }
 
-/// What brokers said of a topic.
+/// The brokers' answer about a topic.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Answer {
-    /// Which topic has the name; nothing before the first answer, and while there is none.
+    /// Which topic has the name; `None` before the first answer, and while there is none.
     pub id: Option<TopicId>,
-    /// Whether they have said so, or that there is none.
+    /// Whether they have answered, with an id or that there is no such topic.
     pub is_known: bool,
     /// What was polled up to here was polled before the question was asked.
     pub asked_at: u64,
@@ -176,7 +176,7 @@ pub(super) struct Part {
     pub start: u64,
     /// Which topic it was started in.
     pub id: TopicId,
-    /// Offset that is polled next; nothing before the first start.
+    /// Offset that is polled next; `None` before the first start.
     pub polled: Option<i64>,
     /// Offset of the message that is handed over next.
     pub next: i64,
@@ -190,7 +190,7 @@ pub(super) struct Part {
     pub high: i64,
     /// The same when the brokers were last asked which topic it is..
     pub high_asked: i64,
-    /// ..and when they last said that it is still the same.
+    /// ..and when they last confirmed it.
     pub high_sure: i64,
     /// Position and end that the client had before the start and may tell for a while.
     pub stale: (i64, i64),

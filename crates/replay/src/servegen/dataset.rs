@@ -22,7 +22,7 @@ const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 #[derive(Debug)]
 pub struct Dataset {
     path: PathBuf,
-    /// By the second of the start; nothing where the client was idle.
+    /// By the second of the start; `None` where the client was idle.
     spans: BTreeMap<u64, Option<Lengths>>,
 }
 

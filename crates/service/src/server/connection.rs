@@ -133,7 +133,7 @@ async fn serve_request(
     if slow_body.is_set() {
         response = slow_body_answer();
     } else if let Some(rest) = remainder {
-        // Who asked whether to send the body and was never told to will not send it.
+        // A client that sent `Expect: 100-continue` and got no 100 will not send its body.
         if (asks_first && rest.is_untouched()) || !rest.discard().await {
             close_after(&mut response);
         }

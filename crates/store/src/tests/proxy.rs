@@ -58,7 +58,7 @@ impl Proxy {
         Proxy { port, n_held, fate, server }
     }
 
-    /// Waits until so many commits, or their answers, were held back.
+    /// Waits until `n` commits, or their answers, were held back.
     pub(super) async fn held(&self, n_wanted: u32) {
         let mut n_held = self.n_held.subscribe();
         let wait = n_held.wait_for(|n| *n >= n_wanted);

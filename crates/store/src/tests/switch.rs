@@ -107,7 +107,7 @@ async fn copy(database: &Database, new: &Server) {
     }
 }
 
-/// Versions that so many readers see, who all read at once.
+/// Versions that `n` readers see, which all read at once.
 async fn versions(store: &Store, n_readers: usize) -> Vec<i64> {
     let mut readers = Vec::new();
     for _ in 0..n_readers {

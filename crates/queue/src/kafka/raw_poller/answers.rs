@@ -47,7 +47,7 @@ pub(super) struct Topic {
 }
 
 impl Poller {
-    /// Does what follows from what the brokers said last.
+    /// Applies the brokers' latest answers.
     pub(super) fn heed_answers(&mut self) {
         let answers = {
             let answers = lock(&self.shared.answers);
@@ -71,7 +71,7 @@ impl Poller {
         let mut is_remade = false;
         for part in of_topic(&mut self.shared.parts(), topic) {
             if part.id.is_unknown() {
-                // It was started before its broker told ids, or not at all.
+                // It was started before its broker reported ids, or not at all.
                 part.id = if part.is_started { id } else { part.id };
             }
             if part.id == id {
@@ -83,7 +83,7 @@ impl Poller {
         if !id.is_unknown() && (is_remade || before.is_some_and(|before| before != id)) {
             let name = self.shared.topics[topic].as_str();
             tracing::warn!(topic = name, %id, "topic was made anew, read from its first offset");
-            // Whether these came from the old topic cannot be told, so that they are not dropped.
+            // These may be from the new topic, so they are not dropped.
             self.hand_over(topic, u64::MAX, None);
             self.tell(topic, id, gone_at);
         } else {

@@ -1,4 +1,4 @@
-//! Raw topics: a message comes until it is said to be done with, and none is lost without a word.
+//! Raw topics: a message is delivered again until it is acknowledged, and no loss goes unreported.
 
 use std::collections::BTreeMap;
 

@@ -76,7 +76,7 @@ async fn take_all(reader: &mut RawReader, texts: Vec<Bytes>, old: &[TopicId]) ->
     id
 }
 
-/// What was told of old topics, by partition: what was read, and its end.
+/// What was reported of old topics, by partition: the offset read up to, and the end.
 async fn told(watch: &RawWatch, n: usize) -> BTreeMap<u32, (u64, u64)> {
     let mut found = BTreeMap::new();
     until("it is told", || {
