@@ -81,8 +81,12 @@ pub(crate) fn moment(us: i64) -> String {
     Timestamp::from_microsecond(us).unwrap_or(Timestamp::MAX).to_string()
 }
 
-/// Nano-dollars as a JSON number of dollars with every digit: no float is involved.
+/// Nano-dollars as a JSON number of dollars with every digit: no float is involved. Without any it
+/// is null: as long as there are no prices, a cost is unknown and not zero.
 pub(crate) fn dollars(nano: i64) -> Box<RawValue> {
+    if nano == 0 {
+        return RawValue::NULL.to_owned();
+    }
     let sign = if nano < 0 { "-" } else { "" };
     let (whole, rest) = (nano.unsigned_abs() / NANO, nano.unsigned_abs() % NANO);
     let fraction = format!(".{rest:09}");

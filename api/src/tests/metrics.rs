@@ -173,7 +173,7 @@ async fn tokens_are_those_of_all_attempts_and_a_namespace_goes_by_code_or_number
     let all = place.get("/api/metrics/namespaces/all/tokens?timeRange=all").await;
     let totals = json!({
         "input": 1_100, "output": 220, "cache_read": 0, "cache_write": 0, "reasoning": 0,
-        "estimated": 0, "cost_usd": 0,
+        "estimated": 0, "cost_usd": null,
     });
     assert_eq!(all["totals"], totals);
     assert_eq!((sum(&all["datasets"][0]), sum(&all["datasets"][1])), (1_100, 220));

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn dollars_and_milliseconds_keep_every_digit() {
     for (nano, shown) in [
-        (0, "0"),
+        (0, "null"),
         (1, "0.000000001"),
         (1_500_000_000, "1.5"),
         (-20_000_000_001, "-20.000000001"),

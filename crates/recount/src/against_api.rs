@@ -155,8 +155,11 @@ fn sum(datasets: &[Dataset], idx: usize) -> Option<i128> {
     Some(datasets.get(idx)?.data.iter().map(|n| i128::from(*n)).sum())
 }
 
-/// Nano-dollars as dollars with every digit.
+/// Nano-dollars as dollars with every digit; null without any, for there are no prices yet.
 pub fn dollars(nano: i128) -> String {
+    if nano == 0 {
+        return "null".to_owned();
+    }
     let text = format!("{}.{:09}", nano / NANO, nano % NANO);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

@@ -240,7 +240,7 @@ fn answers() -> Value {
     let tokens = json!({"labels": ["a", "b"], "as_of": as_of,
         "datasets": [{"label": "input", "data": [30, 0]}, {"label": "output", "data": [4, 5]}],
         "totals": {"input": 30, "output": 9, "cache_read": 6, "cache_write": 0, "reasoning": 2,
-            "estimated": 0, "cost_usd": 0}});
+            "estimated": 0, "cost_usd": null}});
     json!({
         "distribution": {"labels": OUTCOMES, "datasets": [{"label": "wechat", "data": data}],
             "totals": totals, "requests": 3, "as_of": as_of},
