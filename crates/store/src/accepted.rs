@@ -38,7 +38,10 @@ pub(crate) async fn keep(
 ) -> Result<()> {
     let query = steps
         .backend()
-        .query("INSERT INTO accepted_loss VALUES (?, ?, ?, ?, ?, ?, ?)")
+        .query(
+            "INSERT INTO accepted_loss (version, generation, `partition`, next, frames, reason, \
+             accepted_us) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        )
         .bind(version)
         .bind(commit.owner.generation)
         .bind(commit.owner.partition)

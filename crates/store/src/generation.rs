@@ -32,8 +32,10 @@ pub(crate) async fn make(conn: &mut Conn, generation: u32, partitions: u32) -> R
     let window = Window::default();
     let backend = conn.backend();
     let sql = backend.text(
-        "INSERT INTO generation VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        "INSERT INTO generation VALUES (?, ?, ?, ?, ?, ?) \
+        "INSERT INTO generation (generation, partitions, secret, past_us, ahead_us, keep_us) \
+         VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        "INSERT INTO generation (generation, partitions, secret, past_us, ahead_us, keep_us) \
+         VALUES (?, ?, ?, ?, ?, ?) \
          ON DUPLICATE KEY UPDATE generation = generation",
     );
     let query = backend

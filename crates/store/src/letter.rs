@@ -97,8 +97,11 @@ pub(crate) async fn put_raw(
     let (whole, rest) = letters.split_at(room.min(letters.len()));
     let backend = conn.backend();
     let sql = backend.text(
-        "INSERT INTO raw_letter VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        "INSERT INTO raw_letter VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+        "INSERT INTO raw_letter (topic, topic_id, `partition`, at, idx, until, n, kind, field, \
+         reason, event_id, stored_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+         ON CONFLICT DO NOTHING",
+        "INSERT INTO raw_letter (topic, topic_id, `partition`, at, idx, until, n, kind, field, \
+         reason, event_id, stored_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
          ON DUPLICATE KEY UPDATE n = n",
     );
     for letter in whole.iter().chain(&merged(rest)) {

@@ -22,7 +22,11 @@ mod part;
 mod usage;
 mod letter;
 mod raw_place;
-mod config;
+mod namespace;
+mod label;
+mod connections;
+mod pressure;
+mod key;
 mod retain;
 mod dictionary;
 mod baseline;
@@ -44,13 +48,13 @@ use ledger::series::FullLabels;
 use tokio::sync::{Mutex, watch};
 
 pub use accepted::AcceptedRow;
-pub use config::{
-    ConnectionsRow, KeyRow, LabelKind, LabelName, LabelRequest, NamespaceFilter, NamespaceRow,
-    NamespaceStatus, Page, Registration,
-};
+pub use connections::ConnectionsRow;
 pub use error::{Result, StoreError};
 pub use generation::Generation;
+pub use key::KeyRow;
+pub use label::{LabelKind, LabelName, LabelRequest, Registration};
 pub use letter::{LetterFilter, LogLetter, RawLetter};
+pub use namespace::{NamespaceFilter, NamespaceRow, NamespaceStatus, Page};
 pub use part::{Part, Pulse, Rows};
 pub use raw_place::{Known, RawPlace, Settled};
 pub use read::{AsOf, Baseline, JournalRow, LetterCount, PartitionRow, Reader, Stamp};
@@ -300,7 +304,7 @@ impl Store {
     /// # Errors
     /// What the database says; nothing happened then.
     pub async fn register_many(&self, requests: Vec<LabelRequest>) -> Result<Vec<Registration>> {
-        transact!(self, |conn| config::register(conn, &requests, now_us()))
+        transact!(self, |conn| label::register(conn, &requests, now_us()))
     }
 
     /// Makes a namespace by hand.
@@ -309,7 +313,7 @@ impl Store {
     /// `Exists` if there is one of this code.
     pub async fn create_namespace(&self, code: &str, name: &str) -> Result<NamespaceRow> {
         let (code, name) = (code.to_owned(), name.to_owned());
-        transact!(self, |conn| config::create_namespace(conn, &code, &name, now_us()))
+        transact!(self, |conn| label::create_namespace(conn, &code, &name, now_us()))
     }
 
     /// Enables or disables a namespace; `None` if there is none of this number.
@@ -321,7 +325,7 @@ impl Store {
         id: i64,
         status: NamespaceStatus,
     ) -> Result<Option<NamespaceRow>> {
-        transact!(self, |conn| config::set_status(conn, id, status, now_us()))
+        transact!(self, |conn| namespace::set_status(conn, id, status, now_us()))
     }
 
     /// Keeps the newest report of each gateway and namespace.
@@ -329,7 +333,7 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn put_connections(&self, rows: Vec<ConnectionsRow>) -> Result<()> {
-        transact!(self, |conn| config::put_connections(conn, &rows))
+        transact!(self, |conn| connections::put_connections(conn, &rows))
     }
 
     /// Keeps messages of raw topics, or events in them, that were not taken; those that are kept
@@ -394,7 +398,7 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn put_pressure(&self, now_us: i64) -> Result<()> {
-        transact!(self, |conn| config::put_pressure(conn, now_us))
+        transact!(self, |conn| pressure::put(conn, now_us))
     }
 
     /// Whether an aggregator reported it within the last seconds.
@@ -412,7 +416,7 @@ impl Store {
     /// What the database says.
     pub async fn put_key(&self, role: &str, source: &str, sha256: [u8; 32]) -> Result<()> {
         let (role, source) = (role.to_owned(), source.to_owned());
-        transact!(self, |conn| config::put_key(conn, &role, &source, sha256, now_us()))
+        transact!(self, |conn| key::put_key(conn, &role, &source, sha256, now_us()))
     }
 
     /// Deletes rows that are no longer kept; bounded work per call.

@@ -80,11 +80,13 @@ pub(crate) async fn put(
     const ACTION: &str = "keep a place in a raw topic";
     let backend = conn.backend();
     let sql = backend.text(
-        "INSERT INTO raw_place VALUES (?, ?, ?, ?, ?, ?, ?) \
+        "INSERT INTO raw_place (reader, topic, `partition`, topic_id, next, high, seen_us) \
+         VALUES (?, ?, ?, ?, ?, ?, ?) \
          ON CONFLICT (reader, topic, partition) DO UPDATE SET \
          high = max(high, excluded.high), next = max(next, excluded.next), \
          seen_us = excluded.seen_us WHERE topic_id = excluded.topic_id",
-        "INSERT INTO raw_place VALUES (?, ?, ?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE \
+        "INSERT INTO raw_place (reader, topic, `partition`, topic_id, next, high, seen_us) \
+         VALUES (?, ?, ?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE \
          high = IF(topic_id = VALUES(topic_id), GREATEST(high, VALUES(high)), high), \
          next = IF(topic_id = VALUES(topic_id), GREATEST(next, VALUES(next)), next), \
          seen_us = IF(topic_id = VALUES(topic_id), VALUES(seen_us), seen_us)",
@@ -196,8 +198,10 @@ async fn begun(
 ) -> Result<bool> {
     // One that is there must not count as a row that was changed.
     let sql = conn.backend().text(
-        "INSERT INTO raw_place VALUES (?, ?, ?, ?, 0, 0, ?) ON CONFLICT DO NOTHING",
-        "INSERT IGNORE INTO raw_place VALUES (?, ?, ?, ?, 0, 0, ?)",
+        "INSERT INTO raw_place (reader, topic, `partition`, topic_id, next, high, seen_us) \
+         VALUES (?, ?, ?, ?, 0, 0, ?) ON CONFLICT DO NOTHING",
+        "INSERT IGNORE INTO raw_place (reader, topic, `partition`, topic_id, next, high, seen_us) \
+         VALUES (?, ?, ?, ?, 0, 0, ?)",
     );
     let query = conn
         .query(sql)

@@ -247,6 +247,9 @@ pub(crate) const PROGRESS: &str = "next, floor, floor_clock_us, clock_us, last_p
      counted, duplicate, late, future, poison, misrouted, conflicts, lost_frames, letter_hour, \
      letter_rows";
 
+/// Values of the same columns before anything was counted.
+pub(crate) const NO_PROGRESS: &str = "0, 0, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0";
+
 /// Binds the columns of a partition's progress.
 pub(crate) fn bind_progress<'q>(query: Bound<'q>, progress: &Progress) -> Result<Bound<'q>> {
     let account = &progress.account;

@@ -15,8 +15,8 @@ use sqlx::AssertSqlSafe;
 use crate::dictionary::{CONSUMER_SERIES, FULL_SERIES, SHORT_SERIES};
 use crate::error::{Result, StoreError};
 use crate::rows::{
-    PROGRESS, Upsert, Upserts, bind_full, bind_progress, bind_short, bind_used, bytes, get, number,
-    progress, signed,
+    NO_PROGRESS, PROGRESS, Upsert, Upserts, bind_full, bind_progress, bind_short, bind_used, bytes,
+    get, number, progress, signed,
 };
 use crate::sql::{Backend, Bound, Conn, Row};
 use crate::steps::{FailAfter, Steps};
@@ -95,7 +95,7 @@ impl Writer {
     ) -> Result<Row> {
         let sql = format!(
             "INSERT INTO partition_state (generation, `partition`, epoch, nonce, {PROGRESS}) \
-             VALUES (?1, ?2, 1, ?3, 0, 0, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0) \
+             VALUES (?1, ?2, 1, ?3, {NO_PROGRESS}) \
              ON CONFLICT (generation, `partition`) DO UPDATE \
              SET epoch = epoch + 1, nonce = excluded.nonce \
              RETURNING epoch, {PROGRESS}"
@@ -116,7 +116,7 @@ impl Writer {
         self.steps.begin().await?;
         let sql = format!(
             "INSERT INTO partition_state (generation, `partition`, epoch, nonce, {PROGRESS}) \
-             VALUES (?, ?, 0, ?, 0, 0, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0) \
+             VALUES (?, ?, 0, ?, {NO_PROGRESS}) \
              ON DUPLICATE KEY UPDATE epoch = epoch"
         );
         let query = backend.query(AssertSqlSafe(sql));
@@ -313,7 +313,11 @@ impl Writer {
         };
         let journal = &commit.journal;
         let query = backend
-            .query("INSERT INTO commit_journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+            .query(
+                "INSERT INTO commit_journal (version, commit_id, generation, `partition`, base, \
+                 next, events, counted, input_tokens, output_tokens, digest, first_clock_us, \
+                 last_clock_us, committed_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            )
             .bind(version)
             .bind(commit.id.0.to_vec())
             .bind(commit.owner.generation)

@@ -1,0 +1,183 @@
+//! Namespaces as they are configured. Each is a label as well, and has a place of that budget.
+
+use crate::error::Result;
+use crate::read::Reader;
+use crate::rows::get;
+use crate::sql::{Conn, Row};
+
+/// Whether a namespace is enabled. Disabling one never rejects events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamespaceStatus {
+    /// In use.
+    Enabled,
+    /// Switched off.
+    Disabled,
+}
+
+impl NamespaceStatus {
+    /// The word that users see.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            NamespaceStatus::Enabled => "enabled",
+            NamespaceStatus::Disabled => "disabled",
+        }
+    }
+
+    fn code(self) -> i64 {
+        i64::from(self == NamespaceStatus::Enabled)
+    }
+}
+
+/// A namespace as configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceRow {
+    /// Number, from 1.
+    pub id: i64,
+    /// Code: the label.
+    pub code: String,
+    /// Name for people.
+    pub name: String,
+    /// Whether it is enabled.
+    pub status: NamespaceStatus,
+    /// When it was made, microseconds since the epoch.
+    pub created_us: i64,
+    /// When it was last changed, microseconds since the epoch.
+    pub updated_us: i64,
+}
+
+/// Which namespaces a list has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NamespaceFilter {
+    /// Page, from 1.
+    pub page: i64,
+    /// Rows per page.
+    pub size: i64,
+    /// Part of code or name, in any case of letters.
+    pub keyword: Option<String>,
+    /// Only those of this status.
+    pub status: Option<NamespaceStatus>,
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The rows.
+    pub items: Vec<T>,
+    /// Rows of all pages.
+    pub total: i64,
+}
+
+/// Gives the label of a namespace its row.
+pub(crate) async fn insert(conn: &mut Conn, code: &str, now_us: i64) -> Result<()> {
+    let backend = conn.backend();
+    let sql = backend.text(
+        "INSERT INTO namespace (code, name, status, created_us, updated_us) \
+         VALUES (?, ?, 1, ?, ?) ON CONFLICT DO NOTHING",
+        "INSERT INTO namespace (code, name, status, created_us, updated_us) \
+         VALUES (?, ?, 1, ?, ?) ON DUPLICATE KEY UPDATE code = code",
+    );
+    let query = backend.query(sql).bind(code).bind(code).bind(now_us).bind(now_us);
+    conn.execute(query, "register a namespace").await.map(|_| ())
+}
+
+/// Enables or disables a namespace; `None` if there is none of this number.
+pub(crate) async fn set_status(
+    conn: &mut Conn,
+    id: i64,
+    status: NamespaceStatus,
+    now_us: i64,
+) -> Result<Option<NamespaceRow>> {
+    let sql = "UPDATE namespace SET status = ?, updated_us = ? WHERE id = ? AND status <> ?";
+    let query = conn.query(sql).bind(status.code()).bind(now_us).bind(id).bind(status.code());
+    conn.execute(query, "change a namespace").await?;
+    of_id(conn, id).await
+}
+
+const NAMESPACE: &str = "SELECT id, code, name, status, created_us, updated_us FROM namespace";
+
+fn namespace(row: &Row) -> Result<NamespaceRow> {
+    let is_enabled = get::<i64>(row, 3)? == NamespaceStatus::Enabled.code();
+    Ok(NamespaceRow {
+        id: get(row, 0)?,
+        code: get(row, 1)?,
+        name: get(row, 2)?,
+        status: if is_enabled { NamespaceStatus::Enabled } else { NamespaceStatus::Disabled },
+        created_us: get(row, 4)?,
+        updated_us: get(row, 5)?,
+    })
+}
+
+async fn of_id(conn: &mut Conn, id: i64) -> Result<Option<NamespaceRow>> {
+    let sql = format!("{NAMESPACE} WHERE id = ?");
+    let query = conn.query(sqlx::AssertSqlSafe(sql)).bind(id);
+    let row = conn.fetch_optional(query, "read a namespace").await?;
+    row.as_ref().map(namespace).transpose()
+}
+
+pub(crate) async fn of_code(conn: &mut Conn, code: &str) -> Result<Option<NamespaceRow>> {
+    let sql = format!("{NAMESPACE} WHERE code = ?");
+    let query = conn.query(sqlx::AssertSqlSafe(sql)).bind(code);
+    let row = conn.fetch_optional(query, "read a namespace").await?;
+    row.as_ref().map(namespace).transpose()
+}
+
+impl NamespaceFilter {
+    /// Whether a namespace is listed. Letters are folded here and not by a database, each of which
+    /// folds others: one by one, so that what is found does not depend on what stands beside it.
+    fn lets_pass(&self, row: &NamespaceRow, keyword: Option<&str>) -> bool {
+        let has = |keyword: &str| {
+            folded(&row.code).contains(keyword) || folded(&row.name).contains(keyword)
+        };
+        self.status.is_none_or(|status| row.status == status) && keyword.is_none_or(has)
+    }
+}
+
+/// A text in small letters, in every script.
+fn folded(text: &str) -> String {
+    text.chars().flat_map(char::to_lowercase).collect()
+}
+
+impl Reader {
+    /// The namespace of a number.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn namespace_by_id(&mut self, id: i64) -> Result<Option<NamespaceRow>> {
+        let query = self.conn.query(sqlx::AssertSqlSafe(format!("{NAMESPACE} WHERE id = ?")));
+        self.rows(query.bind(id)).await?.first().map(namespace).transpose()
+    }
+
+    /// The namespace of a code.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn namespace_by_code(&mut self, code: &str) -> Result<Option<NamespaceRow>> {
+        let query = self.conn.query(sqlx::AssertSqlSafe(format!("{NAMESPACE} WHERE code = ?")));
+        self.rows(query.bind(code)).await?.first().map(namespace).transpose()
+    }
+
+    /// One page of the namespaces that a filter lets pass, by number. All are read: there are few.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn namespaces(&mut self, filter: &NamespaceFilter) -> Result<Page<NamespaceRow>> {
+        let keyword = filter.keyword.as_deref().map(folded);
+        let mut found = self.namespaces_after(0).await?;
+        found.retain(|row| filter.lets_pass(row, keyword.as_deref()));
+        let total = i64::try_from(found.len()).unwrap_or(i64::MAX);
+        let skip = (filter.page - 1).max(0).saturating_mul(filter.size);
+        let rows = found.into_iter().skip(usize::try_from(skip).unwrap_or(usize::MAX));
+        Ok(Page { items: rows.take(usize::try_from(filter.size).unwrap_or(0)).collect(), total })
+    }
+
+    /// Namespaces with a number above this, by number.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn namespaces_after(&mut self, id: i64) -> Result<Vec<NamespaceRow>> {
+        let sql = format!("{NAMESPACE} WHERE id > ? ORDER BY id");
+        let rows = self.rows(self.conn.query(sqlx::AssertSqlSafe(sql)).bind(id)).await?;
+        rows.iter().map(namespace).collect()
+    }
+}

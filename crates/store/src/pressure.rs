@@ -1,0 +1,16 @@
+//! Memory pressure: an aggregator has no memory left for recognising copies.
+
+use crate::error::Result;
+use crate::sql::Conn;
+
+/// Notes that an aggregator has no memory left for recognising copies.
+pub(crate) async fn put(conn: &mut Conn, now_us: i64) -> Result<()> {
+    let backend = conn.backend();
+    let sql = backend.text(
+        "INSERT INTO pressure (one, seen_us) VALUES (1, ?) ON CONFLICT (one) \
+         DO UPDATE SET seen_us = max(seen_us, excluded.seen_us)",
+        "INSERT INTO pressure (one, seen_us) VALUES (1, ?) ON DUPLICATE KEY UPDATE \
+         seen_us = GREATEST(seen_us, VALUES(seen_us))",
+    );
+    conn.execute(backend.query(sql).bind(now_us), "note that memory is short").await.map(|_| ())
+}
