@@ -39,7 +39,7 @@ fn keys_are_made_at_the_first_start_and_asked_for() {
     }
     let log = place.log();
     assert!(!log.contains(&ingest) && !log.contains(&admin), "a key is in the log");
-    assert!(!log.contains("still the one"), "the files are those of this start: {log}");
+    assert!(!log.contains("stays the valid one"), "the files are those of this start: {log}");
 
     // Whoever puts another key into the file is told that it is not the one that is asked for.
     assert!(running.terminate().0.success());
@@ -49,7 +49,7 @@ fn keys_are_made_at_the_first_start_and_asked_for() {
     assert_eq!(send(&[&format!("authorization: Bearer {ingest}")]), 200);
     assert_eq!(send(&[&format!("authorization: Bearer {admin}")]), 401);
     let log = place.log();
-    let told: Vec<&str> = log.lines().filter(|line| line.contains("still the one")).collect();
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("stays the valid one")).collect();
     assert!(told.len() == 1 && told[0].contains("ingest.key is another one"), "{log}");
     assert!(!log.contains(&ingest) && !log.contains(&admin), "a key is in the log");
 }

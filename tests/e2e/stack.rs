@@ -151,6 +151,8 @@ impl Stack {
 
     /// A role beside those that the script starts, with settings of its own.
     pub fn role(&self, name: &str, port: u16, log: &str, env: &[(&str, String)]) -> Role {
+        let address = ("127.0.0.1", port);
+        wait_for("its port is free", || std::net::TcpListener::bind(address).is_ok());
         let log = self.dir().join(format!("logs/{log}.log"));
         let log = std::fs::File::options().create(true).append(true).open(log);
         let child = Command::new(program())
@@ -210,10 +212,13 @@ impl Stack {
     }
 
     pub fn wait_gone(&self, name: &str) {
-        let stat = format!("/proc/{}/stat", self.pid(name));
+        let process = PathBuf::from(format!("/proc/{}", self.pid(name)));
         wait_for("it is gone", || {
-            // A dead process whose parent has not looked is as good as gone.
-            std::fs::read_to_string(&stat).map_or(true, |text| text.contains(") Z "))
+            // A dead process whose parent has not looked is as good as gone, but not before the
+            // last of its threads: until then its ports are taken.
+            let stat = std::fs::read_to_string(process.join("stat"));
+            let threads = std::fs::read_dir(process.join("task")).map_or(0, Iterator::count);
+            stat.map_or(true, |text| text.contains(") Z ")) && threads <= 1
         });
     }
 
