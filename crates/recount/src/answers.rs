@@ -9,7 +9,6 @@ use std::fmt;
 
 use anyhow::{Context, bail};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use service::client::Client;
 use tokio::task::JoinSet;
@@ -34,8 +33,9 @@ impl std::error::Error for Hopeless {}
 
 /// Whether to ask again would change nothing.
 pub fn is_hopeless(error: &anyhow::Error) -> bool {
-    let is_refused = matches!(error.downcast_ref(), Some(service::Error::Refused { .. }));
-    is_refused || error.is::<Hopeless>()
+    use service::Error::{NotOurs, Refused};
+    let is_final = matches!(error.downcast_ref(), Some(Refused { .. } | NotOurs { .. }));
+    is_final || error.is::<Hopeless>()
 }
 
 /// The version that an answer shows.
@@ -146,10 +146,10 @@ impl Answers {
         n_namespaces_max: usize,
     ) -> anyhow::Result<Answers> {
         let base = format!("{}/api/metrics", base.trim_end_matches('/'));
-        let distribution: Distribution =
-            ask(client, &format!("{base}/namespaces/status-distribution?timeRange=all")).await?;
+        let url = format!("{base}/namespaces/status-distribution?timeRange=all");
+        let distribution: Distribution = client.get_data(&url).await?;
         check_version(distribution.as_of, version)?;
-        let system: System = ask(client, &format!("{base}/system")).await?;
+        let system: System = client.get_data(&format!("{base}/system")).await?;
         check_version(system.as_of, version)?;
         let n_asked = namespaces.len().min(n_namespaces_max);
         // Another few at each version, so that no namespace is left out for ever.
@@ -202,12 +202,12 @@ impl Answers {
 async fn trend(client: Client, base: String, namespace: String) -> anyhow::Result<Part> {
     let code = escaped(&namespace);
     let url = format!("{base}/namespaces/request-trend?namespace={code}&timeRange=all");
-    Ok(Part::Trend(namespace, ask(&client, &url).await?))
+    Ok(Part::Trend(namespace, client.get_data(&url).await?))
 }
 
 async fn tokens_of(client: Client, base: String, namespace: String) -> anyhow::Result<Part> {
     let url = format!("{base}/namespaces/{}/tokens?timeRange=all", escaped(&namespace));
-    Ok(Part::Tokens(namespace, ask(&client, &url).await?))
+    Ok(Part::Tokens(namespace, client.get_data(&url).await?))
 }
 
 pub fn check_version(as_of: AsOf, version: i64) -> anyhow::Result<()> {
@@ -215,18 +215,6 @@ pub fn check_version(as_of: AsOf, version: i64) -> anyhow::Result<()> {
         bail!("the API shows version {} while the ledger stood at {version}", as_of.version);
     }
     Ok(())
-}
-
-/// `data` of one answer.
-pub async fn ask<T: DeserializeOwned>(client: &Client, url: &str) -> anyhow::Result<T> {
-    #[derive(Deserialize)]
-    struct Envelope<T> {
-        data: T,
-    }
-    let text = client.get(url).await?;
-    let envelope: Envelope<T> = serde_json::from_str(&text)
-        .map_err(|error| Hopeless(format!("{url} is no answer of Gatemeter's API ({error})")))?;
-    Ok(envelope.data)
 }
 
 /// A code as part of an address.

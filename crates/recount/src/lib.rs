@@ -37,7 +37,6 @@ use anyhow::{Context, bail};
 use queue::{Queue, QueueReader};
 use serde::de::DeserializeOwned;
 use service::client::{Client, check_url, page_url};
-use service::secret_file::read_key;
 use store::plain::PlainStore;
 
 use crate::answers::Answers;
@@ -139,8 +138,7 @@ impl Recount {
         args: &RecountArgs,
         cluster: impl AsyncFnOnce(Option<PathBuf>) -> anyhow::Result<Opened>,
     ) -> anyhow::Result<Recount> {
-        let key = args.key_file.as_deref().map(read_key).transpose()?;
-        let client = Client::new(key.as_deref())?;
+        let client = Client::with_key_file(args.key_file.as_deref())?;
         let sent: Option<Sent> = args.sent.as_deref().map(read_json).transpose()?;
         let before: Option<Report> = args.before.as_deref().map(read_json).transpose()?;
         sent.as_ref().map_or(Ok(()), Sent::check)?;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use service::client::Client;
 
-use crate::answers::{AsOf, ask, check_version};
+use crate::answers::{AsOf, check_version};
 use crate::labels::Consumer;
 use crate::sums::Sums;
 
@@ -75,7 +75,7 @@ impl Usage {
                 "{base}/api/usage?group_by=consumer&namespace=all&from={from}&to={to}\
                  &page={page}&size={PAGE}"
             );
-            let answer: Page = ask(client, &url).await?;
+            let answer: Page = client.get_data(&url).await?;
             check_version(answer.as_of, version)?;
             usage.total = answer.total;
             usage.items.extend(answer.items);

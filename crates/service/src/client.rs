@@ -4,6 +4,7 @@
 //! the caller to show or to try again; nothing is retried here.
 
 use std::error::Error as StdError;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,8 +14,11 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::secret_file::read_key;
 
 /// Longest wait for one answer.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(20);
@@ -51,6 +55,44 @@ impl Client {
         Ok(Client { pool: Pool::builder(TokioExecutor::new()).build(HttpConnector::new()), key })
     }
 
+    /// A client that shows the key in this file, or none.
+    ///
+    /// # Errors
+    /// The file cannot be read or holds no key.
+    pub fn with_key_file(path: Option<&Path>) -> Result<Client, Error> {
+        Client::new(path.map(read_key).transpose()?.as_deref())
+    }
+
+    /// The `data` of an answer in our envelope.
+    ///
+    /// # Errors
+    /// As [`Client::get`], and [`Error::NotOurs`].
+    pub async fn get_data<T: DeserializeOwned>(&self, url: &str) -> Result<T, Error> {
+        data(url, &self.get(url).await?)
+    }
+
+    /// Posts a value as JSON and returns the `data` of the answer.
+    ///
+    /// # Errors
+    /// No answer in time, one that is too large or no text, a status other than 2xx
+    /// ([`Error::Answered`], with the message of the envelope), or [`Error::NotOurs`].
+    pub async fn post_data<T: DeserializeOwned>(
+        &self,
+        url: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Error> {
+        let body = serde_json::to_string(body).map_err(|source| no_answer(url, source))?;
+        let (status, text) = self.post(url, body).await?;
+        if status.is_success() {
+            return data(url, &text);
+        }
+        let text = match serde_json::from_str::<Message>(&text) {
+            Ok(Message { message }) => shown(&message),
+            Err(_) => shown(&text),
+        };
+        Err(Error::Answered { url: url.to_owned(), status, text })
+    }
+
     /// The text at an address.
     ///
     /// # Errors
@@ -59,8 +101,7 @@ impl Client {
         let request = Request::new(Full::default());
         let (status, text) = self.exchange(url, request, ANSWER_TIME_MAX).await?;
         if status != StatusCode::OK {
-            let text: String = text.chars().take(REFUSAL_CHARS_MAX).collect();
-            let (url, text) = (url.to_owned(), text.trim().escape_debug().to_string());
+            let (url, text) = (url.to_owned(), shown(&text));
             let hint = match status {
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                     "give the admin key with --key-file DIR/admin.key"
@@ -82,7 +123,7 @@ impl Client {
     ///
     /// # Errors
     /// No answer in time, or one that is too large or no text.
-    pub async fn post(&self, url: &str, json: String) -> Result<(StatusCode, String), Error> {
+    async fn post(&self, url: &str, json: String) -> Result<(StatusCode, String), Error> {
         let mut request = Request::new(Full::from(json));
         *request.method_mut() = Method::POST;
         let json = HeaderValue::from_static("application/json");
@@ -114,7 +155,7 @@ impl Client {
         tokio::time::timeout(limit, self.ask(request))
             .await
             .unwrap_or_else(|_| Err(format!("no answer within {limit:?}").into()))
-            .map_err(|source| Error::NoAnswer { url: url.to_owned(), source })
+            .map_err(|source| no_answer(url, source))
     }
 
     async fn ask(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, String), Fault> {
@@ -123,6 +164,35 @@ impl Client {
         let body = body.map_err(|error| error.to_string())?.to_bytes();
         Ok((head.status, String::from_utf8(body.to_vec())?))
     }
+}
+
+/// An answer in our envelope, as far as a client reads it.
+#[derive(Deserialize)]
+struct Envelope<T> {
+    data: T,
+}
+
+/// What an envelope without data says.
+#[derive(Deserialize)]
+struct Message {
+    message: String,
+}
+
+fn data<T: DeserializeOwned>(url: &str, text: &str) -> Result<T, Error> {
+    match serde_json::from_str(text) {
+        Ok(Envelope { data }) => Ok(data),
+        Err(source) => Err(Error::NotOurs { url: url.to_owned(), source }),
+    }
+}
+
+/// The beginning of a text, safe to print.
+fn shown(text: &str) -> String {
+    let text: String = text.chars().take(REFUSAL_CHARS_MAX).collect();
+    text.trim().escape_debug().to_string()
+}
+
+fn no_answer(url: &str, source: impl Into<Fault>) -> Error {
+    Error::NoAnswer { url: url.to_owned(), source: source.into() }
 }
 
 /// The address of a page: `/metrics` is added to a bare host.

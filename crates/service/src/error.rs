@@ -201,6 +201,15 @@ pub enum Error {
         /// What may help.
         hint: &'static str,
     },
+    /// An answer that is not in the envelope of ours, or holds other data.
+    #[error("the answer of {url} is not one of Gatemeter's")]
+    NotOurs {
+        /// What was asked.
+        url: String,
+        /// Where the answer differs.
+        #[source]
+        source: serde_json::Error,
+    },
 }
 
 /// An error with everything below it, for the one place where it is logged or printed.
