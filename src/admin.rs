@@ -1,18 +1,16 @@
-//! `gatemeter admin partitions|accept-loss`: what only an operator may decide, asked of a running
-//! aggregator.
+//! `gatemeter admin partitions|accept-loss`: decisions that only an operator may take, sent to a
+//! running aggregator.
 //!
-//! A loss is accepted in two steps: what would be accepted is shown, and said again by its offset.
+//! A loss is accepted in two steps: the first shows the offset at which counting would resume, the
+//! second confirms that offset.
 
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::json;
+use aggregator::{AcceptLoss, Accepted, PartitionView};
+use anyhow::bail;
 use service::client::{Client, check_url};
-use service::secret_file::read_key;
 
 /// Default address of the aggregator.
 const AT_DEFAULT: &str = "http://127.0.0.1:8002";
@@ -34,7 +32,7 @@ enum AdminCommand {
 
 /// Which aggregator.
 #[derive(Debug, clap::Args)]
-struct Place {
+struct Target {
     /// Where the aggregator listens
     #[arg(long, value_name = "URL", default_value = AT_DEFAULT, value_parser = check_url)]
     at: String,
@@ -46,7 +44,7 @@ struct Place {
 #[derive(Debug, clap::Args)]
 struct PartitionsArgs {
     #[command(flatten)]
-    place: Place,
+    target: Target,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -55,36 +53,12 @@ struct PartitionsArgs {
 #[derive(Debug, clap::Args)]
 struct AcceptLossArgs {
     #[command(flatten)]
-    place: Place,
+    target: Target,
     /// The halted partition
     partition: u32,
     /// The offset at which counting goes on, as it is shown without this option
     #[arg(long, value_name = "OFFSET")]
     next: Option<u64>,
-}
-
-/// An answer of the aggregator.
-#[derive(Debug, Deserialize)]
-struct Envelope<T> {
-    message: String,
-    data: Option<T>,
-}
-
-/// Where a partition stands.
-#[derive(Debug, Deserialize, serde::Serialize)]
-struct Partition {
-    partition: u32,
-    next: u64,
-    lag_frames: u64,
-    halted: Option<String>,
-    resumes_at: Option<u64>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Accepted {
-    partition: u32,
-    next: u64,
-    lost_frames: u64,
 }
 
 /// Runs the subcommand. The exit code of `partitions` is 1 if one is halted, and that of
@@ -99,36 +73,28 @@ pub async fn run(args: AdminArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-impl Place {
+impl Target {
     fn client(&self) -> anyhow::Result<Client> {
-        let key = self.key_file.as_deref().map(read_key).transpose()?;
-        Ok(Client::new(key.as_deref())?)
+        Ok(Client::with_key_file(self.key_file.as_deref())?)
     }
 
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.at.trim_end_matches('/'))
     }
 
-    async fn partitions(&self) -> anyhow::Result<Vec<Partition>> {
-        let url = self.url("/v1/partitions");
-        data(&self.client()?.get(&url).await?).with_context(|| url)
+    async fn partitions(&self) -> anyhow::Result<Vec<PartitionView>> {
+        Ok(self.client()?.get_data(&self.url("/v1/partitions")).await?)
     }
 }
 
-/// The data of an answer.
-fn data<T: DeserializeOwned>(text: &str) -> anyhow::Result<T> {
-    let envelope: Envelope<T> = serde_json::from_str(text).context("no answer of an aggregator")?;
-    envelope.data.with_context(|| envelope.message)
-}
-
 async fn partitions(args: &PartitionsArgs) -> anyhow::Result<ExitCode> {
-    let partitions = args.place.partitions().await?;
+    let partitions = args.target.partitions().await?;
     let mut out = std::io::stdout().lock();
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&partitions)?)?;
     } else {
         writeln!(out, "partition  next offset  lag (frames)  state")?;
-        for Partition { partition, next, lag_frames, halted, .. } in &partitions {
+        for PartitionView { partition, next, lag_frames, halted, .. } in &partitions {
             let state = match halted {
                 None => "counted".to_owned(),
                 Some(reason) => format!("halted: {reason}"),
@@ -141,11 +107,11 @@ async fn partitions(args: &PartitionsArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn accept_loss(args: &AcceptLossArgs) -> anyhow::Result<ExitCode> {
-    let AcceptLossArgs { place, partition: number, next } = args;
+    let AcceptLossArgs { target, partition: number, next } = args;
     let Some(next) = next else {
-        let partitions = place.partitions().await?;
+        let partitions = target.partitions().await?;
         let found = partitions.into_iter().find(|found| found.partition == *number);
-        let Some(Partition { halted, resumes_at, .. }) = found else {
+        let Some(PartitionView { halted, resumes_at, .. }) = found else {
             bail!("there is no partition {number}");
         };
         let (Some(reason), Some(next)) = (halted, resumes_at) else {
@@ -162,13 +128,9 @@ async fn accept_loss(args: &AcceptLossArgs) -> anyhow::Result<ExitCode> {
         )?;
         return Ok(ExitCode::FAILURE);
     };
-    let url = place.url(&format!("/v1/partitions/{number}/accept-loss"));
-    let (status, text) = place.client()?.post(&url, json!({"next": next}).to_string()).await?;
-    if !status.is_success() {
-        let told = serde_json::from_str::<Envelope<serde_json::Value>>(&text);
-        bail!("{status}: {}", told.map_or(text, |envelope| envelope.message));
-    }
-    let Accepted { partition, next, lost_frames } = data(&text)?;
+    let url = target.url(&format!("/v1/partitions/{number}/accept-loss"));
+    let accepted = target.client()?.post_data(&url, &AcceptLoss { next: *next }).await?;
+    let Accepted { partition, next, lost_frames, .. } = accepted;
     let mut out = std::io::stdout().lock();
     writeln!(out, "partition {partition} goes on at offset {next}; frames lost: {lost_frames}")?;
     Ok(ExitCode::SUCCESS)

@@ -5,6 +5,8 @@
 //! only read. A replay goes through the door that every event goes through, and is counted once.
 
 mod address;
+mod topics;
+mod replay;
 mod view;
 
 use std::io::Write as _;
@@ -13,19 +15,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use queue::RawTopic;
-use serde_json::{Value, json};
-use service::client::{Client, check_url};
+use ingest::LetterAddress;
+use service::client::check_url;
 use service::config::{Settings, Sources, load};
-use service::secret_file::read_key;
 use store::{LetterFilter, Store};
 
-use crate::dlq::address::Address;
-use crate::dlq::view::Row;
+use crate::dlq::address::{Address, RawAddress};
+use crate::dlq::topics::Topics;
+use crate::dlq::view::Listed;
 use crate::services;
 
-/// Letters of one request to ingest.
-const REPLAY_LETTERS_MAX: usize = 2_000;
 /// Letters that one replay by class takes.
 const REPLAY_MAX: i64 = 100_000;
 /// Default address of ingest.
@@ -51,7 +50,7 @@ enum DlqCommand {
 
 /// Where letters are kept.
 #[derive(Debug, clap::Args)]
-struct Place {
+struct Storage {
     /// Directory with the ledger
     #[arg(long, value_name = "DIR", default_value = "./gatemeter-data")]
     data: PathBuf,
@@ -78,7 +77,7 @@ struct Which {
 #[derive(Debug, clap::Args)]
 struct ListArgs {
     #[command(flatten)]
-    place: Place,
+    storage: Storage,
     #[command(flatten)]
     which: Which,
     /// Letters at most
@@ -93,7 +92,7 @@ struct ListArgs {
 #[derive(Debug, clap::Args)]
 struct ShowArgs {
     #[command(flatten)]
-    place: Place,
+    storage: Storage,
     /// As `list` prints it: 1/3/17/0 or raw:gatemeter.raw@ID/3/17
     address: Address,
     /// Show the message of a raw topic too, while the topic has it; it may hold prompts
@@ -104,7 +103,7 @@ struct ShowArgs {
 #[derive(Debug, clap::Args)]
 struct ReplayArgs {
     #[command(flatten)]
-    place: Place,
+    storage: Storage,
     /// As `list` prints them
     #[arg(value_name = "ADDRESS", required_unless_present = "class", conflicts_with = "class")]
     addresses: Vec<Address>,
@@ -126,11 +125,11 @@ pub async fn run(args: DlqArgs) -> anyhow::Result<ExitCode> {
     match args.command {
         DlqCommand::List(args) => list(args).await,
         DlqCommand::Show(args) => show(args).await,
-        DlqCommand::Replay(args) => replay(args).await,
+        DlqCommand::Replay(args) => replay::run(args).await,
     }
 }
 
-impl Place {
+impl Storage {
     fn settings(&self) -> anyhow::Result<Settings> {
         if !self.cluster {
             bail!("raw topics are on Kafka: give --cluster");
@@ -145,11 +144,6 @@ impl Place {
         let options = services::mysql_options(&self.settings()?.mysql)?;
         Ok(Store::open_mysql_read_only(&options).await?)
     }
-
-    async fn topic(&self, name: &str) -> anyhow::Result<RawTopic> {
-        let options = services::kafka_options(&self.settings()?)?;
-        RawTopic::find(&options, name).await.with_context(|| format!("raw topic {name}"))
-    }
 }
 
 impl Which {
@@ -163,52 +157,56 @@ impl Which {
 }
 
 /// The letters that a filter lets pass, the newest first.
-async fn rows(store: &Store, filter: &LetterFilter) -> anyhow::Result<Vec<Row>> {
+async fn listed(store: &Store, filter: &LetterFilter) -> anyhow::Result<Vec<Listed>> {
     let mut reader = store.read().await?;
-    let of_log = reader.log_letters(filter).await?.into_iter().map(Row::of_log);
-    let of_raw = reader.raw_letters(filter).await?.into_iter().map(Row::of_raw);
-    let mut rows: Vec<Row> = of_log.chain(of_raw).collect();
-    rows.sort_by_key(|row| std::cmp::Reverse(row.stored_us));
-    rows.truncate(usize::try_from(filter.limit).unwrap_or(usize::MAX));
-    Ok(rows)
+    let of_log = reader.log_letters(filter).await?.into_iter().map(Listed::of_log);
+    let of_raw = reader.raw_letters(filter).await?.into_iter().map(Listed::of_raw);
+    let mut letters: Vec<Listed> = of_log.chain(of_raw).collect();
+    letters.sort_by_key(|letter| std::cmp::Reverse(letter.stored_us));
+    letters.truncate(usize::try_from(filter.limit).unwrap_or(usize::MAX));
+    Ok(letters)
 }
 
 async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
-    let store = args.place.store().await?;
-    let rows = rows(&store, &args.which.filter(args.limit)).await?;
+    let store = args.storage.store().await?;
+    let letters = listed(&store, &args.which.filter(args.limit)).await?;
     store.close().await;
     let mut out = std::io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&rows)?)?;
-    } else if rows.is_empty() {
+        writeln!(out, "{}", serde_json::to_string_pretty(&letters)?)?;
+    } else if letters.is_empty() {
         writeln!(out, "no dead letters")?;
     } else {
-        for row in rows {
-            out.write_all(row.line().as_bytes())?;
+        for letter in letters {
+            out.write_all(letter.line().as_bytes())?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
 async fn show(args: ShowArgs) -> anyhow::Result<ExitCode> {
-    let store = args.place.store().await?;
+    let store = args.storage.store().await?;
     let mut reader = store.read().await?;
     let none = || format!("there is no dead letter {}", args.address);
     let mut text = String::new();
     match &args.address {
-        Address::Log { generation, partition, offset, index } => {
+        Address::Log(LetterAddress { generation, partition, offset, index }) => {
             let letter = reader.log_letter(*generation, *partition, *offset, *index).await?;
             text.push_str(&view::log_letter(&letter.with_context(none)?));
         }
-        Address::Raw { topic, topic_id, partition, offset } => {
+        Address::Raw(address) => {
+            let RawAddress { topic, topic_id, partition, offset } = address;
             let id = topic_id.as_deref();
             let letters = reader.raw_letters_at(topic, id, *partition, *offset).await?;
             if letters.is_empty() {
                 bail!(none());
             }
-            letters.into_iter().for_each(|letter| text.push_str(&Row::of_raw(letter).line()));
+            letters.into_iter().for_each(|letter| text.push_str(&Listed::of_raw(letter).line()));
             if args.content {
-                match message(&args.place, &args.address).await? {
+                let mut topics = Topics::new(&args.storage)?;
+                let found = topics.message(address).await;
+                topics.close().await;
+                match found? {
                     Ok(bytes) => text.push_str(&view::message(&bytes)),
                     Err(reason) => text.push_str(&format!("{reason}\n")),
                 }
@@ -219,118 +217,6 @@ async fn show(args: ShowArgs) -> anyhow::Result<ExitCode> {
     store.close().await;
     std::io::stdout().lock().write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// The message that a letter of a raw topic is about, or why there is none.
-async fn message(
-    place: &Place,
-    address: &Address,
-) -> anyhow::Result<Result<bytes::Bytes, &'static str>> {
-    let Address::Raw { topic, topic_id, partition, offset } = address else {
-        return Ok(Err("it is no letter of a raw topic"));
-    };
-    let topic = place.topic(topic).await?;
-    let id = topic.id().to_string();
-    let found = match topic_id {
-        // Another message has the address now.
-        Some(wanted) if *wanted != id && !id.is_empty() => {
-            Err("the topic was made anew since, and the message went with the old one")
-        }
-        _ => topic
-            .message(*partition, *offset)
-            .await?
-            .ok_or("the topic does not hold the message any more"),
-    };
-    topic.close().await;
-    Ok(found)
-}
-
-async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
-    let addresses = match args.which.class {
-        None => args.addresses,
-        Some(_) => {
-            let store = args.place.store().await?;
-            let rows = rows(&store, &args.which.filter(REPLAY_MAX)).await?;
-            store.close().await;
-            let parsed = rows.iter().map(|row| row.address.parse());
-            let mut found: Vec<Address> =
-                parsed.collect::<Result<_, String>>().map_err(anyhow::Error::msg)?;
-            // A message with several letters is sent once.
-            found.dedup();
-            found
-        }
-    };
-    let is_log = |address: &Address| matches!(address, Address::Log { .. });
-    let (log, raw): (Vec<_>, Vec<_>) = addresses.into_iter().partition(is_log);
-    let mut tally = Tally::default();
-    for part in log.chunks(REPLAY_LETTERS_MAX) {
-        through_ingest(&args.to, args.key_file.as_deref(), part, &mut tally).await?;
-    }
-    for address in &raw {
-        let Address::Raw { topic, .. } = address else { continue };
-        let bytes = match message(&args.place, address).await? {
-            Ok(bytes) => bytes,
-            Err(reason) => {
-                tally.refuse(address, reason);
-                continue;
-            }
-        };
-        let topic = args.place.topic(topic).await?;
-        topic.publish(vec![bytes]).await.with_context(|| address.to_string())?;
-        topic.close().await;
-        tally.sent += 1;
-    }
-    println!("{} sent again, {} refused", tally.sent, tally.refused);
-    Ok(if tally.refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// What became of the letters so far.
-#[derive(Debug, Default)]
-struct Tally {
-    sent: usize,
-    refused: usize,
-}
-
-impl Tally {
-    fn refuse(&mut self, address: &Address, reason: &str) {
-        self.refused += 1;
-        println!("{address} refused: {}", reason.escape_debug());
-    }
-}
-
-/// Has ingest append letters of the log again.
-async fn through_ingest(
-    to: &str,
-    key_file: Option<&std::path::Path>,
-    addresses: &[Address],
-    tally: &mut Tally,
-) -> anyhow::Result<()> {
-    let key = key_file.map(read_key).transpose()?;
-    let client = Client::new(key.as_deref())?;
-    let letters: Vec<Value> = addresses
-        .iter()
-        .filter_map(|address| match address {
-            Address::Log { generation, partition, offset, index } => Some(json!({
-                "generation": generation, "partition": partition, "offset": offset, "index": index,
-            })),
-            Address::Raw { .. } => None,
-        })
-        .collect();
-    let url = format!("{}/v1/dead-letters/replay", to.trim_end_matches('/'));
-    let (status, text) = client.post(&url, json!({ "letters": letters }).to_string()).await?;
-    let answer: Value = serde_json::from_str(&text).unwrap_or_default();
-    let data = &answer["data"];
-    let (Some(accepted), Some(rejected)) = (data["accepted"].as_u64(), data["rejected"].as_array())
-    else {
-        bail!("{url} answered {status}: {}", answer["message"].as_str().unwrap_or(&text));
-    };
-    tally.sent += usize::try_from(accepted)?;
-    for refused in rejected {
-        let index = refused["index"].as_u64().and_then(|index| usize::try_from(index).ok());
-        let Some(address) = index.and_then(|index| addresses.get(index)) else { continue };
-        tally.refuse(address, refused["reason"].as_str().unwrap_or_default());
-    }
-    Ok(())
 }
 
 fn span(text: &str) -> Result<Duration, String> {

@@ -42,7 +42,7 @@ pub type Requests = mpsc::Receiver<Request>;
 pub type Requester = mpsc::Sender<Request>;
 
 /// A loss that is accepted and committed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Accepted {
     /// Partition.
     pub partition: u32,
@@ -189,22 +189,23 @@ pub fn router(shared: Shared, access: &Access) -> Router {
         .with_state(shared)
 }
 
-/// Where one partition stands.
-#[derive(Debug, Serialize)]
-struct View {
-    partition: u32,
+/// How far one partition is counted.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct PartitionView {
+    /// Partition.
+    pub partition: u32,
     /// Frames in the log that are not counted.
-    lag_frames: u64,
+    pub lag_frames: u64,
     /// Offset behind the last counted frame.
-    next: u64,
-    /// Why it is halted; null if it is not.
-    halted: Option<String>,
-    /// Offset at which it goes on if what was lost is accepted; null if it is not halted.
-    resumes_at: Option<u64>,
+    pub next: u64,
+    /// Why it is halted; `None` if it is not.
+    pub halted: Option<String>,
+    /// Offset at which it resumes if the loss is accepted; `None` if it is not halted.
+    pub resumes_at: Option<u64>,
 }
 
-async fn partitions(State(shared): State<Shared>, _: NoParameters) -> Answer<Vec<View>> {
-    let view = |(partition, lag): (u32, crate::metrics::Lag)| View {
+async fn partitions(State(shared): State<Shared>, _: NoParameters) -> Answer<Vec<PartitionView>> {
+    let view = |(partition, lag): (u32, crate::metrics::Lag)| PartitionView {
         partition,
         lag_frames: lag.frames,
         next: lag.next,
@@ -214,17 +215,19 @@ async fn partitions(State(shared): State<Shared>, _: NoParameters) -> Answer<Vec
     Answer::ok(shared.gauges.lag(&shared.queue).into_iter().map(view).collect())
 }
 
-#[derive(Debug, Deserialize)]
+/// The body of a request to accept a loss.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct Body {
-    next: u64,
+pub struct AcceptLoss {
+    /// The offset at which counting resumes, as the operator saw it.
+    pub next: u64,
 }
 
 async fn accept_loss(
     State(shared): State<Shared>,
     Path(partition): Path<String>,
     _: NoParameters,
-    body: Result<Json<Body>, JsonRejection>,
+    body: Result<Json<AcceptLoss>, JsonRejection>,
 ) -> AnswerResult<Accepted> {
     let conflict = |message: String| ApiError::new(StatusCode::CONFLICT, message);
     let number = partition.parse::<u32>().ok();
@@ -232,7 +235,8 @@ async fn accept_loss(
     let (Some(number), Some(worker)) = (number, worker) else {
         return Err(ApiError::not_found(format!("there is no partition '{partition}'")));
     };
-    let Json(Body { next }) = body.map_err(|error| ApiError::bad_request(error.body_text()))?;
+    let Json(AcceptLoss { next }) =
+        body.map_err(|error| ApiError::bad_request(error.body_text()))?;
     let lags = shared.gauges.lag(&shared.queue);
     if lags.get(&number).is_none_or(|lag| lag.halted.is_none()) {
         return Err(conflict(format!("partition {number} is not halted")));

@@ -19,6 +19,7 @@ mod run;
 #[cfg(test)]
 mod tests;
 
+pub use accept::{AcceptLoss, Accepted, PartitionView};
 pub use metrics::{Halted, Lag};
 pub use page::Page;
 pub use publisher::{Live, Publisher, Reader, Start};

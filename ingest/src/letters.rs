@@ -20,39 +20,46 @@ use crate::answer::unavailable;
 use crate::intake::{Intake, Unready};
 
 /// Most letters of one request: as many as a batch has events, so that they fit a frame.
-const LETTERS_MAX: usize = event::limits::BATCH_EVENTS_MAX;
+pub const REPLAY_LETTERS_MAX: usize = event::limits::BATCH_EVENTS_MAX;
 
-/// The address of a letter.
-#[derive(Clone, Copy, Debug, Deserialize)]
+/// The address of a dead letter of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct Address {
-    generation: u32,
-    partition: u32,
-    offset: u64,
-    index: u32,
+pub struct LetterAddress {
+    /// Generation of the log.
+    pub generation: u32,
+    /// Partition of the log.
+    pub partition: u32,
+    /// Offset of the frame.
+    pub offset: u64,
+    /// Index of the event in the frame.
+    pub index: u32,
 }
 
 /// The body of a request.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
-    letters: Vec<Address>,
+pub struct ReplayRequest {
+    /// At most [`REPLAY_LETTERS_MAX`].
+    pub letters: Vec<LetterAddress>,
 }
 
-/// What became of the letters.
-#[derive(Debug, Serialize)]
-pub struct Replayed {
+/// What became of the letters of a request.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct ReplayResult {
     /// Letters that are in the log again.
-    accepted: usize,
-    /// The others.
-    rejected: Vec<Refused>,
+    pub accepted: usize,
+    /// The others, by ascending index.
+    pub rejected: Vec<RejectedLetter>,
 }
 
-#[derive(Debug, Serialize)]
-struct Refused {
-    /// Place in the request.
-    index: usize,
-    reason: String,
+/// A letter that was not appended again.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct RejectedLetter {
+    /// Position in the request.
+    pub index: usize,
+    /// Why, for people.
+    pub reason: String,
 }
 
 /// What requests work on.
@@ -71,26 +78,26 @@ pub async fn replay(
     State(letters): State<Letters>,
     _: NoParameters,
     body: Bytes,
-) -> AnswerResult<Replayed> {
-    let wanted: Wanted = serde_json::from_slice(&body).map_err(|error| {
+) -> AnswerResult<ReplayResult> {
+    let wanted: ReplayRequest = serde_json::from_slice(&body).map_err(|error| {
         ApiError::bad_request(format!("the body is no list of letters: {error}"))
     })?;
-    if wanted.letters.len() > LETTERS_MAX {
-        let message = format!("a request has at most {LETTERS_MAX} letters");
+    if wanted.letters.len() > REPLAY_LETTERS_MAX {
+        let message = format!("a request has at most {REPLAY_LETTERS_MAX} letters");
         return Err(ApiError::bad_request(message));
     }
     letters.send_again(&wanted.letters).await.map(Answer::ok).map_err(unavailable)
 }
 
 impl Letters {
-    async fn send_again(&self, wanted: &[Address]) -> Result<Replayed, Unready> {
+    async fn send_again(&self, wanted: &[LetterAddress]) -> Result<ReplayResult, Unready> {
         let mut reader = self.store.read().await.map_err(Unready::Store)?;
         let (mut found, mut rejected) = (Vec::new(), Vec::new());
         for (index, address) in wanted.iter().enumerate() {
             let letter = self.find(&mut reader, *address).await.map_err(Unready::Store)?;
             match letter {
                 Ok(content) => found.push((index, FrameReader::default(), content)),
-                Err(reason) => rejected.push(Refused { index, reason }),
+                Err(reason) => rejected.push(RejectedLetter { index, reason }),
             }
         }
         drop(reader);
@@ -103,7 +110,7 @@ impl Letters {
                 }
                 None => {
                     let reason = "its content is no event".to_owned();
-                    rejected.push(Refused { index: *index, reason });
+                    rejected.push(RejectedLetter { index: *index, reason });
                 }
             }
         }
@@ -111,20 +118,20 @@ impl Letters {
         let accepted = results.iter().filter(|result| result.is_ok()).count();
         for (index, result) in indexes.into_iter().zip(results) {
             if let Err(reason) = result {
-                rejected.push(Refused { index, reason: reason.to_owned() });
+                rejected.push(RejectedLetter { index, reason: reason.to_owned() });
             }
         }
         rejected.sort_by_key(|refused| refused.index);
-        Ok(Replayed { accepted, rejected })
+        Ok(ReplayResult { accepted, rejected })
     }
 
     /// The frame of a letter that may be sent again, or why it may not.
     async fn find(
         &self,
         reader: &mut Reader,
-        address: Address,
+        address: LetterAddress,
     ) -> Result<Result<Vec<u8>, String>, StoreError> {
-        let Address { generation, partition, offset, index } = address;
+        let LetterAddress { generation, partition, offset, index } = address;
         let current = self.generation;
         if generation != current {
             // Its key was made with the secret of its generation and means nothing in another.

@@ -33,6 +33,7 @@ use tokio::task::JoinHandle;
 use tracing::error;
 
 pub use intake::{IngestError, Parts};
+pub use letters::{LetterAddress, REPLAY_LETTERS_MAX, RejectedLetter, ReplayRequest, ReplayResult};
 pub use raw::RawParts;
 
 use intake::{Intake, Refusals};

@@ -6,46 +6,55 @@
 use std::fmt;
 use std::str::FromStr;
 
+use ingest::LetterAddress;
+use serde::{Serialize, Serializer};
+
 /// The name of a letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     /// Of the log.
-    Log {
-        /// Generation of the log.
-        generation: u32,
-        /// Partition of the log.
-        partition: u32,
-        /// Offset of the frame.
-        offset: u64,
-        /// Index of the event in the frame.
-        index: u32,
-    },
+    Log(LetterAddress),
     /// Of a raw topic.
-    Raw {
-        /// The topic.
-        topic: String,
-        /// Its id, as Kafka's tools write it; without it, whichever topic had the name.
-        topic_id: Option<String>,
-        /// Partition of the topic.
-        partition: u32,
-        /// Offset of the message.
-        offset: u64,
-    },
+    Raw(RawAddress),
+}
+
+/// A message of a raw topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawAddress {
+    /// The topic.
+    pub topic: String,
+    /// Its id, as Kafka's tools write it; without it, whichever topic has the name.
+    pub topic_id: Option<String>,
+    /// Partition of the topic.
+    pub partition: u32,
+    /// Offset of the message.
+    pub offset: u64,
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Address::Log { generation, partition, offset, index } => {
+            Address::Log(LetterAddress { generation, partition, offset, index }) => {
                 write!(f, "{generation}/{partition}/{offset}/{index}")
             }
-            Address::Raw { topic, topic_id: None, partition, offset } => {
-                write!(f, "raw:{topic}/{partition}/{offset}")
-            }
-            Address::Raw { topic, topic_id: Some(id), partition, offset } => {
-                write!(f, "raw:{topic}@{id}/{partition}/{offset}")
-            }
+            Address::Raw(address) => address.fmt(f),
         }
+    }
+}
+
+impl fmt::Display for RawAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RawAddress { topic, topic_id, partition, offset } = self;
+        match topic_id {
+            None => write!(f, "raw:{topic}/{partition}/{offset}"),
+            Some(id) => write!(f, "raw:{topic}@{id}/{partition}/{offset}"),
+        }
+    }
+}
+
+impl Serialize for Address {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -63,12 +72,12 @@ impl FromStr for Address {
         let number = |part: &str| part.parse::<u32>().map_err(|_| wrong());
         let offset = |part: &str| part.parse::<u64>().map_err(|_| wrong());
         match (text.starts_with("raw:"), &parts[..]) {
-            (false, [generation, partition, at, index]) => Ok(Address::Log {
+            (false, [generation, partition, at, index]) => Ok(Address::Log(LetterAddress {
                 generation: number(generation)?,
                 partition: number(partition)?,
                 offset: offset(at)?,
                 index: number(index)?,
-            }),
+            })),
             (true, [name, partition, at]) => {
                 // No name of a topic has this sign.
                 let (topic, topic_id) = match name.split_once('@') {
@@ -81,7 +90,7 @@ impl FromStr for Address {
                 }
                 let topic = topic.to_owned();
                 let (partition, offset) = (number(partition)?, offset(at)?);
-                Ok(Address::Raw { topic, topic_id, partition, offset })
+                Ok(Address::Raw(RawAddress { topic, topic_id, partition, offset }))
             }
             _ => Err(wrong()),
         }

@@ -3,22 +3,23 @@
 use std::fmt::Write as _;
 
 use event::frame::FrameReader;
+use ingest::LetterAddress;
 use jiff::Timestamp;
 use serde::Serialize;
 use store::{LogLetter, RawLetter};
 
-use crate::dlq::address::Address;
+use crate::dlq::address::{Address, RawAddress};
 
 /// Bytes of a record or message that are shown.
 pub const SHOWN_BYTES_MAX: usize = 64 * 1024;
 
 /// A letter in a list.
 #[derive(Debug, Serialize)]
-pub struct Row {
+pub struct Listed {
     /// When it was stored, microseconds since 1970.
     pub stored_us: i64,
     /// Address.
-    pub address: String,
+    pub address: Address,
     /// How many events or messages it stands for.
     pub n: u32,
     /// Class in the log, or kind of fault in a raw topic.
@@ -33,13 +34,13 @@ pub struct Row {
     pub event_id: Option<String>,
 }
 
-impl Row {
+impl Listed {
     /// A letter of the log.
-    pub fn of_log(letter: LogLetter) -> Row {
+    pub fn of_log(letter: LogLetter) -> Listed {
         let LogLetter { generation, partition, offset, idx, .. } = letter;
-        Row {
+        Listed {
             stored_us: letter.stored_us,
-            address: Address::Log { generation, partition, offset, index: idx }.to_string(),
+            address: Address::Log(LetterAddress { generation, partition, offset, index: idx }),
             n: letter.n,
             class: letter.class,
             reason: letter.reason,
@@ -50,7 +51,7 @@ impl Row {
     }
 
     /// A letter of a raw topic.
-    pub fn of_raw(letter: RawLetter) -> Row {
+    pub fn of_raw(letter: RawLetter) -> Listed {
         let RawLetter { topic, topic_id, partition, offset, idx, until, .. } = letter;
         let topic_id = Some(topic_id).filter(|id| !id.is_empty());
         let place = match (letter.field.as_str(), until > offset) {
@@ -59,9 +60,9 @@ impl Row {
             ("", _) => format!("event {idx}: {}", letter.reason),
             (field, _) => format!("event {idx}: {field} {}", letter.reason),
         };
-        Row {
+        Listed {
             stored_us: letter.stored_us,
-            address: Address::Raw { topic, topic_id, partition, offset }.to_string(),
+            address: Address::Raw(RawAddress { topic, topic_id, partition, offset }),
             n: letter.n,
             class: letter.kind,
             reason: place,
@@ -71,10 +72,11 @@ impl Row {
         }
     }
 
-    /// The row for people.
+    /// One line for people.
     pub fn line(&self) -> String {
-        let Row { address, n, class, reason, .. } = self;
+        let Listed { address, n, class, reason, .. } = self;
         let namespace = self.namespace.as_deref().unwrap_or("-");
+        let address = address.to_string();
         let id = self.event_id.as_deref().map(|id| format!(" ({})", id.escape_debug()));
         format!(
             "{}  {address:<28} {n:>6}  {class:<12} {namespace:<16} {}{}\n",
