@@ -28,6 +28,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::context::{Parts, now_us};
 use crate::error::Error;
+use crate::single_flight::SingleFlight;
 use crate::snapshot::{Scope, Snapshot};
 
 /// How long an answer about the configuration holds without a look, microseconds.
@@ -114,6 +115,8 @@ pub(crate) struct Answers {
     pub parts: Parts,
     /// Grows with every change of the configuration that this process hears of.
     epoch: Arc<AtomicU64>,
+    /// Callers that miss the same answer wait for one of them.
+    flights: SingleFlight,
     /// Questions by where their answer came from.
     found: IntCounterVec,
 }
@@ -145,7 +148,7 @@ impl Answers {
                 }
             }
         });
-        Ok(Answers { parts: parts.clone(), epoch, found })
+        Ok(Answers { parts: parts.clone(), epoch, flights: SingleFlight::default(), found })
     }
 
     /// The configuration was changed by this process: it and every other one looks anew.
@@ -193,11 +196,19 @@ impl Answers {
         question: &Q,
     ) -> Result<Known, Error> {
         let basis = Basis::of(&snapshot);
-        if Q::ABOUT == About::Ledger
-            && let Some(mut known) = self.earlier(key, basis).await
-        {
-            known.data = question.renew(known.data, Some(&mut snapshot)).await?;
-            return Ok(known);
+        let mut flight = None;
+        if Q::ABOUT == About::Ledger {
+            let mut earlier = self.earlier(key, basis).await;
+            if earlier.is_none() {
+                flight = Some(self.flights.join(key).await);
+                // Another caller may have worked it out since.
+                earlier = self.own_at(key, basis);
+            }
+            if let Some(mut known) = earlier {
+                drop(flight);
+                known.data = question.renew(known.data, Some(&mut snapshot)).await?;
+                return Ok(known);
+            }
         }
         let (scope, data) = question.answer(&mut snapshot).await?;
         let known = Known {
@@ -209,18 +220,25 @@ impl Answers {
             is_stale: false,
         };
         self.parts.cache.put(key, serde_json::to_vec(&known)?.into());
+        drop(flight);
         Ok(self.found(known, "ledger"))
     }
 
     /// An earlier answer that holds, given by this process or by another.
     async fn earlier(&self, key: &str, basis: Basis) -> Option<Known> {
-        if let Some(known) = self.own(key).filter(|known| known.basis == basis) {
-            return Some(self.found(known, "process"));
+        if let Some(known) = self.own_at(key, basis) {
+            return Some(known);
         }
         let bytes = self.parts.cache.shared(key).await?;
         let known = Known::read(&bytes).filter(|known| known.basis == basis)?;
         self.parts.cache.keep(key, bytes);
         Some(self.found(known, "redis"))
+    }
+
+    /// An earlier answer of this process that holds.
+    fn own_at(&self, key: &str, basis: Basis) -> Option<Known> {
+        let known = self.own(key).filter(|known| known.basis == basis)?;
+        Some(self.found(known, "process"))
     }
 
     /// The newest answer that was given to a question.

@@ -11,6 +11,7 @@ mod range;
 mod context;
 mod view;
 mod snapshot;
+mod single_flight;
 mod answers;
 mod live;
 mod metrics;

@@ -1,6 +1,7 @@
 //! Status distribution, request trend, tokens and stats of a range.
 
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 
 use axum::extract::State;
 use event::Outcome;
@@ -100,6 +101,40 @@ impl DistributionView {
     }
 }
 
+/// An answer about one namespace, or all, over a range.
+trait RangeView: Serialize + Send + Sync + Sized {
+    /// Reads the answer from a snapshot.
+    fn read(
+        snapshot: &mut Snapshot,
+        window: &Window,
+        scope: &Scope,
+    ) -> impl Future<Output = Result<Self, Error>> + Send;
+}
+
+/// The question that a [`RangeView`] answers.
+struct OverRange<V> {
+    scope: String,
+    ask: Ask,
+    view: PhantomData<V>,
+}
+
+impl<V> OverRange<V> {
+    fn new(scope: String, ask: Ask) -> OverRange<V> {
+        OverRange { scope, ask, view: PhantomData }
+    }
+}
+
+impl<V: RangeView> Question for OverRange<V> {
+    type Data = V;
+
+    async fn answer(&self, snapshot: &mut Snapshot) -> Result<(Scope, V), Error> {
+        let scope = snapshot.scope(&self.scope).await?;
+        let window = snapshot.window(&self.ask)?;
+        let view = V::read(snapshot, &window, &scope).await?;
+        Ok((scope, view))
+    }
+}
+
 /// What every answer with buckets says about them.
 #[derive(Debug, Serialize)]
 struct Frame {
@@ -152,23 +187,13 @@ pub(crate) async fn request_trend(
     let ask = Ask::of(&params, Name::Today, &answers.parts.timezone)?;
     let key = params.key("request-trend", &[answers.parts.zone()]);
     let scope = params.get("namespace").unwrap_or("all").to_owned();
-    answers.answer(key, &RequestTrend { scope, ask }).await
+    answers.answer(key, &OverRange::<TrendView>::new(scope, ask)).await
 }
 
-struct RequestTrend {
-    scope: String,
-    ask: Ask,
-}
-
-impl Question for RequestTrend {
-    type Data = TrendView;
-
-    async fn answer(&self, snapshot: &mut Snapshot) -> Result<(Scope, TrendView), Error> {
-        let scope = snapshot.scope(&self.scope).await?;
-        let window = snapshot.window(&self.ask)?;
-        let buckets = snapshot.buckets(&window, &scope, &[Part::Requests]).await?;
-        let view = TrendView::of(&window, &scope, &buckets, snapshot.as_of())?;
-        Ok((scope, view))
+impl RangeView for TrendView {
+    async fn read(snapshot: &mut Snapshot, window: &Window, scope: &Scope) -> Result<Self, Error> {
+        let buckets = snapshot.buckets(window, scope, &[Part::Requests]).await?;
+        TrendView::of(window, scope, &buckets, snapshot.as_of())
     }
 }
 
@@ -203,23 +228,13 @@ pub(crate) async fn tokens(
     let params = Params::of(&uri, &RANGE_PARAMS)?;
     let ask = Ask::of(&params, Name::Today, &answers.parts.timezone)?;
     let key = params.key("tokens", &[&scope, answers.parts.zone()]);
-    answers.answer(key, &TokensOf { scope, ask }).await
+    answers.answer(key, &OverRange::<TokensView>::new(scope, ask)).await
 }
 
-struct TokensOf {
-    scope: String,
-    ask: Ask,
-}
-
-impl Question for TokensOf {
-    type Data = TokensView;
-
-    async fn answer(&self, snapshot: &mut Snapshot) -> Result<(Scope, TokensView), Error> {
-        let scope = snapshot.scope(&self.scope).await?;
-        let window = snapshot.window(&self.ask)?;
-        let buckets = snapshot.buckets(&window, &scope, &[Part::Tokens]).await?;
-        let view = TokensView::of(&window, &scope, &buckets, snapshot.as_of())?;
-        Ok((scope, view))
+impl RangeView for TokensView {
+    async fn read(snapshot: &mut Snapshot, window: &Window, scope: &Scope) -> Result<Self, Error> {
+        let buckets = snapshot.buckets(window, scope, &[Part::Tokens]).await?;
+        TokensView::of(window, scope, &buckets, snapshot.as_of())
     }
 }
 
@@ -270,23 +285,13 @@ pub(crate) async fn stats(
     let params = Params::of(&uri, &RANGE_PARAMS)?;
     let ask = Ask::of(&params, Name::Today, &answers.parts.timezone)?;
     let key = params.key("stats", &[&scope, answers.parts.zone()]);
-    answers.answer(key, &StatsOf { scope, ask }).await
+    answers.answer(key, &OverRange::<StatsView>::new(scope, ask)).await
 }
 
-struct StatsOf {
-    scope: String,
-    ask: Ask,
-}
-
-impl Question for StatsOf {
-    type Data = StatsView;
-
-    async fn answer(&self, snapshot: &mut Snapshot) -> Result<(Scope, StatsView), Error> {
-        let scope = snapshot.scope(&self.scope).await?;
-        let window = snapshot.window(&self.ask)?;
-        let sums = snapshot.whole(&window, &scope).await?;
-        let view = StatsView::of(&window, &scope, &sums, snapshot.as_of())?;
-        Ok((scope, view))
+impl RangeView for StatsView {
+    async fn read(snapshot: &mut Snapshot, window: &Window, scope: &Scope) -> Result<Self, Error> {
+        let sums = snapshot.whole(window, scope).await?;
+        StatsView::of(window, scope, &sums, snapshot.as_of())
     }
 }
 

@@ -63,6 +63,31 @@ async fn answer_is_given_again_at_one_version_and_is_the_one_that_the_ledger_wou
     assert_eq!(data["namespaces"]["enabled"], 2, "{data}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn callers_of_a_new_version_share_one_answer() {
+    let mut place = Place::open().await;
+    for round in 1..6 {
+        place.commit(&[Fact::new(now_us(), "wechat", 7)]).await;
+        for path in QUERIES {
+            let began = now_us().div_euclid(60_000_000);
+            let before = from(&place, "ledger").await;
+            let asked: Vec<_> = (0..16)
+                .map(|_| {
+                    let router = place.router.clone();
+                    tokio::spawn(async move { ask(&router, path).await })
+                })
+                .collect();
+            for asked in asked {
+                assert_eq!(asked.await.expect("no panic")["code"], 200, "{path}");
+            }
+            let n_worked_out = from(&place, "ledger").await - before;
+            if now_us().div_euclid(60_000_000) == began {
+                assert_eq!(n_worked_out, 1, "{path} at version {round}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn system_and_dashboard_are_shared_at_one_version_and_show_what_is_now() {
     let mut place = Place::open().await;
