@@ -7,6 +7,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -225,10 +226,29 @@ pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Ports that were free a moment ago.
+/// The lowest port that [`free_ports`] gives, above those of stacks with an offset.
+const PORT_MIN: u16 = 30_100;
+
+/// Ports that are free, and given to no other test of this process. They lie below those that a
+/// system gives to clients, where it leaves room there, so that no connection takes one before its
+/// server has bound it.
 pub fn free_ports() -> [u16; 3] {
-    let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    listeners.map(|listener| listener.local_addr().expect("an address").port())
+    static N_GIVEN: AtomicU16 = AtomicU16::new(0);
+    let clients = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
+    let lowest = clients.ok().and_then(|range| range.split_whitespace().next()?.parse().ok());
+    let n_ports = lowest.unwrap_or(32_768_u16).saturating_sub(PORT_MIN);
+    // Another run beside this one begins elsewhere.
+    let begin = u16::try_from(std::process::id() % u32::from(n_ports.max(1))).expect("below it");
+    let of_ours = std::iter::repeat_with(|| {
+        let at = begin + N_GIVEN.fetch_add(1, Ordering::Relaxed) % n_ports;
+        PORT_MIN + at % n_ports
+    });
+    let mut candidates = of_ours.take(usize::from(n_ports)).chain(std::iter::repeat(0));
+    [(); 3].map(|()| {
+        let mut listeners = candidates.by_ref().map(|port| TcpListener::bind(("127.0.0.1", port)));
+        let listener = listeners.find_map(Result::ok).expect("a free port");
+        listener.local_addr().expect("an address").port()
+    })
 }
 
 /// An answer over HTTP.

@@ -429,6 +429,11 @@ fn mariadb(dir: &Path, statements: &str) -> Command {
 pub struct Background(Option<Child>);
 
 impl Background {
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.0.as_mut().is_none_or(|child| child.try_wait().expect("a child").is_some())
+    }
+
     pub fn wait(mut self) {
         if let Some(mut child) = self.0.take() {
             child.wait().expect("a child");

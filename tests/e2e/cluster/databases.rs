@@ -79,14 +79,21 @@ fn rows_are_locked_while_an_outcome_is_unknown(stack: &Stack, books: &mut Books,
             faults.to_client.delay = Duration::from_millis(100);
             faults.n_commit_answers_dropped = u64::MAX;
         });
-        let mut lock = None;
-        stack.until_said("aggregator", LOOKING, || lock = Some(stack.sql_beside(held)));
+        let before = stack.said("aggregator").matches(LOOKING).count();
+        let mut lock = stack.sql_beside(held);
+        wait_for("a commit meets the lock", || {
+            // No commit was under way while it was held.
+            if lock.has_ended() {
+                lock = stack.sql_beside(held);
+            }
+            stack.said("aggregator").matches(LOOKING).count() > before
+        });
         stack.sql.heal();
         let asked = Instant::now();
         stack.signal("aggregator", "TERM");
         stack.wait_gone("aggregator");
         assert!(asked.elapsed() < END_MAX, "{:?}", asked.elapsed());
-        lock.expect("it was begun").wait();
+        lock.wait();
         stack.start();
     });
 }
