@@ -1,4 +1,4 @@
-//! The answers of `POST /v1/events`.
+//! Responses of `POST /v1/events`.
 
 use std::num::NonZeroU32;
 
@@ -10,10 +10,10 @@ use queue::Position;
 use serde::Serialize;
 use service::answer::ApiError;
 
-/// Seconds after which a refused client may come again.
+/// `Retry-After` of a 503, seconds.
 const RETRY_AFTER: NonZeroU32 = NonZeroU32::new(1).expect("not zero");
 
-/// What became of a body: 200, or 422 if it has events and none was accepted.
+/// The outcome of a body: 200, or 422 if it has events and none was accepted.
 #[derive(Debug, Serialize)]
 pub struct Accepted {
     accepted: usize,
@@ -39,7 +39,7 @@ struct LogPosition {
 }
 
 impl Accepted {
-    /// The answer to a body.
+    /// `late` and `future` are indexes of accepted events that will not be counted.
     #[must_use]
     pub fn new(
         accepted: usize,
@@ -76,7 +76,7 @@ impl IntoResponse for Accepted {
     }
 }
 
-/// 503: come back later, with the same ids and times.
+/// 503: the client must retry with the same ids and times, so that duplicates are recognised.
 pub fn unavailable(reason: impl std::fmt::Display) -> ApiError {
     let message = format!("{reason}: send the same events again, with the same ids and times");
     ApiError::unavailable(message).retry_after(RETRY_AFTER)

@@ -1,8 +1,9 @@
-//! A body on its way from the network to the parser: read within its limits, then unpacked.
+//! Reads request bodies within their limits and decompresses them.
 //!
-//! Every byte that came has a place among the bytes of all bodies at hand, from the moment it is
-//! read until its events are durable; without a place the body is refused at once. So memory stays
-//! bounded, however many connections send large bodies and however slowly. Nothing is parsed here.
+//! Every byte received is reserved from a budget that all bodies in flight share, from the moment
+//! it is read until its events are durable; a body that exceeds the budget is refused at once. So
+//! memory stays bounded, however many connections send large bodies and however slowly. Nothing is
+//! parsed here.
 
 use std::sync::Arc;
 
@@ -20,49 +21,47 @@ use crate::answer::unavailable;
 use crate::encoding::{Encoding, EncodingError, SCRATCH_BYTES};
 use crate::intake::INLINE_BYTES_MAX;
 
-/// Most bytes of all bodies that are being read or worked on: sixteen of the largest, or five
-/// hundred of the usual 250 KiB.
+/// Budget of all bodies in flight, bytes: sixteen of the largest, or five hundred of the usual
+/// 250 KiB.
 const BODIES_BYTES_MAX: usize = 128 << 20;
-/// Bytes that are read are counted in pieces of this size.
-const PIECE_BYTES: usize = 1 << 10;
+/// Bytes that one permit reserves.
+const PERMIT_BYTES: usize = 1 << 10;
 
-/// Takes bodies in.
+/// Reads and decompresses bodies. Clones share the budget.
 #[derive(Clone, Debug)]
 pub struct Bodies {
-    /// Pieces that may still be read.
-    room: Arc<Semaphore>,
-    /// The one buffer in which compressed bodies are unpacked, one after the other: however many
-    /// bombs come at once, they cost its 8 MiB. Untouched pages of it cost nothing.
+    budget: Arc<Semaphore>,
+    /// The one buffer into which large bodies are decompressed, one at a time: however many bombs
+    /// arrive at once, they cost its 8 MiB. Untouched pages of it cost nothing.
     scratch: Arc<Mutex<Vec<u8>>>,
 }
 
-/// A body as it came, with its place.
+/// A body as received, and its reservation.
 #[derive(Debug)]
 pub struct Packed {
     encoding: Encoding,
     bytes: Bytes,
-    place: Option<OwnedSemaphorePermit>,
+    reservation: Option<OwnedSemaphorePermit>,
 }
 
-/// A body as it is parsed. The place is held as long as its bytes.
+/// A decompressed body. Its bytes stay reserved until this is dropped.
 #[derive(Debug)]
 pub struct Plain {
-    /// The text.
     pub bytes: Bytes,
-    _place: Option<OwnedSemaphorePermit>,
+    _reservation: Option<OwnedSemaphorePermit>,
 }
 
 impl Default for Bodies {
     fn default() -> Bodies {
         Bodies {
-            room: Arc::new(Semaphore::new(BODIES_BYTES_MAX / PIECE_BYTES)),
+            budget: Arc::new(Semaphore::new(BODIES_BYTES_MAX / PERMIT_BYTES)),
             scratch: Arc::new(Mutex::new(vec![0; SCRATCH_BYTES])),
         }
     }
 }
 
 impl Packed {
-    /// How many bytes came.
+    /// Bytes received.
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
@@ -72,7 +71,8 @@ impl Bodies {
     /// Reads a body up to the limit of its encoding.
     ///
     /// # Errors
-    /// 415 for its encoding, 413 above its limit, 503 without a place, 400 if it ends early.
+    /// 415 for an unsupported encoding, 413 above its limit, 503 if the budget is used up, 400 if
+    /// the body ends early.
     pub async fn read(&self, headers: &HeaderMap, mut body: Body) -> Result<Packed, ApiError> {
         let encoding = Encoding::of(headers).map_err(|error| not_unpacked(&error))?;
         let bytes_max = encoding.bytes_max();
@@ -82,46 +82,47 @@ impl Bodies {
             return Err(too_large(encoding));
         }
         let mut bytes = BytesMut::new();
-        let mut place: Option<OwnedSemaphorePermit> = None;
+        let mut reservation: Option<OwnedSemaphorePermit> = None;
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| broken(&error))?;
             let Ok(data) = frame.into_data() else { continue };
             if data.len() > bytes_max - bytes.len() {
                 return Err(too_large(encoding));
             }
-            self.grow(&mut place, bytes.len() + data.len())?;
+            self.reserve(&mut reservation, bytes.len() + data.len())?;
             if bytes.is_empty() {
                 bytes.reserve(declared.max(data.len()));
             }
             bytes.extend_from_slice(&data);
         }
-        Ok(Packed { encoding, bytes: bytes.freeze(), place })
+        Ok(Packed { encoding, bytes: bytes.freeze(), reservation })
     }
 
-    /// Makes the place of a body large enough for `n_bytes`.
-    fn grow(
+    /// Extends the reservation of a body to `n_bytes`.
+    fn reserve(
         &self,
-        place: &mut Option<OwnedSemaphorePermit>,
+        reservation: &mut Option<OwnedSemaphorePermit>,
         n_bytes: usize,
     ) -> Result<(), ApiError> {
-        let held = place.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let missing = n_bytes.div_ceil(PIECE_BYTES).saturating_sub(held);
-        let missing = u32::try_from(missing).expect("a body is bounded far below");
-        let more = Arc::clone(&self.room).try_acquire_many_owned(missing);
+        let held = reservation.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let missing = n_bytes.div_ceil(PERMIT_BYTES).saturating_sub(held);
+        let missing = u32::try_from(missing).expect("the limits of a body fit 32 bits");
+        let more = Arc::clone(&self.budget).try_acquire_many_owned(missing);
         let more = more.map_err(|_| unavailable("too many bodies are being read"))?;
-        match place {
-            Some(place) => place.merge(more),
-            None => *place = Some(more),
+        match reservation {
+            Some(reservation) => reservation.merge(more),
+            None => *reservation = Some(more),
         }
         Ok(())
     }
 
-    /// The body as it is parsed. What leaves the shared buffer has exactly its size.
+    /// Decompresses a body, if it is compressed. The result has a buffer of exactly its size.
     ///
     /// # Errors
-    /// 400 or 413 for a body that is not what its encoding says, or too large in it.
+    /// 400 for a body that is not in the encoding it declares, 413 above the limits of decompressed
+    /// bodies, 503 if the budget is used up.
     pub async fn unpack(&self, packed: Packed) -> Result<Plain, ApiError> {
-        let Packed { encoding, bytes, place } = packed;
+        let Packed { encoding, bytes, reservation } = packed;
         let plain_bytes_max = encoding.plain_bytes_max(bytes.len());
         let unpacked = if encoding == Encoding::Identity {
             Ok(bytes)
@@ -134,15 +135,15 @@ impl Bodies {
             spawn_blocking(work).await.map_err(|error| defect(&error))?
         };
         let bytes = unpacked.map_err(|error| not_unpacked(&error))?;
-        let mut place = place;
-        self.grow(&mut place, bytes.len())?;
-        Ok(Plain { bytes, _place: place })
+        let mut reservation = reservation;
+        self.reserve(&mut reservation, bytes.len())?;
+        Ok(Plain { bytes, _reservation: reservation })
     }
 }
 
-/// The answer when work on a body panicked.
+/// 500, because processing the body panicked.
 pub fn defect(error: &JoinError) -> ApiError {
-    error!(%error, "reading a body panicked");
+    error!(%error, "processing a body panicked");
     ApiError::internal()
 }
 
@@ -152,7 +153,7 @@ fn too_large(encoding: Encoding) -> ApiError {
     ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
 }
 
-/// The answer to a body that could not be read to its end.
+/// The response to a body that could not be read to its end.
 fn broken(error: &axum::Error) -> ApiError {
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
@@ -164,12 +165,12 @@ fn broken(error: &axum::Error) -> ApiError {
     ApiError::bad_request("the body ended early")
 }
 
-/// How hyper reports chunks that break the rules of RFC 9112.
+/// Whether this is how hyper reports a chunk that violates RFC 9112.
 fn is_bad_chunk(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData)
 }
 
-/// The answer to a body that is not in the encoding it claims, or too large in it.
+/// The response to a body that could not be decompressed.
 fn not_unpacked(error: &EncodingError) -> ApiError {
     let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
     ApiError::new(status, error.to_string())

@@ -1,10 +1,9 @@
-//! How a body is encoded, and the way from what came to what is parsed.
+//! Content encodings of bodies: recognises and decompresses gzip and zstd.
 //!
-//! The head names an encoding; the bytes that came are unpacked into a buffer of the caller, which
-//! need not be larger than what they may become: `BODY_RATIO_MAX` times their number, at most
-//! `BODY_BYTES_MAX`. Unpacking stops at the first byte beyond, and no memory is asked for on the
-//! way but the decoder's own, so bombs cost the one buffer. Nothing here may trust a size that the
-//! sender wrote, and only one layer is unpacked.
+//! A body is decompressed into a buffer of the caller, sized for the most it may become:
+//! `BODY_RATIO_MAX` times its length, at most `BODY_BYTES_MAX`. Decompression stops at the first
+//! byte beyond and allocates nothing but the decoder's own state, so a bomb costs that one buffer.
+//! Sizes declared by the sender must not be trusted, and only one layer is decoded.
 
 use std::borrow::Cow;
 use std::io::{ErrorKind, Read};
@@ -18,99 +17,84 @@ use http::header::CONTENT_ENCODING;
 use zstd::zstd_safe::zstd_sys::ZSTD_ErrorCode;
 use zstd::zstd_safe::{DCtx, find_frame_compressed_size, get_error_name, get_frame_content_size};
 
-/// What `Accept-Encoding` says in the answer to an encoding that is not supported.
+/// `Accept-Encoding` of a 415 response.
 pub const SUPPORTED: &str = "gzip, zstd";
-/// Bytes of a buffer in which any body can be unpacked: one more than the largest, which tells a
-/// body at the limit from one above it.
+/// Size of a buffer for any decompressed body: one byte more than the largest, to tell a body at
+/// the limit from one above it.
 pub const SCRATCH_BYTES: usize = BODY_BYTES_MAX + 1;
-/// Most characters of an unknown encoding that are repeated in the answer.
+/// Most characters of an unknown encoding that the error repeats.
 const SHOWN_CHARS_MAX: usize = 40;
 
-/// How the bytes of a body stand for its text.
+/// The content encoding of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
-    /// As they are.
     Identity,
-    /// RFC 1952, one member or several.
+    /// RFC 1952, one or more members.
     Gzip,
-    /// RFC 8878, one frame or several.
+    /// RFC 8878, one or more frames.
     Zstd,
 }
 
-/// Why a body was not unpacked. The text is for the sender.
+/// Why a body was not decompressed. The message is sent to the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EncodingError {
-    /// No encoding of ours, or more than one.
+    /// An unsupported encoding, or more than one.
     #[error(
         "Content-Encoding {shown:?} is not supported: send gzip, zstd or plain, and one layer only"
     )]
     Unsupported {
-        /// The header's value, shortened.
+        /// The header's value, truncated.
         shown: String,
     },
-    /// More plain bytes than any body may have.
+    /// Decompresses to more bytes than any body may have.
     #[error("the unpacked body is above the limit of {BODY_BYTES_MAX} bytes")]
     TooLarge,
-    /// More plain bytes than so few compressed ones may become.
+    /// Decompresses to more bytes than its compressed length allows.
     #[error(
         "the unpacked body is above the limit of {BODY_RATIO_MAX} times its {n_bytes} \
          compressed bytes"
     )]
     RatioTooHigh {
-        /// Bytes that came.
+        /// Compressed bytes.
         n_bytes: usize,
     },
-    /// A zstd frame wants more memory than any body needs.
+    /// A zstd frame asks for a larger window than any body needs.
     #[error(
         "the zstd window is above the limit of 2^{ZSTD_WINDOW_LOG_MAX} bytes: compress with a \
          window log of at most {ZSTD_WINDOW_LOG_MAX}"
     )]
     WindowTooLarge,
-    /// No bytes at all.
     #[error("the {name} body is empty")]
-    Empty {
-        /// Name of the encoding.
-        name: &'static str,
-    },
-    /// Something else under the name of the encoding.
+    Empty { name: &'static str },
+    /// Not in the declared encoding.
     #[error("the body is not {name}, though its Content-Encoding says so")]
-    Foreign {
-        /// Name of the encoding.
-        name: &'static str,
-    },
-    /// It ends before its end mark.
+    Foreign { name: &'static str },
+    /// Truncated.
     #[error("the {name} body is cut off")]
-    CutOff {
-        /// Name of the encoding.
-        name: &'static str,
-    },
-    /// It goes on after its end mark with something else.
+    CutOff { name: &'static str },
+    /// Complete, but followed by bytes that are not in the encoding.
     #[error("the {name} body has foreign bytes after its end")]
-    Trailing {
-        /// Name of the encoding.
-        name: &'static str,
-    },
-    /// Its inside is damaged.
+    Trailing { name: &'static str },
+    /// Corrupt.
     #[error("the {name} body is damaged: {fault}")]
     Damaged {
-        /// Name of the encoding.
         name: &'static str,
-        /// What the decoder says.
+        /// The decoder's message.
         fault: Cow<'static, str>,
     },
 }
 
 impl Encoding {
-    /// The encoding that the head names. `identity` may be named as well, but nothing in a list:
-    /// a body in two layers is not unpacked, whatever the second one is.
+    /// The encoding that the headers declare. A list of several is refused, even if one of them is
+    /// `identity`: only one layer is decoded.
     ///
     /// # Errors
-    /// An encoding that is not known, or more than one.
+    /// `Unsupported` for an unknown encoding, or more than one.
     pub fn of(headers: &HeaderMap) -> Result<Encoding, EncodingError> {
         let values: Vec<&[u8]> =
             headers.get_all(CONTENT_ENCODING).iter().map(http::HeaderValue::as_bytes).collect();
         let whole = String::from_utf8_lossy(&values.join(&b", "[..])).into_owned();
-        // A recipient passes over empty elements of a list: proxies write them.
+        // Recipients ignore empty list elements (RFC 9110, 5.6.1): some proxies send them.
         let mut names = whole.split(',').map(str::trim).filter(|name| !name.is_empty());
         let (first, more) = (names.next(), names.next());
         let is = |other: &str| {
@@ -119,7 +103,7 @@ impl Encoding {
         if first.is_none() || is("identity") {
             return Ok(Encoding::Identity);
         }
-        // RFC 9110 asks recipients to take x-gzip for gzip.
+        // RFC 9110, 8.4.1.3: x-gzip is equivalent to gzip.
         if is("gzip") || is("x-gzip") {
             return Ok(Encoding::Gzip);
         }
@@ -130,7 +114,7 @@ impl Encoding {
         Err(EncodingError::Unsupported { shown })
     }
 
-    /// The most bytes that may come.
+    /// Most bytes of a body as received.
     pub fn bytes_max(self) -> usize {
         match self {
             Encoding::Identity => BODY_BYTES_MAX,
@@ -138,7 +122,7 @@ impl Encoding {
         }
     }
 
-    /// The most bytes that `n_bytes` which came may become.
+    /// Most bytes to which `n_bytes` as received may decompress.
     pub fn plain_bytes_max(self, n_bytes: usize) -> usize {
         match self {
             Encoding::Identity => n_bytes,
@@ -148,11 +132,11 @@ impl Encoding {
         }
     }
 
-    /// The text of a body that came as `bytes`, unpacked into `scratch` where that is needed;
-    /// `scratch` must have one byte more than `plain_bytes_max` says.
+    /// Decodes a body, into `scratch` if it is compressed. `scratch` must be one byte longer than
+    /// `plain_bytes_max`.
     ///
     /// # Errors
-    /// A limit is passed, or the bytes are not in this encoding from the first to the last.
+    /// If a limit is exceeded, or `bytes` are not in this encoding from the first to the last.
     pub fn unpack<'a>(
         self,
         bytes: &'a [u8],
@@ -167,7 +151,7 @@ impl Encoding {
 }
 
 impl EncodingError {
-    /// The HTTP status of the answer.
+    /// HTTP status of the response.
     pub fn status(&self) -> u16 {
         match self {
             EncodingError::Unsupported { .. } => 415,
@@ -183,7 +167,7 @@ impl EncodingError {
     }
 }
 
-/// The limit that is passed by more than `n_max` plain bytes.
+/// The error for more than `n_max` decompressed bytes: `n_max` is the smaller of two limits.
 fn beyond(n_bytes: usize, n_max: usize) -> EncodingError {
     if n_max == BODY_BYTES_MAX {
         EncodingError::TooLarge
@@ -230,8 +214,8 @@ fn unzstd<'a>(bytes: &[u8], scratch: &'a mut [u8]) -> Result<&'a [u8], EncodingE
     let Some(mut context) = DCtx::try_create() else {
         return Err(damaged(ZSTD_ErrorCode::ZSTD_error_memory_allocation as usize));
     };
-    // Unpacked in one go, the decoder looks back in what it has written, so it needs no window of
-    // its own, and it stops where the buffer ends.
+    // In a single call the decoder uses its output as the window, so it allocates none of its own,
+    // and it stops at the end of the buffer.
     match context.decompress(&mut scratch[..n_max], bytes) {
         Ok(n_plain) => Ok(&scratch[..n_plain]),
         Err(code) if is(code, ZSTD_ErrorCode::ZSTD_error_dstSize_tooSmall) => {
@@ -241,8 +225,8 @@ fn unzstd<'a>(bytes: &[u8], scratch: &'a mut [u8]) -> Result<&'a [u8], EncodingE
     }
 }
 
-/// Walks over the frames without unpacking them: each must be whole, behind the last one nothing
-/// may follow, and neither windows nor declared sizes may be above the limits.
+/// Walks the frames without decompressing them: each must be complete, nothing may follow the last
+/// one, and neither windows nor declared sizes may exceed the limits.
 fn survey(bytes: &[u8], n_max: usize) -> Result<(), EncodingError> {
     const NAME: &str = "zstd";
     let mut rest = bytes;
@@ -267,7 +251,7 @@ fn survey(bytes: &[u8], n_max: usize) -> Result<(), EncodingError> {
             Ok(n_plain) => n_declared = n_declared.saturating_add(n_plain.unwrap_or(0)),
             Err(_) => return Err(EncodingError::CutOff { name: NAME }),
         }
-        // A frame that declares too large a size is too large or damaged: no need to see which.
+        // Either the size is true or the frame is corrupt: it is refused in both cases.
         if n_declared > n_max as u64 {
             return Err(beyond(bytes.len(), n_max));
         }
@@ -276,8 +260,8 @@ fn survey(bytes: &[u8], n_max: usize) -> Result<(), EncodingError> {
     Ok(())
 }
 
-/// The logarithm of the window that a frame asks for, rounded up; nothing for what is no frame and
-/// for a frame in one segment, whose window is its content. RFC 8878, section 3.1.1.1.2.
+/// The window log of a frame, rounded up (RFC 8878, 3.1.1.1.2). Returns `None` if this is not a
+/// frame, or a single-segment one, whose window is its content.
 fn window_log(frame: &[u8]) -> Option<u32> {
     const MAGIC: &[u8] = &0xfd2f_b528_u32.to_le_bytes();
     const SINGLE_SEGMENT: u8 = 1 << 5;

@@ -1,10 +1,10 @@
-//! Counts tokens of events whose upstream reported none, or one side alone, from the text that came
-//! with them. The side that was reported keeps its numbers; the event is an estimate as a whole.
+//! Estimates the tokens of events whose upstream reported no usage, or only one side of it, from
+//! their text. A reported side keeps its numbers; the event as a whole is marked as an estimate.
 //!
-//! Texts leave the body here, are counted on a thread of their own, one batch at a time, and are
-//! gone when the counts come back. A batch waits a bounded time for its turn and has a bounded
-//! time to count; what is left over then is estimated by its length, so that a hostile text costs
-//! its own batch a second and others next to nothing. Nothing of a text is stored or shown.
+//! Texts are copied out of the body, counted on a blocking thread, one batch at a time, and then
+//! dropped. A batch waits a bounded time for the counter and then has a bounded time to count; the
+//! rest is estimated by length, so that a hostile text costs its own batch a second and others next
+//! to nothing. No part of a text is stored or returned.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,43 +18,44 @@ use tokens::{COUNT_TIME_MAX, Content, Counted, Encoding, Gap, by_length_of_json}
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-/// Longest wait of a batch for its turn, before its texts are estimated by their length.
-const TURN_MAX: Duration = Duration::from_millis(500);
-/// Longest text of an event that is parsed, bytes of JSON in the parts that are needed: lists of
-/// small numbers take many times their size in memory.
+/// Longest wait of a batch for the counter, before its texts are estimated by length.
+const WAIT_MAX: Duration = Duration::from_millis(500);
+/// Longest text of an event that is parsed, bytes of JSON over the parts that are needed: a parsed
+/// list of small numbers takes many times its size in memory.
 const TEXT_BYTES_MAX: usize = 1 << 20;
 
-/// Estimates of a batch: one for each event, in their order.
+/// One entry per event of a batch, in order; empty if no event has a text.
 pub type Estimates = Vec<Option<Usage>>;
 
-/// What counts, one batch at a time.
+/// Counts tokens, one batch at a time. Clones share the limit.
 #[derive(Clone, Debug)]
 pub struct Estimator {
-    turn: Arc<Semaphore>,
+    permit: Arc<Semaphore>,
     /// Estimated events, by basis.
     n_events: IntCounterVec,
 }
 
-/// An event with text that is to be counted.
+/// An event whose text is to be counted.
 struct Job {
+    /// Position in the batch.
     at: usize,
     encoding: Encoding,
-    /// What its upstream reported: nothing, or one side.
+    /// Usage that the upstream reported: none, or one side.
     reported: Usage,
-    /// The parts of the side that it did not report.
+    /// Texts of the side that was not reported.
     parts: Vec<(Part, String)>,
 }
 
 impl Estimator {
-    /// An estimator that notes what it did in this counter.
+    /// `n_events` counts the estimated events by basis.
     pub fn new(n_events: IntCounterVec) -> Estimator {
         for basis in ["tokenizer", "length"] {
             n_events.with_label_values(&[basis]).inc_by(0);
         }
-        Estimator { turn: Arc::new(Semaphore::new(1)), n_events }
+        Estimator { permit: Arc::new(Semaphore::new(1)), n_events }
     }
 
-    /// Counts the texts of a batch. Empty if there are none.
+    /// Counts the texts of a batch.
     pub async fn estimate(&self, events: &[(usize, Event<'_>)]) -> Estimates {
         let jobs: Vec<Job> = events
             .iter()
@@ -71,16 +72,16 @@ impl Estimator {
             return Vec::new();
         }
         let n_events = events.len();
-        let turn = tokio::time::timeout(TURN_MAX, Arc::clone(&self.turn).acquire_owned()).await;
-        let turn = turn.ok().and_then(Result::ok);
+        let permit = tokio::time::timeout(WAIT_MAX, Arc::clone(&self.permit).acquire_owned()).await;
+        let permit = permit.ok().and_then(Result::ok);
         let counter = self.n_events.clone();
         let counting = spawn_blocking(move || {
-            let limit = if turn.is_some() { COUNT_TIME_MAX } else { Duration::ZERO };
+            let limit = if permit.is_some() { COUNT_TIME_MAX } else { Duration::ZERO };
             count_all(&jobs, n_events, limit, &counter)
         });
         match counting.await {
             Ok(estimates) => estimates,
-            // It catches what the tokenizer does; anything else is a defect.
+            // Panics of the tokenizer are caught in `tokens`; any other one is a bug.
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
     }
@@ -101,7 +102,7 @@ fn count_all(jobs: &[Job], n_events: usize, limit: Duration, counter: &IntCounte
     estimates
 }
 
-/// What was reported with what was counted of the side that was not; `None` if that adds nothing.
+/// Fills in the side that was not reported. Returns `None` if the count adds nothing.
 fn completed(reported: Usage, counted: &Counted) -> Option<Usage> {
     let mut usage = reported;
     if usage.input.is_none() {
@@ -120,7 +121,7 @@ fn bounded(n_tokens: u64) -> u32 {
 
 fn count(job: &Job, limit: Duration) -> Counted {
     let n_bytes: usize = job.parts.iter().map(|(_, json)| json.len()).sum();
-    // Without time to count there is none to parse either.
+    // No time to count means no time to parse either.
     let is_parsed = n_bytes <= TEXT_BYTES_MAX && !limit.is_zero();
     let mut values: [Option<Value>; N_PARTS] = Default::default();
     let mut guessed = Counted::default();
@@ -156,10 +157,10 @@ fn count(job: &Job, limit: Duration) -> Counted {
     }
 }
 
-/// Adds a part by its length. The names of fields and the signs of JSON are in it: too many, rather
-/// than too few.
+/// Adds an estimate of a part by its length. That includes field names and JSON syntax: rather too
+/// many tokens than too few.
 fn guess(part: Part, json: &str, guessed: &mut Counted) {
-    // An option of a request, as in `tokens::Content`.
+    // A request option rather than text, as in `tokens::Content`.
     if part == Part::Reasoning && json.starts_with('{') {
         return;
     }

@@ -1,8 +1,8 @@
-//! Group commit: joins the events of many requests into frames and appends them to the log.
+//! Group commit: merges the events of many requests into frames and appends them to the log.
 //!
-//! A gatherer per partition waits a few milliseconds for more, seals a frame and appends it in a
-//! task of its own while it gathers the next. What was handed over is appended whether or not
-//! its client still waits. What waits is bounded in events; beyond it a request is refused at once.
+//! A gatherer per partition waits a few milliseconds for more events, seals a frame and appends it
+//! in a task of its own while it gathers the next. Submitted events are appended even if their
+//! client has disconnected. The number of events in flight is bounded; above it, requests are shed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,22 +18,22 @@ use tracing::warn;
 
 use crate::metrics::IngestMetrics;
 
-/// Why events are not durable; nothing is promised of them.
+/// Why events may not be durable.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum GatherError {
-    /// Too many events wait already.
+    /// Too many events are in flight.
     #[error("too many events wait to be written")]
     Busy,
-    /// The log refused.
+    /// The append failed.
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// The clock of ingest and the one that stamped the append are too far apart.
+    /// The clocks of ingest and of the log, which stamped the append, are too far apart.
     #[error("the clocks of ingest and log are {apart_us} us apart")]
     Clock {
-        /// How far.
+        /// Microseconds.
         apart_us: u64,
     },
-    /// The process is ending.
+    /// The process is shutting down.
     #[error("the process is shutting down")]
     Closed,
 }
@@ -42,53 +42,53 @@ pub enum GatherError {
 struct Job {
     builder: FrameBuilder,
     answer: oneshot::Sender<Result<Position, GatherError>>,
-    place: Place,
+    reservation: Reservation,
 }
 
-/// A place among the events that wait; held until they are durable, which bounds what waits.
-struct Place {
+/// Capacity reserved for events in flight, released when their append is over.
+struct Reservation {
     _permit: OwnedSemaphorePermit,
     waiting: IntGauge,
     n: i64,
 }
 
-impl Place {
-    /// Takes a place for so many events, if there is room.
-    fn take(room: &Arc<Semaphore>, n: u32, waiting: &IntGauge) -> Option<Place> {
-        let permit = Arc::clone(room).try_acquire_many_owned(n).ok()?;
+impl Reservation {
+    /// Reserves capacity for `n` events. Returns `None` if there is not enough.
+    fn try_acquire(capacity: &Arc<Semaphore>, n: u32, waiting: &IntGauge) -> Option<Reservation> {
+        let permit = Arc::clone(capacity).try_acquire_many_owned(n).ok()?;
         waiting.add(n.into());
-        Some(Place { _permit: permit, waiting: waiting.clone(), n: n.into() })
+        Some(Reservation { _permit: permit, waiting: waiting.clone(), n: n.into() })
     }
 }
 
-impl Drop for Place {
+impl Drop for Reservation {
     fn drop(&mut self) {
         self.waiting.sub(self.n);
     }
 }
 
-/// Hands events to the gatherers.
+/// Submits events to the gatherers.
 #[derive(Debug)]
 pub struct Gatherers {
     jobs: Vec<mpsc::UnboundedSender<Job>>,
-    room: Arc<Semaphore>,
+    capacity: Arc<Semaphore>,
     waiting: IntGauge,
 }
 
 /// How events are gathered.
 #[derive(Clone, Copy, Debug)]
 pub struct GatherOptions {
-    /// How long a gatherer waits for more.
+    /// How long a gatherer waits for more events.
     pub gather: Duration,
-    /// Most events that wait to be durable.
+    /// Most events in flight.
     pub events_max: usize,
-    /// The generation's window: F bounds how far clocks may be apart.
+    /// The generation's window; its `ahead_us` bounds the clock skew.
     pub window: Window,
 }
 
 impl Gatherers {
-    /// Starts a gatherer per partition. They end when the `Gatherers` are dropped and everything
-    /// handed over has been answered.
+    /// Starts a gatherer per partition. The tasks end once the `Gatherers` are dropped and every
+    /// event in flight is appended.
     #[must_use]
     pub fn start(
         queue: &Arc<Queue>,
@@ -109,14 +109,15 @@ impl Gatherers {
             jobs.push(sender);
             tasks.push(tokio::spawn(gatherer.run(receiver)));
         }
-        let room = Arc::new(Semaphore::new(options.events_max.min(Semaphore::MAX_PERMITS)));
-        (Gatherers { jobs, room, waiting: metrics.waiting.clone() }, tasks)
+        let capacity = Arc::new(Semaphore::new(options.events_max.min(Semaphore::MAX_PERMITS)));
+        (Gatherers { jobs, capacity, waiting: metrics.waiting.clone() }, tasks)
     }
 
-    /// Hands events over and waits until all are durable; gives the last position per partition.
+    /// Submits events and waits until all are durable. Returns their position in each partition, in
+    /// order. Events that were submitted are appended even if this is cancelled.
     ///
     /// # Errors
-    /// Why they are not; some may be durable nonetheless.
+    /// If any events may not be durable; some or all may be nonetheless.
     pub async fn append(
         &self,
         builders: Vec<(u32, FrameBuilder)>,
@@ -124,9 +125,10 @@ impl Gatherers {
         let mut waiting = Vec::with_capacity(builders.len());
         for (partition, builder) in builders {
             let n = u32::try_from(builder.len()).expect("at most 4,096 events");
-            let place = Place::take(&self.room, n, &self.waiting).ok_or(GatherError::Busy)?;
+            let reservation = Reservation::try_acquire(&self.capacity, n, &self.waiting)
+                .ok_or(GatherError::Busy)?;
             let (answer, answered) = oneshot::channel();
-            let job = Job { builder, answer, place };
+            let job = Job { builder, answer, reservation };
             let sender = usize::try_from(partition).ok().and_then(|at| self.jobs.get(at));
             sender.ok_or(GatherError::Closed)?.send(job).map_err(|_| GatherError::Closed)?;
             waiting.push(answered);
@@ -139,7 +141,7 @@ impl Gatherers {
     }
 }
 
-/// Gathers for one partition.
+/// The gatherer of one partition.
 struct Gatherer {
     queue: Arc<Queue>,
     partition: u32,
@@ -167,8 +169,8 @@ impl Gatherer {
         while self.appends.join_next().await.is_some() {}
     }
 
-    /// Takes jobs until the frame is full or nobody came for a while; also gives the job that did
-    /// not fit.
+    /// Collects jobs until the frame is full or the wait is over. Also returns the job that did not
+    /// fit, if any.
     async fn gather(
         &self,
         first: Job,
@@ -190,16 +192,16 @@ impl Gatherer {
         (group, None)
     }
 
-    /// Seals a frame and appends it beside the gathering of the next.
+    /// Seals a frame and appends it in the background.
     fn append(&mut self, group: Vec<Job>) {
         let ingest_us = now_us();
         let mut group = group.into_iter();
         let Some(first) = group.next() else { return };
         let mut frame = first.builder;
-        let mut answers = vec![(first.answer, first.place)];
+        let mut answers = vec![(first.answer, first.reservation)];
         for job in group {
             frame.merge(&job.builder).expect("jobs were gathered to fit one frame");
-            answers.push((job.answer, job.place));
+            answers.push((job.answer, job.reservation));
         }
         let bytes = frame.encode(Stamp { ingest_us, ..Stamp::default() });
         let record = Append { partition: self.partition, bytes: bytes.into() };
@@ -215,17 +217,17 @@ impl Gatherer {
             if answer.is_ok() {
                 metrics.frames.inc();
             }
-            for (waiting, place) in answers {
-                // Before the answer: whoever has it finds the room again.
-                drop(place);
-                // A client that is gone has no answer; its events are in the log all the same.
+            for (waiting, reservation) in answers {
+                // Before the answer, so that a client with an answer finds the capacity free.
+                drop(reservation);
+                // The client may have disconnected; its events are in the log all the same.
                 let _ = waiting.send(answer.clone());
             }
         });
     }
 }
 
-/// Compares the ingest's stamp with the append time that came back.
+/// Compares ingest's stamp with the append time of the log.
 fn check_clocks(
     position: Position,
     ingest_us: i64,

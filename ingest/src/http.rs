@@ -1,7 +1,8 @@
 //! `POST /v1/events` and the other routes of ingest's port.
 //!
-//! A request passes key, limits and decoder, then goes the way of every batch, and is answered
-//! when its events are durable. Whatever cannot be decided now is 503 for the whole body.
+//! A request is authenticated, read within its limits and decompressed, then takes the same path as
+//! every batch and is answered once its events are durable. If any part of a body cannot be decided
+//! now, the whole body gets a 503.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -27,11 +28,11 @@ use crate::encoding::SUPPORTED;
 use crate::intake::{Intake, Parts, Refusals, Reports, Text, Unready};
 use crate::letters::{Letters, replay};
 use crate::metrics::IngestMetrics;
-use crate::raw_account::RawState;
+use crate::raw_account::RawHealth;
 use crate::stamp::SOURCE;
 
 #[derive(Clone, Debug)]
-struct Door {
+struct EventsState {
     intake: Intake,
     bodies: Bodies,
     metrics: IngestMetrics,
@@ -45,7 +46,7 @@ pub fn router(
     parts: &Parts,
     metrics: IngestMetrics,
     refusals: Arc<Refusals>,
-    raw: RawState,
+    raw: RawHealth,
     process: Arc<ProcessMetrics>,
 ) -> Router {
     let parts = parts.clone();
@@ -55,7 +56,7 @@ pub fn router(
         generation: parts.queue.generation(),
     };
     let letters = Router::new().route("/v1/dead-letters/replay", post(replay)).with_state(letters);
-    let door = Door {
+    let state = EventsState {
         intake,
         bodies: Bodies::default(),
         metrics,
@@ -64,7 +65,7 @@ pub fn router(
     };
     let events = Router::new()
         .route("/v1/events", post(events))
-        .with_state(door)
+        .with_state(state)
         .merge(letters)
         .route_layer(from_fn_with_state(parts.access.clone(), require_own_origin))
         .route_layer(from_fn_with_state(parts.access.clone(), require_key));
@@ -74,7 +75,7 @@ pub fn router(
             reasons.push("the log cannot be written".to_owned());
         }
         reasons.extend(parts.queue.refusing().map(str::to_owned));
-        // Events with names that are not known yet cannot be taken.
+        // New names cannot be registered, so events that bring one are refused.
         let refusing = parts.store.refusing().or(parts.store.takes_no_writes());
         reasons.extend(refusing.map(str::to_owned));
         if parts.pressure.load(Ordering::Relaxed) {
@@ -83,7 +84,7 @@ pub fn router(
         reasons.extend(parts.faults.iter().filter_map(Reason::get));
         reasons.extend(raw.reasons());
         if reasons.is_empty() {
-            // What was refused without a reason that is known by now.
+            // Batches may be refused for a reason that is not among those above.
             reasons.extend(refusals.last());
         }
         Readiness::from_reasons(reasons)
@@ -96,10 +97,10 @@ pub fn router(
     with_fallbacks(events.merge(open))
 }
 
-async fn events(State(door): State<Door>, request: Request) -> Response {
-    let metrics = door.metrics.clone();
+async fn events(State(state): State<EventsState>, request: Request) -> Response {
+    let metrics = state.metrics.clone();
     let slow_body = request.extensions().get::<SlowBody>().cloned();
-    let mut response = match take(door, request).await {
+    let mut response = match take(state, request).await {
         Ok(accepted) => accepted.into_response(),
         Err(error) => error.into_response(),
     };
@@ -112,35 +113,35 @@ async fn events(State(door): State<Door>, request: Request) -> Response {
     response
 }
 
-/// One body, from its head to its answer.
-async fn take(door: Door, request: Request) -> Result<Accepted, ApiError> {
+/// Handles one request, within the time limit for becoming durable.
+async fn take(state: EventsState, request: Request) -> Result<Accepted, ApiError> {
     let (head, body) = request.into_parts();
-    let packed = door.bodies.read(&head.headers, body).await?;
-    door.metrics.bytes.inc_by(packed.len() as u64);
+    let packed = state.bodies.read(&head.headers, body).await?;
+    state.metrics.bytes.inc_by(packed.len() as u64);
     let began = Instant::now();
-    let accepted = tokio::time::timeout(door.durable_max, accept(&door, packed)).await;
-    door.metrics.durable.observe(began.elapsed().as_secs_f64());
+    let accepted = tokio::time::timeout(state.durable_max, accept(&state, packed)).await;
+    state.metrics.durable.observe(began.elapsed().as_secs_f64());
     accepted.map_err(|_| unavailable("the events were not durable in time"))?
 }
 
-/// Unpacks a body and takes its events into the log.
-async fn accept(door: &Door, packed: Packed) -> Result<Accepted, ApiError> {
-    let plain = door.bodies.unpack(packed).await?;
-    door.metrics.plain_bytes.inc_by(plain.bytes.len() as u64);
-    let text = Text { bytes: plain.bytes.clone(), source: Arc::clone(&door.source) };
-    let taken = door.intake.take(vec![text], Reports::Needed).await;
+/// Decompresses a body and appends its events to the log.
+async fn accept(state: &EventsState, packed: Packed) -> Result<Accepted, ApiError> {
+    let plain = state.bodies.unpack(packed).await?;
+    state.metrics.plain_bytes.inc_by(plain.bytes.len() as u64);
+    let text = Text { bytes: plain.bytes.clone(), source: Arc::clone(&state.source) };
+    let taken = state.intake.take(vec![text], Reports::Required).await;
     let mut taken = taken.map_err(|unready| match unready {
         Unready::Defect(error) => defect(&error),
         unready => unavailable(unready),
     })?;
-    let stamped = taken.texts.pop().expect("each text has its place");
+    let stamped = taken.texts.pop().expect("one result per text");
     let stamped = stamped.map_err(|error| unreadable(&error))?;
     let n_accepted = stamped.n_events + stamped.connections.len();
     let marks = [stamped.late, stamped.future];
     Ok(Accepted::new(n_accepted, stamped.rejects, marks, &taken.positions))
 }
 
-/// The answer to a body that is no batch of events.
+/// The response to a body that is not a batch of events.
 fn unreadable(error: &BodyError) -> ApiError {
     let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
     ApiError::new(status, error.to_string())

@@ -1,9 +1,9 @@
-//! What a batch goes through on its way to the log, whichever way it came in.
+//! The path of every batch into the log, whatever its source.
 //!
-//! A text is parsed, its labels are settled against their budgets, tokens that nobody reported are
-//! counted, its events are stamped into columns; then they are appended. Whatever cannot be decided
-//! now fails the whole batch with `Unready`: whoever brought it brings it again, and what was
-//! written already is recognised as a copy.
+//! A text is parsed, its labels are checked against their budgets, unreported tokens are estimated,
+//! and its events are stamped into columns and appended. If anything cannot be decided now, the
+//! whole batch fails with `Unready` and is to be retried: events that were already written are
+//! recognised as duplicates.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,26 +27,26 @@ use crate::label::{LabelCache, names};
 use crate::metrics::IngestMetrics;
 use crate::stamp::{Columns, Stamped, Stamper};
 
-/// Texts above this many bytes are worked on away from the async threads: about half a
-/// millisecond.
+/// Texts above this many bytes, about half a millisecond of work, are processed on a blocking
+/// thread.
 pub const INLINE_BYTES_MAX: usize = 128 * 1024;
 
-/// What ingest works on.
+/// Dependencies of ingest.
 #[derive(Clone, Debug)]
 pub struct Parts {
     /// The log.
     pub queue: Arc<Queue>,
-    /// Labels and connections.
+    /// Registered labels and reported connections.
     pub store: Arc<Store>,
     /// Generation of the log.
     pub generation: Generation,
-    /// Who may send.
+    /// Who may send events.
     pub access: Access,
-    /// Set while the dedup set of the aggregator is at its budget.
+    /// Set while the dedup set of the aggregator is at its memory budget.
     pub pressure: Arc<AtomicBool>,
-    /// Its settings.
+    /// Settings of ingest.
     pub settings: IngestSettings,
-    /// What others see that it cannot do its work without.
+    /// Faults detected elsewhere in the process that make ingest not ready.
     pub faults: Vec<Reason>,
 }
 
@@ -61,61 +61,61 @@ pub enum IngestError {
     Metrics(#[from] service::Error),
 }
 
-/// Why a batch cannot be taken now. It may be later, as it is.
+/// Why a batch cannot be accepted now. A retry of the unchanged batch may succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum Unready {
-    /// There is no memory for recognising copies.
+    /// The memory for recognising duplicates is full.
     #[error("the memory for recognising copies is full")]
     Pressure,
-    /// Labels cannot be registered, or what does not go into the log be kept.
+    /// The store could not register labels, or keep connections or dead letters.
     #[error("{}", .0.reason())]
     Store(#[source] StoreError),
-    /// The events are not durable.
+    /// The events may not be durable.
     #[error(transparent)]
     Append(#[from] GatherError),
-    /// Whoever brought it is gone.
-    #[error("the request was given up")]
+    /// The caller is gone.
+    #[error("the request was cancelled")]
     GivenUp,
-    /// The work on it panicked: it may do so again.
-    #[error("the batch could not be worked on")]
+    /// Processing the batch panicked, and may do so again.
+    #[error("the batch could not be processed")]
     Defect(#[source] JoinError),
 }
 
-/// A text with events, as somebody brought it.
+/// A batch as received.
 #[derive(Clone, Debug)]
 pub struct Text {
-    /// JSON, as `event::native` reads it.
+    /// JSON in one of the forms of `event::native`.
     pub bytes: Bytes,
-    /// Whose ids its events have.
+    /// Event ids are unique within a source.
     pub source: Arc<str>,
 }
 
-/// What happens to texts whose reports of connections cannot be kept.
+/// What happens to texts whose connection reports cannot be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reports {
-    /// Nothing of them is taken.
-    Needed,
-    /// The events are taken: a gauge of a minute is not worth holding up what counts.
-    Spare,
+    /// No part of them is accepted.
+    Required,
+    /// The events are accepted: a one-minute gauge is not worth holding up the counts.
+    BestEffort,
 }
 
-/// What became of texts.
+/// The outcome of texts.
 #[derive(Debug, Default)]
 pub struct Taken {
-    /// Each in its place; an error if it is no batch.
+    /// One result per text, in order; an error if the text is not a batch.
     pub texts: Vec<Result<Stamped, BodyError>>,
-    /// Where the events are in the log.
+    /// Positions of the events in the log.
     pub positions: Vec<Position>,
 }
 
-/// Texts whose events fit a frame, ready for the log.
+/// Texts whose events fit one frame, ready for the log.
 #[derive(Default)]
-struct Piece {
+struct Prepared {
     texts: Vec<Result<Stamped, BodyError>>,
     columns: Columns,
 }
 
-/// The way into the log. Cheap to clone.
+/// The path into the log. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Intake {
     parts: Parts,
@@ -128,7 +128,7 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// Starts the gatherers, which end once the intake and its clones are gone.
+    /// Starts the gatherer tasks, which end once the intake and all its clones are dropped.
     ///
     /// # Errors
     /// If the labels cannot be read.
@@ -151,12 +151,12 @@ impl Intake {
         Ok((intake, tasks))
     }
 
-    /// Takes texts into the log, each under its source: parsed, settled, stamped and durable when
-    /// this returns. A text that is no batch is an error in its own place. If it is given up half
-    /// way, some events may be in the log.
+    /// Appends the events of texts to the log, each under its source; they are durable when this
+    /// returns. A text that is not a batch yields an error of its own. If this is cancelled, some
+    /// of the events may still be appended.
     ///
     /// # Errors
-    /// Why nothing can be taken now; the texts may come again as they are.
+    /// If a part cannot be decided now; the unchanged texts may be retried.
     pub async fn take(&self, texts: Vec<Text>, reports: Reports) -> Result<Taken, Unready> {
         let taken = self.take_all(texts.into(), reports).await;
         if let Err(unready) = &taken {
@@ -169,17 +169,17 @@ impl Intake {
         self.check_pressure()?;
         let mut taken = Taken::default();
         while taken.texts.len() < texts.len() {
-            let piece = self.prepare_away(&texts, taken.texts.len()).await?;
-            if reports == Reports::Needed {
-                self.keep_reports(&piece.texts).await?;
+            let prepared = self.prepare_from(&texts, taken.texts.len()).await?;
+            if reports == Reports::Required {
+                self.store_reports(&prepared.texts).await?;
             }
-            taken.positions.extend(self.append(piece.columns).await?);
-            if reports == Reports::Spare
-                && let Err(unready) = self.keep_reports(&piece.texts).await
+            taken.positions.extend(self.append(prepared.columns).await?);
+            if reports == Reports::BestEffort
+                && let Err(unready) = self.store_reports(&prepared.texts).await
             {
                 self.refusals.note(&unready);
             }
-            taken.texts.extend(piece.texts);
+            taken.texts.extend(prepared.texts);
         }
         for stamped in taken.texts.iter().flatten() {
             self.metrics.note_taken(stamped.n_events, &stamped.rejects);
@@ -187,15 +187,15 @@ impl Intake {
         Ok(taken)
     }
 
-    /// Prepares texts from one on; many bytes do not keep the async threads from others.
-    async fn prepare_away(&self, texts: &Arc<[Text]>, from: usize) -> Result<Piece, Unready> {
+    /// Prepares texts starting at index `from`, on a blocking thread if they are large.
+    async fn prepare_from(&self, texts: &Arc<[Text]>, from: usize) -> Result<Prepared, Unready> {
         let n_bytes: usize = texts[from..].iter().map(|text| text.bytes.len()).sum();
         if n_bytes <= INLINE_BYTES_MAX {
             return self.prepare(&texts[from..]).await;
         }
         let (intake, texts) = (self.clone(), Arc::clone(texts));
         let runtime = tokio::runtime::Handle::current();
-        // Dropped with the caller: a thread must not wait for a lock that outlasts the process.
+        // Dropped with the caller: a thread that waits for a lock must not outlast shutdown.
         let (_alive, gone) = tokio::sync::oneshot::channel::<()>();
         let preparing = async move {
             tokio::select! {
@@ -206,20 +206,20 @@ impl Intake {
         spawn_blocking(move || runtime.block_on(preparing)).await.map_err(Unready::Defect)?
     }
 
-    /// Parses, settles and stamps texts, as many as certainly fit a frame.
-    async fn prepare(&self, texts: &[Text]) -> Result<Piece, Unready> {
-        let mut piece = Piece::default();
+    /// Parses and stamps texts, as many as are certain to fit one frame.
+    async fn prepare(&self, texts: &[Text]) -> Result<Prepared, Unready> {
+        let mut prepared = Prepared::default();
         for text in texts {
-            if !piece.columns.have_room() {
+            if !prepared.columns.have_room() {
                 break;
             }
             let stamped = match parse(&text.bytes) {
-                Ok(batch) => Ok(self.stamp(batch, &text.source, &mut piece.columns).await?),
+                Ok(batch) => Ok(self.stamp(batch, &text.source, &mut prepared.columns).await?),
                 Err(error) => Err(error),
             };
-            piece.texts.push(stamped);
+            prepared.texts.push(stamped);
         }
-        Ok(piece)
+        Ok(prepared)
     }
 
     async fn stamp(
@@ -230,7 +230,7 @@ impl Intake {
     ) -> Result<Stamped, Unready> {
         let registered =
             self.labels.register(&self.parts.store, &batch.events, &batch.connections).await;
-        registered.map_err(|error| self.refusals.stand(Unready::Store(error)))?;
+        registered.map_err(|error| self.refusals.record(Unready::Store(error)))?;
         let estimates = self.estimator.estimate(&batch.events).await;
         let stamper = Stamper {
             known: &self.labels.known(),
@@ -241,11 +241,11 @@ impl Intake {
         Ok(stamper.stamp(batch, &estimates, source, columns))
     }
 
-    /// Takes events into the log again that were stamped before, with their labels as names are
-    /// known now. Says in the place of each why it is not taken.
+    /// Appends events again that were stamped before, with their labels resolved against the names
+    /// known now. Returns one result per event, in order: why it is not accepted, if it is not.
     ///
     /// # Errors
-    /// Why nothing can be taken now.
+    /// If a part cannot be decided now.
     pub async fn take_again(
         &self,
         events: &[(Labels<'_>, Facts)],
@@ -287,8 +287,8 @@ impl Intake {
         }
     }
 
-    /// Keeps reports of open connections, which do not enter the log.
-    async fn keep_reports(&self, texts: &[Result<Stamped, BodyError>]) -> Result<(), Unready> {
+    /// Stores reports of open connections, which do not enter the log.
+    async fn store_reports(&self, texts: &[Result<Stamped, BodyError>]) -> Result<(), Unready> {
         let rows = texts.iter().flatten().flat_map(|stamped| stamped.connections.iter().cloned());
         let rows: Vec<ConnectionsRow> = rows.collect();
         if rows.is_empty() {
@@ -297,51 +297,51 @@ impl Intake {
         self.parts.store.put_connections(rows).await.map_err(Unready::Store)
     }
 
-    /// Appends events, if there are any; durable when this returns.
+    /// Appends events, if there are any; they are durable when this returns.
     async fn append(&self, columns: Columns) -> Result<Vec<Position>, Unready> {
         let builders = columns.into_builders();
         if builders.is_empty() {
             return Ok(Vec::new());
         }
         let appended = self.gatherers.append(builders).await;
-        let positions = appended.map_err(|error| self.refusals.stand(Unready::Append(error)))?;
-        self.refusals.over();
+        let positions = appended.map_err(|error| self.refusals.record(Unready::Append(error)))?;
+        self.refusals.clear();
         Ok(positions)
     }
 }
 
-/// How long a refusal stands against readiness. It must end by itself: whoever is not ready is not
-/// sent anything by which it could show that it is.
+/// How long a refusal makes ingest not ready. It must expire by itself: while ingest is not ready,
+/// it gets no request that could show that it has recovered.
 const REFUSAL_MAX: Duration = Duration::from_secs(10);
 
-/// Whether batches are being refused for what is not their fault: one line when that begins and
-/// one when it ends, and not one per batch. What was refused last stands against readiness.
+/// Whether batches are being refused through no fault of their own. Logs once when that begins and
+/// once when it ends, not per batch. A recent refusal makes ingest not ready.
 #[derive(Debug, Default)]
 pub struct Refusals {
     is_refusing: AtomicBool,
-    /// Whether there is a last one.
-    is_standing: AtomicBool,
+    /// Whether `last` is set: spares accepted batches the lock.
+    has_last: AtomicBool,
     last: Mutex<Option<(Instant, String)>>,
 }
 
 impl Refusals {
-    /// Logs that batches are refused, if that is new.
+    /// Logs a refusal, if it is the first since a batch was accepted.
     pub fn note(&self, error: &(dyn std::error::Error + 'static)) {
         if !self.is_refusing.swap(true, Ordering::Relaxed) {
             warn!(error, "events are refused");
         }
     }
 
-    /// Events could not be taken, for this reason.
-    fn stand(&self, unready: Unready) -> Unready {
+    /// Records a refusal against readiness.
+    fn record(&self, unready: Unready) -> Unready {
         *self.lock() = Some((Instant::now(), unready.to_string()));
-        self.is_standing.store(true, Ordering::Relaxed);
+        self.has_last.store(true, Ordering::Relaxed);
         unready
     }
 
-    fn over(&self) {
-        if self.is_standing.load(Ordering::Relaxed) {
-            self.is_standing.store(false, Ordering::Relaxed);
+    fn clear(&self) {
+        if self.has_last.load(Ordering::Relaxed) {
+            self.has_last.store(false, Ordering::Relaxed);
             *self.lock() = None;
         }
         if self.is_refusing.load(Ordering::Relaxed)
@@ -351,7 +351,7 @@ impl Refusals {
         }
     }
 
-    /// Why the last batch was refused, if that was a moment ago and none was taken since.
+    /// Why the last batch was refused, if that was recent and no batch was accepted since.
     pub fn last(&self) -> Option<String> {
         let last = self.lock();
         let (at, why) = last.as_ref()?;

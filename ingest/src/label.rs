@@ -1,11 +1,10 @@
-//! The registered labels, and what becomes of a name that is not registered yet.
+//! The registered labels, and the registration of new names within their budgets.
 //!
-//! Names that a body brings for the first time are registered through the store, its namespaces
-//! first: what an event of an unregistered namespace says never takes a place. After that they are
-//! known for as long as the process lives, also while the store is down. A budget that is used up
-//! is remembered for a while, so that a flood of new names does not become a flood of writes.
-//! A model that only a client has named, in an attempt that failed, is looked up and never
-//! registered: anybody can ask for a model that does not exist.
+//! New names in a batch are registered in the store, namespaces first: an event of an unregistered
+//! namespace must not use up any budget. From then on they are known for the life of the process,
+//! even while the store is down. An exhausted budget is cached for a while, so that a flood of new
+//! names does not become a flood of writes. A model that only the client named, in an attempt that
+//! failed, is looked up but never registered: anybody can request a model that does not exist.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -17,30 +16,30 @@ use service::config::IngestSettings;
 use store::{LabelKind, LabelName, LabelRequest, Registration, Store, StoreError};
 use tracing::warn;
 
-/// How long a used-up budget is believed before the store is asked again: an operator who raises
+/// How long an exhausted budget is cached before the store is asked again: an operator who raises
 /// it waits no longer than this.
 const FULL_FOR: Duration = Duration::from_secs(10);
 
-/// How long the store is left alone after it did not say which models there are: a batch waits for
-/// it once in this time, not each.
-const UNREAD_FOR: Duration = Duration::from_secs(10);
+/// Pause after a failed lookup of models: one batch in this time waits for the store, not each.
+const MODELS_RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// Names of one kind and scope.
 type Names = HashSet<Box<str>>;
 
 /// The names that are known.
 #[derive(Debug, Default)]
-pub struct Known {
+pub struct KnownNames {
     names: [Names; 5],
     consumers: HashMap<Box<str>, Names>,
+    /// Exhausted budgets by kind and scope, and when each entry expires.
     full: HashMap<(LabelKind, Box<str>), Instant>,
-    /// Highest number of a namespace that was learnt from the store.
+    /// Highest id of a namespace loaded from the store.
     newest_namespace: i64,
-    /// Until when no models are looked up, because the store did not answer.
+    /// Models are not looked up before this, because the store did not answer.
     models_unread_until: Option<Instant>,
 }
 
-impl Known {
+impl KnownNames {
     /// Whether a name is registered.
     #[must_use]
     pub fn has(&self, kind: LabelKind, scope: &str, name: &str) -> bool {
@@ -64,43 +63,43 @@ impl Known {
         }
     }
 
-    /// Whether the budget of a kind and scope was used up a moment ago.
+    /// Whether the budget of a kind and scope was exhausted when last seen.
     fn is_full(&self, kind: LabelKind, scope: &str, now: Instant) -> bool {
         let until = self.full.iter().find(|((k, s), _)| *k == kind && &**s == scope);
         until.is_some_and(|(_, until)| now < *until)
     }
 }
 
-/// The registered labels of a process.
+/// The registered labels as this process knows them.
 #[derive(Debug)]
 pub struct LabelCache {
-    known: RwLock<Known>,
+    known: RwLock<KnownNames>,
     settings: IngestSettings,
 }
 
 impl LabelCache {
-    /// The labels as the store has them now.
+    /// Loads the labels from the store.
     ///
     /// # Errors
-    /// What the store says.
+    /// If the store cannot be read.
     pub async fn load(store: &Store, settings: IngestSettings) -> Result<LabelCache, StoreError> {
-        let mut known = Known::default();
+        let mut known = KnownNames::default();
         for label in store.load_labels().await? {
             known.insert(label);
         }
         Ok(LabelCache { known: RwLock::new(known), settings })
     }
 
-    /// The known names, for settling a body. Not to be held across a wait.
-    pub fn known(&self) -> RwLockReadGuard<'_, Known> {
-        // A panic while the lock is held cannot leave the sets half changed.
+    /// The known names. The guard must not be held across an await.
+    pub fn known(&self) -> RwLockReadGuard<'_, KnownNames> {
+        // A panic while the lock is held cannot leave the sets inconsistent.
         self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Registers the names of a body that are not known yet.
+    /// Registers the names of a batch that are not known yet.
     ///
     /// # Errors
-    /// What the store says; then the body cannot be settled now.
+    /// If the store fails; the labels of the batch cannot be resolved now.
     pub async fn register(
         &self,
         store: &Store,
@@ -110,25 +109,25 @@ impl LabelCache {
         let namespaces = self.missing_namespaces(events, connections);
         if !namespaces.is_empty() {
             if self.known().is_full(LabelKind::Namespace, "", Instant::now()) {
-                self.learn_namespaces(store).await?;
+                self.load_namespaces(store).await?;
             } else {
-                self.ask(store, namespaces).await?;
+                self.register_missing(store, namespaces).await?;
             }
         }
         let labels = self.missing_labels(events);
         if !labels.is_empty() {
-            self.ask(store, labels).await?;
+            self.register_missing(store, labels).await?;
         }
-        if self.wants_models(events) {
-            self.learn_models(store).await;
+        if self.needs_models(events) {
+            self.load_models(store).await;
         }
         Ok(())
     }
 
-    /// Registers names within their budgets, those of namespaces first.
+    /// Registers names within their budgets, namespaces first.
     ///
     /// # Errors
-    /// What the store says.
+    /// If the store fails.
     pub async fn register_names(
         &self,
         store: &Store,
@@ -147,11 +146,15 @@ impl LabelCache {
             LabelRequest { label, max }
         };
         let missing: Vec<LabelRequest> = missing.into_iter().map(request).collect();
-        if missing.is_empty() { Ok(()) } else { self.ask(store, missing).await }
+        if missing.is_empty() { Ok(()) } else { self.register_missing(store, missing).await }
     }
 
-    /// Registers names and remembers what became of them.
-    async fn ask(&self, store: &Store, missing: Vec<LabelRequest>) -> Result<(), StoreError> {
+    /// Registers names and caches the outcome of each.
+    async fn register_missing(
+        &self,
+        store: &Store,
+        missing: Vec<LabelRequest>,
+    ) -> Result<(), StoreError> {
         let verdicts = store.register_many(missing.clone()).await?;
         let now = Instant::now();
         let mut known = self.known_mut();
@@ -168,9 +171,9 @@ impl LabelCache {
         Ok(())
     }
 
-    /// Learns the namespaces that were made by hand: they pass whatever the budget, and at once,
-    /// because a reject is final. Costs a read, never a write.
-    async fn learn_namespaces(&self, store: &Store) -> Result<(), StoreError> {
+    /// Loads namespaces that an operator created: they are accepted whatever the budget, and at
+    /// once, because a reject is final. Costs a read, never a write.
+    async fn load_namespaces(&self, store: &Store) -> Result<(), StoreError> {
         let newest = self.known().newest_namespace;
         let rows = store.namespaces_after(newest).await?;
         let mut known = self.known_mut();
@@ -181,10 +184,10 @@ impl LabelCache {
         Ok(())
     }
 
-    /// Learns the models that other processes have registered. Costs a read, never a write. While
-    /// the store does not answer the failed attempts count without a model: a client that asks for
-    /// models by invented names must not stop what all others send.
-    async fn learn_models(&self, store: &Store) {
+    /// Loads models that other processes registered. Costs a read, never a write. If the store does
+    /// not answer, failed attempts are counted without a model: a client that requests made-up
+    /// models must not block the events of all others.
+    async fn load_models(&self, store: &Store) {
         let names = store.label_names(LabelKind::Model).await;
         let mut known = self.known_mut();
         match names {
@@ -193,7 +196,7 @@ impl LabelCache {
                 models.extend(names.into_iter().map(String::into_boxed_str));
             }
             Err(error) => {
-                known.models_unread_until = Some(Instant::now() + UNREAD_FOR);
+                known.models_unread_until = Some(Instant::now() + MODELS_RETRY_AFTER);
                 drop(known);
                 let error: &(dyn std::error::Error + 'static) = &error;
                 warn!(error, "models of failed requests could not be looked up");
@@ -201,9 +204,8 @@ impl LabelCache {
         }
     }
 
-    /// Whether an event of a known namespace was asked for a model that is not known and that it
-    /// may not bring.
-    fn wants_models(&self, events: &[(usize, Event<'_>)]) -> bool {
+    /// Whether an event of a known namespace requested an unknown model that it may not register.
+    fn needs_models(&self, events: &[(usize, Event<'_>)]) -> bool {
         let known = self.known();
         let is_unknown = |event: &Event<'_>| {
             let name = event.counted_model().filter(|name| is_label(name));
@@ -216,7 +218,7 @@ impl LabelCache {
             })
     }
 
-    /// The namespaces of a body that are not known, each once.
+    /// The unknown namespaces of a batch, without duplicates.
     fn missing_namespaces(
         &self,
         events: &[(usize, Event<'_>)],
@@ -231,7 +233,7 @@ impl LabelCache {
         missing.into_iter().map(|name| LabelRequest { label: namespace(name), max }).collect()
     }
 
-    /// The other well-formed names that are not known, each once, in events whose namespace is.
+    /// Other well-formed unknown names, without duplicates, from events of known namespaces.
     fn missing_labels(&self, events: &[(usize, Event<'_>)]) -> Vec<LabelRequest> {
         let known = self.known();
         let now = Instant::now();
@@ -266,11 +268,11 @@ impl LabelCache {
         missing.into_iter().map(|(label, max)| LabelRequest { label, max: Some(max) }).collect()
     }
 
-    fn known_mut(&self) -> RwLockWriteGuard<'_, Known> {
+    fn known_mut(&self) -> RwLockWriteGuard<'_, KnownNames> {
         self.known.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many names of a kind there may be.
+    /// Most names of a kind; for consumers, in each namespace.
     fn budget(&self, kind: LabelKind) -> i64 {
         let settings = &self.settings;
         i64::from(match kind {
@@ -285,7 +287,7 @@ impl LabelCache {
     }
 }
 
-/// The names that labels are made of; fixed words are none.
+/// The names in labels, without the reserved words `none` and `other`.
 pub fn names(labels: &Labels<'_>) -> Vec<LabelName> {
     let of = |kind, scope: &str, name: Option<&str>| {
         let name = name.filter(|name| ![NONE, OTHER].contains(name))?;
@@ -304,7 +306,6 @@ pub fn names(labels: &Labels<'_>) -> Vec<LabelName> {
     .collect()
 }
 
-/// The name of a namespace.
 fn namespace(code: &str) -> LabelName {
     LabelName { kind: LabelKind::Namespace, scope: String::new(), name: code.to_owned() }
 }

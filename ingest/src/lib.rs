@@ -1,11 +1,12 @@
-//! Takes events in over HTTP, and from raw topics, and answers when they are durable.
+//! Accepts events over HTTP and from raw topics, and acknowledges them once they are durable.
 //!
-//! A body is unpacked (`encoding`) and parsed (`event::native`), its labels are settled against
-//! their budgets (`label`), its events are stamped into columns (`stamp`), gathered with those of
-//! other requests and appended to the log (`gather`); `intake` is that way as a whole. `http`
-//! answers a client, `raw` moves the offset of a topic: before that nothing is promised, and after
-//! it the meaning of an event never changes. Prompt text ends here: `estimate` counts its tokens
-//! where no usage was reported, and it goes with the body.
+//! A body is decompressed (`encoding`) and parsed (`event::native`), its labels are checked against
+//! their budgets (`label`), its events are stamped into columns (`stamp`), merged with those of
+//! other requests and appended to the log (`gather`). `intake` runs these steps for both sources;
+//! then `http` answers the client, or `raw` commits the offset of the topic. Nothing is promised
+//! before that point, and the meaning of an event never changes after it. Prompt text never leaves
+//! this crate: `estimate` counts its tokens if no usage was reported, and it is dropped with the
+//! body.
 
 mod metrics;
 mod encoding;
@@ -38,8 +39,8 @@ pub use raw::RawParts;
 
 use intake::{Intake, Refusals};
 use metrics::IngestMetrics;
-use raw::RawDoor;
-use raw_account::RawState;
+use raw::RawDeps;
+use raw_account::RawHealth;
 
 /// A running ingest.
 #[derive(Debug)]
@@ -49,13 +50,13 @@ pub struct Ingest {
     gatherers: Vec<JoinHandle<()>>,
 }
 
-/// Starts the gatherers. Serving the router is the caller's.
+/// Starts the gatherer tasks. The caller serves the router.
 ///
 /// # Errors
 /// If the labels cannot be read or a metric cannot be registered.
 pub async fn start(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Ingest, IngestError> {
     let metrics = IngestMetrics::new(&process)?;
-    let (refusals, state) = (Arc::<Refusals>::default(), RawState::default());
+    let (refusals, health) = (Arc::<Refusals>::default(), RawHealth::default());
     let started = Intake::start(parts.clone(), metrics.clone(), Arc::clone(&refusals)).await;
     let (intake, gatherers) = started?;
     let router = http::router(
@@ -63,26 +64,26 @@ pub async fn start(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Ingest,
         &parts,
         metrics.clone(),
         Arc::clone(&refusals),
-        state.clone(),
+        health.clone(),
         process,
     );
-    let raw = RawWay { door: RawDoor { intake, store: parts.store, metrics, refusals }, state };
+    let raw = RawWay { deps: RawDeps { intake, store: parts.store, metrics, refusals }, health };
     Ok(Ingest { raw, router, gatherers })
 }
 
-/// The way of messages of raw topics into the log.
+/// Consumes raw topics on behalf of an ingest.
 #[derive(Clone, Debug)]
 pub struct RawWay {
-    door: RawDoor,
-    state: RawState,
+    deps: RawDeps,
+    health: RawHealth,
 }
 
 impl RawWay {
-    /// Reads raw topics until the shutdown. Ends by itself only with false, when they cannot be
-    /// read any more: then the process must exit.
+    /// Consumes raw topics until shutdown. Returns false if they can no longer be read: the process
+    /// must then exit.
     pub async fn read(self, parts: RawParts, shutdown: Shutdown) -> bool {
-        self.state.set(parts.reader.watch(), parts.topics.clone());
-        raw::run(self.door, parts, shutdown).await
+        self.health.set(parts.reader.watch(), parts.topics.clone());
+        raw::run(self.deps, parts, shutdown).await
     }
 }
 
@@ -92,13 +93,13 @@ impl Ingest {
         self.router.clone()
     }
 
-    /// The way of messages of raw topics into the log.
+    /// The consumer of raw topics, not yet reading.
     pub fn raw(&self) -> RawWay {
         self.raw.clone()
     }
 
-    /// Waits until everything that was handed over is appended. The router and its clones, and
-    /// readers of raw topics, must be gone by then: they could hand over more.
+    /// Waits until every event in flight is appended. All clones of the router and all consumers of
+    /// raw topics must be dropped before, as they could submit more.
     pub async fn drained(self) {
         drop((self.router, self.raw));
         for gatherer in self.gatherers {

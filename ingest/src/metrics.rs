@@ -1,18 +1,18 @@
-//! What ingest measures of itself: per process, may reset, never per event.
+//! Metrics of an ingest process: they may reset, and must never be labelled by event.
 
 use event::Reject;
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use service::Error;
 use service::metrics::ProcessMetrics;
 
-/// Upper bounds of the time to durable, seconds.
+/// Upper bounds of the buckets, seconds.
 const DURABLE_SECONDS: [f64; 12] =
     [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 10.0];
 
-/// Every status that a body can be answered with.
+/// Every status of a response to a body.
 const STATUSES: [&str; 8] = ["200", "400", "408", "413", "415", "422", "500", "503"];
 
-/// What becomes of a raw message.
+/// Outcomes of a raw message.
 const RAW_RESULTS: [&str; 3] = ["taken", "rejected", "unreadable"];
 
 /// The metrics of ingest.
@@ -26,25 +26,25 @@ pub struct IngestMetrics {
     pub rejected: IntCounterVec,
     /// Events whose tokens were counted from their text, by basis.
     pub estimated: IntCounterVec,
-    /// Bytes of bodies as they came.
+    /// Bytes of bodies as received.
     pub bytes: IntCounter,
-    /// Bytes of the same bodies as they were parsed.
+    /// Bytes of the same bodies once decompressed.
     pub plain_bytes: IntCounter,
     /// Frames appended to the log.
     pub frames: IntCounter,
-    /// Events that wait to be durable.
+    /// Events in flight.
     pub waiting: IntGauge,
     /// Time from the parsed body to durable.
     pub durable: Histogram,
-    /// Messages of raw topics that are done with, by topic and result.
+    /// Processed messages of raw topics, by topic and result.
     pub raw_messages: IntCounterVec,
-    /// Messages of raw topics that are not done with, by topic.
+    /// Unprocessed messages of raw topics, by topic.
     pub raw_lag: IntGaugeVec,
-    /// Messages of raw topics that were deleted unread.
+    /// Messages of raw topics that were deleted before they were read.
     pub raw_lost: IntCounter,
-    /// Partitions of raw topics that were deleted as a whole, by topic and what is known.
+    /// Partitions deleted with their raw topic, by topic and whether all losses are known.
     pub raw_remade: IntCounterVec,
-    /// Partitions of raw topics that stand still, by topic.
+    /// Stalled partitions of raw topics, by topic.
     pub raw_stalled: IntGaugeVec,
 }
 
@@ -98,8 +98,8 @@ impl IngestMetrics {
             )?,
             raw_lag: metrics.gauge_vec(
                 "gatemeter_raw_lag_messages",
-                "Messages of raw topics, in the partitions of this process, that are not done \
-                 with yet.",
+                "Messages of raw topics, in the partitions of this process, that are not yet \
+                 processed.",
                 &["topic"],
             )?,
             raw_lost: metrics.counter(
@@ -123,8 +123,8 @@ impl IngestMetrics {
         Ok(ingest)
     }
 
-    /// Shows series before their first event: alerts see a rise, and a series that begins with its
-    /// first event has none.
+    /// Initialises series at zero: an alert on an increase misses the first event of a series that
+    /// begins with it.
     fn begin(&self) {
         for reason in event::reject::REASONS {
             self.rejected.with_label_values(&[reason]).inc_by(0);
@@ -134,14 +134,14 @@ impl IngestMetrics {
         }
     }
 
-    /// Shows the results of a raw topic before there are any.
+    /// Initialises the series of a raw topic at zero.
     pub fn begin_raw(&self, topic: &str) {
         for result in RAW_RESULTS {
             self.raw_messages.with_label_values(&[topic, result]).inc_by(0);
         }
     }
 
-    /// Counts what was taken, and what was not.
+    /// Counts accepted events and rejects.
     pub fn note_taken(&self, n_events: usize, rejects: &[Reject]) {
         self.accepted.inc_by(n_events as u64);
         for reject in rejects {

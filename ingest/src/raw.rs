@@ -1,10 +1,11 @@
-//! Takes messages from raw topics into the log: JSON that gateways publish straight to Kafka.
+//! Consumes raw topics: JSON that gateways publish straight to Kafka.
 //!
-//! Messages are taken in groups, go the way of every batch under the source of their topic, and
-//! are done with only when their events are durable in the log and what could not be taken is kept
-//! as a dead letter. Several groups are under way at once and end in their order, so that the
-//! offset of a topic never passes a message that is not done with. What cannot be decided now is
-//! tried again for as long as it takes: the topic holds what waits, and nothing is dropped.
+//! Messages are processed in groups, which take the same path as every batch, under the source of
+//! their topic. An offset is committed only once the events are durable in the log and whatever was
+//! not accepted is stored as a dead letter. Several groups are in flight at once and complete in
+//! order, so that a committed offset never passes an unprocessed message. What cannot be decided
+//! now is retried with backoff for as long as it takes: the topic is the buffer, and nothing may be
+//! dropped.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -21,56 +22,57 @@ use tracing::error;
 
 use crate::intake::{Intake, Refusals, Reports, Text, Unready};
 use crate::metrics::IngestMetrics;
-use crate::raw_account::{Account, Shown};
+use crate::raw_account::{PositionTracker, RawGauges};
 
 /// Most messages of one group: enough that a group of small ones is worth an append.
 const GROUP_MESSAGES_MAX: usize = 1_000;
-/// Groups that are under way at once.
+/// Most groups in flight.
 const GROUPS_MAX: usize = 4;
-/// First pause before a group is tried again..
+/// First delay before a group is retried..
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// ..doubled each time up to this.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// Kind of a message that is no batch of events.
+/// Kind of the dead letter of a message that is not a batch of events.
 const UNREADABLE: &str = "unreadable";
 
-/// What the reader of raw topics works on.
+/// The raw topics to consume, and how.
 #[derive(Debug)]
 pub struct RawParts {
-    /// Where messages come from.
+    /// Reader of the topics.
     pub reader: RawReader,
-    /// The group that it reads as.
+    /// Consumer group of the reader.
     pub group: String,
-    /// The topics that it reads, in its order, with their sources.
+    /// Topics of the reader, in its order, with their sources.
     pub topics: Vec<RawTopic>,
-    /// Dead letters of raw topics kept one by one, per hour.
+    /// Most dead letters of raw topics that are stored one by one, per hour.
     pub letters_per_hour: u64,
 }
 
-/// Works until the shutdown, then ends what is under way and keeps the offsets. False if it ended
-/// for another reason: the process must exit, and whatever is not done with comes again.
-pub(crate) async fn run(door: RawDoor, parts: RawParts, shutdown: Shutdown) -> bool {
+/// Runs until shutdown, then drains the groups in flight and commits their offsets. Returns false
+/// if it ended for another reason: the process must exit, and unprocessed messages are redelivered.
+pub(crate) async fn run(deps: RawDeps, parts: RawParts, shutdown: Shutdown) -> bool {
     let RawParts { mut reader, group, topics, letters_per_hour } = parts;
-    let (store, metrics) = (Arc::clone(&door.store), door.metrics.clone());
+    let (store, metrics) = (Arc::clone(&deps.store), deps.metrics.clone());
     topics.iter().for_each(|topic| metrics.begin_raw(&topic.topic));
-    let shown = Shown { watch: reader.watch(), topics: topics.clone(), metrics: metrics.clone() };
-    let mut account = Account::new(reader.watch(), store, group, topics.clone(), metrics);
+    let gauges =
+        RawGauges { watch: reader.watch(), topics: topics.clone(), metrics: metrics.clone() };
+    let mut tracker = PositionTracker::new(reader.watch(), store, group, topics.clone(), metrics);
     let sources = topics.iter().map(|topic| topic.source.as_str().into()).collect();
-    let shutdown_of_way = shutdown.clone();
-    let way = Way { door, topics, sources, letters_per_hour, shutdown: shutdown_of_way };
-    let way = Arc::new(way);
+    let worker_shutdown = shutdown.clone();
+    let worker = Worker { deps, topics, sources, letters_per_hour, shutdown: worker_shutdown };
+    let worker = Arc::new(worker);
     let mut groups = VecDeque::new();
     let mut fatal = reader.fatal();
     let mut stopping = std::pin::pin!(shutdown.requested());
     let mut messages = Vec::new();
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
-    let accounting = tokio::spawn(async move {
+    let tracking = tokio::spawn(async move {
         tokio::select! {
-            () = account.follow() => {}
-            () = shown.follow() => {}
+            () = tracker.run() => {}
+            () = gauges.run() => {}
             _ = ended => {}
         }
-        account.end().await;
+        tracker.finish().await;
     });
     let is_good = loop {
         let may_take = groups.len() < GROUPS_MAX;
@@ -78,11 +80,11 @@ pub(crate) async fn run(door: RawDoor, parts: RawParts, shutdown: Shutdown) -> b
             biased;
             () = &mut stopping => break true,
             _ = fatal.wait_for(|is_fatal| *is_fatal) => break false,
-            first = first(&mut groups), if !groups.is_empty() => {
+            oldest = oldest(&mut groups), if !groups.is_empty() => {
                 groups.pop_front();
-                match first {
+                match oldest {
                     Ok(Some(marks)) => reader.done(&marks),
-                    // Nothing that came later may pass it.
+                    // Offsets of later groups must not pass this one.
                     Ok(None) => break true,
                     Err(_) => break false,
                 }
@@ -91,68 +93,65 @@ pub(crate) async fn run(door: RawDoor, parts: RawParts, shutdown: Shutdown) -> b
                 if !has_more {
                     break false;
                 }
-                let (way, group) = (Arc::clone(&way), std::mem::take(&mut messages));
-                groups.push_back(tokio::spawn(way.carry(group)));
+                let (worker, group) = (Arc::clone(&worker), std::mem::take(&mut messages));
+                groups.push_back(tokio::spawn(worker.process(group)));
             }
         }
     };
-    // What is durable already need not come again.
+    // Commits what becomes durable, so that it is not redelivered.
     while is_good
         && !groups.is_empty()
-        && let Ok(Some(marks)) = first(&mut groups).await
+        && let Ok(Some(marks)) = oldest(&mut groups).await
     {
         groups.pop_front();
         reader.done(&marks);
     }
     drop(end);
-    let (accounted, ()) = tokio::join!(accounting, reader.close());
-    if let Err(error) = accounted {
-        error!(%error, "the account of raw topics panicked");
+    let (tracked, ()) = tokio::join!(tracking, reader.close());
+    if let Err(error) = tracked {
+        error!(%error, "tracking positions of raw topics panicked");
     }
     is_good
 }
 
-/// A group under way: the marks of what is done with, or `None` if it was given up.
-type Carried = JoinHandle<Option<Vec<RawMark>>>;
+/// A group in flight. Ends with the marks to commit, or `None` if it was given up at shutdown.
+type GroupTask = JoinHandle<Option<Vec<RawMark>>>;
 
-/// Waits for the first group, which must not be taken out before. Safe to be given up.
-async fn first(groups: &mut VecDeque<Carried>) -> Result<Option<Vec<RawMark>>, JoinError> {
+/// Waits for the oldest group and leaves it in the queue. Cancel-safe.
+async fn oldest(groups: &mut VecDeque<GroupTask>) -> Result<Option<Vec<RawMark>>, JoinError> {
     let Some(group) = groups.front_mut() else { return Ok(None) };
     group.await.inspect_err(|error| error!(%error, "processing a group of raw messages panicked"))
 }
 
-/// What messages of raw topics need of ingest.
+/// What consuming raw topics needs from ingest.
 #[derive(Clone, Debug)]
-pub struct RawDoor {
-    /// The way into the log.
+pub struct RawDeps {
     pub intake: Intake,
-    /// Where dead letters and places are kept.
+    /// Stores dead letters and positions.
     pub store: Arc<Store>,
-    /// What is measured.
     pub metrics: IngestMetrics,
-    /// Whether batches are refused.
     pub refusals: Arc<Refusals>,
 }
 
-/// What every group needs.
-struct Way {
-    door: RawDoor,
+/// Processes groups; shared by all in flight.
+struct Worker {
+    deps: RawDeps,
     topics: Vec<RawTopic>,
-    /// By topic.
+    /// By index of the topic.
     sources: Vec<Arc<str>>,
     letters_per_hour: u64,
     shutdown: Shutdown,
 }
 
-impl Way {
-    /// Carries a group to its end; `None` if the process ends before.
-    async fn carry(self: Arc<Self>, group: Vec<RawMessage>) -> Option<Vec<RawMark>> {
+impl Worker {
+    /// Processes a group to its end. Returns `None` if the process shuts down before.
+    async fn process(self: Arc<Self>, group: Vec<RawMessage>) -> Option<Vec<RawMark>> {
         let mut pause = PAUSE_MIN;
         let taken = loop {
             match self.take(&group).await {
                 Ok(taken) => break taken,
                 Err(Unready::Defect(error)) => std::panic::resume_unwind(error.into_panic()),
-                Err(_) => self.rest(&mut pause).await?,
+                Err(_) => self.back_off(&mut pause).await?,
             }
         };
         let (mut letters, mut results) = (Vec::new(), Vec::new());
@@ -171,18 +170,18 @@ impl Way {
             };
             results.push([topic, result]);
         }
-        while let Err(unready) = self.keep(&letters).await {
-            self.door.refusals.note(&unready);
-            self.rest(&mut pause).await?;
+        while let Err(unready) = self.store_letters(&letters).await {
+            self.deps.refusals.note(&unready);
+            self.back_off(&mut pause).await?;
         }
         for result in results {
-            self.door.metrics.raw_messages.with_label_values(&result).inc();
+            self.deps.metrics.raw_messages.with_label_values(&result).inc();
         }
         Some(last_marks(&group))
     }
 
-    /// Waits before another try; `None` if the process ends.
-    async fn rest(&self, pause: &mut Duration) -> Option<()> {
+    /// Waits before a retry. Returns `None` if the process shuts down.
+    async fn back_off(&self, pause: &mut Duration) -> Option<()> {
         tokio::select! {
             () = tokio::time::sleep(*pause) => {}
             () = self.shutdown.requested() => return None,
@@ -191,8 +190,8 @@ impl Way {
         Some(())
     }
 
-    /// Puts the events of a group into the log. Gives the rejects of each message, or why it is no
-    /// batch.
+    /// Appends the events of a group to the log. Returns the rejects of each message, or why it is
+    /// not a batch.
     async fn take(
         &self,
         group: &[RawMessage],
@@ -203,11 +202,11 @@ impl Way {
             source: Arc::clone(&self.sources[message.topic]),
         };
         let texts = group.iter().filter(fits).map(text).collect();
-        let taken = self.door.intake.take(texts, Reports::Spare).await?;
-        let mut taken = taken.texts.into_iter();
+        let taken = self.deps.intake.take(texts, Reports::BestEffort).await?;
+        let mut results = taken.texts.into_iter();
         let too_large = || format!("the message is above the limit of {BODY_BYTES_MAX} bytes");
         let result = |message: &RawMessage| match fits(&message) {
-            true => match taken.next().expect("each text has its place") {
+            true => match results.next().expect("one result per text") {
                 Ok(stamped) => Ok(stamped.rejects),
                 Err(error) => Err(error.to_string()),
             },
@@ -216,29 +215,29 @@ impl Way {
         Ok(group.iter().map(result).collect())
     }
 
-    /// Keeps what could not be taken.
-    async fn keep(&self, letters: &[RawLetter]) -> Result<(), Unready> {
+    /// Stores what was not accepted.
+    async fn store_letters(&self, letters: &[RawLetter]) -> Result<(), Unready> {
         if letters.is_empty() {
             return Ok(());
         }
         let hour_max = i64::try_from(self.letters_per_hour).unwrap_or(i64::MAX);
-        let kept = self.door.store.put_raw_letters(letters.to_vec(), hour_max).await;
+        let kept = self.deps.store.put_raw_letters(letters.to_vec(), hour_max).await;
         kept.map_err(Unready::Store)
     }
 }
 
-/// What to say once every message of a group is done with.
+/// The marks that commit a processed group: the last one of each partition.
 fn last_marks(group: &[RawMessage]) -> Vec<RawMark> {
     let mut last = BTreeMap::new();
     for message in group {
-        // Messages of a partition are in their order.
+        // Messages of a partition are in offset order.
         last.insert((message.topic, message.partition), message.mark());
     }
     last.into_values().collect()
 }
 
-/// The dead letter of a message that is no batch of events. Its content stays where it is, in the
-/// topic: it may hold what must not be stored.
+/// The dead letter of a message that is not a batch of events. Its content stays in the topic: it
+/// may hold what must not be stored.
 fn unreadable(topic: &str, message: &RawMessage, reason: String) -> RawLetter {
     RawLetter {
         topic: topic.to_owned(),
@@ -256,7 +255,7 @@ fn unreadable(topic: &str, message: &RawMessage, reason: String) -> RawLetter {
     }
 }
 
-/// The dead letter of one event of a message.
+/// The dead letter of a rejected event.
 fn rejected(topic: &str, message: &RawMessage, reject: &Reject) -> RawLetter {
     RawLetter {
         idx: u32::try_from(reject.index).unwrap_or(u32::MAX),

@@ -1,10 +1,10 @@
-//! Keeps account of raw topics beside their reader: how far each partition has come, in which
-//! topic, and what was not read of topics that are no more.
+//! Tracks raw topics alongside their reader: the position in each partition, the topic id it
+//! belongs to, and what was lost with topics that were deleted.
 //!
-//! Once a second the places go to the ledger, so that a topic that is made anew while nobody runs
-//! is noticed. A topic that was deleted is settled in the ledger: who does so first tells what was
-//! not read of it, and the others hear nothing. A ledger that does not answer is asked again; no
-//! message waits for it.
+//! Positions are stored in the ledger once a second, so that a topic that is deleted and recreated
+//! while no ingest runs is noticed. A deleted topic is settled in the ledger: the first process to
+//! settle a partition reports what was not read, and the others have nothing to report. If the
+//! ledger does not answer, this is retried; no message may wait for it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -18,31 +18,30 @@ use tracing::{error, warn};
 
 use crate::metrics::IngestMetrics;
 
-/// How often lag and what stands still are shown anew.
-const SHOW_EVERY: Duration = Duration::from_secs(1);
-/// How often the ledger hears of places.
-const KEEP_EVERY: Duration = Duration::from_secs(1);
-/// How long whoever had a partition before waits for the one that had it last to tell of it.
-const LATER: Duration = Duration::from_secs(2);
-/// How long whoever has only seen the end of a partition waits for those that read it.
-const FROM_OUTSIDE: Duration = Duration::from_secs(3);
-/// How long what only the ledger knows waits for whoever read or saw it.
-const LAST: Duration = Duration::from_secs(4);
-/// Longest wait for the ledger at the end.
-const END_MAX: Duration = Duration::from_millis(700);
+/// Interval of updates of the gauges.
+const GAUGES_EVERY: Duration = Duration::from_secs(1);
+/// Interval of writes to the ledger.
+const STORE_EVERY: Duration = Duration::from_secs(1);
+/// How long a former owner of a deleted partition defers to its last owner.
+const FORMER_DELAY: Duration = Duration::from_secs(2);
+/// How long a process that only observed the end of a deleted partition defers to its readers.
+const OBSERVER_DELAY: Duration = Duration::from_secs(3);
+/// How long a deleted partition known only from the ledger is left to its readers and observers.
+const LEDGER_DELAY: Duration = Duration::from_secs(4);
+/// Longest wait for the ledger at shutdown.
+const FINISH_MAX: Duration = Duration::from_millis(700);
 
-/// The reader of raw topics, as others of this process see it, once there is one.
+/// Readiness of the reader of raw topics. Ready while there is none.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct RawState(Arc<OnceLock<(RawWatch, Vec<RawTopic>)>>);
+pub(crate) struct RawHealth(Arc<OnceLock<(RawWatch, Vec<RawTopic>)>>);
 
-impl RawState {
-    /// There is one.
+impl RawHealth {
     pub fn set(&self, watch: RawWatch, topics: Vec<RawTopic>) {
-        // A second reader of the same process would be a defect; the first one stays.
+        // A second reader in one process would be a bug; the first one stays.
         let _ = self.0.set((watch, topics));
     }
 
-    /// Why raw topics are not read as they should be.
+    /// Why the process is not ready: one reason per topic with stalled partitions.
     pub fn reasons(&self) -> Vec<String> {
         let Some((watch, topics)) = self.0.get() else { return Vec::new() };
         let mut of_topic: BTreeMap<usize, Vec<String>> = BTreeMap::new();
@@ -60,27 +59,26 @@ impl RawState {
     }
 }
 
-/// What is shown of raw topics at this moment. Apart from the account: a ledger that hangs must not
-/// keep what waits, or stands still, from being seen.
-pub(crate) struct Shown {
+/// Gauges of raw topics. Separate from the tracker: a ledger that hangs must not hide lag or
+/// stalled partitions.
+pub(crate) struct RawGauges {
     pub watch: RawWatch,
     pub topics: Vec<RawTopic>,
     pub metrics: IngestMetrics,
 }
 
-impl Shown {
-    /// Shows it until it is dropped.
-    pub async fn follow(&self) {
-        let mut ticks = tokio::time::interval(SHOW_EVERY);
+impl RawGauges {
+    /// Runs until it is dropped.
+    pub async fn run(&self) {
+        let mut ticks = tokio::time::interval(GAUGES_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            self.note();
+            self.update();
         }
     }
 
-    /// Shows lag, and what stands still.
-    fn note(&self) {
+    fn update(&self) {
         let stalled = self.watch.stalled();
         for (idx, topic) in self.topics.iter().enumerate() {
             let name = [topic.topic.as_str()];
@@ -92,76 +90,76 @@ impl Shown {
     }
 }
 
-/// The account.
-pub(crate) struct Account {
+/// Stores positions and settles deleted topics.
+pub(crate) struct PositionTracker {
     pub watch: RawWatch,
     pub store: Arc<Store>,
-    /// The group that reads.
+    /// Consumer group of the reader.
     pub group: String,
     pub topics: Vec<RawTopic>,
     pub metrics: IngestMetrics,
-    /// What is to be settled, and from when on.
+    /// Deleted topics or partitions to settle, and when each is due.
     waiting: Vec<(Instant, Remade)>,
-    /// What the ledger has.
-    kept: BTreeMap<(usize, u32), queue::RawPlace>,
+    /// Positions that the ledger has.
+    stored: BTreeMap<(usize, u32), queue::RawPlace>,
     lost: u64,
-    has_told: bool,
+    has_warned: bool,
 }
 
-impl Account {
+impl PositionTracker {
     pub fn new(
         watch: RawWatch,
         store: Arc<Store>,
         group: String,
         topics: Vec<RawTopic>,
         metrics: IngestMetrics,
-    ) -> Account {
+    ) -> PositionTracker {
         for topic in &topics {
             for unread in ["told", "unknown"] {
                 metrics.raw_remade.with_label_values(&[topic.topic.as_str(), unread]).inc_by(0);
             }
         }
-        let (waiting, kept) = (Vec::new(), BTreeMap::new());
-        let (lost, has_told) = (0, false);
-        Account { watch, store, group, topics, metrics, waiting, kept, lost, has_told }
+        let (waiting, stored) = (Vec::new(), BTreeMap::new());
+        let (lost, has_warned) = (0, false);
+        PositionTracker { watch, store, group, topics, metrics, waiting, stored, lost, has_warned }
     }
 
-    /// Keeps account until it is dropped.
-    pub async fn follow(&mut self) {
-        let mut ticks = tokio::time::interval(KEEP_EVERY);
+    /// Runs until it is dropped.
+    pub async fn run(&mut self) {
+        let mut ticks = tokio::time::interval(STORE_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            self.note();
-            self.once().await;
+            self.collect();
+            self.sync().await;
         }
     }
 
-    /// Keeps account for the last time, within a bound.
-    pub async fn end(&mut self) {
-        self.note();
-        if timeout(END_MAX, self.once()).await.is_err() {
+    /// Settles and stores for the last time, within `FINISH_MAX`.
+    pub async fn finish(&mut self) {
+        self.collect();
+        if timeout(FINISH_MAX, self.sync()).await.is_err() {
             warn!("last positions in raw topics were not stored");
         }
     }
 
-    async fn once(&mut self) {
-        let done = match self.settle().await {
-            Ok(()) => self.keep().await,
+    async fn sync(&mut self) {
+        let synced = match self.settle().await {
+            Ok(()) => self.store_positions().await,
             Err(error) => Err(error),
         };
-        match done {
-            Ok(()) => self.has_told = false,
+        match synced {
+            Ok(()) => self.has_warned = false,
             Err(error) => {
-                if !std::mem::replace(&mut self.has_told, true) {
-                    warn!(%error, "positions in raw topics were not stored, trying again");
+                if !std::mem::replace(&mut self.has_warned, true) {
+                    warn!(%error, "positions in raw topics were not stored, retrying");
                 }
             }
         }
     }
 
-    /// Shows losses, and takes what there is to settle.
-    fn note(&mut self) {
+    /// Counts losses, and collects deleted topics to settle.
+    fn collect(&mut self) {
         let lost = self.watch.lost();
         self.metrics.raw_lost.inc_by(lost.saturating_sub(self.lost));
         self.lost = lost;
@@ -169,15 +167,15 @@ impl Account {
         for remade in self.watch.remade() {
             let wait = match (&remade.place, remade.teller) {
                 (Some(_), Teller::Reader) => Duration::ZERO,
-                (Some(_), Teller::Former) => LATER,
-                (Some(_), Teller::Observer) => FROM_OUTSIDE,
-                (None, _) => LAST,
+                (Some(_), Teller::Former) => FORMER_DELAY,
+                (Some(_), Teller::Observer) => OBSERVER_DELAY,
+                (None, _) => LEDGER_DELAY,
             };
             self.waiting.push((now + wait, remade));
         }
     }
 
-    /// Settles what is due. The first that fails keeps the others waiting.
+    /// Settles what is due. Stops at the first failure; the rest stays due.
     async fn settle(&mut self) -> Result<(), StoreError> {
         let now = Instant::now();
         while let Some(at) = self.waiting.iter().position(|(due, _)| *due <= now) {
@@ -193,11 +191,11 @@ impl Account {
                     };
                     let settled = self.store.settle_raw_place(&self.group, known, id).await?;
                     let is_certain = remade.is_quiet;
-                    settled.iter().for_each(|settled| self.tell(settled, is_certain));
+                    settled.iter().for_each(|settled| self.report(settled, is_certain));
                 }
                 None => {
                     let settled = self.store.settle_raw_topic(&self.group, topic, id).await?;
-                    settled.iter().for_each(|settled| self.tell(settled, false));
+                    settled.iter().for_each(|settled| self.report(settled, false));
                 }
             }
             self.waiting.remove(at);
@@ -205,14 +203,14 @@ impl Account {
         Ok(())
     }
 
-    /// The topic that the name stood for last: what was told before may be over.
+    /// The newest known id of the topic: the one that replaced it may have been deleted since.
     fn newest_id(&self, remade: &Remade) -> TopicId {
         let mut of_topic = self.waiting.iter().filter(|(_, other)| other.topic == remade.topic);
         of_topic.next_back().map_or(remade.id, |(_, last)| last.id)
     }
 
-    /// Tells what was not read of a topic that is no more.
-    fn tell(&self, settled: &Settled, is_certain: bool) {
+    /// Logs and counts what was not read of a deleted topic.
+    fn report(&self, settled: &Settled, is_certain: bool) {
         let Settled { place } = settled;
         let RawPlace { topic, topic_id, partition, next, high } = place;
         let lost = place.unread();
@@ -237,14 +235,14 @@ impl Account {
         }
     }
 
-    /// Has the ledger keep the places that have changed.
-    async fn keep(&mut self) -> Result<(), StoreError> {
+    /// Stores the positions that have changed.
+    async fn store_positions(&mut self) -> Result<(), StoreError> {
         let mut changed = self.watch.places();
-        changed.retain(|place| self.kept.get(&(place.topic, place.partition)) != Some(place));
-        // In one order, so that no two processes wait for each other's rows.
+        changed.retain(|place| self.stored.get(&(place.topic, place.partition)) != Some(place));
+        // In a fixed order, so that two processes cannot deadlock on each other's rows.
         let name = |place: &queue::RawPlace| &self.topics[place.topic].topic;
         changed.sort_by(|a, b| (name(a), a.partition).cmp(&(name(b), b.partition)));
-        // One that waits to be settled must not be passed by what is behind it.
+        // A partition that waits to be settled must not be overwritten by its successor.
         let is_waiting = |place: &queue::RawPlace| {
             self.waiting.iter().any(|(_, remade)| is_about(remade, place))
         };
@@ -256,13 +254,13 @@ impl Account {
         let (of_new, of_known) = (new.iter().map(row).collect(), known.iter().map(row).collect());
         self.store.put_raw_places(&self.group, of_new, of_known).await?;
         for place in new {
-            self.kept.insert((place.topic, place.partition), place);
+            self.stored.insert((place.topic, place.partition), place);
         }
         Ok(())
     }
 }
 
-/// Whether the ledger may still have another topic for the partition.
+/// Whether the ledger may still have an older topic for the partition.
 fn is_about(remade: &Remade, place: &queue::RawPlace) -> bool {
     remade.topic == place.topic
         && remade.place.is_none_or(|known| known.partition == place.partition)

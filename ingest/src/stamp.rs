@@ -1,8 +1,8 @@
-//! Turns a parsed body into columns: settled labels, keys, fingerprints.
+//! Turns a parsed batch into columns: resolved labels, keys, fingerprints.
 //!
-//! Everything that depends on configuration is decided here and written down, so that a recount of
-//! the log needs nothing else. A namespace is never merged into another: one that is not
-//! registered rejects its event, any other label becomes `other`.
+//! Everything that depends on configuration is decided here and recorded in the log, so that a
+//! recount needs nothing else. Namespaces must never be merged: an unregistered one rejects its
+//! event, whereas any other unregistered label becomes `other`.
 
 use std::time::Instant;
 
@@ -14,12 +14,12 @@ use event::{Connections, Event, Facts, Key, Labels, Reject, Usage, UsageSource};
 use store::{ConnectionsRow, Generation, LabelKind};
 
 use crate::gateways::{GATEWAYS_PER_NAMESPACE_MAX, Gateways};
-use crate::label::Known;
+use crate::label::KnownNames;
 
-/// The source of every event that comes in over HTTP, until keys have sources of their own.
+/// The source of every event received over HTTP, until keys have sources of their own.
 pub const SOURCE: &str = "default";
 
-/// Events in columns by partition, at most as many as fit one frame.
+/// Columns of events by partition, in total at most as many as fit one frame.
 #[derive(Debug, Default)]
 pub struct Columns {
     n_events: usize,
@@ -32,26 +32,26 @@ impl Columns {
         self.n_events + BATCH_EVENTS_MAX <= FRAME_EVENTS_MAX
     }
 
-    /// Adds an event to those of its partition.
+    /// Adds an event to the columns of its partition.
     pub fn push(&mut self, partition: u32, labels: &Labels<'_>, facts: &Facts) {
         let at = self.builders.iter().position(|(other, _)| *other == partition);
         let at = at.unwrap_or_else(|| {
             self.builders.push((partition, FrameBuilder::default()));
             self.builders.len() - 1
         });
-        self.builders[at].1.push(labels, facts).expect("a batch is added only while it has room");
+        self.builders[at].1.push(labels, facts).expect("there is room for the batch");
         self.n_events += 1;
     }
 
-    /// Adds an event that was stamped before, with its labels as names are known now.
+    /// Adds an event that was stamped before, its labels resolved against the names known now.
     ///
     /// # Errors
-    /// Why it is not taken.
+    /// Why it is not accepted.
     pub fn push_again(
         &mut self,
         labels: &Labels<'_>,
         facts: &Facts,
-        known: &Known,
+        known: &KnownNames,
         generation: &Generation,
         now_us: i64,
     ) -> Result<(), &'static str> {
@@ -61,38 +61,36 @@ impl Columns {
         if facts.time_us > now_us + generation.window.ahead_us {
             return Err("it is still too far ahead to be counted");
         }
-        let labels = settle_again(labels, known).ok_or("its namespace is not registered")?;
+        let labels = resolve_again(labels, known).ok_or("its namespace is not registered")?;
         self.push(facts.key.partition(generation.partitions), &labels, facts);
         Ok(())
     }
 
-    /// What goes into the log.
     pub fn into_builders(self) -> Vec<(u32, FrameBuilder)> {
         self.builders
     }
 }
 
-/// What became of a batch, apart from its columns.
+/// The outcome of a batch, apart from its columns.
 #[derive(Debug, Default)]
 pub struct Stamped {
-    /// Number of events that go into the log.
+    /// Events added to the columns.
     pub n_events: usize,
     /// Reports of connections, which do not enter the log.
     pub connections: Vec<ConnectionsRow>,
-    /// What was not accepted, by index.
+    /// What was not accepted, sorted by index.
     pub rejects: Vec<Reject>,
-    /// Indexes of accepted events that will not be counted because they are too old.
+    /// Indexes of accepted events too old to be counted.
     pub late: Vec<usize>,
-    /// Indexes of accepted events that will not be counted because they are too far ahead.
+    /// Indexes of accepted events too far ahead to be counted.
     pub future: Vec<usize>,
 }
 
-/// What batches are stamped with.
+/// Stamps batches.
 #[derive(Debug)]
 pub struct Stamper<'a> {
-    /// The known names.
-    pub known: &'a Known,
-    /// Who reports connections.
+    pub known: &'a KnownNames,
+    /// Limits who may report connections.
     pub gateways: &'a Gateways,
     /// Generation of the log.
     pub generation: &'a Generation,
@@ -101,8 +99,8 @@ pub struct Stamper<'a> {
 }
 
 impl Stamper<'_> {
-    /// Stamps a batch under a source, with the estimates of those events that have one, and adds
-    /// its events to the columns, which have room for it.
+    /// Stamps a batch under a source and adds its events to the columns, which must have room for
+    /// it. `estimates` has an entry per event, or is empty.
     pub fn stamp(
         &self,
         batch: Batch<'_>,
@@ -135,7 +133,7 @@ impl Stamper<'_> {
         stamped: &mut Stamped,
         columns: &mut Columns,
     ) {
-        let Some(mut labels) = settle(event, self.known) else {
+        let Some(mut labels) = resolve(event, self.known) else {
             stamped.rejects.push(not_registered(index, Some(&event.id)));
             return;
         };
@@ -163,8 +161,8 @@ impl Stamper<'_> {
         }
     }
 
-    /// The row of a report, of a registered namespace and one of so many gateways. A report from
-    /// the future counts as one of now, or it would be shown until then.
+    /// The row of a connection report, if its namespace is registered and its gateway within the
+    /// limit. A report from the future is dated now, or it would be shown until then.
     fn report(
         &self,
         index: usize,
@@ -186,8 +184,8 @@ impl Stamper<'_> {
     }
 }
 
-/// The labels of an event, or `None` if its namespace is not registered.
-fn settle<'e>(event: &'e Event<'_>, known: &Known) -> Option<Labels<'e>> {
+/// The labels of an event. Returns `None` if its namespace is not registered.
+fn resolve<'e>(event: &'e Event<'_>, known: &KnownNames) -> Option<Labels<'e>> {
     let namespace = event.namespace.as_ref();
     if !known.has(LabelKind::Namespace, "", namespace) {
         return None;
@@ -217,7 +215,7 @@ fn settle<'e>(event: &'e Event<'_>, known: &Known) -> Option<Labels<'e>> {
         endpoint: settled(LabelKind::Endpoint, &event.endpoint),
         limited_by: event.limited_by.as_deref().map(|name| settled(LabelKind::Policy, name)),
         stream: event.stream,
-        // Part of no row: it needs no budget, only letters that are allowed.
+        // Not part of any row, so it needs no budget, only valid characters.
         requested_model: event
             .requested_model
             .as_deref()
@@ -226,9 +224,9 @@ fn settle<'e>(event: &'e Event<'_>, known: &Known) -> Option<Labels<'e>> {
     })
 }
 
-/// The labels of an event that was stamped before, as names are known now, or `None` if its
-/// namespace is not registered.
-fn settle_again<'e>(labels: &Labels<'e>, known: &Known) -> Option<Labels<'e>> {
+/// The labels of an event that was stamped before. Returns `None` if its namespace is not
+/// registered.
+fn resolve_again<'e>(labels: &Labels<'e>, known: &KnownNames) -> Option<Labels<'e>> {
     let namespace = labels.namespace;
     if !known.has(LabelKind::Namespace, "", namespace) {
         return None;
@@ -247,7 +245,7 @@ fn settle_again<'e>(labels: &Labels<'e>, known: &Known) -> Option<Labels<'e>> {
     })
 }
 
-/// The reject of a report of one gateway too many.
+/// The reject of a connection report above the limit of gateways.
 fn too_many_gateways(index: usize) -> Reject {
     let max = GATEWAYS_PER_NAMESPACE_MAX;
     Reject {
@@ -255,8 +253,7 @@ fn too_many_gateways(index: usize) -> Reject {
         id: None,
         field: "gateway",
         kind: "gateways",
-        reason: format!("is one more than the {max} gateways that may report for a namespace")
-            .into(),
+        reason: format!("is above the limit of {max} reporting gateways for a namespace").into(),
     }
 }
 
@@ -267,6 +264,6 @@ fn not_registered(index: usize, id: Option<&str>) -> Reject {
         id: id.map(str::to_owned),
         field: "namespace",
         kind: "namespace_not_registered",
-        reason: "namespace_not_registered: no more namespaces are registered by themselves".into(),
+        reason: "namespace_not_registered: automatic registration is off or at its limit".into(),
     }
 }

@@ -5,10 +5,10 @@ use serde_json::json;
 
 use super::*;
 
-/// No test waits for it: a busy machine must not turn a count into a guess.
+/// Never reached: a busy machine must not turn a count into a guess.
 const LONG: Duration = Duration::from_secs(600);
 
-/// The job of an event with this usage and text, if it has any.
+/// The job for an event with this usage and text. Returns `None` if there is nothing to count.
 fn job(usage: &str, text: &str) -> Option<Job> {
     let mut body = json!({"id": "e", "time": 1_769_862_896, "namespace": "a", "upstream": "u",
         "method": "POST", "endpoint": "/v1/x", "status": 200, "duration_ms": 1})
@@ -29,7 +29,7 @@ fn check(text: &str, input: Option<u64>, output: Option<u64>, is_exact: bool) {
 }
 
 #[test]
-fn prompts_and_answers_are_counted_and_absence_stays_absent() {
+fn prompts_and_outputs_are_counted_and_a_missing_side_stays_none() {
     check(r#"{"input":"hello world","output":"hello"}"#, Some(2), Some(1), true);
     check(r#"{"prompt":"hello world","output":null}"#, Some(2), None, true);
     check(r#"{"messages":[{"role":"user","content":"hello world"}]}"#, Some(9), None, true);
@@ -44,7 +44,7 @@ fn prompts_and_answers_are_counted_and_absence_stays_absent() {
 }
 
 #[test]
-fn what_cannot_be_parsed_in_time_or_at_all_is_guessed_on_its_own_side() {
+fn texts_that_are_malformed_too_long_or_out_of_time_are_guessed_on_their_own_side() {
     let broken = r#""\ud83d long enough""#;
     let n_guessed = by_length_of_json(broken);
     check(&format!("{{\"input\":{broken}}}"), Some(n_guessed), None, false);
@@ -60,7 +60,7 @@ fn what_cannot_be_parsed_in_time_or_at_all_is_guessed_on_its_own_side() {
 }
 
 #[test]
-fn the_side_that_was_reported_keeps_its_numbers_and_the_other_is_counted() {
+fn reported_side_keeps_its_numbers_and_the_other_is_counted() {
     let text = r#"{"input":"hello world","output":"hello","reasoning":"hello world"}"#;
     let of = |usage: &str| {
         let job = job(usage, text)?;

@@ -3,17 +3,17 @@
 use super::*;
 
 #[test]
-fn beyond_the_bound_a_new_gateway_is_refused_until_another_falls_silent() {
+fn gateway_above_the_limit_is_refused_until_a_slot_expires() {
     let gateways = Gateways::default();
     let start = Instant::now();
     for n in 0..GATEWAYS_PER_NAMESPACE_MAX {
         assert!(gateways.admit("a", &format!("gw-{n}"), start));
     }
     assert!(!gateways.admit("a", "one more", start));
-    assert!(gateways.admit("b", "one more", start), "each namespace has a bound of its own");
-    let later = start + KEPT_FOR / 2;
-    assert!(gateways.admit("a", "gw-7", later), "who has a place keeps it");
-    let much_later = start + KEPT_FOR;
+    assert!(gateways.admit("b", "one more", start), "each namespace has its own limit");
+    let later = start + SLOT_TTL / 2;
+    assert!(gateways.admit("a", "gw-7", later), "a report renews its slot");
+    let much_later = start + SLOT_TTL;
     assert!(gateways.admit("a", "one more", much_later));
     assert!(gateways.admit("a", "gw-7", much_later));
 }
