@@ -1,4 +1,4 @@
-//! The whole role on a real log and a real ledger, asked through its router.
+//! Tests of the whole role through its router, on a real log and a real ledger.
 
 mod fixture;
 mod bad_input;

@@ -1,4 +1,4 @@
-//! Each kind of bad input of the contract, the status it gets and a message that names the fault.
+//! Every kind of bad input in the contract: its status, and a message that names the fault.
 
 use axum::body::Body;
 use event::limits::{BATCH_EVENTS_MAX, BODY_BYTES_MAX};
@@ -9,10 +9,10 @@ use service::auth::{Access, Verifier, hash_key};
 
 use super::fixture::{Options, Running, batch, event, event_with, post};
 
-/// A value and the fault it must get: the changes to a valid event, the field, words of the reason.
+/// Changes to a valid event, and the reject they must cause: its field, and a part of its reason.
 type Fault = (Value, &'static str, &'static str);
 
-/// Sends each as one object, and between two good events.
+/// Sends each fault alone, and between two good events.
 async fn check_rejects(faults: &[Fault]) {
     let (_folder, running) = Running::fresh().await;
     for (changes, field, words) in faults {
@@ -37,7 +37,7 @@ fn check_reject(reject: &Value, index: usize, field: &str, words: &str) {
 }
 
 #[tokio::test]
-async fn missing_field_of_wrong_type_or_out_of_range_is_a_reject_that_names_it() {
+async fn missing_mistyped_or_out_of_range_field_is_a_reject_that_names_it() {
     let mut faults: Vec<Fault> = Vec::new();
     for field in
         ["id", "time", "namespace", "upstream", "method", "endpoint", "status", "duration_ms"]
@@ -131,7 +131,7 @@ async fn token_counts_that_contradict_each_other_are_rejects() {
 }
 
 #[tokio::test]
-async fn report_of_connections_is_checked_as_well() {
+async fn connection_report_is_validated_too() {
     let good = json!({"kind": "connections", "namespace": "wechat", "gateway": "gw-1",
         "active": 3, "time": 1_769_862_896});
     let (_folder, running) = Running::fresh().await;
@@ -155,14 +155,14 @@ async fn report_of_connections_is_checked_as_well() {
     running.stop().await;
 }
 
-/// An event's JSON with more text before its last brace.
+/// An event's JSON with `more` before its closing brace.
 fn event_and(id: &str, more: &str) -> String {
     let event = event(id).to_string();
     format!("{},{more}}}", event.strip_suffix('}').expect("an object"))
 }
 
 #[tokio::test]
-async fn key_given_twice_too_many_fields_and_too_deep_nesting_are_rejects() {
+async fn duplicate_keys_too_many_fields_and_too_deep_nesting_are_rejects() {
     let (_folder, running) = Running::fresh().await;
     let nested = |n: usize| format!("\"text\":{}{}", "[".repeat(n), "]".repeat(n));
     let nested = |n: usize| format!("\"text\":{{{}}}", nested(n));
@@ -193,7 +193,7 @@ async fn key_given_twice_too_many_fields_and_too_deep_nesting_are_rejects() {
 }
 
 #[tokio::test]
-async fn bad_line_or_element_is_a_reject_at_its_place() {
+async fn bad_line_or_element_is_a_reject_with_its_index() {
     let (_folder, running) = Running::fresh().await;
     let (a, b) = (event("a").to_string(), event("b").to_string());
     let not_utf8 = [a.as_bytes(), b"\n{\"id\":\"\xff\"}\n", b.as_bytes()].concat();
@@ -214,7 +214,7 @@ async fn bad_line_or_element_is_a_reject_at_its_place() {
 }
 
 #[tokio::test]
-async fn body_that_cannot_be_read_is_400_and_says_why() {
+async fn malformed_body_is_400_and_says_why() {
     let (_folder, running) = Running::fresh().await;
     let good = event("a").to_string();
     let not_utf8 = [b"[\"".as_slice(), b"\xc3\x28\"]"].concat();
@@ -239,7 +239,7 @@ async fn body_that_cannot_be_read_is_400_and_says_why() {
 }
 
 #[tokio::test]
-async fn too_many_events_or_bytes_are_413_and_the_limit_itself_is_taken() {
+async fn too_many_events_or_bytes_are_413_and_the_limit_itself_is_accepted() {
     let (_folder, running) = Running::fresh().await;
     let ids = |n: usize| (0..n).map(|n| format!("e{n}"));
     let full = running.send(batch(ids(BATCH_EVENTS_MAX))).await;
@@ -253,7 +253,7 @@ async fn too_many_events_or_bytes_are_413_and_the_limit_itself_is_taken() {
     let padded = |n: usize| format!("[]{}", " ".repeat(n - 2));
     let answer = running.send(padded(BODY_BYTES_MAX)).await;
     assert_eq!(answer.accepted(0), 0);
-    // Without a length the bytes are counted; with one, none has to be read.
+    // Without Content-Length the bytes are counted; with it, none needs to be read.
     let named = |length: usize| {
         let mut request = post(Body::empty());
         request.headers_mut().insert(CONTENT_LENGTH, length.into());
@@ -269,7 +269,7 @@ async fn too_many_events_or_bytes_are_413_and_the_limit_itself_is_taken() {
 }
 
 #[tokio::test]
-async fn missing_or_wrong_key_is_401_and_nothing_is_taken() {
+async fn missing_or_wrong_key_is_401_and_nothing_is_accepted() {
     const KEY: &str = "kbA5EoXrMQ3v1p0Yq2xH8cJm7dTnWfLs4uZgRiVoEyA";
     let access = Access::Key(Verifier::new(hash_key(KEY)));
     let (_folder, running) = Running::fresh_with(Options { access, ..Options::default() }).await;
@@ -295,7 +295,7 @@ async fn missing_or_wrong_key_is_401_and_nothing_is_taken() {
     for path in ["/healthz", "/readyz", "/metrics"] {
         assert_eq!(running.get(path).await.status, 200, "{path} is open");
     }
-    // A parameter changes nothing of an event or of a probe, but it might of a page.
+    // Events and probes ignore query parameters; /metrics rejects unknown ones.
     let mut request = with_key(Some(&format!("Bearer {KEY}")));
     *request.uri_mut() = "/v1/events?debug=1&debug=2".parse().expect("a path");
     assert_eq!(running.ask(request).await.accepted(1), 1);
@@ -331,7 +331,7 @@ async fn wrong_method_is_405_and_unknown_path_is_404() {
 }
 
 #[tokio::test]
-async fn nothing_valid_is_422_and_an_empty_array_is_200() {
+async fn batch_without_a_valid_event_is_422_and_an_empty_array_is_200() {
     let (_folder, running) = Running::fresh().await;
     let bad = event_with("b", &json!({"status": 7}));
     let answer = running.send(json!([bad, 1, null]).to_string()).await;

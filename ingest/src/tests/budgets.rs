@@ -1,4 +1,4 @@
-//! Labels against their budgets: a flood of names costs neither other tenants nor memory.
+//! Label budgets: a flood of names costs neither other tenants nor memory.
 
 use std::collections::BTreeSet;
 
@@ -33,8 +33,8 @@ fn events(field: &str, values: &[&str]) -> String {
     Value::Array(values.iter().enumerate().map(event).collect()).to_string()
 }
 
-/// What became of the values of one field.
-async fn settled(field: &str, values: &[&str]) -> Vec<String> {
+/// The values of one field as the log holds them.
+async fn logged_values(field: &str, values: &[&str]) -> Vec<String> {
     let (_folder, running) = Running::fresh_with(options()).await;
     assert_eq!(running.send(events(field, values)).await.accepted(values.len()), values.len());
     let found = running.logged().await;
@@ -52,23 +52,23 @@ async fn settled(field: &str, values: &[&str]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn labels_beyond_their_budget_or_with_bad_letters_become_other() {
+async fn labels_above_their_budget_or_with_invalid_characters_become_other() {
     let long = "x".repeat(129);
     let values = ["a", "b", "c", "d", "bad letters\"}\n", &long, "a", "b"];
     for field in ["model", "upstream", "endpoint", "limited_by"] {
         let expected = ["a", "b", "other", "other", "other", "other", "a", "b"];
-        assert_eq!(settled(field, &values).await, expected, "{field}");
+        assert_eq!(logged_values(field, &values).await, expected, "{field}");
     }
-    // In no row, so without a budget.
+    // Not part of any row, so without a budget.
     let expected = ["a", "b", "c", "d", "other", "other", "a", "b"];
-    assert_eq!(settled("requested_model", &values).await, expected);
+    assert_eq!(logged_values("requested_model", &values).await, expected);
     let values = ["a", "b", "d", "\u{7}", &long, "a"];
     let expected = ["a", "b", "other", "other", "other", "a"];
-    assert_eq!(settled("consumer", &values).await, expected);
+    assert_eq!(logged_values("consumer", &values).await, expected);
 }
 
 #[tokio::test]
-async fn event_without_a_model_has_none_and_takes_no_place() {
+async fn event_without_a_model_has_none_and_uses_no_budget() {
     let (_folder, running) = Running::fresh_with(options()).await;
     let body = event_with("a", &json!({"model": null})).to_string();
     assert_eq!(running.send(body).await.accepted(1), 1);
@@ -77,7 +77,7 @@ async fn event_without_a_model_has_none_and_takes_no_place() {
     running.stop().await;
 }
 
-/// What the models of events are counted as: each has a status, a model and one that was asked for.
+/// The models that events are counted under. Each has a status, a model and a requested model.
 async fn counted(running: &Running, events: &[(u16, Option<&str>, Option<&str>)]) -> Vec<String> {
     let before = running.logged().await.len();
     let event = |(n, (status, model, asked)): (usize, &(u16, Option<&str>, Option<&str>))| {
@@ -90,12 +90,12 @@ async fn counted(running: &Running, events: &[(u16, Option<&str>, Option<&str>)]
 }
 
 #[tokio::test]
-async fn model_that_was_asked_for_counts_where_none_answered_and_failures_bring_no_new_one() {
+async fn requested_model_counts_where_none_is_reported_and_failures_register_no_new_one() {
     let (_folder, running) = Running::fresh_with(options()).await;
     let found = counted(
         &running,
         &[
-            // What the batch itself brings holds for all of it, whatever stands first.
+            // A model that the batch registers is known to all of it, whatever the order.
             (404, None, Some("m1")),
             (200, None, Some("m1")),
             (499, Some(""), Some("m1")),
@@ -103,9 +103,9 @@ async fn model_that_was_asked_for_counts_where_none_answered_and_failures_bring_
             (503, None, Some("made-up too")),
             (200, None, Some("bad letters")),
             (200, None, None),
-            // An answer names its model by itself, also a failed one.
+            // A response names its own model, even if it is an error.
             (500, Some("m2"), Some("made-up")),
-            // No place is left: `other` for what may have one.
+            // The budget is exhausted: `other` for events that could register a model.
             (302, None, Some("m3")),
             (404, None, Some("m3")),
             (404, Some("m4"), Some("m1")),
@@ -122,7 +122,7 @@ async fn model_that_was_asked_for_counts_where_none_answered_and_failures_bring_
 }
 
 #[tokio::test]
-async fn flood_of_made_up_models_leaves_every_place_of_the_budget() {
+async fn flood_of_made_up_models_uses_no_budget() {
     let (_folder, running) = Running::fresh_with(options()).await;
     let made_up: Vec<String> = (0..500).map(|n| format!("gpt-{n}-free")).collect();
     let flood: Vec<_> = made_up.iter().map(|name| (404, None, Some(name.as_str()))).collect();
@@ -134,7 +134,7 @@ async fn flood_of_made_up_models_leaves_every_place_of_the_budget() {
 }
 
 #[tokio::test]
-async fn model_that_another_process_has_registered_counts_for_failures_too() {
+async fn model_registered_by_another_process_counts_for_failures_too() {
     let (_folder, running) = Running::fresh_with(options()).await;
     let label = |name: &str| LabelName {
         kind: LabelKind::Model,
@@ -149,7 +149,7 @@ async fn model_that_another_process_has_registered_counts_for_failures_too() {
 }
 
 #[tokio::test]
-async fn failures_that_asked_for_unknown_models_pass_while_the_ledger_does_not_answer() {
+async fn failures_with_unknown_requested_models_are_accepted_while_the_ledger_is_down() {
     let (folder, running) = Running::fresh_with(options()).await;
     assert_eq!(counted(&running, &[(200, None, Some("m1"))]).await, ["m1"]);
     running.stop().await;
@@ -161,20 +161,23 @@ async fn failures_that_asked_for_unknown_models_pass_while_the_ledger_does_not_a
     let taken = event_with("new", &json!({"model": null, "requested_model": "m2"}));
     let answer = running.send(taken.to_string()).await;
     let message = answer.message();
-    assert!(message.starts_with("the ledger does not answer"), "it may take a place: {message}");
+    assert!(
+        message.starts_with("the ledger does not answer"),
+        "it could register a model: {message}"
+    );
     running.stop().await;
 }
 
 #[tokio::test]
-async fn word_for_an_error_makes_one_of_any_status() {
+async fn error_type_makes_an_error_of_any_status() {
     let (_folder, running) = Running::fresh().await;
-    let told = [
+    let cases = [
         (200, Some("server_error"), Outcome::ServerError),
         (206, Some("timeout"), Outcome::Timeout),
         (200, Some("client_closed"), Outcome::ClientClosed),
         (302, Some("policy"), Outcome::Policy),
         (429, Some("content_filter"), Outcome::ContentFilter),
-        // Words that are not on the list are as good as none.
+        // Unknown error types are ignored.
         (200, Some("overloaded_error"), Outcome::Success),
         (200, Some("Server_Error"), Outcome::Success),
         (200, Some("success"), Outcome::Success),
@@ -185,15 +188,15 @@ async fn word_for_an_error_makes_one_of_any_status() {
     let event = |(n, (status, word, _)): (usize, &(u16, Option<&str>, Outcome))| {
         event_with(&n.to_string(), &json!({"status": status, "error_type": word}))
     };
-    let body = Value::Array(told.iter().enumerate().map(event).collect()).to_string();
-    assert_eq!(running.send(body).await.accepted(told.len()), told.len());
+    let body = Value::Array(cases.iter().enumerate().map(event).collect()).to_string();
+    assert_eq!(running.send(body).await.accepted(cases.len()), cases.len());
     let found: Vec<Outcome> = running.logged().await.iter().map(|event| event.outcome).collect();
-    assert_eq!(found, told.map(|(_, _, outcome)| outcome));
+    assert_eq!(found, cases.map(|(_, _, outcome)| outcome));
     running.stop().await;
 }
 
 #[tokio::test]
-async fn place_of_a_label_is_kept_across_requests_and_restarts() {
+async fn registered_labels_stay_known_across_requests_and_restarts() {
     let (folder, running) = Running::fresh_with(options()).await;
     assert_eq!(running.send(events("model", &["x", "y"])).await.accepted(2), 2);
     assert_eq!(running.send(events("model", &["a", "x"])).await.accepted(2), 2);
@@ -220,7 +223,7 @@ async fn consumers_have_a_budget_in_each_namespace() {
     running.stop().await;
 }
 
-/// Checks that everything but the item at `index` is accepted and it is not registered.
+/// Checks that only the item at `index` is rejected, because its namespace is not registered.
 #[track_caller]
 fn check_not_registered(answer: &Answer, n_items: usize, index: usize) {
     assert_eq!(answer.accepted(n_items), n_items - 1);
@@ -232,11 +235,11 @@ fn check_not_registered(answer: &Answer, n_items: usize, index: usize) {
 }
 
 #[tokio::test]
-async fn namespace_beyond_the_budget_is_rejected_while_known_ones_pass() {
+async fn namespace_above_the_budget_is_rejected_and_known_ones_are_accepted() {
     const REJECTED: &str = "gatemeter_rejected_total{reason=\"namespace_not_registered\"}";
     let (folder, running) = Running::fresh_with(options()).await;
     check_not_registered(&running.send(events("namespace", &["a", "b", "c"])).await, 3, 2);
-    // Also while the used-up budget is remembered, and after a restart.
+    // Also while the exhausted budget is cached, and after a restart.
     check_not_registered(&running.send(events("namespace", &["d", "b", "a"])).await, 3, 0);
     assert_eq!(running.send(events("namespace", &["c"])).await.accepted(1), 0);
     assert_eq!(running.metric(REJECTED).await, Some(3));
@@ -258,14 +261,14 @@ async fn names_in_rejected_events_are_not_registered() {
         "upstream": "new-upstream", "endpoint": "/new", "limited_by": "new-policy"});
     let body = json!([event_with("1", &stranger), event("2")]);
     let answer = running.send(body.to_string()).await;
-    assert_eq!(answer.accepted(2), 0, "wechat is beyond the budget, too");
+    assert_eq!(answer.accepted(2), 0, "wechat is above the budget, too");
     let labels = running.store.load_labels().await.expect("labels");
     assert_eq!(labels.len(), before, "{labels:?}");
     running.stop().await;
 }
 
 #[tokio::test]
-async fn without_auto_register_only_namespaces_made_by_hand_pass() {
+async fn without_auto_register_only_namespaces_created_by_hand_are_accepted() {
     let mut options = options();
     options.settings.auto_register = false;
     let (_folder, running) = Running::fresh_with(options).await;
@@ -274,14 +277,14 @@ async fn without_auto_register_only_namespaces_made_by_hand_pass() {
     assert_eq!(running.send(events("namespace", &["x"])).await.accepted(1), 0);
     let namespaces = names(&running.store, LabelKind::Namespace).await;
     assert_eq!(namespaces, BTreeSet::from([(String::new(), "made".to_owned())]));
-    // One that is made while others are being refused passes at once.
+    // One that is created while others are being rejected is accepted at once.
     running.store.create_namespace("second", "Also by hand").await.expect("made");
     assert_eq!(running.send(events("namespace", &["second"])).await.accepted(1), 1);
     running.stop().await;
 }
 
 #[tokio::test]
-async fn report_of_connections_needs_a_registered_namespace() {
+async fn connection_report_needs_a_registered_namespace() {
     let (_folder, running) = Running::fresh_with(options()).await;
     let report = |namespace: &str| {
         json!({"kind": "connections", "namespace": namespace, "gateway": "gw", "active": 1,

@@ -1,5 +1,5 @@
-//! A 200 means that the events are in the log: exactly those, once per delivery, read back from
-//! the file through a reader of its own.
+//! A 200 means that the events are in the log: exactly those, once per delivery, as a separate
+//! reader finds them in the file.
 
 use std::collections::HashMap;
 use std::io;
@@ -22,7 +22,7 @@ use super::fixture::{
 };
 use crate::gather::now_us;
 
-/// How often each key is in the log.
+/// The number of copies of each key in the log.
 fn copies(events: &[Logged]) -> HashMap<Key, usize> {
     let mut copies = HashMap::new();
     for event in events {
@@ -32,12 +32,12 @@ fn copies(events: &[Logged]) -> HashMap<Key, usize> {
 }
 
 #[tokio::test]
-async fn events_are_in_the_file_at_the_position_of_the_answer_once_per_delivery() {
+async fn events_are_in_the_file_at_the_returned_position_once_per_delivery() {
     let (folder, running) = Running::fresh().await;
     let reader = Queue::open_embedded_read_only(folder.path()).await.expect("a log");
     let mut expected = Vec::new();
     for round in 0..5 {
-        // The last event of a round comes again in the next one.
+        // The last event of a round is sent again in the next one.
         let ids: Vec<String> = (round * 7..=round * 7 + 7).map(|id| id.to_string()).collect();
         let answer = running.send(batch(ids.clone())).await;
         assert_eq!(answer.accepted(8), 8);
@@ -91,7 +91,7 @@ async fn facts_and_labels_reach_the_log_as_they_were_sent() {
 }
 
 #[tokio::test]
-async fn retry_gives_the_same_keys_and_fingerprints_also_after_a_restart() {
+async fn retry_has_the_same_keys_and_fingerprints_even_after_a_restart() {
     let (folder, running) = Running::fresh().await;
     let body = batch(["a", "b"].map(str::to_owned));
     assert_eq!(running.send(body.clone()).await.accepted(2), 2);
@@ -130,10 +130,10 @@ async fn late_and_future_events_are_accepted_and_marked() {
 }
 
 #[tokio::test]
-async fn requests_at_the_same_time_share_frames() {
+async fn concurrent_requests_share_frames() {
     const REQUESTS: usize = 16;
     const EVENTS: usize = FRAME_EVENTS_MAX / REQUESTS;
-    // A full frame is not held back, so nobody waits for the minute.
+    // A full frame is sealed at once, so no request waits the whole minute.
     let mut options = Options::default();
     options.settings.gather_ms = 60_000;
     let (_folder, running) = Running::fresh_with(options).await;
@@ -179,7 +179,7 @@ async fn requests_that_do_not_fit_one_frame_are_never_split() {
 }
 
 #[tokio::test]
-async fn client_that_goes_away_leaves_its_events_whole_in_the_log() {
+async fn all_events_of_a_client_that_disconnects_are_in_the_log() {
     let mut options = Options::default();
     options.settings.gather_ms = 60_000;
     let (folder, running) = Running::fresh_with(options).await;
@@ -201,7 +201,7 @@ async fn client_that_goes_away_leaves_its_events_whole_in_the_log() {
 async fn not_durable_within_the_limit_is_503_and_the_retry_has_the_same_keys() {
     let mut options = Options::default();
     options.settings.gather_ms = 60_000;
-    // Long enough for the event to be handed over on a busy machine.
+    // Long enough for the event to be submitted on a busy machine.
     options.settings.durable_timeout_ms = 2_000;
     let (folder, running) = Running::fresh_with(options).await;
     let body = event("slow").to_string();
@@ -215,7 +215,7 @@ async fn not_durable_within_the_limit_is_503_and_the_retry_has_the_same_keys() {
     running.stop().await;
 }
 
-/// A body that breaks off.
+/// A body whose connection is reset.
 struct Broken(Option<Bytes>);
 
 impl hyper::body::Body for Broken {
@@ -232,7 +232,7 @@ impl hyper::body::Body for Broken {
 }
 
 #[tokio::test]
-async fn body_that_breaks_off_is_400_and_nothing_of_it_is_taken() {
+async fn incomplete_body_is_400_and_no_part_of_it_is_accepted() {
     let (_folder, running) = Running::fresh().await;
     let whole = format!("{}\n", event("a"));
     let answer = running.send(Body::new(Broken(Some(whole.into())))).await;
@@ -243,7 +243,7 @@ async fn body_that_breaks_off_is_400_and_nothing_of_it_is_taken() {
 }
 
 #[tokio::test]
-async fn body_above_the_size_that_is_parsed_in_place_has_the_same_answer() {
+async fn body_parsed_on_a_blocking_thread_has_the_same_answer() {
     let (_folder, running) = Running::fresh().await;
     let padding = " ".repeat(1 << 20);
     let body = format!("{padding}{}", json!([event("a"), Value::Null]));

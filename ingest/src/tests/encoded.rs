@@ -1,4 +1,4 @@
-//! Compressed bodies: taken as the plain ones are, refused with the fault or the limit named.
+//! Compressed bodies: accepted like plain ones, or refused with the fault or the limit named.
 
 use std::io::Write as _;
 
@@ -9,21 +9,21 @@ use zstd::zstd_safe::CParameter;
 
 use super::fixture::{Running, batch, event, gzip, post, post_as, zstd};
 
-/// A frame of unknown size with this window, as an encoder of streams makes it.
+/// A frame of undeclared size with this window, as a streaming encoder writes it.
 fn zstd_stream(plain: &[u8], window_log: u32) -> Vec<u8> {
     let mut encoder = zstd::stream::Encoder::new(Vec::new(), 3).expect("an encoder");
     encoder.set_parameter(CParameter::WindowLog(window_log)).expect("a parameter");
-    encoder.write_all(plain).expect("memory takes it");
-    encoder.finish().expect("memory takes it")
+    encoder.write_all(plain).expect("written to memory");
+    encoder.finish().expect("written to memory")
 }
 
-/// A frame that decoders pass over.
+/// A skippable frame.
 fn zstd_skippable(inside: &[u8]) -> Vec<u8> {
     let length = u32::try_from(inside.len()).expect("small").to_le_bytes();
     [&0x184d_2a50_u32.to_le_bytes()[..], &length, inside].concat()
 }
 
-/// An empty array and blanks that shrink to a part, but not to a hundredth.
+/// An empty array padded with blanks that compress well, but by less than 100:1.
 fn padded(n_bytes: usize) -> Vec<u8> {
     let mut body = b"[]".to_vec();
     let mut state: u32 = 1;
@@ -35,7 +35,7 @@ fn padded(n_bytes: usize) -> Vec<u8> {
     body
 }
 
-/// Sends each body under its encoding and wants this status and these words.
+/// Sends each body under its encoding and checks the status and a part of the message.
 async fn check_refused(status: u16, cases: Vec<(&str, Vec<u8>, &str)>) {
     let (_folder, running) = Running::fresh().await;
     for (case_idx, (encoding, body, words)) in cases.into_iter().enumerate() {
@@ -49,7 +49,7 @@ async fn check_refused(status: u16, cases: Vec<(&str, Vec<u8>, &str)>) {
 }
 
 #[tokio::test]
-async fn compressed_batch_is_accepted_whatever_the_level_and_the_form() {
+async fn compressed_batch_is_accepted_in_every_form() {
     let (_folder, running) = Running::fresh().await;
     let body = batch((0..700).map(|n| format!("e{n}"))).into_bytes();
     let bodies = [
@@ -97,7 +97,7 @@ async fn broken_compressed_body_is_400_and_says_how() {
         bytes[at] ^= 0x55;
         bytes
     };
-    // The first byte behind the head names a kind of block that does not exist.
+    // The first byte after the header names an invalid block type.
     let mut no_block = good_gzip.clone();
     no_block[10] = 0xff;
     let with_dictionary = vec![0x28, 0xb5, 0x2f, 0xfd, 0x21, 9, 1, 0x09, 0, 0, b'x'];
@@ -138,7 +138,7 @@ async fn broken_compressed_body_is_400_and_says_how() {
 }
 
 #[tokio::test]
-async fn bomb_is_413_and_says_which_limit_it_is_above() {
+async fn decompression_bomb_is_413_and_names_the_limit() {
     let ratio = format!("{BODY_RATIO_MAX} times its");
     let plain_limit = format!("the unpacked body is above the limit of {BODY_BYTES_MAX} bytes");
     let blanks = vec![b' '; 4 * BODY_BYTES_MAX];
@@ -169,7 +169,7 @@ async fn bomb_is_413_and_says_which_limit_it_is_above() {
 }
 
 #[tokio::test]
-async fn compressed_bytes_have_a_limit_of_their_own_and_both_limits_are_taken() {
+async fn compressed_bytes_have_their_own_limit_and_bodies_at_either_limit_are_accepted() {
     let (_folder, running) = Running::fresh().await;
     let long = padded(BODY_BYTES_MAX);
     for (encoding, packed) in
@@ -193,7 +193,7 @@ async fn compressed_bytes_have_a_limit_of_their_own_and_both_limits_are_taken() 
 }
 
 #[tokio::test]
-async fn unknown_encodings_and_second_layers_are_415_and_named() {
+async fn unknown_and_nested_encodings_are_415_and_named() {
     let (_folder, running) = Running::fresh().await;
     let body = event("a").to_string();
     let twice = |first: &'static str, second: &'static str| {
@@ -224,7 +224,7 @@ async fn unknown_encodings_and_second_layers_are_415_and_named() {
 }
 
 #[tokio::test]
-async fn bytes_are_measured_as_they_came_and_as_they_were_parsed() {
+async fn bytes_are_counted_as_received_and_as_decompressed() {
     let (_folder, running) = Running::fresh().await;
     let body = batch((0..50).map(|n| format!("e{n}"))).into_bytes();
     let packed = gzip(&body);

@@ -1,4 +1,4 @@
-//! An ingest on a real log and a real ledger in a folder of its own, and what its log holds.
+//! An ingest on a real log and a real ledger in a temporary folder, and a reader of its log.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ use crate::{Ingest, Parts, start};
 /// After this long a test has hung.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// How an ingest of a test differs from the default.
+/// How the ingest of a test is configured.
 pub struct Options {
     pub settings: IngestSettings,
     pub access: Access,
@@ -39,10 +39,10 @@ pub struct Options {
     pub ledger: Ledger,
 }
 
-/// What the ledger of a test does.
+/// State of the ledger of a test.
 pub enum Ledger {
     Works,
-    /// Refuses every write, as one that is down does.
+    /// Refuses every write, as if it were down.
     ReadOnly,
 }
 
@@ -91,7 +91,7 @@ impl Running {
         Running { queue, store, pressure, generation, folder, ingest }
     }
 
-    /// One with the default settings, in a new folder.
+    /// Starts one with the default settings, in a new folder.
     pub async fn fresh() -> (TempDir, Running) {
         Running::fresh_with(Options::default()).await
     }
@@ -119,7 +119,7 @@ impl Running {
         self.ask(Request::get(path).body(Body::empty()).expect("a request")).await
     }
 
-    /// The value of a line of `/metrics`; `None` if it is not there.
+    /// The value of a series on `/metrics`. Returns `None` if it is missing.
     pub async fn metric(&self, name: &str) -> Option<i64> {
         let page = self.get("/metrics").await.text;
         let line = page.lines().find(|line| line.rsplit_once(' ').is_some_and(|l| l.0 == name))?;
@@ -127,7 +127,7 @@ impl Running {
         Some(value.parse().expect("a whole number"))
     }
 
-    /// Waits until a line of `/metrics` has a value.
+    /// Waits until a series on `/metrics` has a value.
     pub async fn until_metric(&self, name: &str, value: i64) {
         let look = async {
             while self.metric(name).await != Some(value) {
@@ -152,7 +152,7 @@ impl Running {
         events
     }
 
-    /// Ends it: what was handed over is appended.
+    /// Stops it once every event in flight is appended.
     pub async fn stop(self) {
         let drained = tokio::time::timeout(DEADLINE, self.ingest.drained()).await;
         assert!(drained.is_ok(), "not drained within {DEADLINE:?}");
@@ -161,7 +161,7 @@ impl Running {
     }
 }
 
-/// An answer, read to its end.
+/// A response, read to its end.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -175,7 +175,7 @@ impl Answer {
         serde_json::from_str(&self.text).expect("JSON")
     }
 
-    /// What was accepted, with everything that must hold of such an answer to `n_items` items.
+    /// The number of accepted items. Checks every invariant of the answer to `n_items` items.
     #[track_caller]
     pub fn accepted(&self, n_items: usize) -> usize {
         let value = self.json();
@@ -204,7 +204,7 @@ impl Answer {
         self.json()["rejected"].as_array().expect("a list").clone()
     }
 
-    /// The message of an answer in the envelope; checks the envelope.
+    /// The message in the envelope. Checks the envelope.
     #[track_caller]
     pub fn message(&self) -> String {
         let value = self.json();
@@ -233,7 +233,7 @@ impl Answer {
     }
 }
 
-/// The indexes in a list of an answer.
+/// The indexes in a JSON list.
 pub fn indexes(list: &Value) -> Vec<u64> {
     let list = list.as_array().expect("a list");
     list.iter().map(|index| index.as_u64().expect("an index")).collect()
@@ -243,7 +243,7 @@ pub fn post(body: impl Into<Body>) -> Request<Body> {
     Request::post("/v1/events").body(body.into()).expect("a request")
 }
 
-/// A request whose head names an encoding.
+/// A request that declares a content encoding.
 pub fn post_as(encoding: &str, body: impl Into<Body>) -> Request<Body> {
     let mut request = post(body);
     request.headers_mut().insert(CONTENT_ENCODING, encoding.parse().expect("a header"));
@@ -252,8 +252,8 @@ pub fn post_as(encoding: &str, body: impl Into<Body>) -> Request<Body> {
 
 pub fn gzip(plain: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(plain).expect("memory takes it");
-    encoder.finish().expect("memory takes it")
+    encoder.write_all(plain).expect("written to memory");
+    encoder.finish().expect("written to memory")
 }
 
 /// One frame that declares its size and has a checksum.
@@ -271,7 +271,7 @@ pub async fn ask(router: Router, request: Request<Body>) -> Answer {
     Answer { status: parts.status, headers: parts.headers, text }
 }
 
-/// A valid event of now.
+/// A valid event with the current time.
 pub fn event(id: &str) -> Value {
     json!({
         "id": id,
@@ -321,7 +321,7 @@ pub struct Logged {
     pub consumer: Option<String>,
 }
 
-/// Every event of partition 0 in order, through a reader beside the writer.
+/// Every event of partition 0 in order.
 pub async fn logged_by(reader: &QueueReader) -> Vec<Logged> {
     let mut events = Vec::new();
     let mut from = 0;

@@ -1,4 +1,4 @@
-//! Reports of connections, and what ingest says of itself.
+//! Connection reports, health and metrics.
 
 use serde_json::{Value, json};
 
@@ -10,14 +10,14 @@ fn report(gateway: &str, namespace: &str, active: u64, time_us: i64) -> Value {
         "active": active, "time": time_us})
 }
 
-/// Connections per namespace that were seen in the last minute.
+/// Connections per namespace, as reported in the last minute.
 async fn connections(running: &Running) -> Vec<(String, i64)> {
     let mut reader = running.store.read().await.expect("a reader");
     reader.connections(now_us() - 60_000_000).await.expect("connections")
 }
 
 #[tokio::test]
-async fn reports_of_connections_are_kept_by_the_newest_and_never_enter_the_log() {
+async fn newest_connection_report_of_a_gateway_wins_and_none_enters_the_log() {
     let (_folder, running) = Running::fresh().await;
     let now_us = now_us();
     let body = json!([
@@ -33,7 +33,7 @@ async fn reports_of_connections_are_kept_by_the_newest_and_never_enter_the_log()
     let expected = [("alipay".to_owned(), 3), ("wechat".to_owned(), 12)];
     assert_eq!(connections(&running).await, expected);
     assert_eq!(running.queue.watermarks(0).await.expect("watermarks").high, 0);
-    // Beside events they are accepted as well, and only the events have a position.
+    // Reports can be mixed with events, and only the events have a position.
     let body = format!("{}\n{}\n", report("gw-1", "wechat", 0, now_us + 1), event("a"));
     let answer = running.send(body).await;
     assert_eq!((answer.accepted(2), answer.offsets()), (2, vec![0]));
@@ -44,7 +44,7 @@ async fn reports_of_connections_are_kept_by_the_newest_and_never_enter_the_log()
 }
 
 #[tokio::test]
-async fn report_from_the_future_counts_as_one_of_now() {
+async fn connection_report_from_the_future_is_dated_now() {
     let (_folder, running) = Running::fresh().await;
     let hour_us = 3_600_000_000;
     let body = report("gw", "wechat", 7, now_us() + hour_us).to_string();
@@ -56,7 +56,7 @@ async fn report_from_the_future_counts_as_one_of_now() {
 }
 
 #[tokio::test]
-async fn gateways_of_a_namespace_are_bounded_and_one_too_many_is_a_reject() {
+async fn gateways_of_a_namespace_are_limited_and_one_above_the_limit_is_a_reject() {
     let (_folder, running) = Running::fresh().await;
     let now_us = now_us();
     let body = |from: usize, to: usize| {
@@ -72,7 +72,7 @@ async fn gateways_of_a_namespace_are_bounded_and_one_too_many_is_a_reject() {
 }
 
 #[tokio::test]
-async fn ready_ingest_says_so_in_the_envelope() {
+async fn healthy_ingest_is_alive_and_ready() {
     let (_folder, running) = Running::fresh().await;
     for (path, status) in [("/healthz", "alive"), ("/readyz", "ready")] {
         let answer = running.get(path).await;
@@ -90,11 +90,11 @@ async fn metrics_count_answers_events_and_rejects_by_reason() {
     assert!(page.headers["content-type"].to_str().is_ok_and(|t| t.starts_with("text/plain")));
     for reason in event::reject::REASONS {
         let name = format!("gatemeter_rejected_total{{reason=\"{reason}\"}}");
-        assert_eq!(running.metric(&name).await, Some(0), "{reason} is born at zero");
+        assert_eq!(running.metric(&name).await, Some(0), "{reason} starts at zero");
     }
     for status in [200, 400, 408, 413, 415, 422, 500, 503] {
         let name = format!("gatemeter_ingest_requests_total{{status_code=\"{status}\"}}");
-        assert_eq!(running.metric(&name).await, Some(0), "{status} is born at zero");
+        assert_eq!(running.metric(&name).await, Some(0), "{status} starts at zero");
     }
     let body = batch(["a", "b", "c"].map(str::to_owned));
     running.send(body.clone()).await;

@@ -1,5 +1,5 @@
-//! What cannot be taken now is 503 with `Retry-After`, is in the log at most as a copy, and costs
-//! no memory.
+//! What cannot be accepted now is 503 with `Retry-After`, is in the log at most as a duplicate, and
+//! uses no memory.
 
 use std::sync::atomic::Ordering;
 
@@ -13,7 +13,7 @@ use crate::gather::now_us;
 
 const WAITING: &str = "gatemeter_ingest_waiting_events";
 
-/// Checks a refusal for now; `message` checks `Retry-After`.
+/// Checks for a 503 that asks for a retry; `message` checks `Retry-After`.
 #[track_caller]
 fn check_unavailable(answer: &Answer, words: &str) {
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.text);
@@ -43,7 +43,7 @@ async fn full_dedup_set_is_503_until_it_has_room() {
 }
 
 #[tokio::test]
-async fn events_beyond_those_that_may_wait_are_503_at_once_and_the_others_become_durable() {
+async fn events_above_the_limit_in_flight_are_503_at_once_and_the_others_become_durable() {
     const ROOM: usize = 100;
     let mut options = Options::default();
     options.settings.gather_ms = 60_000;
@@ -59,7 +59,7 @@ async fn events_beyond_those_that_may_wait_are_503_at_once_and_the_others_become
         check_unavailable(&running.send(batch(ids(n))).await, "too many events wait");
         assert_eq!(running.metric(WAITING).await, Some(100));
     }
-    // What needs no room in the log is still answered.
+    // A batch without a valid event needs no capacity and is still answered.
     assert_eq!(running.send("[]").await.accepted(0), 0);
     assert_eq!(running.send("[1]").await.accepted(1), 0);
     waiting.abort_all();
@@ -71,7 +71,7 @@ async fn events_beyond_those_that_may_wait_are_503_at_once_and_the_others_become
 }
 
 #[tokio::test]
-async fn full_log_is_503_and_gives_its_room_back() {
+async fn full_log_is_503_and_releases_the_reserved_capacity() {
     let log =
         EmbeddedOptions { bytes_max: 4_096, disk_reserve_bytes: 0, ..EmbeddedOptions::default() };
     let (folder, running) = Running::fresh_with(Options { log, ..Options::default() }).await;
@@ -115,7 +115,7 @@ async fn closed_log_is_503() {
 }
 
 #[tokio::test]
-async fn ledger_that_takes_no_writes_costs_only_bodies_with_new_names() {
+async fn read_only_ledger_refuses_only_bodies_with_new_names_or_connection_reports() {
     let (folder, running) = Running::fresh().await;
     assert_eq!(running.send(event("a").to_string()).await.accepted(1), 1);
     running.stop().await;

@@ -1,4 +1,4 @@
-//! Random bodies: whatever comes, the answer is one of the allowed ones, accounts for every item of
+//! Random bodies: whatever is sent, the answer is an allowed one that accounts for every item of
 //! the body, and the log grows by exactly what was accepted.
 
 use proptest::collection::vec;
@@ -43,7 +43,7 @@ const FIELDS: &[&str] = &[
     "x",
 ];
 
-/// One ingest for all bodies of a test.
+/// The ingest that all bodies of a test are sent to.
 struct Target {
     runtime: Runtime,
     running: Running,
@@ -63,7 +63,7 @@ impl Target {
         self.check_as("identity", body.to_vec(), body)
     }
 
-    /// The same for a body that came as `packed`.
+    /// The same for a body sent as `packed`.
     fn check_as(&self, encoding: &str, packed: Vec<u8>, body: &[u8]) -> Answer {
         let answer = self.runtime.block_on(self.running.ask(post_as(encoding, packed)));
         match answer.status.as_u16() {
@@ -79,7 +79,7 @@ impl Target {
         answer
     }
 
-    /// Checks that the log holds as many events as ingest says that it accepted.
+    /// Checks that the log holds as many events as ingest has counted as accepted.
     fn finish(self) {
         self.runtime.block_on(async {
             let n_logged = i64::try_from(self.running.logged().await.len()).expect("fits");
@@ -90,7 +90,7 @@ impl Target {
     }
 }
 
-/// How many items a body has, counted another way than ingest does; `None` if it is none.
+/// Counts the items of a body independently of ingest. Returns `None` if it is malformed.
 fn items(body: &[u8]) -> Option<usize> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let is_blank = |byte: &u8| b" \t\r\n".contains(byte);
@@ -104,7 +104,7 @@ fn items(body: &[u8]) -> Option<usize> {
     Some(lines.count()).filter(|n| *n > 1)
 }
 
-/// Any JSON, with names and values that events have.
+/// Any JSON, often with names and values of events.
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -146,7 +146,7 @@ fn mutated() -> impl Strategy<Value = Value> {
     )
 }
 
-/// A body of items in one of the forms.
+/// A body of items in one of four forms.
 fn body_of(items: &[Value], form: u8) -> Vec<u8> {
     let lines: Vec<String> = items.iter().map(Value::to_string).collect();
     match form {
@@ -157,7 +157,7 @@ fn body_of(items: &[Value], form: u8) -> Vec<u8> {
     }
 }
 
-/// Changes bytes, cuts or repeats a part.
+/// Changes, inserts or removes bytes, truncates the body or repeats a part.
 fn damage(body: &mut Vec<u8>, faults: &[(Index, u8, u8)]) {
     for (at, byte, how) in faults {
         if body.is_empty() {
@@ -174,7 +174,7 @@ fn damage(body: &mut Vec<u8>, faults: &[(Index, u8, u8)]) {
     }
 }
 
-/// Runs a check over bodies of a strategy.
+/// Sends bodies made from a strategy and checks every answer.
 fn check_all<S: Strategy>(cases: u32, strategy: &S, body: impl Fn(S::Value) -> Vec<u8>) {
     let target = Target::new();
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) };
@@ -218,8 +218,8 @@ fn damaged_bodies_of_events_get_an_allowed_answer() {
     });
 }
 
-/// Status and content of an answer, without the places in the log.
-fn said(answer: &Answer) -> (u16, Value) {
+/// Status and content of an answer, without positions in the log.
+fn comparable(answer: &Answer) -> (u16, Value) {
     let mut value = answer.json();
     let object = value.as_object_mut().expect("an object");
     object.remove("position");
@@ -228,7 +228,7 @@ fn said(answer: &Answer) -> (u16, Value) {
 }
 
 #[test]
-fn compressed_body_gets_the_answer_of_the_plain_one() {
+fn compressed_body_gets_the_same_answer_as_the_plain_one() {
     let target = Target::new();
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) };
     let mut runner = proptest::test_runner::TestRunner::new(config);
@@ -237,9 +237,9 @@ fn compressed_body_gets_the_answer_of_the_plain_one() {
     let checked = runner.run(&strategy, |(items, form, faults)| {
         let mut body = body_of(&items, form);
         damage(&mut body, &faults);
-        let plain = said(&target.check(&body));
+        let plain = comparable(&target.check(&body));
         for (encoding, packed) in [("gzip", gzip(&body)), ("zstd", zstd(&body))] {
-            prop_assert_eq!(&plain, &said(&target.check_as(encoding, packed, &body)));
+            prop_assert_eq!(&plain, &comparable(&target.check_as(encoding, packed, &body)));
         }
         Ok(())
     });
@@ -250,7 +250,7 @@ fn compressed_body_gets_the_answer_of_the_plain_one() {
 }
 
 #[test]
-fn random_and_damaged_bytes_under_the_name_of_an_encoding_get_an_allowed_answer() {
+fn random_and_damaged_bytes_in_a_declared_encoding_get_an_allowed_answer() {
     let target = Target::new();
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) };
     let mut runner = proptest::test_runner::TestRunner::new(config);
@@ -280,7 +280,7 @@ fn random_and_damaged_bytes_under_the_name_of_an_encoding_get_an_allowed_answer(
 }
 
 #[test]
-fn oracle_of_these_tests_counts_items() {
+fn item_oracle_counts_items() {
     for (body, expected) in [
         ("[]", Some(0)),
         (" [1,{},\"a\"] ", Some(3)),

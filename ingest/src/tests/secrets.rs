@@ -1,4 +1,4 @@
-//! Prompt text ends at ingest: it is in no file, no answer and no metric.
+//! Prompt text never leaves ingest: it is in no file, no response and no metric.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use super::fixture::{Running, event, event_with};
 const PROMPT: &str = "the quick brown fox is a trade secret";
 
 #[tokio::test]
-async fn text_of_events_is_in_no_file_of_the_data_directory_and_in_no_answer() {
+async fn event_text_is_in_no_file_of_the_data_directory_and_in_no_response() {
     let (folder, running) = Running::fresh().await;
     let text = json!({
         "messages": [{"role": "user", "content": [{"type": "text", "text": PROMPT}]}],
@@ -46,12 +46,12 @@ async fn text_of_events_is_in_no_file_of_the_data_directory_and_in_no_answer() {
     check_files(folder.path());
 }
 
-/// Checks every file, the write-ahead logs among them.
+/// Checks every file, including the write-ahead logs.
 fn check_files(folder: &std::path::Path) {
     let mut n_files = 0;
     let mut has_label = false;
     for entry in fs::read_dir(folder).expect("a folder").flatten() {
-        // A write-ahead log may go while it is looked for: what is gone holds nothing.
+        // A write-ahead log may be deleted meanwhile, and then holds nothing.
         let Ok(bytes) = fs::read(entry.path()) else { continue };
         let has = |words: &str| bytes.windows(words.len()).any(|at| at == words.as_bytes());
         assert!(!has("trade secret"), "{}", entry.path().display());
@@ -59,5 +59,5 @@ fn check_files(folder: &std::path::Path) {
         has_label |= has("wechat");
         n_files += 1;
     }
-    assert!(n_files >= 2 && has_label, "the files of log and ledger were looked at");
+    assert!(n_files >= 2 && has_label, "the files of log and ledger were checked");
 }
