@@ -1,7 +1,7 @@
-//! What the API works on, and what other roles tell it about themselves.
+//! Dependencies of the API, and views of the state of other roles.
 //!
-//! The API does not know the roles beside it: whoever starts it hands in views of their state. A
-//! view is looked at for each question and must neither wait nor fail.
+//! The API does not know the other roles: its caller passes in views of their state. A view is
+//! called for each query and must neither block nor fail.
 
 use std::sync::Arc;
 
@@ -13,25 +13,25 @@ use service::auth::Access;
 use service::shutdown::Shutdown;
 use store::Store;
 
-/// How far the counting of one partition is behind.
+/// How far the counting of a partition lags behind the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lag {
     /// Partition of the log.
     pub partition: u32,
-    /// Frames in the log that are not committed.
+    /// Frames in the log that are not committed yet.
     pub frames: u64,
-    /// Microseconds since something waits to be committed, 0 if nothing does.
+    /// How long frames have been waiting to be committed, microseconds; 0 if none are.
     pub commit_age_us: u64,
-    /// Why the partition is halted, if it is.
+    /// Why the partition is halted; `None` if it is not.
     pub halted: Option<String>,
 }
 
-/// Something that the process needs, and how it is.
+/// A service that the process depends on, and its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dependency {
-    /// What it is, such as `ledger`.
+    /// Name, such as `ledger`.
     pub name: &'static str,
-    /// Why it cannot be used, if it cannot.
+    /// Why it is unavailable; `None` if it is available.
     pub fault: Option<&'static str>,
 }
 
@@ -40,9 +40,9 @@ pub struct Dependency {
 pub struct Live {
     /// Ledger version.
     pub version: i64,
-    /// Requests: final attempts.
+    /// Requests, that is final attempts.
     pub requests: i64,
-    /// Those of them that failed.
+    /// Requests that failed.
     pub errors: i64,
     /// Input tokens of all attempts.
     pub input_tokens: i64,
@@ -50,43 +50,43 @@ pub struct Live {
     pub output_tokens: i64,
 }
 
-/// A view of the newest totals; `None` if none were published within the last seconds.
+/// A view of the newest totals. Returns `None` if none were published in the last few seconds.
 pub type LiveView = Arc<dyn Fn() -> Option<Live> + Send + Sync>;
 /// A view of the lag of every partition.
 pub type LagView = Arc<dyn Fn() -> Vec<Lag> + Send + Sync>;
 /// A view of every dependency.
 pub type DependencyView = Arc<dyn Fn() -> Vec<Dependency> + Send + Sync>;
 
-/// What the API works on.
+/// Dependencies of the API.
 #[derive(Clone)]
 pub struct Parts {
     /// The ledger and the configuration.
     pub store: Arc<Store>,
-    /// Who may ask.
+    /// Who may send queries.
     pub access: Access,
-    /// How far the counting is behind.
+    /// How far the counting lags behind the log.
     pub lag: LagView,
-    /// How the dependencies are.
+    /// State of the services that the process depends on.
     pub dependencies: DependencyView,
-    /// The zone of questions that name none.
+    /// Time zone of queries that name none.
     pub timezone: TimeZone,
     /// Version of the program.
     pub version: &'static str,
-    /// What was answered before, and word from other processes.
+    /// Cached answers, and messages between processes.
     pub cache: Arc<Cache>,
-    /// The newest totals, where somebody tells them.
+    /// The newest totals, if an aggregator publishes them.
     pub live: LiveView,
-    /// Ends streams.
+    /// Ends live streams.
     pub shutdown: Shutdown,
 }
 
 impl Parts {
-    /// The name of the zone of questions that name none: two processes may have other ones.
+    /// Name of the default time zone. Part of cache keys, as processes may have different ones.
     pub(crate) fn zone(&self) -> &str {
         self.timezone.iana_name().unwrap_or_default()
     }
 
-    /// Whether the ledger is known not to answer: then nobody need wait to find out.
+    /// Whether the ledger is known to be down, so that no query has to wait to find out.
     pub(crate) fn is_ledger_down(&self) -> bool {
         let dependencies = (self.dependencies)();
         dependencies.iter().any(|each| each.name == "ledger" && each.fault.is_some())

@@ -1,7 +1,7 @@
-//! What can keep a question from being answered, one enum for the crate, and the answer it becomes.
+//! Errors of queries and changes, and the responses that they become.
 //!
-//! The fault of a client is told to the client in full. A fault of ours is logged here, once, and
-//! the client learns only whether to try again.
+//! A client error is explained to the client in full. An internal error is logged here, once, and
+//! the client learns only whether to retry.
 
 use std::num::NonZeroU32;
 
@@ -10,37 +10,37 @@ use ledger::query::QueryError;
 use service::answer::ApiError;
 use store::StoreError;
 
-/// Why there is no answer.
+/// Why a query or change failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// The request cannot be understood; the text names parameter, value and rule.
+    /// The request is invalid; the message names parameter, value and rule.
     #[error("{0}")]
     Request(String),
-    /// There is no such namespace.
     #[error("there is no namespace {0}")]
     NoNamespace(String),
     /// The ledger could not be read or written.
     #[error("ledger failed")]
     Store(#[from] StoreError),
-    /// The ledger does not answer, and nothing was answered before.
+    /// The ledger does not answer, and there is no cached answer.
     #[error("the ledger does not answer")]
     LedgerDown,
-    /// The rows have no answer that can be shown.
+    /// A sum of rows overflows, or exceeds the totals.
     #[error("rows of the ledger could not be added up")]
     Query(#[from] QueryError),
-    /// An answer could not be written, or an earlier one not read.
-    #[error("answer is not as it is kept")]
+    /// An answer could not be encoded, or a cached one could not be decoded.
+    #[error("answer could not be encoded or decoded")]
     Json(#[from] serde_json::Error),
 }
 
 impl Error {
-    /// Whether the ledger went away while it was read: then an earlier answer is better than none.
+    /// Whether the ledger became unavailable during a read: a cached answer is then better than
+    /// none.
     pub fn is_outage(&self) -> bool {
         matches!(self, Error::Store(StoreError::Sql { .. } | StoreError::Locked { .. }))
     }
 }
 
-/// Seconds after which an answer is worth another try: the next commit is one second away.
+/// `Retry-After`, seconds: the next commit is one second away.
 const RETRY_SECONDS: NonZeroU32 = NonZeroU32::new(1).expect("one is not zero");
 
 impl From<Error> for ApiError {

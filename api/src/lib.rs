@@ -1,9 +1,9 @@
 //! Configuration and metric queries over HTTP, and the built-in page.
 //!
-//! A question is read into a range and a scope, answered from rows of one committed version of the
-//! ledger, and shown in the envelope that every answer has. Nothing is counted here. An answer is
-//! kept to be given again while the ledger would say the same, and while it is down, with a word
-//! that it is stale: the ledger is the only source of numbers.
+//! A query is parsed into a range and a scope, answered from the rows of one committed ledger
+//! version, and returned in the envelope that all responses share. Nothing is counted here. An
+//! answer is cached for as long as the ledger would give the same one, and served marked as stale
+//! while the ledger is down: the ledger is the only source of numbers.
 
 mod error;
 mod params;

@@ -1,9 +1,8 @@
 //! `live`: totals and rates once a second, as server-sent events.
 //!
-//! The totals come from whoever tells them, which is the aggregator of the same process or, through
-//! Redis, of another one; without either the ledger is asked, by one task for all streams and only
-//! while there are any. Numbers are committed ones, as everywhere; rates are made of two of them,
-//! for the eye.
+//! Totals are published by an aggregator, in the same process or, through Redis, in another one.
+//! Without either, one task reads the ledger for all streams, and only while there are any. All
+//! numbers are committed ones; rates are differences of two of them, for display only.
 
 use std::convert::Infallible;
 use std::num::NonZeroU32;
@@ -25,32 +24,31 @@ use crate::context::{Live, Parts};
 use crate::error::Error;
 use crate::params::Params;
 
-/// Streams at once: far below the connections of a listener.
+/// Most concurrent streams: far below the connections of a listener.
 const STREAMS_MAX: usize = 64;
-/// From one look to the next.
+/// Interval of events.
 const EVERY: Duration = Duration::from_secs(1);
 /// Longest wait for the ledger.
 const LEDGER_MAX: Duration = Duration::from_secs(2);
 
-/// Totals with the time at which they were looked at.
+/// Totals, and when they were read.
 type Seen = Option<(Live, Instant)>;
 
-/// The streams of a process.
+/// Feeds the streams of a process.
 #[derive(Clone)]
 pub(crate) struct Hub {
     parts: Parts,
-    /// Places of streams.
-    places: Arc<Semaphore>,
-    /// The newest totals.
+    /// One for each stream.
+    permits: Arc<Semaphore>,
     newest: watch::Sender<Seen>,
 }
 
 impl Hub {
-    /// Begins to look, within a tokio runtime, until the process ends.
+    /// Polls for totals until shutdown. Must be called within a tokio runtime.
     pub fn new(parts: &Parts) -> Hub {
         let newest = watch::Sender::new(None);
-        let places = Arc::new(Semaphore::new(STREAMS_MAX));
-        let hub = Hub { parts: parts.clone(), places, newest: newest.clone() };
+        let permits = Arc::new(Semaphore::new(STREAMS_MAX));
+        let hub = Hub { parts: parts.clone(), permits, newest: newest.clone() };
         let parts = parts.clone();
         tokio::spawn(async move {
             while parts.shutdown.phase() == Phase::Running {
@@ -59,7 +57,7 @@ impl Hub {
                     () = parts.shutdown.requested() => return,
                 }
                 if newest.receiver_count() > 0
-                    && let Some(live) = look(&parts).await
+                    && let Some(live) = poll(&parts).await
                 {
                     newest.send_replace(Some((live, Instant::now())));
                 }
@@ -69,12 +67,12 @@ impl Hub {
     }
 }
 
-/// The newest totals; `None` while they are unknown.
-async fn look(parts: &Parts) -> Option<Live> {
+/// The newest totals. Returns `None` if they are unknown.
+async fn poll(parts: &Parts) -> Option<Live> {
     if let Some(live) = (parts.live)() {
         return Some(live);
     }
-    match tokio::time::timeout(LEDGER_MAX, of_ledger(parts)).await {
+    match tokio::time::timeout(LEDGER_MAX, read_ledger(parts)).await {
         Ok(Ok(live)) => Some(live),
         Ok(Err(error)) => {
             tracing::debug!(%error, "no live totals");
@@ -84,7 +82,7 @@ async fn look(parts: &Parts) -> Option<Live> {
     }
 }
 
-async fn of_ledger(parts: &Parts) -> Result<Live, Error> {
+async fn read_ledger(parts: &Parts) -> Result<Live, Error> {
     let mut reader = parts.store.read().await?;
     let sums = reader.sums(Rows::Totals, 0..0, None, &Part::EACH).await?;
     let (requests, tokens) = (sums.latency()?, sums.tokens()?);
@@ -97,10 +95,10 @@ async fn of_ledger(parts: &Parts) -> Result<Live, Error> {
     })
 }
 
-/// Seconds after which a stream that found no place is worth another try.
+/// `Retry-After` of a refused stream, seconds.
 const RETRY_SECONDS: NonZeroU32 = NonZeroU32::new(5).expect("five is not zero");
 
-/// What an event says.
+/// An event of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Tick {
@@ -129,15 +127,15 @@ struct Rates {
     output_tokens: f64,
 }
 
-/// A stream of events, one a second, until either side ends.
+/// Streams one event a second until the client disconnects or the process shuts down.
 pub(crate) async fn live(hub: Hub, uri: Uri) -> Result<Response, ApiError> {
     Params::of(&uri, &[])?;
-    let Hub { parts, places, newest } = hub;
-    let place = places.try_acquire_owned().map_err(|_| {
-        let message = format!("there are {STREAMS_MAX} streams already, ask again later");
+    let Hub { parts, permits, newest } = hub;
+    let permit = permits.try_acquire_owned().map_err(|_| {
+        let message = format!("there are {STREAMS_MAX} streams already, try again later");
         ApiError::unavailable(message).retry_after(RETRY_SECONDS)
     })?;
-    let stream = Stream { newest: newest.subscribe(), last: None, parts, _place: place };
+    let stream = Stream { newest: newest.subscribe(), last: None, parts, _permit: permit };
     let events = unfold(stream, |mut stream| async move {
         let tick = stream.next().await?;
         let event = Event::default().json_data(tick).unwrap_or_else(|_| Event::default());
@@ -152,11 +150,11 @@ struct Stream {
     newest: watch::Receiver<Seen>,
     last: Seen,
     parts: Parts,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Stream {
-    /// Waits for the next event; `None` at shutdown.
+    /// Waits for the next event. Returns `None` at shutdown.
     async fn next(&mut self) -> Option<Tick> {
         loop {
             tokio::select! {

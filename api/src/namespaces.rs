@@ -1,7 +1,7 @@
-//! `/api/namespaces`: list, create, look at, enable and disable.
+//! `/api/namespaces`: list, create, show, enable and disable.
 //!
-//! Disabling a namespace is a sign for people and gateways; its events are counted all the same,
-//! for they were accepted. A namespace is never renamed: its code is a label of counters.
+//! Disabling a namespace is a hint to people and gateways; its events are still counted, because
+//! they were accepted. A namespace must not be renamed: its code is a label of counters.
 
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
@@ -21,13 +21,13 @@ use crate::params::{Params, Segment};
 use crate::snapshot::{Scope, Snapshot};
 use crate::view::moment;
 
-/// Largest body of a change, bytes.
+/// Largest body of a request, bytes.
 const BODY_BYTES_MAX: usize = 16 * 1024;
 /// Longest name, characters.
 const NAME_CHARS_MAX: usize = 128;
-/// Rows of a page if none are asked for, and the most that are given.
+/// Default and largest number of rows on a page.
 const PAGE_SIZE: (i64, i64) = (20, 1_000);
-/// Last page that can be asked for: beyond every list that can be.
+/// Highest page number: beyond the end of any list.
 const PAGE_MAX: i64 = 1_000_000;
 /// Longest keyword, characters.
 const KEYWORD_CHARS_MAX: usize = 128;
@@ -122,7 +122,7 @@ fn filter(params: &Params) -> Result<NamespaceFilter, Error> {
     })
 }
 
-/// Makes one; 409 if there is one of this code.
+/// Creates a namespace; 409 if its code is taken.
 pub(crate) async fn create(
     State(answers): State<Answers>,
     _: NoParameters,
@@ -147,13 +147,14 @@ pub(crate) async fn create(
 fn check_name(name: &str) -> Result<(), Error> {
     let n_chars = name.chars().count();
     if n_chars == 0 || n_chars > NAME_CHARS_MAX || name.chars().any(char::is_control) {
-        let rule = format!("must be 1 to {NAME_CHARS_MAX} characters, none of them a control");
+        let rule =
+            format!("must be 1 to {NAME_CHARS_MAX} characters, none of them a control character");
         return Err(Error::Request(format!("name {rule}")));
     }
     Ok(())
 }
 
-/// One namespace, by its number or code.
+/// One namespace, by id or code.
 pub(crate) async fn show(
     State(answers): State<Answers>,
     Segment(name): Segment,
@@ -176,7 +177,7 @@ impl Question for One {
     }
 }
 
-/// Enables or disables one.
+/// Enables or disables a namespace.
 pub(crate) async fn set_status(
     State(answers): State<Answers>,
     Segment(name): Segment,
@@ -198,7 +199,7 @@ pub(crate) async fn set_status(
     Ok(of_moment(Answer::ok(NamespaceView::of(row)), Some(code)))
 }
 
-/// The namespace of a path; `all` is none.
+/// The namespace that a path names; `all` does not name one.
 async fn find(snapshot: &mut Snapshot, name: &str) -> Result<NamespaceRow, Error> {
     match snapshot.scope(name).await? {
         Scope::One(row) => Ok(row),
@@ -213,8 +214,8 @@ fn status(text: &str) -> Result<NamespaceStatus, Error> {
     })
 }
 
-/// Reads the body of a change. It must say that it is JSON: that keeps forms of foreign web pages
-/// out, which a browser sends without asking, also to a development server.
+/// Reads the body of a change. Its Content-Type must be JSON: that keeps out forms of other sites,
+/// which a browser sends without a preflight, even to a development server.
 async fn read_json<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, ApiError> {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default();
@@ -226,7 +227,7 @@ async fn read_json<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Resu
         let message = format!("the body could not be read or is above {BODY_BYTES_MAX} bytes");
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
     })?;
-    // A list would pass for an object whose fields it has in order.
+    // serde would also accept an array of the fields in order.
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
         return Err(ApiError::bad_request("body: must be an object"));
     }

@@ -1,7 +1,7 @@
-//! The built-in page: a few files that are part of the program.
+//! The built-in page: a few files compiled into the program.
 //!
-//! It asks the API for its numbers as any other client does, and holds no numbers of its own. The
-//! policy lets it load nothing from elsewhere and be framed by nobody.
+//! It gets its numbers from the API, like any other client, and contains none itself. Its content
+//! security policy must not let it load anything from elsewhere or be framed.
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};
@@ -13,7 +13,7 @@ use http::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 
-/// Own files only, no frames around it, no forms to elsewhere.
+/// Own files only, no framing, no forms to elsewhere.
 const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'self'; \
                       frame-ancestors 'none'; object-src 'none'";
 
@@ -60,14 +60,14 @@ pub(crate) fn routes() -> Router {
     })
 }
 
-/// Where its files are.
+/// The paths of its files.
 pub(crate) fn paths() -> impl Iterator<Item = &'static str> {
     ASSETS.into_iter().map(|asset| asset.path)
 }
 
 impl Asset {
-    /// The file, or 304 if the client has it. A browser asks each time, so that a new program
-    /// never runs with files of an old one.
+    /// The file, or 304 if the client has it. Browsers revalidate every time, so that a new
+    /// program is never used with old files.
     fn answer(self, headers: &HeaderMap) -> Response {
         let etag = format!("\"{:08x}\"", fingerprint(self.text.as_bytes()));
         let known = headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());

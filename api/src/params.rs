@@ -1,7 +1,7 @@
-//! Parameters of a question: the query string, decoded and checked for names.
+//! Parameters of a query: the query string, decoded and checked for unknown and repeated names.
 //!
-//! A value that is empty, as of a variable that is not set in a script, is refused, for it would
-//! give numbers of another range. Values are checked by whoever uses them.
+//! An empty value, as from an unset variable in a script, must be refused: it would select another
+//! range than the one meant. Other rules for values are up to the caller.
 
 use axum::extract::{FromRequestParts, Path};
 use http::Uri;
@@ -11,7 +11,7 @@ use service::query::{checked, quoted};
 
 use crate::error::Error;
 
-/// The one variable part of a path, decoded.
+/// The one variable segment of a path, decoded.
 #[derive(Clone, Debug)]
 pub(crate) struct Segment(pub String);
 
@@ -22,14 +22,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
         match Path::<String>::from_request_parts(parts, state).await {
             Ok(Path(text)) => Ok(Segment(text)),
             Err(_) => {
-                let message = "the path cannot be read: its escapes (%..) must give UTF-8";
+                let message = "the path cannot be read: its escapes (%..) must decode to UTF-8";
                 Err(ApiError::bad_request(message))
             }
         }
     }
 }
 
-/// What a list is narrowed and cut by. Forms send these empty for "all" and "the first".
+/// Filters and paging of lists. Forms send these empty for "all" and "the first page".
 const MAY_BE_EMPTY: [&str; 4] = ["keyword", "status", "page", "size"];
 
 /// Decoded parameters, each name once.
@@ -37,7 +37,7 @@ const MAY_BE_EMPTY: [&str; 4] = ["keyword", "status", "page", "size"];
 pub(crate) struct Params(Vec<(String, String)>);
 
 impl Params {
-    /// The parameters of a request to a call that takes these names.
+    /// The parameters of a request, for a call that takes these names.
     pub fn of(uri: &Uri, names: &[&str]) -> Result<Params, Error> {
         let pairs = checked(uri, names, |name, value| {
             if value.is_empty() && !MAY_BE_EMPTY.contains(&name) {
@@ -49,14 +49,13 @@ impl Params {
         Ok(Params(pairs))
     }
 
-    /// The value of a parameter that was given and is not empty.
+    /// The value of a parameter. Returns `None` if it is missing or empty.
     pub fn get(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(given, value)| given == name && !value.is_empty());
         found.map(|(_, value)| value.as_str())
     }
 
-    /// The parameters in one order, whatever order they were given in: with the name of the call,
-    /// the question itself.
+    /// A cache key: the call, `more`, and the parameters in canonical order.
     pub fn key(&self, call: &str, more: &[&str]) -> String {
         let given = self.0.iter().filter(|(_, value)| !value.is_empty());
         let mut pairs: Vec<String> =
@@ -68,7 +67,7 @@ impl Params {
         parts.join("&")
     }
 
-    /// A whole number within bounds, or the default.
+    /// A whole number from 1 to `max`, or the default.
     pub fn number(&self, name: &str, default: i64, max: i64) -> Result<i64, Error> {
         let Some(text) = self.get(name) else { return Ok(default) };
         text.parse().ok().filter(|number| (1..=max).contains(number)).ok_or_else(|| {

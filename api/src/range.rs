@@ -1,8 +1,9 @@
-//! Time ranges: from the words of a question to the buckets of its answer.
+//! Time ranges: from the parameters of a query to the buckets of its answer.
 //!
-//! `Ask` is what the parameters say. `Ask::window` lays it over the clock, the calendar of a time
-//! zone and what the ledger still keeps, and gives the edges of the buckets, each aligned to the
-//! rows that the answer is read from. Local days are exact in any zone; clocks are handed in.
+//! `Ask` is the range as requested. `Ask::window` resolves it against the clock, the calendar of a
+//! time zone and the rows that the ledger retains, and returns the edges of the buckets, aligned to
+//! the rows that the answer is read from. Local days are exact in any zone. The clock is never read
+//! here.
 
 mod calendar;
 #[cfg(test)]
@@ -19,19 +20,19 @@ use store::Rows;
 use crate::error::Error;
 use crate::params::Params;
 
-/// Names of the parameters that say a range.
+/// Names of the parameters of a range.
 pub(crate) const RANGE_PARAMS: [&str; 4] = ["timeRange", "from", "to", "tz"];
 
 /// Most buckets of one answer: more than a screen has columns, few enough to be read quickly.
 const BUCKETS_MAX: usize = 2_000;
-/// How far behind the clock minute rows are counted on for `from` and `to`, microseconds: 48 hours.
+/// How far back minute rows are relied on for `from` and `to`, microseconds: 48 hours.
 const MINUTES_KEPT_US: i64 = 48 * 3_600 * SECOND_US;
 const SECOND_US: i64 = 1_000_000;
 const DAY_SECONDS: i64 = 86_400;
-/// Buckets that a range by its ends gets at most before a longer step is taken.
+/// A range with explicit ends that would have more buckets than this gets a longer step.
 const BUCKETS_AIM: i64 = 500;
 
-/// A range by its word.
+/// A named range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Name {
     Minutes15,
@@ -45,7 +46,7 @@ pub(crate) enum Name {
     All,
 }
 
-/// The words of the ranges.
+/// Named ranges by their parameter value.
 const NAMES: [(&str, Name); 9] = [
     ("15m", Name::Minutes15),
     ("1h", Name::Hours1),
@@ -61,11 +62,9 @@ const NAMES: [(&str, Name); 9] = [
 /// The step from one bucket to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// A minute.
     Minute,
-    /// Five minutes.
     Minutes5,
-    /// Fifteen minutes.
+    /// A quarter-hour.
     Quarter,
     /// An hour of absolute time.
     Hour,
@@ -78,47 +77,47 @@ pub(crate) enum Step {
 /// Steps by length, without the month.
 const STEPS: [Step; 5] = [Step::Minute, Step::Minutes5, Step::Quarter, Step::Hour, Step::Day];
 
-/// What is asked about.
+/// The requested span of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Span {
     Named(Name),
     Between { from_us: i64, to_us: i64 },
 }
 
-/// A range as a question says it.
+/// A range as requested.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Ask {
     span: Span,
     zone: TimeZone,
 }
 
-/// What the ledger still has, in minutes and quarter-hours since the epoch.
+/// The rows that the ledger retains, in minutes and quarter-hours since the epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Kept {
+pub(crate) struct Retained {
     /// The oldest minute that has a row.
     pub oldest_minute: Option<i64>,
     /// The oldest quarter-hour that has a row.
     pub oldest_quarter: Option<i64>,
 }
 
-/// A range that can be read.
+/// A resolved range.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Window {
     /// The rows that it is read from.
     pub rows: Rows,
     /// The step of its buckets; the first and the last may be shorter.
     pub step: Step,
-    /// Edges of the buckets in microseconds, rising and aligned to the rows; at least two.
+    /// Edges of the buckets in microseconds, ascending and aligned to the rows; at least two.
     edges_us: Vec<i64>,
     zone: TimeZone,
 }
 
-/// The range of an answer, as it is shown.
+/// The range of an answer, as clients see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Cover {
-    /// RFC 3339; `None` if the range has no beginning.
+    /// RFC 3339, inclusive; `None` if the range is unbounded.
     pub from: Option<String>,
-    /// The first moment that is not part of it; `None` if it has no end.
+    /// RFC 3339, exclusive; `None` if the range is unbounded.
     pub to: Option<String>,
     /// IANA name.
     pub timezone: String,
@@ -127,7 +126,7 @@ pub(crate) struct Cover {
 }
 
 impl Ask {
-    /// Reads the parameters; without any, `default` in the zone of the settings.
+    /// Parses the parameters. Without any, this is `default` in `zone`.
     pub fn of(params: &Params, default: Name, zone: &TimeZone) -> Result<Ask, Error> {
         let zone = params.get("tz").map_or_else(|| Ok(zone.clone()), named_zone)?;
         let span = match (params.get("timeRange"), params.get("from"), params.get("to")) {
@@ -151,8 +150,8 @@ impl Ask {
         Ok(Ask { span, zone })
     }
 
-    /// The buckets at this moment.
-    pub fn window(&self, now_us: i64, kept: Kept) -> Result<Window, Error> {
+    /// Resolves the range at `now_us`, microseconds since the epoch.
+    pub fn window(&self, now_us: i64, retained: Retained) -> Result<Window, Error> {
         let zone = &self.zone;
         let (rows, step, edges_us) = match self.span {
             Span::Named(Name::Minutes15) => (Rows::Minutes, Step::Minute, recent(now_us, 15, 60)),
@@ -167,8 +166,8 @@ impl Ask {
             }
             Span::Named(Name::Week) => (Rows::Quarters, Step::Day, calendar::week(zone, now_us)?),
             Span::Named(Name::Month) => (Rows::Quarters, Step::Day, calendar::month(zone, now_us)?),
-            Span::Named(Name::All) => (Rows::Totals, Step::Month, all(zone, now_us, kept)?),
-            Span::Between { from_us, to_us } => between(zone, from_us, to_us, now_us, kept)?,
+            Span::Named(Name::All) => (Rows::Totals, Step::Month, all(zone, now_us, retained)?),
+            Span::Between { from_us, to_us } => between(zone, from_us, to_us, now_us, retained)?,
         };
         Window::new(rows, step, edges_us, zone.clone())
     }
@@ -186,8 +185,8 @@ impl Name {
 }
 
 impl Step {
-    /// The shortest step that cuts a length of these rows into a number of buckets that is easy to
-    /// look at; else a month.
+    /// The shortest step with which these rows have at most `BUCKETS_AIM` buckets over a length, or
+    /// a month.
     pub fn fitting(rows: Rows, length_us: i64) -> Step {
         let steps = match rows {
             Rows::Minutes => &STEPS[..],
@@ -197,7 +196,7 @@ impl Step {
         steps.iter().find(fits).copied().unwrap_or(Step::Month)
     }
 
-    /// Length in seconds; that of a day is the usual one, and a month has none.
+    /// Length in seconds: the usual one for a day, and `None` for a month.
     pub fn seconds(self) -> Option<i64> {
         match self {
             Step::Minute => Some(60),
@@ -209,12 +208,12 @@ impl Step {
         }
     }
 
-    /// The usual length, or that of the longest month, microseconds.
+    /// Length in microseconds: the usual one for a day, the longest one for a month.
     pub fn longest_us(self) -> i64 {
         self.seconds().unwrap_or(31 * DAY_SECONDS) * SECOND_US
     }
 
-    /// As an answer names it.
+    /// The name in an answer.
     pub fn word(self) -> &'static str {
         match self {
             Step::Minute => "minute",
@@ -228,8 +227,8 @@ impl Step {
 }
 
 impl Window {
-    /// Aligns the edges downward to the rows; those between the first and the last are aligned
-    /// already in every zone that has been in use since the epoch but a few of its first years.
+    /// Aligns the edges downward to the rows. The inner ones are aligned already, except in a few
+    /// zones in the first years of the epoch.
     fn new(
         rows: Rows,
         step: Step,
@@ -249,8 +248,8 @@ impl Window {
         Ok(Window { rows, step, edges_us, zone })
     }
 
-    /// The buckets in numbers of the rows: minutes or quarter-hours since the epoch. The last one
-    /// of a range without an end holds whatever comes after.
+    /// The buckets in units of the rows: minutes or quarter-hours since the epoch. The last bucket
+    /// of an unbounded range has no end.
     pub fn buckets(&self) -> Buckets {
         let mut edges: Vec<i64> =
             self.edges_us.iter().map(|edge| edge.div_euclid(self.rows.unit_us())).collect();
@@ -260,8 +259,8 @@ impl Window {
         Buckets::new(edges).expect("aligned edges rise by a unit at least")
     }
 
-    /// The same range as one bucket of quarter-hours, aligned outward. A range without an end
-    /// begins at the oldest row that is kept and ends with the newest that can be.
+    /// The same range as one bucket of quarter-hours, aligned outward. An unbounded range begins at
+    /// the oldest retained row and ends with the newest possible one.
     pub fn in_quarters(self, oldest: Option<i64>) -> Result<Window, Error> {
         let rows = Rows::Quarters;
         let end = *self.edges_us.last().expect("there are two edges");
@@ -273,7 +272,7 @@ impl Window {
         Window::new(rows, self.step, edges_us, self.zone)
     }
 
-    /// Starts of the buckets, RFC 3339 with the offset that the zone has then.
+    /// Starts of the buckets, RFC 3339 with the offset of the zone at that time.
     pub fn labels(&self) -> Vec<String> {
         let starts = &self.edges_us[..self.edges_us.len() - 1];
         starts.iter().map(|edge| self.shown(*edge)).collect()
@@ -316,13 +315,13 @@ fn named_zone(name: &str) -> Result<TimeZone, Error> {
     })
 }
 
-/// A moment by RFC 3339 or an epoch number.
+/// Parses RFC 3339 or an epoch number into microseconds since the epoch.
 fn moment(name: &str, text: &str) -> Result<i64, Error> {
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     let found = match (text.parse::<u64>(), text.parse::<f64>()) {
         (Ok(whole), _) => event::time::from_whole(whole),
         (Err(_), Ok(number)) if is_number => event::time::from_float(number),
-        // A plus sign of an offset that was not escaped in the URL comes as a space.
+        // The plus sign of an offset decodes to a space if it was not escaped in the URL.
         _ => event::time::from_text(text).or_else(|error| match text.rsplit_once(' ') {
             Some((local, offset)) => event::time::from_text(&format!("{local}+{offset}")),
             None => Err(error),
@@ -338,47 +337,49 @@ fn recent(now_us: i64, n: i64, step_seconds: i64) -> Vec<i64> {
     (0..=n).map(|idx| end - (n - idx) * step_us).collect()
 }
 
-/// Months from the oldest row to the newest that can be: that of an event ahead of the clock.
-fn all(zone: &TimeZone, now_us: i64, kept: Kept) -> Result<Vec<i64>, Error> {
+/// Months from the oldest row to the newest possible one: that of an event ahead of the clock.
+fn all(zone: &TimeZone, now_us: i64, retained: Retained) -> Result<Vec<i64>, Error> {
     let newest_us = now_us.saturating_add(ledger::window::Window::default().ahead_us);
-    let oldest = kept.oldest_quarter.map(|quarter| quarter.saturating_mul(Rows::Totals.unit_us()));
+    let oldest =
+        retained.oldest_quarter.map(|quarter| quarter.saturating_mul(Rows::Totals.unit_us()));
     let oldest_us = oldest.unwrap_or(newest_us).min(newest_us);
     calendar::months(zone, oldest_us, newest_us)
 }
 
-/// Buckets of a range by its ends: aligned outward to the rows, in the shortest step that fits.
+/// Buckets of a range with explicit ends: aligned outward to the rows, in the shortest step that
+/// fits.
 fn between(
     zone: &TimeZone,
     from_us: i64,
     to_us: i64,
     now_us: i64,
-    kept: Kept,
+    retained: Retained,
 ) -> Result<(Rows, Step, Vec<i64>), Error> {
     let minute = Rows::Minutes;
     let has_minutes = from_us >= now_us - MINUTES_KEPT_US
-        && minute.floor(from_us) / minute.unit_us() >= kept.minutes_whole_from();
+        && minute.floor(from_us) / minute.unit_us() >= retained.minutes_complete_from();
     let rows = if has_minutes { minute } else { Rows::Quarters };
     let (from_us, to_us) = (rows.floor(from_us), rows.floor(to_us + rows.unit_us() - 1));
     let step = Step::fitting(rows, to_us - from_us);
-    // The walk itself must be bounded, whatever the calendar makes of it.
+    // Bounds the walk itself, whatever the calendar yields.
     if (to_us - from_us) / step.longest_us() > BUCKETS_MAX as i64 {
         return Err(too_long());
     }
     Ok((rows, step, calendar::walk(zone, step, from_us, to_us)?))
 }
 
-/// A range of months beyond number; no shorter step is taken for so long a range.
+/// The range has too many buckets even in months, the longest step.
 fn too_long() -> Error {
     Error::Request(format!(
-        "from and to are more than {BUCKETS_MAX} months apart, which is the most that is answered"
+        "from and to are more than {BUCKETS_MAX} months apart, which is the limit"
     ))
 }
 
-impl Kept {
-    /// The first minute from which on no minute row is missing. Rows are deleted from the oldest
-    /// on, so that the oldest one may be deleted in part; if it lies in the oldest quarter-hour,
-    /// none was deleted yet.
-    fn minutes_whole_from(self) -> i64 {
+impl Retained {
+    /// The first minute from which on no minute row is missing. Retention deletes the oldest rows
+    /// first, so the oldest minute may be deleted in part; if it lies in the oldest quarter-hour,
+    /// nothing was deleted yet.
+    fn minutes_complete_from(self) -> i64 {
         match (self.oldest_minute, self.oldest_quarter) {
             (_, None) => i64::MIN,
             (None, Some(_)) => i64::MAX,

@@ -1,13 +1,12 @@
 //! The routes of the API's port, and how they are guarded, limited and counted.
 //!
-//! Everything under `/api` wants the key. Health, `/metrics` and the shell of the page are open:
-//! the shell has no numbers in it. Each route is on `/metrics` before its first request.
+//! Everything under `/api` requires the key. Health, `/metrics` and the files of the page are open:
+//! the page itself contains no numbers. Each route is on `/metrics` before its first request.
 //!
-//! A question over many rows holds a reader for as long as it runs, and whoever finds none waits.
-//! So fewer questions are read at once than the ledger has readers, and the others wait for their
-//! turn, for a bounded time: the readers left over keep everything else going. A question that
-//! began runs to its end even if its client has left: the reader works on in any case, and so
-//! counts until it is free.
+//! A query over many rows holds a reader of the ledger for as long as it runs, and starves other
+//! work if it takes the last one. So fewer such queries run at once than the ledger has readers,
+//! and the others wait a bounded time for a permit. A query that has begun runs to its end even if
+//! its client disconnects: its reader stays busy in any case, so it must keep its permit.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -32,78 +31,78 @@ use crate::context::Parts;
 use crate::live::{Hub, live};
 use crate::{metrics, namespaces, page, system, usage};
 
-/// Questions read at once: half of the store's four readers.
-const AT_ONCE: usize = 2;
-/// Longest wait for a turn: the page gives up after 10 s.
+/// Most queries that run at once: half of the store's four readers.
+const QUERIES_MAX: usize = 2;
+/// Longest wait for a permit: the page gives up after 10 s.
 const WAIT_MAX: Duration = Duration::from_secs(4);
-/// Seconds after which a question that found no turn is worth another try.
+/// `Retry-After` of a query that got no permit, seconds.
 const RETRY_SECONDS: NonZeroU32 = NonZeroU32::new(2).expect("two is not zero");
 
-/// Turns to read.
+/// Limits the queries that run at once.
 #[derive(Clone, Debug)]
-struct Turns {
-    free: Arc<Semaphore>,
+struct QueryLimit {
+    permits: Arc<Semaphore>,
     wait_max: Duration,
 }
 
-impl Turns {
-    fn new() -> Turns {
-        Turns { free: Arc::new(Semaphore::new(AT_ONCE)), wait_max: WAIT_MAX }
+impl QueryLimit {
+    fn new() -> QueryLimit {
+        QueryLimit { permits: Arc::new(Semaphore::new(QUERIES_MAX)), wait_max: WAIT_MAX }
     }
 }
 
-/// Middleware that lets a question through when it is its turn.
-async fn take_turns(State(turns): State<Turns>, request: Request, next: Next) -> Response {
-    let turn = tokio::time::timeout(turns.wait_max, turns.free.acquire_owned()).await;
-    let Ok(Ok(turn)) = turn else {
-        let message = "too many questions are being answered, ask again in a moment";
+/// Middleware that runs a query once it has a permit.
+async fn limit_queries(State(limit): State<QueryLimit>, request: Request, next: Next) -> Response {
+    let permit = tokio::time::timeout(limit.wait_max, limit.permits.acquire_owned()).await;
+    let Ok(Ok(permit)) = permit else {
+        let message = "too many queries are being answered, try again in a moment";
         return ApiError::unavailable(message).retry_after(RETRY_SECONDS).into_response();
     };
     let answering = tokio::spawn(async move {
         let response = next.run(request).await;
-        drop(turn);
+        drop(permit);
         response
     });
     answering.await.unwrap_or_else(|error| {
-        tracing::error!(%error, "query was not answered");
+        tracing::error!(%error, "query task failed");
         ApiError::internal().into_response()
     })
 }
 
-/// Routes of which each is shown at zero from the start.
-struct Shown<'m> {
+/// Routes whose request counters start at zero.
+struct CountedRoutes<'m> {
     http_metrics: &'m HttpMetrics,
     router: Router<Answers>,
 }
 
-impl<'m> Shown<'m> {
-    fn on(http_metrics: &'m HttpMetrics) -> Shown<'m> {
-        Shown { http_metrics, router: Router::new() }
+impl<'m> CountedRoutes<'m> {
+    fn new(http_metrics: &'m HttpMetrics) -> CountedRoutes<'m> {
+        CountedRoutes { http_metrics, router: Router::new() }
     }
 
-    /// A route that is read.
-    fn get(self, path: &'static str, handler: MethodRouter<Answers>) -> Shown<'m> {
+    /// Adds a route that has only GET.
+    fn get(self, path: &'static str, handler: MethodRouter<Answers>) -> CountedRoutes<'m> {
         self.with(path, &[(Method::GET, StatusCode::OK)], handler)
     }
 
-    /// A route with the good answer of each of its methods.
+    /// Adds a route, with the success status of each of its methods.
     fn with(
         self,
         path: &'static str,
         methods: &[(Method, StatusCode)],
         handler: MethodRouter<Answers>,
-    ) -> Shown<'m> {
-        for (method, good) in methods {
-            self.http_metrics.begin(method, path, *good);
+    ) -> CountedRoutes<'m> {
+        for (method, status) in methods {
+            self.http_metrics.begin(method, path, *status);
         }
-        Shown { router: self.router.route(path, handler), ..self }
+        CountedRoutes { router: self.router.route(path, handler), ..self }
     }
 }
 
-/// All routes. Must be called within a tokio runtime, on which what the routes share then works.
+/// All routes. Must be called within a tokio runtime, on which this spawns background tasks.
 ///
 /// # Errors
-/// A name of the process metrics is taken.
+/// If a metric cannot be registered.
 pub fn router(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Router, service::Error> {
     let http_metrics = HttpMetrics::new(&process)?;
     let answers = Answers::new(&parts, &process)?;
@@ -112,7 +111,7 @@ pub fn router(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Router, serv
     let counting_access = access.clone();
     let dependencies = Arc::clone(&parts.dependencies);
     let store = Arc::clone(&parts.store);
-    let questions = Shown::on(&http_metrics)
+    let queries = CountedRoutes::new(&http_metrics)
         .get("/api/metrics/namespaces/status-distribution", get(metrics::status_distribution))
         .get("/api/metrics/namespaces/request-trend", get(metrics::request_trend))
         .get("/api/metrics/namespaces/{namespace}/tokens", get(metrics::tokens))
@@ -121,10 +120,10 @@ pub fn router(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Router, serv
         .get("/api/metrics/dashboard", get(system::dashboard))
         .get("/api/usage", get(usage::usage))
         .router
-        .route_layer(from_fn_with_state(Turns::new(), take_turns));
+        .route_layer(from_fn_with_state(QueryLimit::new(), limit_queries));
     let (read, made) = ((Method::GET, StatusCode::OK), (Method::POST, StatusCode::CREATED));
     let list = get(namespaces::list).post(namespaces::create);
-    let guarded = Shown::on(&http_metrics)
+    let guarded = CountedRoutes::new(&http_metrics)
         .with("/api/namespaces", &[read, made], list)
         .get("/api/namespaces/{id}", get(namespaces::show))
         .with(
@@ -134,15 +133,15 @@ pub fn router(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Router, serv
         )
         .get("/api/metrics/live", get(move |uri: Uri| live(hub, uri)))
         .router
-        .merge(questions)
+        .merge(queries)
         .route_layer(from_fn_with_state(access.clone(), require_own_origin))
         .route_layer(from_fn_with_state(access, require_key))
         .with_state(answers);
     let readiness = move || {
-        // Answers come from the ledger; they are as good while the log does not answer.
+        // Answers come from the ledger and do not depend on the log.
         let faults = dependencies().into_iter().filter(|each| each.name == "ledger");
         let reasons = faults.filter_map(|each| Some(format!("{}: {}", each.name, each.fault?)));
-        // Questions are answered beside such a lock, changes are not.
+        // A locked ledger can be queried, but not changed.
         Readiness::from_reasons(reasons.chain(store.refusing().map(str::to_owned)).collect())
     };
     let own_metrics = move |uri: Uri| {

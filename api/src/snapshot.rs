@@ -1,7 +1,8 @@
-//! One committed version of the ledger, as one question sees it.
+//! One committed version of the ledger, as seen by one query.
 //!
-//! Everything that one answer shows comes from one snapshot, each range from one statement, in the
-//! columns that are shown. What is the same for the whole snapshot is asked when it is opened.
+//! Everything in an answer must come from one snapshot. Each range is read with one statement,
+//! which selects only the columns shown. What is the same for the whole snapshot is read when it is
+//! opened.
 
 use std::time::Duration;
 
@@ -12,27 +13,25 @@ use store::{NamespaceRow, Part, Reader, Rows, Stamp, StoreError};
 
 use crate::context::{Parts, now_us};
 use crate::error::Error;
-use crate::range::{Ask, Kept, Window};
+use crate::range::{Ask, Retained, Window};
 use crate::view::AsOfView;
 
-/// Longest wait for the ledger to begin an answer: then an older one is better.
+/// Longest wait for the ledger to open a snapshot: after it, a stale answer is better.
 const LEDGER_MAX: Duration = Duration::from_secs(2);
-/// The word for all namespaces.
+/// The name of all namespaces together.
 const ALL: &str = "all";
-/// Label of the bucket for what is older than the rows that are kept.
+/// Label of the bucket for whatever is older than the retained rows.
 const EARLIER: &str = "earlier";
 
-/// The namespaces that a question is about.
+/// The namespaces that a query is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// All of them.
     All,
-    /// One.
     One(NamespaceRow),
 }
 
 impl Scope {
-    /// Finds `all`, the number of a namespace or its code among all namespaces.
+    /// Resolves `all`, the id of a namespace or its code, given all namespaces.
     pub fn among(namespaces: &[NamespaceRow], text: &str) -> Result<Scope, Error> {
         if text == ALL {
             return Ok(Scope::All);
@@ -43,7 +42,7 @@ impl Scope {
         found.map(Scope::One).ok_or_else(|| Error::NoNamespace(quoted(text)))
     }
 
-    /// The code of the one namespace.
+    /// The code of the namespace. Returns `None` if these are all.
     pub fn code(&self) -> Option<&str> {
         match self {
             Scope::All => None,
@@ -51,25 +50,25 @@ impl Scope {
         }
     }
 
-    /// The word that an answer names it by.
+    /// The name in an answer.
     pub fn label(&self) -> &str {
         self.code().unwrap_or(ALL)
     }
 }
 
-/// The ledger as one question sees it.
+/// The ledger as seen by one query.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
-    /// Answers questions of this version.
+    /// Reads this version.
     pub reader: Reader,
-    /// What answers stand on.
+    /// Decides whether a cached answer still holds.
     pub stamp: Stamp,
-    /// The clock that ranges are laid over.
+    /// When it was opened, microseconds since the epoch; ranges are relative to this.
     pub now_us: i64,
 }
 
 impl Snapshot {
-    /// Begins to read.
+    /// Opens a snapshot, within `LEDGER_MAX`.
     pub async fn open(parts: &Parts) -> Result<Snapshot, Error> {
         let now_us = now_us();
         match tokio::time::timeout(LEDGER_MAX, parts.store.read_with_stamp()).await {
@@ -79,18 +78,18 @@ impl Snapshot {
         }
     }
 
-    /// The version that answers show.
+    /// The version, as answers show it.
     pub fn as_of(&self) -> AsOfView {
         AsOfView::of(self.reader.as_of())
     }
 
-    /// Lays a range over what the ledger still has.
+    /// Resolves a range against the rows that the ledger retains.
     pub fn window(&self, ask: &Ask) -> Result<Window, Error> {
         let Stamp { oldest_minute, oldest_quarter, .. } = self.stamp;
-        ask.window(self.now_us, Kept { oldest_minute, oldest_quarter })
+        ask.window(self.now_us, Retained { oldest_minute, oldest_quarter })
     }
 
-    /// Reads `all`, the number of a namespace or its code, without the others.
+    /// Resolves `all`, the id of a namespace or its code, without reading all namespaces.
     pub async fn scope(&mut self, text: &str) -> Result<Scope, Error> {
         if text == ALL {
             return Ok(Scope::All);
@@ -102,13 +101,13 @@ impl Snapshot {
         found.map(Scope::One).ok_or_else(|| Error::NoNamespace(quoted(text)))
     }
 
-    /// All that is summed, over the whole of a window.
+    /// All sums over the whole of a window.
     pub async fn whole(&mut self, window: &Window, scope: &Scope) -> Result<Sums, StoreError> {
         let range = window.buckets().whole();
         self.reader.sums(window.rows, range, scope.code(), &Part::EACH).await
     }
 
-    /// The buckets of a window, in the parts that are shown.
+    /// The buckets of a window, with the given parts of the sums.
     pub async fn buckets(
         &mut self,
         window: &Window,
@@ -131,15 +130,15 @@ pub(crate) struct Buckets {
     /// Starts of the buckets.
     labels: Vec<String>,
     series: Series,
-    /// What counter totals have beyond the buckets: rows that retention deleted.
+    /// Counter totals minus the buckets: what was in rows that retention deleted.
     earlier: Option<Sums>,
-    /// The sums of all buckets; for the range `all` they are the counter totals.
+    /// Sums over all buckets; for the range `all`, the counter totals.
     pub total: Sums,
 }
 
 impl Buckets {
-    /// Something of each bucket, beside the labels. What was earlier comes first, as a bucket of
-    /// its own, if there is any of it.
+    /// The labels, and the value of `of` for each bucket. If it has any value, `earlier` is
+    /// prepended as a bucket of its own.
     pub fn each<T: Default + PartialEq>(
         &self,
         of: impl Fn(&Sums) -> Result<T, QueryError>,

@@ -1,10 +1,10 @@
-//! `system` and `dashboard`: the whole installation at a glance, and everything that a page shows
+//! `system` and `dashboard`: the whole installation at a glance, and everything that the page shows
 //! in one answer, from one snapshot.
 //!
 //! Requests, errors, latency and tokens are those of the range; the accounting of events, lag and
-//! dependencies are those of now. Every open page asks for these again and again: what comes from
-//! the rows of the ledger is shared by all who ask at one version, and only what changes with the
-//! second is asked for each.
+//! dependencies are current. Every open page polls these: whatever comes from the rows of the
+//! ledger is cached and shared at one version, and only what changes by the second is read for each
+//! query.
 
 use axum::extract::State;
 use http::Uri;
@@ -25,12 +25,12 @@ use crate::range::{Ask, Cover, Name, RANGE_PARAMS, Window};
 use crate::snapshot::{Scope, Snapshot};
 use crate::view::{AsOfView, Quantiles, TokenTotals, mean, share};
 
-/// How long a gateway's report of its open connections holds, microseconds: the contract's time
-/// to live.
+/// How long a gateway's report of its open connections is valid, microseconds: the TTL in the
+/// contract.
 const CONNECTIONS_LIVE_US: i64 = 60_000_000;
 
-/// The answer. Lag, dependencies and the version of the program are those of this process at this
-/// moment, and never taken from an answer that was kept.
+/// The answer. Lag, dependencies and the version of the program are the current ones of this
+/// process, never those of a cached answer.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct SystemView {
@@ -57,7 +57,7 @@ struct SystemView {
     as_of: AsOfView,
 }
 
-/// Events of the log by class.
+/// Events in the log by class.
 #[derive(Debug, Serialize, Deserialize)]
 struct Events {
     total: i64,
@@ -71,7 +71,7 @@ struct Events {
     lost_frames: i64,
 }
 
-/// Lag of all partitions together, and of each.
+/// Lag in total and by partition.
 #[derive(Debug, Default, Serialize)]
 struct LagTotal {
     frames: u64,
@@ -128,7 +128,7 @@ impl Question for System<'_> {
 }
 
 impl SystemView {
-    /// The answer, of all that is summed.
+    /// Builds the answer from the sums of the window.
     async fn read(
         snapshot: &mut Snapshot,
         window: &Window,
@@ -159,8 +159,8 @@ impl SystemView {
         Ok(view)
     }
 
-    /// Sets what changes with the second. While the ledger does not answer, what comes from it
-    /// stays as it was.
+    /// Updates what changes by the second. Without a snapshot, what comes from the ledger stays as
+    /// it was.
     async fn renew(&mut self, snapshot: Option<&mut Snapshot>, parts: &Parts) -> Result<(), Error> {
         if let Some(Snapshot { reader, now_us, .. }) = snapshot {
             let last_full = now_us.div_euclid(MINUTE_US) - 1;
@@ -176,7 +176,7 @@ impl SystemView {
     }
 }
 
-/// All that a page shows, each part as its own question is answered.
+/// All that the page shows. Each part is the answer to a query of its own.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct DashboardView {
@@ -246,7 +246,7 @@ fn dependencies(parts: &Parts) -> Vec<DependencyView> {
     let view = |dependency: Dependency| DependencyView {
         name: dependency.name,
         status: if dependency.fault.is_none() { "up" } else { "down" },
-        // A ledger that is locked can be read.
+        // A locked ledger can still be read, so this is no fault.
         reason: dependency.fault.or_else(|| match dependency.name {
             "ledger" => parts.store.refusing(),
             _ => None,

@@ -1,4 +1,4 @@
-//! `/api/usage`: who used the tokens, from the rows of consumers.
+//! `/api/usage`: tokens by consumer, model or namespace, from the consumer rows.
 
 use axum::extract::State;
 use http::Uri;
@@ -14,15 +14,15 @@ use store::{UsageAsk, UsageBy};
 use crate::answers::{Answers, Known, Question};
 use crate::error::Error;
 use crate::params::Params;
-use crate::range::{Ask, Cover, Kept, Name, RANGE_PARAMS};
+use crate::range::{Ask, Cover, Name, RANGE_PARAMS, Retained};
 use crate::snapshot::{Scope, Snapshot};
 use crate::view::{AsOfView, dollars, moment};
 
-/// Groups of a page if none are asked for, and the most that are given.
+/// Default and largest number of groups on a page.
 const PAGE_SIZE: (i64, i64) = (100, 1_000);
-/// Last page that can be asked for: beyond every list that can be.
+/// Highest page number: beyond the end of any list.
 const PAGE_MAX: i64 = 1_000_000;
-/// Words of `group_by`.
+/// Values of `group_by`.
 const GROUPS: [(&str, UsageBy); 3] =
     [("namespace", UsageBy::Namespace), ("consumer", UsageBy::Consumer), ("model", UsageBy::Model)];
 
@@ -39,7 +39,7 @@ struct SumsView {
 
 #[derive(Debug, Serialize)]
 struct ItemView {
-    /// `namespace`, `consumer` and `model`, those that are grouped by; a consumer may be null.
+    /// Those of `namespace`, `consumer` and `model` that are grouped by; a consumer may be null.
     #[serde(flatten)]
     group: Map<String, Value>,
     #[serde(flatten)]
@@ -51,15 +51,15 @@ pub(crate) struct UsageView {
     namespace: String,
     group_by: Vec<&'static str>,
     items: Vec<ItemView>,
-    /// How many groups there are.
+    /// Number of groups on all pages.
     total: i64,
     page: i64,
     size: i64,
     pages: i64,
-    /// Of all groups, not of the page alone.
+    /// Sums over all pages.
     totals: SumsView,
     range: Cover,
-    /// Nothing is kept of who used tokens before this; null while there are no rows.
+    /// Usage before this is not retained; null while there are no rows.
     kept_since: Option<String>,
     as_of: AsOfView,
 }
@@ -103,8 +103,8 @@ struct Usage {
     size: i64,
 }
 
-/// Reads `group_by`: words with commas between. A consumer is one of its namespace, so that it
-/// brings the namespace with it.
+/// Parses the comma-separated list of `group_by`. Consumers are scoped to a namespace, so grouping
+/// by consumer implies grouping by namespace.
 fn groups(text: &str) -> Result<Vec<(&'static str, UsageBy)>, Error> {
     let given: Vec<&str> = text.split(',').map(str::trim).collect();
     if let Some(bad) = given.iter().find(|word| !GROUPS.iter().any(|(known, _)| known == *word)) {
@@ -127,8 +127,8 @@ impl Question for Usage {
         let Usage { page, size, .. } = *self;
         let scope = snapshot.scope(&self.scope).await?;
         let oldest = snapshot.reader.oldest_usage().await?;
-        let kept = Kept { oldest_minute: None, oldest_quarter: oldest };
-        let window = self.ask.window(snapshot.now_us, kept)?.in_quarters(oldest)?;
+        let retained = Retained { oldest_minute: None, oldest_quarter: oldest };
+        let window = self.ask.window(snapshot.now_us, retained)?.in_quarters(oldest)?;
         let by: Vec<UsageBy> = self.by.iter().map(|(_, by)| *by).collect();
         let quarters = window.buckets().whole();
         let ask = UsageAsk { quarters, namespace: scope.code(), by: &by };
@@ -155,7 +155,7 @@ impl Question for Usage {
     }
 }
 
-/// A word of a group with its text; the empty consumer is none.
+/// A field of a group; an empty consumer is null.
 fn group(((word, _), text): (&(&'static str, UsageBy), String)) -> (String, Value) {
     let value = if text.is_empty() { Value::Null } else { Value::String(text) };
     ((*word).to_owned(), value)

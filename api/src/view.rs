@@ -1,4 +1,4 @@
-//! Parts that several answers share, as JSON shows them.
+//! JSON parts that several answers share.
 
 use jiff::Timestamp;
 use ledger::query::sums::{Requests, Tokens};
@@ -71,18 +71,18 @@ pub(crate) fn mean(requests: &Requests) -> Option<Box<RawValue>> {
     requests.mean_us().and_then(|us| u64::try_from(us).ok()).map(milliseconds)
 }
 
-/// A part of a whole for the eye; nothing of nothing is 0. It is never added to anything.
+/// A ratio for display, 0 if `whole` is 0. It must not be added to anything.
 pub(crate) fn share(part: i64, whole: i64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
-/// A moment as RFC 3339 in UTC.
+/// A time as RFC 3339 in UTC.
 pub(crate) fn moment(us: i64) -> String {
     Timestamp::from_microsecond(us).unwrap_or(Timestamp::MAX).to_string()
 }
 
-/// Nano-dollars as a JSON number of dollars with every digit: no float is involved. Without any it
-/// is null: as long as there are no prices, a cost is unknown and not zero.
+/// Nano-dollars as an exact JSON number of dollars, without a float. 0 becomes null: as long as
+/// there are no prices, a cost is unknown rather than zero.
 pub(crate) fn dollars(nano: i64) -> Box<RawValue> {
     if nano == 0 {
         return RawValue::NULL.to_owned();
@@ -94,7 +94,7 @@ pub(crate) fn dollars(nano: i64) -> Box<RawValue> {
     RawValue::from_string(format!("{sign}{whole}{fraction}")).expect("digits are a JSON number")
 }
 
-/// Microseconds as milliseconds with every digit; a duration is shown and never added up.
+/// Microseconds as exact milliseconds, for display only.
 pub(crate) fn milliseconds(us: u64) -> Box<RawValue> {
     let fraction = format!(".{:03}", us % 1_000);
     let fraction = fraction.trim_end_matches('0').trim_end_matches('.');

@@ -8,14 +8,14 @@ fn check(query: &str) -> Result<Params, String> {
 }
 
 #[test]
-fn parameters_are_decoded_and_empty_filters_are_not_given() {
+fn parameters_are_decoded_and_empty_filters_are_ignored() {
     let params = check("page=7&keyword=%E5%BE%AE+a").expect("good");
     assert_eq!((params.get("keyword"), params.get("size")), (Some("微 a"), None));
     assert_eq!(params.number("page", 1, 10).expect("good"), 7);
     let other = check("keyword=%E5%BE%AE%20a&page=7").expect("good");
     assert_eq!(params.key("list", &["UTC"]), other.key("list", &["UTC"]));
     assert_ne!(params.key("list", &["UTC"]), params.key("list", &["Asia/Shanghai"]));
-    // A plus that is not written as an escape is a blank.
+    // A plus sign that is not escaped is a space.
     for (query, page) in [("page=&", 1), ("page=%2B7", 7), ("page=07", 7)] {
         let params = check(query).expect("good");
         assert_eq!(params.number("page", 1, 10).expect("good"), page, "{query}");
@@ -23,7 +23,7 @@ fn parameters_are_decoded_and_empty_filters_are_not_given() {
 }
 
 #[test]
-fn unknown_repeated_and_bad_ones_are_refused_by_name() {
+fn unknown_repeated_and_bad_parameters_are_refused_by_name() {
     for (query, expected) in [
         ("Page=1", "unknown parameter \"Page\": takes page, keyword, tz"),
         ("page=1&page=2", "parameter page is given twice"),

@@ -1,8 +1,9 @@
 //! Edges of buckets in the calendar of a time zone.
 //!
-//! A local day begins at its midnight, or where the clock goes on if a zone skips that midnight; if
-//! it comes twice, at the first. Hours within a day walk absolute time, so that a day has 23, 24 or
-//! 25 of them, or half an hour more or less. Everything is microseconds of the UTC epoch.
+//! A local day begins at midnight: at the first one if it occurs twice, and where the clock resumes
+//! if the zone skips it. Hours within a day are absolute time, so that a day has 23, 24 or 25 of
+//! them, or half an hour more or less. All times are microseconds since the UTC epoch; none is read
+//! from a clock.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -18,8 +19,8 @@ pub(super) fn today(zone: &TimeZone, now_us: i64) -> Result<Vec<i64>, Error> {
     walk(zone, Step::Hour, midnight(zone, date)?, end)
 }
 
-/// The hours of the local day before. That is the day of the moment before midnight, which is not
-/// always the date before: Apia had no 30 December 2011.
+/// The hours of the previous local day: the day of the moment before midnight, which is not always
+/// the previous date. Apia had no 30 December 2011.
 pub(super) fn yesterday(zone: &TimeZone, now_us: i64) -> Result<Vec<i64>, Error> {
     let end = midnight(zone, local_date(zone, now_us)?)?;
     walk(zone, Step::Hour, midnight(zone, local_date(zone, end - 1)?)?, end)
@@ -40,15 +41,15 @@ pub(super) fn month(zone: &TimeZone, now_us: i64) -> Result<Vec<i64>, Error> {
     walk(zone, Step::Day, midnight(zone, first)?, midnight(zone, next_month(first)?)?)
 }
 
-/// The local months from that of one moment to that of another.
+/// The local months from that of `first_us` to that of `last_us`, both included.
 pub(super) fn months(zone: &TimeZone, first_us: i64, last_us: i64) -> Result<Vec<i64>, Error> {
     let first = local_date(zone, first_us)?.first_of_month();
     let last = local_date(zone, last_us)?.first_of_month();
     walk(zone, Step::Month, midnight(zone, first)?, midnight(zone, next_month(last)?)?)
 }
 
-/// Edges from one moment to another: the two, and every step in between, counted from the first or
-/// found in the calendar.
+/// Both ends, and every step in between: by the calendar for days and months, else a fixed time
+/// apart.
 pub(super) fn walk(
     zone: &TimeZone,
     step: Step,
@@ -76,7 +77,7 @@ pub(super) fn walk(
         if edge >= to_us {
             break;
         }
-        // A day that a zone skips begins where the next one begins.
+        // A day that the zone skips begins where the next one does, and has no bucket.
         if edges.last().is_some_and(|last| *last < edge) {
             edges.push(edge);
         }
@@ -85,7 +86,7 @@ pub(super) fn walk(
     Ok(edges)
 }
 
-/// A range that cannot be laid out: no calendar goes so far.
+/// The range is outside the calendar.
 pub(super) fn beyond() -> Error {
     Error::Request("the range reaches beyond the years that can be shown".to_owned())
 }

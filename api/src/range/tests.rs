@@ -1,4 +1,4 @@
-//! Ranges in the zones that are hardest to get right.
+//! Ranges, in the zones that are hardest to get right.
 
 use super::*;
 
@@ -12,21 +12,21 @@ fn at(text: &str) -> i64 {
     event::time::from_text(text).expect("RFC 3339")
 }
 
-/// Everything is kept, from the first of January 2020 on.
-fn whole() -> Kept {
+/// Every row since 1 January 2020.
+fn whole() -> Retained {
     let oldest = at("2020-01-01T00:00:00Z");
-    Kept {
+    Retained {
         oldest_minute: Some(oldest / Rows::Minutes.unit_us()),
         oldest_quarter: Some(oldest / Rows::Quarters.unit_us()),
     }
 }
 
-fn window_of(query: &str, now: &str, kept: Kept) -> Window {
+fn window_of(query: &str, now: &str, retained: Retained) -> Window {
     let ask = Ask::of(&params(query), Name::Today, &TimeZone::UTC).expect("a good range");
-    ask.window(at(now), kept).expect("a window")
+    ask.window(at(now), retained).expect("a window")
 }
 
-/// Number of buckets, the first three labels, the last label and the end.
+/// Checks the number of buckets, the first labels, the last label and the end.
 fn check(query: &str, now: &str, n: usize, starts: &[&str], last: &str, end: &str) {
     let window = window_of(query, now, whole());
     let labels = window.labels();
@@ -49,12 +49,12 @@ fn recent_ranges_end_with_the_current_bucket() {
     check("timeRange=6h", now, 72, &[&z("04:20"), &z("04:25")], &z("10:15"), &z("10:20"));
     let first = "2026-03-04T10:30:00+00:00";
     check("timeRange=24h", now, 96, &[first], &z("10:15"), &z("10:30"));
-    // At an edge the bucket that begins is the current one.
+    // Exactly on an edge, the bucket that begins there is the current one.
     check("timeRange=15m", "2026-03-05T10:17:00Z", 15, &[], &z("10:17"), &z("10:18"));
 }
 
 #[test]
-fn local_days_have_the_hours_that_they_have() {
+fn local_days_gain_and_lose_hours_when_clocks_change() {
     let ny = "timeRange=today&tz=America/New_York";
     // 8 March 2026: 2:00 is followed by 3:00, 23 hours.
     check(
@@ -65,7 +65,7 @@ fn local_days_have_the_hours_that_they_have() {
         "2026-03-08T23:00:00-04:00",
         "2026-03-09T00:00:00-04:00",
     );
-    // 1 November 2026: 1:00 comes twice, 25 hours.
+    // 1 November 2026: 1:00 occurs twice, 25 hours.
     check(
         ny,
         "2026-11-01T23:59:00Z",
@@ -74,7 +74,7 @@ fn local_days_have_the_hours_that_they_have() {
         "2026-11-01T23:00:00-05:00",
         "2026-11-02T00:00:00-05:00",
     );
-    // Lord Howe moves by half an hour: the last bucket has the half that is left, or more.
+    // Lord Howe changes by half an hour: the last bucket has the half that is left, or more.
     check(
         "timeRange=today&tz=Australia/Lord_Howe",
         "2026-10-04T00:00:00Z",
@@ -110,7 +110,7 @@ fn local_days_have_the_hours_that_they_have() {
 }
 
 #[test]
-fn a_day_begins_after_a_midnight_that_a_zone_skips() {
+fn day_begins_where_the_clock_resumes_if_midnight_is_skipped() {
     // Cairo, 24 April 2026: midnight is followed by 1:00.
     check(
         "timeRange=today&tz=Africa/Cairo",
@@ -120,7 +120,7 @@ fn a_day_begins_after_a_midnight_that_a_zone_skips() {
         "2026-04-24T23:00:00+03:00",
         "2026-04-25T00:00:00+03:00",
     );
-    // Havana, 3 November 2024: midnight comes twice and the day begins with the first.
+    // Havana, 3 November 2024: midnight occurs twice and the day begins with the first.
     check(
         "timeRange=today&tz=America/Havana",
         "2024-11-03T10:00:00Z",
@@ -132,7 +132,7 @@ fn a_day_begins_after_a_midnight_that_a_zone_skips() {
 }
 
 #[test]
-fn a_day_that_a_zone_skips_is_no_bucket() {
+fn skipped_day_has_no_bucket() {
     let tz = "tz=Pacific/Apia";
     let now = "2011-12-31T00:00:00Z"; // 14:00 on the 31st in Apia
     check(
@@ -198,7 +198,7 @@ fn weeks_begin_on_monday_and_months_on_the_first() {
 }
 
 #[test]
-fn all_has_every_month_and_no_ends() {
+fn all_has_every_month_and_is_unbounded() {
     let window = window_of("timeRange=all", "2020-03-31T23:56:00Z", whole());
     let labels = window.labels();
     // An event may be five minutes ahead of the clock, in a month that has not begun.
@@ -206,15 +206,15 @@ fn all_has_every_month_and_no_ends() {
     assert_eq!(labels, months.map(|month| format!("{month}T00:00:00+00:00")));
     assert_eq!((window.cover().from, window.cover().to), (None, None));
     assert_eq!(window.buckets().whole().end, i64::MAX);
-    let empty = window_of("timeRange=all", "2026-03-31T12:00:00Z", Kept::default());
+    let empty = window_of("timeRange=all", "2026-03-31T12:00:00Z", Retained::default());
     assert_eq!(empty.labels(), ["2026-03-01T00:00:00+00:00"]);
     let behind = window_of("timeRange=all", "2019-12-31T12:00:00Z", whole());
     assert_eq!(behind.labels(), ["2019-12-01T00:00:00+00:00"]);
 }
 
-/// Rows, step, ends and number of buckets of a range by its ends.
-fn check_between(query: &str, kept: Kept, expected: (Rows, Step, &str, &str, usize)) {
-    let window = window_of(query, "2026-03-05T10:17:42Z", kept);
+/// Checks rows, step, ends and number of buckets of a range with explicit ends.
+fn check_between(query: &str, retained: Retained, expected: (Rows, Step, &str, &str, usize)) {
+    let window = window_of(query, "2026-03-05T10:17:42Z", retained);
     let cover = window.cover();
     let (from, to) = (cover.from.expect("an end"), cover.to.expect("an end"));
     let found = (window.rows, window.step, from.as_str(), to.as_str(), window.labels().len());
@@ -222,13 +222,14 @@ fn check_between(query: &str, kept: Kept, expected: (Rows, Step, &str, &str, usi
 }
 
 #[test]
-fn ranges_by_their_ends_are_aligned_outward_to_the_rows_that_are_kept() {
+fn ranges_with_explicit_ends_are_aligned_outward_to_the_retained_rows() {
     let ends = |from: &str, to: &str| format!("from={from}&to={to}");
     let near = ends("2026-03-05T09:00:01Z", "2026-03-05T10:00:59.999999Z");
     let (from, to) = ("2026-03-05T09:00:00+00:00", "2026-03-05T10:01:00+00:00");
     check_between(&near, whole(), (Rows::Minutes, Step::Minute, from, to, 61));
-    // The same if minutes are gone, but then in quarter-hours.
-    let pruned = Kept { oldest_minute: Some(at("2026-03-05T09:00:00Z") / 60_000_000), ..whole() };
+    // The same range, in quarter-hours because its minutes are deleted.
+    let pruned =
+        Retained { oldest_minute: Some(at("2026-03-05T09:00:00Z") / 60_000_000), ..whole() };
     let to = "2026-03-05T10:15:00+00:00";
     check_between(&near, pruned, (Rows::Quarters, Step::Quarter, from, to, 5));
     let day = ends("2026-03-04T00:00:00Z", "2026-03-05T00:00:00Z");
@@ -253,7 +254,7 @@ fn ranges_by_their_ends_are_aligned_outward_to_the_rows_that_are_kept() {
 }
 
 #[test]
-fn what_cannot_be_a_range_is_refused_with_the_reason() {
+fn bad_range_is_refused_with_the_reason() {
     for (query, expected) in [
         (
             "timeRange=2h",
@@ -282,18 +283,18 @@ fn what_cannot_be_a_range_is_refused_with_the_reason() {
 }
 
 #[test]
-fn minutes_are_counted_on_only_where_none_is_missing() {
-    let kept = |minute: Option<i64>, quarter: Option<i64>| Kept {
+fn minute_rows_are_relied_on_only_where_none_is_missing() {
+    let retained = |minute: Option<i64>, quarter: Option<i64>| Retained {
         oldest_minute: minute,
         oldest_quarter: quarter,
     };
-    for (kept, expected) in [
-        (kept(None, None), i64::MIN),
-        (kept(None, Some(1)), i64::MAX),
-        (kept(Some(29), Some(1)), i64::MIN),
-        (kept(Some(30), Some(1)), 31),
-        (kept(Some(30), Some(9)), i64::MIN),
+    for (retained, expected) in [
+        (retained(None, None), i64::MIN),
+        (retained(None, Some(1)), i64::MAX),
+        (retained(Some(29), Some(1)), i64::MIN),
+        (retained(Some(30), Some(1)), 31),
+        (retained(Some(30), Some(9)), i64::MIN),
     ] {
-        assert_eq!(kept.minutes_whole_from(), expected, "{kept:?}");
+        assert_eq!(retained.minutes_complete_from(), expected, "{retained:?}");
     }
 }
