@@ -1,4 +1,4 @@
-//! The routes on a real ledger: what is committed is what is answered.
+//! Tests of the routes on a real ledger: answers show what is committed.
 
 mod fixture;
 mod kept;

@@ -1,4 +1,4 @@
-//! A ledger in a folder of its own, filled by commits, and the routes above it.
+//! The routes on a ledger in a temporary folder, which tests fill by commits.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use tower::ServiceExt as _;
 
 use crate::context::{Dependency, Lag, Parts};
 
-/// Attempts that are alike.
+/// Identical attempts.
 #[derive(Clone, Debug)]
 pub struct Fact {
     pub at_us: i64,
@@ -38,8 +38,8 @@ pub struct Fact {
     pub duration_us: i64,
     pub source: UsageSource,
     pub consumer: Option<&'static str>,
-    /// What the producer says went wrong.
-    pub told: Option<ErrorType>,
+    /// Error type that the producer reported.
+    pub error_type: Option<ErrorType>,
 }
 
 impl Fact {
@@ -47,7 +47,7 @@ impl Fact {
     pub fn new(at_us: i64, namespace: &'static str, n: i64) -> Fact {
         let (input, output, duration_us) = (100 * n, 20 * n, 800_000);
         let (status, is_final, source) = (200, true, UsageSource::Reported);
-        let (consumer, told) = (None, None);
+        let (consumer, error_type) = (None, None);
         Fact {
             at_us,
             namespace,
@@ -59,7 +59,7 @@ impl Fact {
             duration_us,
             source,
             consumer,
-            told,
+            error_type,
         }
     }
 
@@ -71,7 +71,7 @@ impl Fact {
             method: Method::Post,
             endpoint: "/v1/chat/completions".into(),
             status: self.status,
-            outcome: Outcome::of(self.status, self.told),
+            outcome: Outcome::of(self.status, self.error_type),
             service_tier: ServiceTier::Standard,
             source: self.source,
             is_final: self.is_final,
@@ -79,7 +79,7 @@ impl Fact {
         }
     }
 
-    /// Its consumer row.
+    /// The consumer row of these attempts.
     fn used(&self) -> (SeriesId, ConsumerLabels, ConsumerSums) {
         let full = self.labels();
         let labels = event::Labels { consumer: self.consumer, ..full.labels() };
@@ -104,7 +104,7 @@ pub struct Place {
     pub router: Router,
     /// Whether the ledger is known to be down.
     pub is_down: Arc<AtomicBool>,
-    /// Frames that are not committed.
+    /// Frames that are not committed yet.
     pub lag_frames: Arc<AtomicU64>,
     parts: Parts,
     trigger: Trigger,
@@ -170,20 +170,20 @@ impl Place {
         }
     }
 
-    /// Another api on the same ledger, which has answered nothing yet; with the same words between
-    /// processes, as through Redis, or with none.
-    pub fn beside(&self, hears: bool) -> Router {
+    /// A second API on the same ledger. It shares cache and messages with this one, as through
+    /// Redis, or has its own.
+    pub fn beside(&self, is_shared: bool) -> Router {
         let own = Arc::new(cache());
-        let cache = if hears { Arc::clone(&self.parts.cache) } else { own };
+        let cache = if is_shared { Arc::clone(&self.parts.cache) } else { own };
         router(Parts { cache, ..self.parts.clone() })
     }
 
-    /// Ends streams, as the end of the process does.
+    /// Ends streams, as shutdown does.
     pub fn end(&self) {
         self.trigger.drain();
     }
 
-    /// Commits facts as the aggregator would, and their namespaces with them.
+    /// Creates the namespaces of facts and commits them as the aggregator would.
     pub async fn commit(&mut self, facts: &[Fact]) {
         for fact in facts {
             let made = self.store.create_namespace(fact.namespace, fact.namespace).await;
@@ -247,14 +247,14 @@ impl Place {
         (parts.status, parts.headers, value)
     }
 
-    /// `data` of a good answer.
+    /// `data` of a 200.
     pub async fn get(&self, path: &str) -> Value {
         let (status, _, mut value) = self.ask(get(path)).await;
         assert_eq!(status, StatusCode::OK, "{path}: {value}");
         value["data"].take()
     }
 
-    /// Status and message of a bad answer.
+    /// Status and message of an error.
     pub async fn refused(&self, path: &str) -> (u16, String) {
         let (status, _, value) = self.ask(get(path)).await;
         assert_eq!(value["data"], Value::Null, "{path}");

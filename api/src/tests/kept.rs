@@ -1,4 +1,4 @@
-//! Answers that are given again, answers while the ledger is down, and live totals.
+//! Cached answers, stale answers while the ledger is down, and live totals.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::context::now_us;
 
 /// Longest time that a test waits for a state.
 const DEADLINE: Duration = Duration::from_secs(30);
-const QUESTIONS: [&str; 6] = [
+const QUERIES: [&str; 6] = [
     "/api/metrics/namespaces/status-distribution",
     "/api/metrics/namespaces/request-trend?namespace=wechat&timeRange=all",
     "/api/metrics/namespaces/all/tokens?timeRange=all",
@@ -29,7 +29,7 @@ async fn ask(router: &Router, path: &str) -> Value {
     serde_json::from_slice(&bytes).expect("JSON")
 }
 
-/// How many questions were answered from there.
+/// How many queries were answered from a source.
 async fn from(place: &Place, source: &str) -> u64 {
     let (_, _, page) = place.ask(get("/metrics")).await;
     let page = page["text"].as_str().expect("a page").to_owned();
@@ -39,12 +39,12 @@ async fn from(place: &Place, source: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn answer_is_given_again_at_one_version_and_is_the_one_that_the_ledger_would_give() {
+async fn answer_is_cached_at_one_version_and_equals_that_of_the_ledger() {
     let mut place = Place::open().await;
     for round in 1..4 {
         place.commit(&[Fact::new(now_us(), "wechat", 7)]).await;
-        for path in &QUESTIONS[..4] {
-            // Unless the minute changes in between, the second one is the first.
+        for path in &QUERIES[..4] {
+            // Unless the minute changes in between, the second answer is the cached first one.
             let began = now_us().div_euclid(60_000_000);
             let (first, second) = (place.get(path).await, place.get(path).await);
             let fresh = ask(&place.beside(false), path).await["data"].take();
@@ -54,12 +54,12 @@ async fn answer_is_given_again_at_one_version_and_is_the_one_that_the_ledger_wou
             assert_eq!(first["as_of"]["version"], round, "{path}");
         }
     }
-    assert!(from(&place, "process").await >= 8, "they were not worked out again");
+    assert!(from(&place, "process").await >= 8, "they came from the cache");
     assert_eq!(from(&place, "redis").await, 0);
-    // A namespace changes no version, and is seen at once all the same.
+    // A new namespace does not change the version, but is visible at once.
     let new = json!({"code": "new"});
     place.ask(change("POST", "/api/namespaces", &new)).await;
-    let data = place.get(QUESTIONS[0]).await;
+    let data = place.get(QUERIES[0]).await;
     assert_eq!(data["namespaces"]["enabled"], 2, "{data}");
 }
 
@@ -89,7 +89,7 @@ async fn callers_of_a_new_version_share_one_answer() {
 }
 
 #[tokio::test]
-async fn system_and_dashboard_are_shared_at_one_version_and_show_what_is_now() {
+async fn system_and_dashboard_are_cached_at_one_version_and_show_the_current_state() {
     let mut place = Place::open().await;
     place.commit(&[Fact::new(now_us() - 60_000_000, "wechat", 7)]).await;
     let report = |active| store::ConnectionsRow {
@@ -129,25 +129,25 @@ async fn system_and_dashboard_are_shared_at_one_version_and_show_what_is_now() {
 }
 
 #[tokio::test]
-async fn a_question_takes_few_statements_whatever_its_range() {
+async fn query_takes_few_statements_whatever_its_range() {
     let mut place = Place::open().await;
     let now = now_us();
     let facts = [Fact::new(now, "wechat", 7), Fact::new(now - 40 * 86_400_000_000, "alipay", 1)];
     place.commit(&facts).await;
     let ranges = ["15m", "1h", "6h", "24h", "today", "yesterday", "week", "month", "all"];
     let namespaces = "/api/metrics/namespaces";
-    let mut questions = Vec::new();
+    let mut queries = Vec::new();
     for range in ranges.map(|word| format!("timeRange={word}&tz=Australia/Lord_Howe")) {
         for scope in ["all", "wechat", "1"] {
-            questions.push((3, format!("{namespaces}/{scope}/tokens?{range}")));
-            questions.push((3, format!("{namespaces}/{scope}/stats?{range}")));
-            questions.push((3, format!("{namespaces}/request-trend?namespace={scope}&{range}")));
-            questions.push((8, format!("/api/metrics/dashboard?namespace={scope}&{range}")));
+            queries.push((3, format!("{namespaces}/{scope}/tokens?{range}")));
+            queries.push((3, format!("{namespaces}/{scope}/stats?{range}")));
+            queries.push((3, format!("{namespaces}/request-trend?namespace={scope}&{range}")));
+            queries.push((8, format!("/api/metrics/dashboard?namespace={scope}&{range}")));
         }
-        questions.push((3, format!("{namespaces}/status-distribution?{range}")));
-        questions.push((4, format!("/api/metrics/system?{range}")));
+        queries.push((3, format!("{namespaces}/status-distribution?{range}")));
+        queries.push((4, format!("/api/metrics/system?{range}")));
     }
-    for (most, path) in questions {
+    for (most, path) in queries {
         let began = now_us().div_euclid(60_000_000);
         let before = place.store.n_read_statements();
         place.get(&path).await;
@@ -163,11 +163,11 @@ async fn a_question_takes_few_statements_whatever_its_range() {
 }
 
 #[tokio::test]
-async fn ledger_that_is_down_leaves_the_last_answers_and_says_so() {
+async fn last_answers_are_served_as_stale_while_the_ledger_is_down() {
     let mut place = Place::open().await;
     place.commit(&[Fact::new(now_us(), "wechat", 7)]).await;
     let mut before = Vec::new();
-    for path in QUESTIONS {
+    for path in QUERIES {
         let (_, _, answer) = place.ask(get(path)).await;
         assert_eq!(answer.get("stale"), None, "{path}");
         before.push(answer);
@@ -175,14 +175,14 @@ async fn ledger_that_is_down_leaves_the_last_answers_and_says_so() {
     place.get("/api/namespaces").await;
     for is_known in [true, false] {
         if is_known {
-            // It is known to be down.
+            // The ledger is known to be down.
             place.is_down.store(true, Ordering::Relaxed);
         } else {
-            // Nobody knows yet: it is found out by asking.
+            // It is not known yet: the query finds out.
             place.is_down.store(false, Ordering::Relaxed);
             place.store.close().await;
         }
-        for (path, before) in QUESTIONS.iter().zip(&before) {
+        for (path, before) in QUERIES.iter().zip(&before) {
             let (status, _, mut answer) = place.ask(get(path)).await;
             assert_eq!((status, &answer["stale"]), (StatusCode::OK, &json!(true)), "{path}");
             let system = match path.split('/').next_back() {
@@ -192,7 +192,7 @@ async fn ledger_that_is_down_leaves_the_last_answers_and_says_so() {
             };
             let place_of = format!("/data{system}/dependencies");
             if is_known && let Some(dependencies) = answer.pointer_mut(&place_of) {
-                assert_eq!(dependencies[0]["status"], "down", "the state is that of now");
+                assert_eq!(dependencies[0]["status"], "down", "the state is the current one");
                 *dependencies = before.pointer(&place_of).expect("it was there").clone();
             }
             assert_eq!(answer["data"].to_string(), before["data"].to_string(), "{path}");
@@ -204,10 +204,10 @@ async fn ledger_that_is_down_leaves_the_last_answers_and_says_so() {
             assert!(headers.contains_key("retry-after"));
         }
         let (status, _) = place.refused("/api/metrics/namespaces/all/tokens?timeRange=x").await;
-        assert_eq!(status, 400, "what is wrong is wrong whatever the ledger does");
+        assert_eq!(status, 400, "a bad request is refused even while the ledger is down");
     }
     assert!(from(&place, "stale").await >= 10);
-    // The configuration holds a moment longer, and then is stale too.
+    // An answer about the configuration is valid for a moment longer, and then stale too.
     let end = Instant::now() + DEADLINE;
     loop {
         let (status, _, answer) = place.ask(get("/api/namespaces")).await;
@@ -221,7 +221,7 @@ async fn ledger_that_is_down_leaves_the_last_answers_and_says_so() {
 }
 
 #[tokio::test]
-async fn change_of_the_configuration_reaches_other_processes() {
+async fn configuration_change_reaches_other_processes() {
     let place = Place::open().await;
     for (router, code) in [(place.beside(true), "told"), (place.beside(false), "untold")] {
         assert_eq!(ask(&router, "/api/namespaces?keyword=told").await["code"], 200);
@@ -234,13 +234,13 @@ async fn change_of_the_configuration_reaches_other_processes() {
             assert!(Instant::now() < end, "the other process never shows {code}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        // Its own process shows it at once.
+        // The process that made the change shows it at once.
         assert_eq!(place.get(&path).await["items"][0]["code"], code);
     }
 }
 
 #[tokio::test]
-async fn live_totals_come_as_events_until_the_process_ends() {
+async fn live_totals_are_streamed_until_shutdown() {
     let mut place = Place::open().await;
     place.commit(&[Fact::new(now_us(), "wechat", 7)]).await;
     let request: Request<Body> = get("/api/metrics/live");

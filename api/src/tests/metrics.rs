@@ -11,7 +11,7 @@ const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
-/// A day of two tenants: one request failed, one was tried twice.
+/// A day of two tenants: two requests failed, one was retried.
 async fn filled() -> Place {
     let mut place = Place::open().await;
     let now = now_us();
@@ -45,7 +45,7 @@ async fn distribution_has_every_namespace_and_every_outcome() {
     assert_eq!((of("wechat"), of("alipay"), of("idle")), (11, 1, 0));
     assert_eq!(data["totals"]["success"], 10);
     assert_eq!(data["totals"]["rate_limited"], 2);
-    assert_eq!(data["totals"]["upstream_unreachable"], 0, "an attempt before the last is none");
+    assert_eq!(data["totals"]["upstream_unreachable"], 0, "only final attempts are requests");
     assert_eq!(data["requests"], 12);
     assert_eq!(data["namespaces"], json!({"enabled": 3, "disabled": 0}));
     assert_eq!(data["as_of"]["version"], 2);
@@ -56,12 +56,12 @@ async fn distribution_has_every_namespace_and_every_outcome() {
 async fn error_inside_an_answer_of_200_is_an_error_in_every_answer_and_range() {
     let mut place = Place::open().await;
     let now = now_us();
-    let told = Some(ErrorType::ServerError);
+    let error_type = Some(ErrorType::ServerError);
     place
         .commit(&[
             Fact::new(now, "wechat", 3),
-            Fact { told, ..Fact::new(now, "wechat", 1) },
-            Fact { told, is_final: false, ..Fact::new(now, "wechat", 5) },
+            Fact { error_type, ..Fact::new(now, "wechat", 1) },
+            Fact { error_type, is_final: false, ..Fact::new(now, "wechat", 5) },
             Fact::new(now, "alipay", 4),
         ])
         .await;
@@ -168,7 +168,7 @@ async fn buckets_add_up_in_zones_of_every_kind_and_for_namespaces_without_events
 }
 
 #[tokio::test]
-async fn tokens_are_those_of_all_attempts_and_a_namespace_goes_by_code_or_number() {
+async fn tokens_cover_all_attempts_and_a_namespace_is_found_by_code_or_id() {
     let place = filled().await;
     let all = place.get("/api/metrics/namespaces/all/tokens?timeRange=all").await;
     let totals = json!({
@@ -191,7 +191,7 @@ async fn tokens_are_those_of_all_attempts_and_a_namespace_goes_by_code_or_number
 }
 
 #[tokio::test]
-async fn tokens_counted_from_text_are_told_apart_in_every_kind_of_rows() {
+async fn estimated_tokens_are_shown_separately_from_every_kind_of_rows() {
     let mut place = Place::open().await;
     let now = now_us();
     let estimated = Fact {
@@ -221,7 +221,7 @@ async fn tokens_counted_from_text_are_told_apart_in_every_kind_of_rows() {
 }
 
 #[tokio::test]
-async fn what_retention_deleted_is_in_the_first_bucket_of_all() {
+async fn rows_deleted_by_retention_are_in_the_first_bucket_of_all() {
     let mut place = Place::open().await;
     let now = now_us();
     let facts = [Fact::new(now - 40 * DAY, "wechat", 5), Fact::new(now, "wechat", 2)];
@@ -275,7 +275,7 @@ async fn stats_are_those_of_one_namespace_or_of_all() {
     assert_eq!((&all["errors"], &all["successRate"]), (&json!(2), &json!(10.0 / 12.0)));
     assert_eq!(all["avgResponseTime"], 983.333);
     let one = place.get(&stats("alipay")).await;
-    // The attempt that was not the last one is no request of its own.
+    // An attempt that is not final is not a request of its own.
     assert_eq!((&one["totalRequests"], &one["errors"]), (&json!(1), &json!(0)));
     assert_eq!((&one["successRate"], &one["avgResponseTime"]), (&json!(1.0), &json!(3_000)));
     let tokens = place.get("/api/metrics/namespaces/alipay/tokens?timeRange=all").await;
@@ -286,7 +286,7 @@ async fn stats_are_those_of_one_namespace_or_of_all() {
 }
 
 #[tokio::test]
-async fn dashboard_is_the_five_answers_of_one_version() {
+async fn dashboard_combines_five_answers_at_one_version() {
     let place = filled().await;
     let range = "timeRange=24h&tz=Asia/Shanghai";
     let data = place.get(&format!("/api/metrics/dashboard?namespace=wechat&{range}")).await;
@@ -326,7 +326,7 @@ async fn an_empty_ledger_has_answers_too() {
 }
 
 #[tokio::test]
-async fn questions_that_cannot_be_answered_say_why() {
+async fn bad_queries_are_refused_with_the_reason() {
     let place = filled().await;
     let metrics = "/api/metrics/namespaces";
     for (path, status, message) in [

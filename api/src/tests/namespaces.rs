@@ -7,7 +7,7 @@ use serde_json::json;
 use super::fixture::{Place, change, get};
 
 #[tokio::test]
-async fn a_namespace_is_made_listed_switched_and_found_again() {
+async fn namespace_is_created_shown_disabled_and_counted() {
     let place = Place::open().await;
     let new = json!({"code": "wechat", "name": "微信"});
     let (status, _, made) = place.ask(change("POST", "/api/namespaces", &new)).await;
@@ -75,7 +75,7 @@ async fn bad_changes_are_refused_with_the_rule() {
         let (status, text) = place.refused(path).await;
         assert!(status == 400 && text.starts_with(message), "{path}: {status} {text}");
     }
-    // A change that was asked to be tried only must not be made.
+    // A request for a dry run must not change anything.
     let new = json!({"code": "tried"});
     let (status, _, answer) = place.ask(change("POST", "/api/namespaces?dry_run=1", &new)).await;
     let words = "unknown parameter \"dry_run\": takes none";
@@ -100,7 +100,7 @@ async fn bad_changes_are_refused_with_the_rule() {
 }
 
 #[tokio::test]
-async fn a_namespace_goes_by_its_code_as_well_and_its_requests_are_counted_under_it() {
+async fn namespace_is_found_by_code_and_its_requests_are_counted_under_it() {
     let place = Place::open().await;
     let (_, _, made) = place.ask(change("POST", "/api/namespaces", &json!({"code": "a/b"}))).await;
     assert_eq!(place.get("/api/namespaces/a%2Fb").await, made["data"]);
@@ -119,7 +119,7 @@ async fn a_namespace_goes_by_its_code_as_well_and_its_requests_are_counted_under
 }
 
 #[tokio::test]
-async fn what_is_no_object_no_text_or_from_a_foreign_page_is_refused_in_the_envelope() {
+async fn non_objects_invalid_utf8_and_other_origins_are_refused_in_the_envelope() {
     let place = Place::open().await;
     let (status, _, answer) = place.ask(change("POST", "/api/namespaces", &json!(["x"]))).await;
     assert_eq!((status, &answer["code"]), (StatusCode::BAD_REQUEST, &json!(400)));

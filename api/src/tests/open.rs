@@ -1,4 +1,4 @@
-//! What is open, what is guarded, and what the port counts about itself.
+//! Which routes are open and which are guarded, and the metrics of the port.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -11,7 +11,7 @@ use super::fixture::{Fact, Place, get};
 use crate::context::now_us;
 
 #[tokio::test]
-async fn numbers_want_the_key_and_the_shell_does_not() {
+async fn numbers_require_the_key_and_the_page_does_not() {
     let place = Place::guarded(Access::Key(Verifier::new(hash_key("secret"))), None).await;
     for path in [
         "/api/metrics/namespaces/status-distribution",
@@ -30,14 +30,14 @@ async fn numbers_want_the_key_and_the_shell_does_not() {
     }
     for path in ["/", "/assets/app.js", "/metrics", "/healthz", "/readyz"] {
         assert_eq!(place.ask(get(path)).await.0, StatusCode::OK, "{path}");
-        // What a cache or a probe puts behind them does not matter, where there are no numbers.
+        // Query strings that caches and probes append are ignored, except by /metrics.
         let expected = if path == "/metrics" { StatusCode::BAD_REQUEST } else { StatusCode::OK };
         assert_eq!(place.ask(get(&format!("{path}?v=2"))).await.0, expected, "{path}");
     }
 }
 
 #[tokio::test]
-async fn the_page_loads_nothing_from_elsewhere_and_is_not_sent_twice() {
+async fn page_loads_nothing_from_elsewhere_and_is_not_sent_twice() {
     let place = Place::open().await;
     let (status, headers, page) = place.ask(get("/")).await;
     assert_eq!(status, StatusCode::OK);
@@ -56,7 +56,7 @@ async fn the_page_loads_nothing_from_elsewhere_and_is_not_sent_twice() {
 }
 
 #[tokio::test]
-async fn own_requests_are_counted_by_route_and_by_namespaces_that_exist() {
+async fn requests_are_counted_by_route_and_existing_namespace() {
     let mut place = Place::open().await;
     place.commit(&[Fact::new(now_us(), "wechat", 1)]).await;
     for path in ["wechat", "nobody", "all"] {
@@ -77,16 +77,16 @@ async fn own_requests_are_counted_by_route_and_by_namespaces_that_exist() {
     }
 }
 
-/// Names and labels of the page's series of a family, with their values.
+/// The values of a family's series, by name and labels.
 fn series(page: &str, family: &str) -> BTreeMap<String, i64> {
     let lines = page.lines().filter(|line| line.starts_with(&format!("{family}{{")));
     let parted = lines.map(|line| line.rsplit_once(' ').expect("a value"));
     parted.map(|(name, value)| (name.to_owned(), value.parse().expect("whole"))).collect()
 }
 
-/// A series that begins with its first event has no rise that an alert could see.
+/// An alert on an increase misses the first event of a series that begins with it.
 #[tokio::test]
-async fn every_failure_is_on_the_page_at_zero_before_the_first_one() {
+async fn every_failure_series_starts_at_zero() {
     let place = Place::open().await;
     let page =
         async || place.ask(get("/metrics")).await.2["text"].as_str().expect("text").to_owned();

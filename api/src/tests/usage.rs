@@ -1,4 +1,4 @@
-//! Who used the tokens.
+//! Tokens by consumer, model and namespace.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::context::now_us;
 const MINUTE: i64 = 60_000_000;
 const DAY: i64 = 24 * 60 * MINUTE;
 
-/// Three consumers and events without one; the first of them with a namesake in another tenant.
+/// Three consumers, the first with a namesake in another tenant, and events without a consumer.
 async fn filled() -> Place {
     let mut place = Place::open().await;
     let now = now_us();
@@ -40,7 +40,7 @@ fn items(data: &Value) -> Vec<(String, Option<String>, i64, i64)> {
 }
 
 #[tokio::test]
-async fn consumers_come_by_their_tokens_and_add_up_to_those_of_the_namespace() {
+async fn consumers_are_sorted_by_tokens_and_add_up_to_their_namespace() {
     let place = filled().await;
     let data = place.get("/api/usage?group_by=consumer&timeRange=24h").await;
     let row = |namespace: &str, consumer: Option<&str>, requests, input| {
@@ -52,7 +52,7 @@ async fn consumers_come_by_their_tokens_and_add_up_to_those_of_the_namespace() {
         row("alipay", Some("ann"), 2, 300),
         row("wechat", None, 1, 100),
     ];
-    assert_eq!(items(&data), expected, "attempts before the last one are no requests");
+    assert_eq!(items(&data), expected, "only final attempts are requests");
     assert_eq!(data["group_by"], json!(["namespace", "consumer"]));
     assert_eq!((&data["total"], &data["pages"]), (&json!(4), &json!(1)));
     assert_eq!(data["items"][0]["output"], 140);
@@ -70,7 +70,7 @@ async fn consumers_come_by_their_tokens_and_add_up_to_those_of_the_namespace() {
 }
 
 #[tokio::test]
-async fn usage_is_grouped_by_other_words_and_comes_in_pages() {
+async fn usage_is_grouped_by_model_or_namespace_and_paged() {
     let place = filled().await;
     let data = place.get("/api/usage?group_by=model&timeRange=all").await;
     assert_eq!((&data["items"][0]["model"], &data["total"]), (&json!("gpt-4o"), &json!(1)));
@@ -91,7 +91,7 @@ async fn usage_is_grouped_by_other_words_and_comes_in_pages() {
 }
 
 #[tokio::test]
-async fn a_bad_question_is_refused_with_the_rule() {
+async fn bad_query_is_refused_with_the_rule() {
     let place = filled().await;
     for (query, message) in [
         ("group_by=user", "group_by must be some of namespace, consumer, model, not \"user\""),
