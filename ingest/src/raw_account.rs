@@ -50,7 +50,7 @@ impl RawHealth {
         }
         let reason = |(topic, partitions): (usize, Vec<String>)| {
             format!(
-                "messages of {} wait unread for {RAW_STALL_SECONDS} s in partitions {}",
+                "messages of {} have been unread for {RAW_STALL_SECONDS} s in partitions {}",
                 topics[topic].topic,
                 partitions.join(", ")
             )

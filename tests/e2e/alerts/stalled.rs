@@ -57,7 +57,10 @@ impl Stalled {
     pub fn is_told_and_ends(&self, sight: &Sight) {
         wait_for("the message is seen to wait", || self.waits("gatemeter_raw_lag_messages") == 1);
         sight.all_fired(Stage::Stalled);
-        not_ready(self.port, &format!("messages of {TOPIC} wait unread for 60 s in partitions"));
+        not_ready(
+            self.port,
+            &format!("messages of {TOPIC} have been unread for 60 s in partitions"),
+        );
         self.ledger.heal();
         ready(self.port);
         wait_for("it is read", || self.waits("gatemeter_raw_lag_messages") == 0);
