@@ -1,5 +1,5 @@
-//! What was lost of halted partitions and accepted by an operator: kept for ever, and never read
-//! by anything that counts.
+//! Losses of halted partitions that an operator accepted. Kept forever; nothing that counts reads
+//! them.
 
 use ledger::commit::{AcceptedLoss, Commit};
 
@@ -11,16 +11,16 @@ use crate::steps::Steps;
 /// A loss that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AcceptedRow {
-    /// The version that the commit made.
+    /// The version that the commit created.
     pub version: i64,
     /// Generation of the log.
     pub generation: u32,
     /// Partition.
     pub partition: u32,
-    /// Offset at which counting went on. No frame before it can be told to be the one that was
+    /// Offset at which counting resumed. Frames below it cannot be identified as the ones that were
     /// counted.
     pub next: u64,
-    /// Frames that are lost by it.
+    /// Frames that the loss covers.
     pub frames: i64,
     /// Why the partition was halted.
     pub reason: String,
@@ -28,7 +28,7 @@ pub struct AcceptedRow {
     pub accepted_us: i64,
 }
 
-/// Notes the loss that a commit accepts, in its transaction.
+/// Records the loss that a commit accepts, in the commit's transaction.
 pub(crate) async fn keep(
     steps: &mut Steps,
     commit: &Commit,
@@ -57,7 +57,7 @@ impl Reader {
     /// Every loss that was accepted, oldest first.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn accepted_losses(&mut self) -> Result<Vec<AcceptedRow>> {
         let sql = "SELECT version, generation, `partition`, next, frames, reason, accepted_us \
                    FROM accepted_loss ORDER BY version";

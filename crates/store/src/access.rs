@@ -1,4 +1,4 @@
-//! Who may write and who may read: one writer of a file, or several connections to a server.
+//! Write and read access: the single writer of a file, or several connections to a server.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Weak};
@@ -14,12 +14,12 @@ use crate::server::Server;
 use crate::sql::Conn;
 use crate::write::{Memory, Writer};
 
-/// The way to write.
+/// Write access.
 #[derive(Clone, Debug)]
 pub(crate) enum Writers {
-    /// The one writer of a file.
+    /// The single writer of a file.
     Sqlite(Arc<Mutex<Writer>>, Arc<FileState>),
-    /// Connections to a server, and what they share.
+    /// Connections to a server, and what its writers cache.
     Mysql(Server, Memory),
 }
 
@@ -50,11 +50,11 @@ impl DerefMut for Held {
 }
 
 impl Writers {
-    /// Waits for a writer. One of a server has its transaction open.
+    /// Waits for a writer. On a server its transaction is already open.
     pub(crate) async fn hold(&self) -> Result<Held> {
         match self {
             Writers::Sqlite(writer, file) => {
-                // Whoever stands behind one that waits for a lock does not wait longer than it.
+                // A caller queued behind one that waits for a lock waits no longer than that one.
                 tokio::select! {
                     biased;
                     held = Arc::clone(writer).lock_owned() => Ok(Held::Sqlite(held)),
@@ -68,8 +68,8 @@ impl Writers {
         }
     }
 
-    /// A writer that looks a commit up: on a server a new connection, for whatever became of the
-    /// old one must not disturb the answer.
+    /// A writer that resolves a commit. On a server it is a new connection, so that the state of
+    /// the old one cannot affect the answer.
     pub(crate) async fn hold_new(&self) -> Result<Held> {
         match self {
             Writers::Sqlite(..) => self.hold().await,
@@ -80,12 +80,12 @@ impl Writers {
         }
     }
 
-    /// Why a server stores nothing at present; nothing for a file.
+    /// Why a server refuses writes at present; `None` for a file.
     pub(crate) fn takes_no_writes(&self) -> Option<&'static str> {
         match self {
             Writers::Sqlite(..) => None,
             Writers::Mysql(server, _) => {
-                server.is_read_only().then_some("the server of the ledger takes no writes")
+                server.is_read_only().then_some("the server of the ledger is read-only")
             }
         }
     }
@@ -103,8 +103,8 @@ impl Writers {
     }
 }
 
-/// Looks at the ledger's file every second until its writer is gone, so that what keeps it from
-/// being written is known before somebody wants to.
+/// Probes the ledger's file every second until its writer is dropped, so that a foreign lock is
+/// known before the next write.
 pub(crate) async fn watch_file(writer: Weak<Mutex<Writer>>, fatal: watch::Sender<bool>) {
     loop {
         tokio::time::sleep(LOCK_PROBE_EVERY).await;
@@ -121,7 +121,7 @@ pub(crate) async fn watch_file(writer: Weak<Mutex<Writer>>, fatal: watch::Sender
     }
 }
 
-/// The way to read.
+/// Read access.
 #[derive(Debug)]
 pub(crate) enum Readers {
     Sqlite(SqlitePool),

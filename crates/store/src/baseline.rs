@@ -17,11 +17,11 @@ pub(crate) fn day_of(now_us: i64) -> i64 {
     now_us.div_euclid(DAY_US)
 }
 
-/// Keeps the baseline of a day unless there is one, in a transaction that has changed nothing yet.
+/// Stores the baseline of a day unless it exists, in a transaction that has changed nothing yet.
 ///
-/// In SQLite it becomes durable with the caller's commit. On a server others commit at the same
-/// time: whoever holds the row of the version holds all of them up, so that both copies show one
-/// version; they are committed at once, and the caller goes on in a new transaction.
+/// In SQLite it becomes durable with the caller's commit. On a server other commits run
+/// concurrently: locking the version row blocks them, so that both copies show one version. The
+/// copies are committed at once, and the caller continues in a new transaction.
 pub(crate) async fn keep(steps: &mut Steps, day: i64) -> Result<()> {
     if has(steps, day).await? {
         return Ok(());
@@ -42,8 +42,8 @@ pub(crate) async fn keep(steps: &mut Steps, day: i64) -> Result<()> {
     Ok(())
 }
 
-/// Replaces the baseline of a day by what stands there now, at the end of a commit that found
-/// frames gone which were not counted yet: a recount cannot begin before it.
+/// Replaces the baseline of a day with the current state, at the end of a commit that found
+/// uncounted frames missing: a recount cannot begin before it.
 ///
 /// The commit has raised the version, so that on a server no other one ends in between.
 pub(crate) async fn replace(steps: &mut Steps, day: i64, version: i64) -> Result<()> {

@@ -6,17 +6,17 @@ use crate::sql::Conn;
 /// A gateway's report of its open connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionsRow {
-    /// The gateway.
+    /// Id of the reporting gateway.
     pub gateway: String,
-    /// The namespace.
+    /// Code of the namespace.
     pub namespace: String,
-    /// Open connections.
+    /// Number of open connections.
     pub active: i64,
-    /// When it was so, microseconds since the epoch.
+    /// When it was measured, microseconds since the epoch.
     pub seen_us: i64,
 }
 
-/// Keeps the newest report of each gateway and namespace.
+/// Stores the newest report of each gateway and namespace.
 pub(crate) async fn put_connections(conn: &mut Conn, rows: &[ConnectionsRow]) -> Result<()> {
     let backend = conn.backend();
     // A server assigns from left to right: the time comes last, for the rest depends on it.

@@ -19,7 +19,7 @@ use crate::rows::{
 use crate::sql::{Backend, Bound, Row};
 use crate::steps::Steps;
 
-/// Ids that one statement looks for on a server.
+/// Ids per SELECT on a server.
 const LOOK_MAX: usize = 128;
 const ACTION: &str = "store a series";
 
@@ -89,7 +89,7 @@ impl<L: PartialEq> Dictionary<L> {
         Ok(())
     }
 
-    /// Those of these ids that have no row; an error if one has other labels.
+    /// The ids that have no row yet. Fails if a row has other labels.
     async fn missing<'a>(
         &self,
         steps: &mut Steps,

@@ -1,6 +1,6 @@
 //! What can go wrong in the store, one enum for the crate.
 //!
-//! Each variant says what a caller may do next: try again, tell the user, or exit.
+//! Each variant determines what a caller may do next: retry, report, or exit.
 
 use std::path::PathBuf;
 
@@ -11,32 +11,32 @@ use crate::server_error::Meaning;
 /// An error of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// A read or write did not work now. Nothing of it happened, unless the answer of a server to
-    /// COMMIT was lost; to try again is right in either case.
+    /// A read or write failed for now. It had no effect, unless a server's answer to COMMIT was
+    /// lost; a retry is correct in either case.
     #[error("the ledger could not {action}")]
     Sql {
-        /// What was being done.
+        /// The operation that failed.
         action: &'static str,
         /// The database's message.
         #[source]
         source: sqlx::Error,
     },
-    /// Somebody else holds a lock on the file. Nothing happened; try again later.
+    /// Another process holds a lock on the file. Nothing was written; retry later.
     #[error("the ledger is locked by another process and could not {action}")]
     Locked {
-        /// What was being done.
+        /// The operation that failed.
         action: &'static str,
         /// SQLite's message; `None` if it was not asked again.
         #[source]
         source: Option<sqlx::Error>,
     },
-    /// The disk is full; nothing happened. Reads go on; try again later.
+    /// The disk is full; nothing was written. Reads still work; retry later.
     #[error("the disk of the ledger is full")]
     DiskFull,
     /// What the disk holds is uncertain, or the ledger contradicts itself. The process must exit.
     #[error("the ledger cannot be trusted any more: {reason}")]
     Fatal {
-        /// What was seen.
+        /// What was found.
         reason: String,
     },
     /// The file is not a ledger of a known format.
@@ -47,10 +47,10 @@ pub enum StoreError {
         /// What is wrong.
         reason: String,
     },
-    /// The database of a server is not a ledger of a known format, or its server will not do.
+    /// The database is not a ledger of a known format, or its server is not supported.
     #[error("the database {database} is not a ledger that this program knows: {reason}")]
     Database {
-        /// Its name.
+        /// Name of the database.
         database: String,
         /// What is wrong.
         reason: String,
@@ -61,9 +61,9 @@ pub enum StoreError {
     /// The linked SQLite is too old.
     #[error("SQLite {found} is too old: {needed} or newer is needed")]
     SqliteTooOld {
-        /// Its version.
+        /// Version of the linked SQLite.
         found: String,
-        /// The oldest that will do.
+        /// Oldest supported version.
         needed: &'static str,
     },
     /// The log has another number of partitions than its generation was made with.
@@ -73,20 +73,19 @@ pub enum StoreError {
     Partitions {
         /// The generation.
         generation: u32,
-        /// As stored.
+        /// Partitions in the ledger.
         stored: u32,
-        /// As the log has them.
+        /// Partitions in the log.
         given: u32,
     },
     /// A namespace of this code exists.
     #[error("namespace {0} exists already")]
     Exists(String),
-    /// A server that takes no writes lacks a version that there is: it may be the primary before a
-    /// switch, or a replica that has yet to catch up. Try again: a new connection may reach
-    /// another.
-    #[error("the server takes no writes and has no version {version}, another may stand there")]
+    /// A read-only server lacks a version that exists: it may be the primary before a failover, or
+    /// a lagging replica. Retry: a new connection may reach another server.
+    #[error("the server is read-only and lacks version {version}, another may have its address")]
     Behind {
-        /// The version that was asked for.
+        /// The requested version.
         version: i64,
     },
     /// The store was opened for reading only.
@@ -101,18 +100,18 @@ impl StoreError {
         matches!(self, StoreError::Fatal { .. })
     }
 
-    /// Whether somebody else holds a lock on the file.
+    /// Whether another process holds a lock on the file.
     #[must_use]
     pub fn is_locked(&self) -> bool {
         matches!(self, StoreError::Locked { .. })
     }
 
-    /// For whoever stands behind one that waits for a lock already.
+    /// The error for a caller queued behind one that already waits for a lock.
     pub(crate) fn held() -> StoreError {
         StoreError::Locked { action: "begin", source: None }
     }
 
-    /// What to tell whoever wanted to write, in words that fit after "because".
+    /// The reason for refusing a write, phrased to follow "because".
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
@@ -122,7 +121,7 @@ impl StoreError {
         }
     }
 
-    /// Sorts an error of SQLite.
+    /// Classifies an error of SQLite.
     pub(crate) fn of(action: &'static str, source: sqlx::Error) -> StoreError {
         match SqliteClass::of(&source) {
             SqliteClass::Locked => StoreError::Locked { action, source: Some(source) },
@@ -134,8 +133,9 @@ impl StoreError {
         }
     }
 
-    /// Sorts an error of a server. A server that is gone, read-only, out of connections or in a
-    /// deadlock says nothing about what it holds: all of that passes, so none of it is fatal.
+    /// Classifies an error of a server. A server that is gone, read-only, out of connections or in
+    /// a deadlock says nothing about its data: these conditions are transient, so none of them is
+    /// fatal.
     pub(crate) fn of_server(action: &'static str, source: sqlx::Error) -> StoreError {
         match Meaning::of(&source) {
             Meaning::Full => StoreError::DiskFull,

@@ -1,8 +1,7 @@
-//! The connection that writes the ledger's file, and what can keep it from doing so for a while.
+//! The connection that writes the ledger's file, and the foreign locks that can block it.
 //!
-//! Every write begins here, so that a lock that somebody else holds is waited for within a bound
-//! and told. A task looks at the file while nobody writes to it. Nothing here decides what is
-//! written.
+//! Every write begins here, so that the wait for a foreign lock is bounded and reported. A task
+//! probes the file while it is idle. Nothing here decides what is written.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,17 +13,17 @@ use sqlx::sqlite::SqliteConnection;
 
 use crate::error::{Result, StoreError};
 
-/// What `/readyz` and the logs report while somebody else holds the file's write lock.
+/// What `/readyz` and the logs report while another process holds the file's write lock.
 const LOCKED: &str = "the ledger is locked by another process, nothing can be stored";
 
-/// A connection that writes, with what is known of foreign locks.
+/// The writing connection, with the state of foreign locks.
 #[derive(Debug)]
 pub(crate) struct FileConn {
     pub conn: SqliteConnection,
     pub state: Arc<FileState>,
 }
 
-/// What the connection that writes shares with those who ask how the file is.
+/// State that the writing connection shares with health checks.
 #[derive(Debug)]
 pub(crate) struct FileState {
     pub lock: ForeignLock,
@@ -51,12 +50,12 @@ impl FileConn {
         Ok(())
     }
 
-    /// Rolls back; whether there was something to roll back.
+    /// Rolls back; returns whether a transaction was open.
     pub(crate) async fn rollback(&mut self) -> bool {
         self.conn.execute("ROLLBACK").await.is_ok()
     }
 
-    /// Looks whether the file can be written, and how large its write-ahead log has become.
+    /// Probes whether the file can be written, and measures its write-ahead log.
     pub(crate) async fn probe(&mut self) -> Result<()> {
         self.state.watch_size();
         self.state.lock.probe(&mut self.conn).await.map_err(StoreError::sql("look at its file"))

@@ -1,4 +1,4 @@
-//! Generations of the log: made once, by whoever starts first, and read by all.
+//! Generations of the log: created once, by the process that starts first, and read by all.
 
 use event::Secret;
 use ledger::window::Window;
@@ -7,7 +7,7 @@ use crate::error::{Result, StoreError};
 use crate::rows::{bytes, get, number};
 use crate::sql::Conn;
 
-/// A generation of the log: made once, never changed.
+/// A generation of the log: created once, never changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Generation {
     /// Number of the generation.
@@ -20,7 +20,7 @@ pub struct Generation {
     pub window: Window,
 }
 
-/// Reads a generation, or makes it. What another process made in the meantime goes before ours.
+/// Reads a generation, or creates it. If another process creates it first, that one wins.
 pub(crate) async fn make(conn: &mut Conn, generation: u32, partitions: u32) -> Result<Generation> {
     if let Some(found) = read(conn, generation).await? {
         return Ok(found);
@@ -52,7 +52,7 @@ pub(crate) async fn make(conn: &mut Conn, generation: u32, partitions: u32) -> R
         .ok_or_else(|| StoreError::Fatal { reason: "a new generation has no row".to_owned() })
 }
 
-/// Reads a generation, if it was made.
+/// Reads a generation; `None` if it does not exist.
 pub(crate) async fn read(conn: &mut Conn, generation: u32) -> Result<Option<Generation>> {
     let sql = "SELECT partitions, secret, past_us, ahead_us, keep_us FROM generation \
                WHERE generation = ?";

@@ -34,11 +34,11 @@ pub(crate) async fn put_key(
 }
 
 impl Reader {
-    /// Keys of a role, the one that was stored first at the front: where several processes made
-    /// one at a first start, all take that.
+    /// Keys of a role, oldest first: if several processes created one at the first start, all use
+    /// the oldest.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn keys(&mut self, role: &str) -> Result<Vec<KeyRow>> {
         let sql =
             "SELECT source, sha256 FROM access_key WHERE role = ? ORDER BY created_us, sha256";

@@ -1,8 +1,8 @@
 //! Labels and their budgets.
 //!
-//! A label is counted against its budget in the same transaction that stores it, so that two who
-//! race for the last place cannot both win, and it is never removed: what was accepted once is
-//! accepted again.
+//! A label is counted against its budget in the transaction that stores it, so that of two
+//! registrations racing for the last slot only one wins. Labels are never removed: a name that was
+//! accepted stays accepted.
 
 use crate::error::{Result, StoreError};
 use crate::namespace::{self, NamespaceRow};
@@ -10,7 +10,7 @@ use crate::read::Reader;
 use crate::rows::{get, number};
 use crate::sql::Conn;
 
-/// What a name is a label of. The numbers are stored.
+/// Kind of a label. The numbers are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum LabelKind {
@@ -43,7 +43,7 @@ impl LabelKind {
 /// A name to be registered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LabelName {
-    /// What it is a label of.
+    /// Kind of the label.
     pub kind: LabelKind,
     /// The namespace for consumers, else empty.
     pub scope: String,
@@ -51,16 +51,16 @@ pub struct LabelName {
     pub name: String,
 }
 
-/// A name and how many of its kind and scope there may be.
+/// A name with the budget of its kind and scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelRequest {
     /// The name.
     pub label: LabelName,
-    /// Budget; nothing for a name that is registered whatever the budget says.
+    /// Budget; `None` registers the name regardless of it.
     pub max: Option<i64>,
 }
 
-/// What became of a name.
+/// Result of a registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Registration {
     /// It was registered before.
@@ -92,9 +92,9 @@ pub(crate) async fn register(
 
 const REGISTER: &str = "register a label";
 
-/// Takes a place of the budget and stores the name. The row of the budget is locked before the
-/// name is looked for a second time, so that of two processes which meet the same new name one
-/// stores it and the other finds it.
+/// Takes a slot of the budget and stores the name. The budget row is locked before the name is
+/// looked up again, so that of two processes registering the same new name one stores it and the
+/// other finds it.
 async fn register_one(
     conn: &mut Conn,
     request: &LabelRequest,
@@ -136,7 +136,7 @@ async fn is_registered(conn: &mut Conn, label: &LabelName) -> Result<bool> {
     Ok(conn.fetch_one(query, REGISTER).await?.get::<i64>(0)? > 0)
 }
 
-/// Makes a namespace by hand, beyond the budget if need be.
+/// Creates a namespace on an operator's request, even beyond the budget.
 pub(crate) async fn create_namespace(
     conn: &mut Conn,
     code: &str,
@@ -164,7 +164,7 @@ impl Reader {
     /// Every registered name.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn labels(&mut self) -> Result<Vec<LabelName>> {
         let rows = self.rows(self.conn.query("SELECT kind, scope, name FROM label")).await?;
         rows.iter()
@@ -182,7 +182,7 @@ impl Reader {
     /// The registered names of a kind, of all scopes.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn label_names(&mut self, kind: LabelKind) -> Result<Vec<String>> {
         let query = self.conn.query("SELECT name FROM label WHERE kind = ?").bind(kind as u8);
         self.rows(query).await?.iter().map(|row| get(row, 0)).collect()

@@ -1,9 +1,9 @@
-//! Dead letters, for whoever looks into them, and those of raw topics as ingest brings them.
+//! Dead letters: those of the log for inspection, and those of raw topics as ingest reports them.
 //!
-//! The aggregator writes what it read in the log and did not count, with the commit that passed it
-//! by. A message of a raw topic that ingest could not take has no place in the log: its own topic,
-//! partition and offset are its address, and the topic has its content. Both are capped per hour;
-//! beyond the cap addresses and counts are kept, and no more.
+//! The aggregator writes the events that it read and did not count, in the commit that moves past
+//! them. A message of a raw topic that ingest rejected has no offset in the log: its address is its
+//! own topic, partition and offset, and its content stays in the topic. Both kinds are capped per
+//! hour; beyond the cap only addresses and counts are kept.
 
 use crate::error::Result;
 use crate::read::Reader;
@@ -14,10 +14,10 @@ use crate::sql::{Conn, Row};
 const REASON_BYTES_MAX: usize = 255;
 const HOUR_US: i64 = 3_600 * 1_000_000;
 
-/// A message of a raw topic, or an event in it, that was not taken.
+/// A message of a raw topic, or an event in it, that was rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawLetter {
-    /// Its topic.
+    /// Topic of the message.
     pub topic: String,
     /// The id of the topic, as Kafka's tools write it; empty if it is not known.
     pub topic_id: String,
@@ -31,11 +31,11 @@ pub struct RawLetter {
     pub until: u64,
     /// How many events or messages this row stands for: 1 but beyond the hour's cap.
     pub n: u32,
-    /// What is wrong, in a stable word.
+    /// Kind of the fault, a stable identifier.
     pub kind: String,
     /// Path of the field at fault; empty for the event or message as a whole.
     pub field: String,
-    /// What is wrong, for people.
+    /// Description of the fault, human-readable.
     pub reason: String,
     /// Id of the event, if one could be read.
     pub event_id: Option<String>,
@@ -58,7 +58,7 @@ pub struct LogLetter {
     pub n: u32,
     /// Verdict, as `gatemeter_events_total` names it; `duplicate` for a conflict.
     pub class: String,
-    /// Why, in a word or a short sentence.
+    /// Reason: a word or a short sentence.
     pub reason: String,
     /// Time of the event, microseconds, where it could be read.
     pub time_us: Option<i64>,
@@ -81,8 +81,8 @@ pub struct LetterFilter {
     pub limit: i64,
 }
 
-/// Keeps letters of raw topics; one that is there already stays as it is. Beyond `hour_max` rows an
-/// hour, letters of the same topic, partition and kind become one row.
+/// Stores letters of raw topics; existing rows are left unchanged. Beyond `hour_max` rows an hour,
+/// letters of the same topic, partition and kind become one row.
 pub(crate) async fn put_raw(
     conn: &mut Conn,
     letters: &[RawLetter],
@@ -124,7 +124,7 @@ pub(crate) async fn put_raw(
     Ok(())
 }
 
-/// Addresses and counts alone.
+/// Merges letters into addresses and counts.
 fn merged(letters: &[RawLetter]) -> Vec<RawLetter> {
     let mut merged: Vec<RawLetter> = Vec::new();
     for letter in letters {
@@ -157,7 +157,7 @@ impl Reader {
     /// Letters of raw topics, the newest first.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn raw_letters(&mut self, filter: &LetterFilter) -> Result<Vec<RawLetter>> {
         let sql = "SELECT topic, topic_id, `partition`, at, idx, until, n, kind, field, reason, \
                    event_id, stored_us FROM raw_letter \
@@ -171,7 +171,7 @@ impl Reader {
     /// Letters of the log, the newest first; without their content.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn log_letters(&mut self, filter: &LetterFilter) -> Result<Vec<LogLetter>> {
         let sql = "SELECT generation, `partition`, at, idx, n, class, reason, time_us, namespace, \
                    NULL, stored_us FROM dead_letter WHERE stored_us >= ? \
@@ -185,7 +185,7 @@ impl Reader {
     /// The letter of an event of the log, with its content.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn log_letter(
         &mut self,
         generation: u32,
@@ -205,7 +205,7 @@ impl Reader {
     /// every topic that had the name, the newest first.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn raw_letters_at(
         &mut self,
         topic: &str,

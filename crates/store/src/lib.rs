@@ -1,10 +1,10 @@
-//! The ledger and the configuration in SQL: a SQLite file of our own, or a database on a MySQL or
+//! The ledger and the configuration in SQL: a local SQLite file, or a database on a MySQL or
 //! MariaDB server.
 //!
 //! Commits of the aggregator, labels of ingest and settings of the api go through `Store`, each in
-//! one transaction that its caller cannot cancel half way. Questions go through a `Reader`, which
-//! sees one committed version. Nothing here decides what counts: that is `ledger`. Nothing above
-//! knows which database it is.
+//! one transaction that completes even if its caller is cancelled. Queries go through a `Reader`,
+//! which sees one committed version. Nothing here decides what counts: that is `ledger`. Nothing
+//! above knows which database it is.
 
 mod server_error;
 mod error;
@@ -67,22 +67,22 @@ use server::Era;
 use sql::Conn;
 use write::{Memory, Writer};
 
-/// How long it holds that an aggregator has no memory left, microseconds: it says so every second,
-/// and clocks of two machines may be some seconds apart.
+/// How long an aggregator's report of a full dedup set is valid, microseconds: it is renewed every
+/// second, and the clocks of two machines may differ by some seconds.
 const PRESSURE_US: i64 = 10 * 1_000_000;
 
-/// What a publisher takes over from: one committed version.
+/// The committed version that a publisher starts from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// Ledger version.
     pub version: i64,
     /// When it was committed, microseconds since the epoch.
     pub committed_us: i64,
-    /// The commit that made it; nothing before the first one.
+    /// The commit that created it; `None` before the first one.
     pub commit: Option<CommitId>,
     /// Counter totals.
     pub totals: Vec<(FullLabels, Measures)>,
-    /// Where the partitions stand.
+    /// State of the partitions.
     pub partitions: Vec<PartitionRow>,
     /// Namespaces as configured.
     pub namespaces: Vec<NamespaceRow>,
@@ -91,15 +91,15 @@ pub struct Snapshot {
 /// The ledger and the configuration.
 #[derive(Debug)]
 pub struct Store {
-    /// Nothing if the store was opened for reading only.
+    /// `None` if the store is read-only.
     writers: Option<Writers>,
     readers: Readers,
     n_read_statements: Arc<AtomicU64>,
     fatal: watch::Sender<bool>,
 }
 
-/// Runs statements in one transaction, in a task of its own, so that a caller who goes away cannot
-/// leave it half done.
+/// Runs statements in one transaction, in a task of its own, so that a cancelled caller cannot
+/// leave it unfinished.
 macro_rules! transact {
     ($store:expr, |$conn:ident| $body:expr) => {{
         let writers = $store.writers()?;
@@ -121,10 +121,10 @@ macro_rules! transact {
 }
 
 impl Store {
-    /// Opens the ledger of a directory, or makes it. The caller holds the lock of the directory.
+    /// Opens the ledger of a directory, or creates it. The caller holds the directory lock.
     ///
     /// # Errors
-    /// `Format` for a file of a newer program, `SqliteTooOld`, or what the disk says.
+    /// `Format` for a file of a newer version, `SqliteTooOld`, or an I/O error.
     pub async fn open(dir: &Path) -> Result<Store> {
         let file = schema::open_writer(dir).await?;
         let state = Arc::clone(&file.state);
@@ -136,19 +136,21 @@ impl Store {
         Ok(store)
     }
 
-    /// Opens the ledger of a directory for reading, without the lock and beside a writer.
+    /// Opens the ledger of a directory for reading, without the directory lock and alongside a
+    /// writer.
     ///
     /// # Errors
-    /// `Missing` if there is none; else as `open`.
+    /// `Missing` if there is none; otherwise as [`Store::open`].
     pub async fn open_read_only(dir: &Path) -> Result<Store> {
         Ok(Store::new(None, Readers::Sqlite(schema::open_readers(dir).await?)))
     }
 
-    /// Opens the ledger in a database of a server, and makes its tables if they are missing.
-    /// Several processes may do so at once.
+    /// Opens the ledger in a server database, and creates missing tables. Several processes may do
+    /// so concurrently.
     ///
     /// # Errors
-    /// `Database` for one of a newer program or on a server too old, else what the server says.
+    /// `Database` for tables of a newer version or an unsupported server; otherwise the server's
+    /// error.
     pub async fn open_mysql(options: &MysqlOptions) -> Result<Store> {
         let era = Era::default();
         let server = server_schema::open_writers(options, &era).await?;
@@ -156,11 +158,11 @@ impl Store {
         Ok(Store::new(Some(Writers::Mysql(server, Memory::default())), readers))
     }
 
-    /// Opens the ledger in a database of a server for reading. A user without rights to write will
-    /// do.
+    /// Opens the ledger in a server database for reading. A database user without write privileges
+    /// suffices.
     ///
     /// # Errors
-    /// `Database` if there are no tables of this program's format; else as `open_mysql`.
+    /// `Database` if there are no tables of this version's format; otherwise as `open_mysql`.
     pub async fn open_mysql_read_only(options: &MysqlOptions) -> Result<Store> {
         let readers = server_schema::open_readers(options, &Era::default()).await?;
         Ok(Store::new(None, Readers::Mysql(readers)))
@@ -171,7 +173,7 @@ impl Store {
         Store { writers, readers, n_read_statements, fatal: watch::Sender::new(false) }
     }
 
-    /// The generation of the log; made at the first start, with a random secret.
+    /// The generation of the log; created at the first start, with a random secret.
     ///
     /// # Errors
     /// `Partitions` if the log has another number than the generation was made with.
@@ -190,19 +192,19 @@ impl Store {
         Ok(found)
     }
 
-    /// The generation of the log, if it was made.
+    /// The generation of the log; `None` if it does not exist.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn known_generation(&self, generation: u32) -> Result<Option<Generation>> {
         let mut conn = self.readers.begin().await?;
         generation::read(&mut conn, generation).await
     }
 
-    /// Takes a partition for a new owner.
+    /// Claims a partition for a new owner.
     ///
     /// # Errors
-    /// What the database says; nothing happened then.
+    /// The error of the database; nothing was written.
     pub async fn claim(&self, generation: u32, partition: u32, nonce: [u8; 16]) -> Result<Claim> {
         let writers = self.writers()?;
         let task =
@@ -212,8 +214,8 @@ impl Store {
         self.noted(task.await.unwrap_or_else(|error| Err(defect(&error))))
     }
 
-    /// Carries out a commit, or leaves no trace of it; beside the outcome the error, if there was
-    /// one, to be logged. Goes on to its end even if the caller stops waiting.
+    /// Executes a commit atomically. Returns the outcome, and the error to be logged if there was
+    /// one. Completes even if the caller stops waiting.
     pub async fn commit(&self, commit: Arc<Commit>) -> (Outcome, Option<StoreError>) {
         let writers = match self.writers() {
             Ok(writers) => writers,
@@ -232,20 +234,20 @@ impl Store {
         (outcome, error.and_then(|error| self.noted::<()>(Err(error)).err()))
     }
 
-    /// What became of a commit whose outcome is unknown.
+    /// Resolves a commit whose outcome is unknown.
     ///
     /// # Errors
-    /// What the database says, also that the commit is still under way; the outcome is then still
+    /// The error of the database, or that the commit is still in progress; the outcome stays
     /// unknown.
     pub async fn resolve(&self, commit: &Commit) -> Result<Resolution> {
         let mut held = self.writers()?.hold_new().await?;
         self.noted(held.resolve(commit).await)
     }
 
-    /// Everything that a publisher takes over from.
+    /// Everything that a publisher starts from.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn snapshot(&self) -> Result<Snapshot> {
         let mut reader = self.read().await?;
         let AsOf { version, committed_us } = reader.as_of();
@@ -259,10 +261,10 @@ impl Store {
         })
     }
 
-    /// The commit that made a version, while the journal has it: the newest one always.
+    /// The commit that created a version, as long as the journal has it; the newest is always kept.
     ///
     /// # Errors
-    /// `Behind` if it is a server that takes no writes which does not have it; else as every read.
+    /// `Behind` if a read-only server does not have it; otherwise see [`Reader`].
     pub async fn commit_of(&self, version: i64) -> Result<Option<CommitId>> {
         self.read().await?.certain_commit_of(version).await
     }
@@ -270,7 +272,7 @@ impl Store {
     /// Namespaces with a number above this, by number.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn namespaces_after(&self, id: i64) -> Result<Vec<NamespaceRow>> {
         self.read().await?.namespaces_after(id).await
     }
@@ -278,7 +280,7 @@ impl Store {
     /// Every registered name.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn load_labels(&self) -> Result<Vec<LabelName>> {
         self.read().await?.labels().await
     }
@@ -286,7 +288,7 @@ impl Store {
     /// The registered names of a kind, of all scopes.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn label_names(&self, kind: LabelKind) -> Result<Vec<String>> {
         self.read().await?.label_names(kind).await
     }
@@ -294,7 +296,7 @@ impl Store {
     /// Keys of a role.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn keys(&self, role: &str) -> Result<Vec<KeyRow>> {
         self.read().await?.keys(role).await
     }
@@ -302,12 +304,12 @@ impl Store {
     /// Registers names, all in one transaction; the answers are in the order of the requests.
     ///
     /// # Errors
-    /// What the database says; nothing happened then.
+    /// The error of the database; nothing was written.
     pub async fn register_many(&self, requests: Vec<LabelRequest>) -> Result<Vec<Registration>> {
         transact!(self, |conn| label::register(conn, &requests, now_us()))
     }
 
-    /// Makes a namespace by hand.
+    /// Creates a namespace on an operator's request.
     ///
     /// # Errors
     /// `Exists` if there is one of this code.
@@ -316,10 +318,10 @@ impl Store {
         transact!(self, |conn| label::create_namespace(conn, &code, &name, now_us()))
     }
 
-    /// Enables or disables a namespace; `None` if there is none of this number.
+    /// Enables or disables a namespace; `None` if the number is unknown.
     ///
     /// # Errors
-    /// What the database says.
+    /// The error of the database.
     pub async fn set_namespace_status(
         &self,
         id: i64,
@@ -328,29 +330,29 @@ impl Store {
         transact!(self, |conn| namespace::set_status(conn, id, status, now_us()))
     }
 
-    /// Keeps the newest report of each gateway and namespace.
+    /// Stores the newest report of each gateway and namespace.
     ///
     /// # Errors
-    /// What the database says.
+    /// The error of the database.
     pub async fn put_connections(&self, rows: Vec<ConnectionsRow>) -> Result<()> {
         transact!(self, |conn| connections::put_connections(conn, &rows))
     }
 
-    /// Keeps messages of raw topics, or events in them, that were not taken; those that are kept
-    /// already stay as they are. Beyond `hour_max` rows an hour, one row stands for many.
+    /// Stores dead letters of raw topics: messages, or events in them, that were rejected. Existing
+    /// rows are left unchanged. Beyond `hour_max` rows an hour, one row represents many.
     ///
     /// # Errors
-    /// What the database says; nothing happened then.
+    /// The error of the database; nothing was written.
     pub async fn put_raw_letters(&self, letters: Vec<RawLetter>, hour_max: i64) -> Result<()> {
         transact!(self, |conn| letter::put_raw(conn, &letters, hour_max, now_us()))
     }
 
-    /// Keeps how far a group of readers has come in raw topics. A place of another topic than the
-    /// one that is kept changes nothing: it is settled first. One of `known` is kept only if there
-    /// is one of the same topic.
+    /// Stores the progress of a consumer group in raw topics. A topic id other than the stored one
+    /// changes nothing: the stored progress is settled first. Entries of `known` are stored only
+    /// where the row has the same topic id.
     ///
     /// # Errors
-    /// What the database says; nothing happened then.
+    /// The error of the database; nothing was written.
     pub async fn put_raw_places(
         &self,
         reader: &str,
@@ -361,11 +363,11 @@ impl Store {
         transact!(self, |conn| raw_place::put_all(conn, &reader, &places, &known, now_us()))
     }
 
-    /// Settles a place: the name of its topic stands for `topic_id` now. Gives what the place was,
-    /// with what `known` says of it, if nobody has settled it before.
+    /// Settles the progress in a replaced topic, whose name now belongs to `topic_id`. Returns the
+    /// last known progress, with what `known` adds to it, unless it was settled before.
     ///
     /// # Errors
-    /// What the database says; nothing happened then.
+    /// The error of the database; nothing was written.
     pub async fn settle_raw_place(
         &self,
         reader: &str,
@@ -376,10 +378,10 @@ impl Store {
         transact!(self, |conn| raw_place::settle(conn, &reader, &known, &topic_id, now_us()))
     }
 
-    /// Settles what the ledger knows of other topics of the same name.
+    /// Settles the progress in all earlier topics of the same name.
     ///
     /// # Errors
-    /// What the database says; nothing happened then.
+    /// The error of the database; nothing was written.
     pub async fn settle_raw_topic(
         &self,
         reader: &str,
@@ -392,19 +394,19 @@ impl Store {
         })
     }
 
-    /// Notes that an aggregator has no memory left for recognising copies, so that every ingest
-    /// refuses events until it has some again.
+    /// Records that an aggregator's dedup set is full, so that every ingest sheds events until it
+    /// has room again.
     ///
     /// # Errors
-    /// What the database says.
+    /// The error of the database.
     pub async fn put_pressure(&self, now_us: i64) -> Result<()> {
         transact!(self, |conn| pressure::put(conn, now_us))
     }
 
-    /// Whether an aggregator reported it within the last seconds.
+    /// Whether an aggregator reported a full dedup set within the last seconds.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn under_pressure(&self, now_us: i64) -> Result<bool> {
         let seen_us = self.read().await?.pressure_seen_us().await?;
         Ok(seen_us.is_some_and(|seen_us| now_us - seen_us < PRESSURE_US))
@@ -413,7 +415,7 @@ impl Store {
     /// Stores the hash of a key of a role, bound to a source.
     ///
     /// # Errors
-    /// What the database says.
+    /// The error of the database.
     pub async fn put_key(&self, role: &str, source: &str, sha256: [u8; 32]) -> Result<()> {
         let (role, source) = (role.to_owned(), source.to_owned());
         transact!(self, |conn| key::put_key(conn, &role, &source, sha256, now_us()))
@@ -422,20 +424,20 @@ impl Store {
     /// Deletes rows that are no longer kept; bounded work per call.
     ///
     /// # Errors
-    /// What the database says.
+    /// The error of the database.
     pub async fn retain(&self, now_us: i64, keep: &Keep) -> Result<Retained> {
         let keep = *keep;
         transact!(self, |conn| retain::retain(conn, now_us, &keep))
     }
 
-    /// Turns true when the ledger cannot be trusted any more; then the process must exit.
+    /// Turns true when the ledger can no longer be trusted; the process must then exit.
     #[must_use]
     pub fn fatal(&self) -> watch::Receiver<bool> {
         self.fatal.subscribe()
     }
 
-    /// Why nothing can be stored at present although the ledger works: somebody else holds the lock
-    /// of its file. Nothing is refused for a lock of less than a second. None on a server.
+    /// Why writes are refused although the ledger works: another process holds the lock of its
+    /// file. A lock of less than a second refuses nothing. `None` on a server.
     #[must_use]
     pub fn refusing(&self) -> Option<&'static str> {
         match &self.writers {
@@ -444,7 +446,7 @@ impl Store {
         }
     }
 
-    /// Why nothing can be stored although the ledger can be read: its server takes no writes.
+    /// Why writes are refused although reads work: the server is read-only.
     #[must_use]
     pub fn takes_no_writes(&self) -> Option<&'static str> {
         self.writers.as_ref().and_then(Writers::takes_no_writes)
@@ -471,20 +473,20 @@ impl Store {
         self.writers.clone().ok_or(StoreError::ReadOnly)
     }
 
-    /// Raises the flag for a fatal error on its way to the caller.
+    /// Sets the failure flag for a fatal error before it is returned.
     fn noted<T>(&self, result: Result<T>) -> Result<T> {
         if let Err(error) = &result
             && error.is_fatal()
             && !self.fatal.send_replace(true)
         {
-            // Once, and before anybody acts on it: what ends the process only knows that it ended.
+            // Logged once, here: the code that ends the process does not know the cause.
             tracing::error!(%error, "ledger failed");
         }
         result
     }
 }
 
-/// A task of ours that ended by a panic.
+/// The error for a task that panicked.
 fn defect(error: &tokio::task::JoinError) -> StoreError {
     StoreError::Fatal { reason: format!("a write panicked: {error}") }
 }

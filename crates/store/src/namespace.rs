@@ -1,4 +1,4 @@
-//! Namespaces as they are configured. Each is a label as well, and has a place of that budget.
+//! Configured namespaces. Each is also a label, and takes a slot of that budget.
 
 use crate::error::Result;
 use crate::read::Reader;
@@ -15,7 +15,7 @@ pub enum NamespaceStatus {
 }
 
 impl NamespaceStatus {
-    /// The word that users see.
+    /// Its name in the API.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -36,11 +36,11 @@ pub struct NamespaceRow {
     pub id: i64,
     /// Code: the label.
     pub code: String,
-    /// Name for people.
+    /// Display name.
     pub name: String,
     /// Whether it is enabled.
     pub status: NamespaceStatus,
-    /// When it was made, microseconds since the epoch.
+    /// When it was created, microseconds since the epoch.
     pub created_us: i64,
     /// When it was last changed, microseconds since the epoch.
     pub updated_us: i64,
@@ -53,7 +53,7 @@ pub struct NamespaceFilter {
     pub page: i64,
     /// Rows per page.
     pub size: i64,
-    /// Part of code or name, in any case of letters.
+    /// Substring of code or name, case-insensitive.
     pub keyword: Option<String>,
     /// Only those of this status.
     pub status: Option<NamespaceStatus>,
@@ -68,7 +68,7 @@ pub struct Page<T> {
     pub total: i64,
 }
 
-/// Gives the label of a namespace its row.
+/// Inserts the row of a namespace for its label.
 pub(crate) async fn insert(conn: &mut Conn, code: &str, now_us: i64) -> Result<()> {
     let backend = conn.backend();
     let sql = backend.text(
@@ -81,7 +81,7 @@ pub(crate) async fn insert(conn: &mut Conn, code: &str, now_us: i64) -> Result<(
     conn.execute(query, "register a namespace").await.map(|_| ())
 }
 
-/// Enables or disables a namespace; `None` if there is none of this number.
+/// Enables or disables a namespace; `None` if the number is unknown.
 pub(crate) async fn set_status(
     conn: &mut Conn,
     id: i64,
@@ -123,8 +123,8 @@ pub(crate) async fn of_code(conn: &mut Conn, code: &str) -> Result<Option<Namesp
 }
 
 impl NamespaceFilter {
-    /// Whether a namespace is listed. Letters are folded here and not by a database, each of which
-    /// folds others: one by one, so that what is found does not depend on what stands beside it.
+    /// Whether the filter matches a namespace. Case is folded here and not in SQL, since databases
+    /// fold differently: character by character, so that a match does not depend on its neighbours.
     fn lets_pass(&self, row: &NamespaceRow, keyword: Option<&str>) -> bool {
         let has = |keyword: &str| {
             folded(&row.code).contains(keyword) || folded(&row.name).contains(keyword)
@@ -133,7 +133,7 @@ impl NamespaceFilter {
     }
 }
 
-/// A text in small letters, in every script.
+/// A text in lower case, in every script.
 fn folded(text: &str) -> String {
     text.chars().flat_map(char::to_lowercase).collect()
 }
@@ -142,7 +142,7 @@ impl Reader {
     /// The namespace of a number.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn namespace_by_id(&mut self, id: i64) -> Result<Option<NamespaceRow>> {
         let query = self.conn.query(sqlx::AssertSqlSafe(format!("{NAMESPACE} WHERE id = ?")));
         self.rows(query.bind(id)).await?.first().map(namespace).transpose()
@@ -151,16 +151,16 @@ impl Reader {
     /// The namespace of a code.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn namespace_by_code(&mut self, code: &str) -> Result<Option<NamespaceRow>> {
         let query = self.conn.query(sqlx::AssertSqlSafe(format!("{NAMESPACE} WHERE code = ?")));
         self.rows(query.bind(code)).await?.first().map(namespace).transpose()
     }
 
-    /// One page of the namespaces that a filter lets pass, by number. All are read: there are few.
+    /// One page of the namespaces that match a filter, by number. All rows are read: there are few.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn namespaces(&mut self, filter: &NamespaceFilter) -> Result<Page<NamespaceRow>> {
         let keyword = filter.keyword.as_deref().map(folded);
         let mut found = self.namespaces_after(0).await?;
@@ -174,7 +174,7 @@ impl Reader {
     /// Namespaces with a number above this, by number.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn namespaces_after(&mut self, id: i64) -> Result<Vec<NamespaceRow>> {
         let sql = format!("{NAMESPACE} WHERE id > ? ORDER BY id");
         let rows = self.rows(self.conn.query(sqlx::AssertSqlSafe(sql)).bind(id)).await?;

@@ -1,9 +1,8 @@
-//! Sums over many rows, for answers that show numbers and no rows.
+//! Sums over many rows, computed by the database.
 //!
-//! A question goes over every row of its range, in the columns that it shows, and what comes back
-//! is added up where the rows lie: one statement for a whole range, and one for all of its buckets.
-//! The rows are gone through once, in the order of their key, so that nothing is sorted but the
-//! few sums.
+//! A query scans every row of its range, in the columns that it needs, and the database adds them
+//! up: one statement for a whole range, and one for all of its buckets. Rows are scanned once, in
+//! key order, so that only the few sums are sorted.
 
 use std::ops::Range;
 
@@ -47,7 +46,7 @@ impl Part {
     pub const EACH: [Part; 3] = [Part::Requests, Part::Durations, Part::Tokens];
 }
 
-/// What is open or was counted a moment ago.
+/// Open connections, and the requests of one recent minute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pulse {
     /// Open connections, by the newest report of each gateway.
@@ -56,9 +55,9 @@ pub struct Pulse {
     pub requests: i64,
 }
 
-/// Stored number of the outcome that is no error.
+/// Stored number of the outcome `success`.
 const SUCCESS: u8 = Outcome::Success.code();
-/// Stored number of a usage that was counted from text.
+/// Stored number of estimated usage.
 const ESTIMATED: u8 = UsageSource::Estimated as u8;
 
 impl Rows {
@@ -180,7 +179,7 @@ impl Reader {
     /// have no range; of one namespace or all.
     ///
     /// # Errors
-    /// As every read: `StoreError::Sql`, or `StoreError::Fatal` for a row that cannot be.
+    /// See [`Reader`].
     pub async fn sums(
         &mut self,
         rows: Rows,
@@ -208,7 +207,7 @@ impl Reader {
     /// moments of each piece of a bucket.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn series(
         &mut self,
         rows: Rows,
@@ -258,7 +257,7 @@ impl Reader {
     /// Requests by namespace and outcome, of a range of rows or of the counter totals.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn outcomes(
         &mut self,
         rows: Rows,
@@ -292,7 +291,7 @@ impl Reader {
     /// than a moment.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn pulse(&mut self, minute: i64, newer_than_us: i64) -> Result<Pulse> {
         let sql = "SELECT (SELECT sum(active) FROM connections WHERE seen_us > ?), \
                    (SELECT sum(q.n) FROM minute q JOIN series_short s ON s.id = q.series \

@@ -1,9 +1,9 @@
-//! The ledger as plain rows, for whoever may not share types with the code that counted: integers,
-//! strings and bytes.
+//! The ledger as plain rows of integers, strings and bytes, for code that must not share types with
+//! the counting code.
 //!
 //! A `PlainReader` asks a `Reader` and takes each row apart, field by field. It may not sum, round,
 //! sort, join, leave out rows or put a value right: what is changed here, a recount cannot find.
-//! Words are those that users see. No statement stands here.
+//! Enum values use their public names. There is no SQL here.
 
 use std::ops::Range;
 use std::path::Path;
@@ -48,7 +48,7 @@ pub struct Window {
     pub keep_us: i64,
 }
 
-/// Where one partition stands.
+/// State of one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Partition {
     /// Generation of the log.
@@ -68,7 +68,7 @@ pub struct Progress {
     pub floor: u64,
     /// M before the floor, microseconds.
     pub floor_clock_us: Option<i64>,
-    /// M behind the last counted frame, microseconds.
+    /// M after the last counted frame, microseconds.
     pub clock_us: Option<i64>,
     /// XXH3 of the last counted frame.
     pub last_print: Option<u64>,
@@ -137,7 +137,7 @@ pub struct JournalLine {
     pub partition: u32,
     /// First offset of the range.
     pub base: u64,
-    /// Offset behind the range.
+    /// Offset after the range.
     pub next: u64,
     /// Events in the range.
     pub events: i64,
@@ -149,9 +149,9 @@ pub struct JournalLine {
     pub output_tokens: i64,
     /// Wrapping sum of the low halves of the counted keys.
     pub digest: i64,
-    /// M behind the first frame of the range, microseconds.
+    /// M after the first frame of the range, microseconds.
     pub first_clock_us: Option<i64>,
-    /// M behind the last frame of the range, microseconds.
+    /// M after the last frame of the range, microseconds.
     pub last_clock_us: Option<i64>,
 }
 
@@ -173,7 +173,7 @@ pub struct AcceptedLoss {
     pub generation: u32,
     /// Number of the partition.
     pub partition: u32,
-    /// Offset at which counting went on.
+    /// Offset at which counting resumed.
     pub next: u64,
 }
 
@@ -192,7 +192,7 @@ impl From<Store> for PlainStore {
 }
 
 impl PlainStore {
-    /// Opens the ledger of a directory, without its lock and beside a writer.
+    /// Opens the ledger of a directory, without its lock and alongside a writer.
     ///
     /// # Errors
     /// As `Store::open_read_only`.
@@ -211,7 +211,7 @@ impl PlainStore {
         Ok(Generation { generation: found.generation, window })
     }
 
-    /// Begins to read.
+    /// Begins a read transaction.
     ///
     /// # Errors
     /// As `Store::read`.
@@ -245,7 +245,7 @@ impl PlainReader {
         Ok(rows.into_iter().map(|row| row.code).collect())
     }
 
-    /// Where every partition of every generation stands.
+    /// State of every partition of every generation.
     pub async fn partitions(&mut self) -> Result<Vec<Partition>> {
         let rows = self.0.partitions().await?;
         Ok(rows.iter().map(|row| partition(row.generation, row.partition, &row.progress)).collect())

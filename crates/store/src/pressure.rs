@@ -1,9 +1,9 @@
-//! Memory pressure: an aggregator has no memory left for recognising copies.
+//! Backpressure: the dedup set of an aggregator is full.
 
 use crate::error::Result;
 use crate::sql::Conn;
 
-/// Notes that an aggregator has no memory left for recognising copies.
+/// Records that the dedup set of an aggregator is full.
 pub(crate) async fn put(conn: &mut Conn, now_us: i64) -> Result<()> {
     let backend = conn.backend();
     let sql = backend.text(

@@ -1,41 +1,41 @@
-//! How far groups of readers have come in raw topics, and in which topic: so that one that was
-//! deleted and made anew is noticed whoever was down meanwhile, and what was not read of the old
-//! one is told by one process alone.
+//! Progress of consumer groups in raw topics, with the topic id: a topic that was deleted and
+//! recreated is detected even if ingest was down meanwhile, and exactly one process reports what
+//! was not read of the old one.
 //!
-//! A place only grows while its topic is the same. Whoever finds that the name stands for another
-//! topic settles the place: the first one who does hears what the place was, and everybody else
-//! hears nothing. Nothing here says where reading goes on: that is Kafka's. Of the log's own topic
-//! the aggregator keeps the id alone.
+//! Progress only grows while the topic id stays the same. A process that finds another id under the
+//! name settles the old progress: the first one gets the last known offsets, every later one gets
+//! nothing. Where reading resumes is not decided here, but by the offset commit in Kafka. Of the
+//! log's own topic the aggregator stores only the id.
 
 use crate::error::Result;
 use crate::read::Reader;
 use crate::rows::{get, number, signed};
 use crate::sql::{Conn, Row};
 
-/// How far a partition of a raw topic was read.
+/// Progress in one partition of a raw topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawPlace {
-    /// Its topic.
+    /// Topic.
     pub topic: String,
     /// The id of the topic, as Kafka's tools write it; empty if it is not known.
     pub topic_id: String,
-    /// Its partition.
+    /// Partition.
     pub partition: u32,
-    /// Offset before which everything is done with.
+    /// Offset below which every message is done.
     pub next: u64,
     /// The next offset to be written, as last seen; not below `next`.
     pub high: u64,
 }
 
 impl RawPlace {
-    /// Messages that were there and are not done with.
+    /// Messages that existed and are not done.
     #[must_use]
     pub fn unread(&self) -> u64 {
         self.high.saturating_sub(self.next)
     }
 }
 
-/// What a process knows of a place in a topic that is no more.
+/// What a process knows of the progress in a topic that no longer exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Known {
     /// It read the partition to its end.
@@ -44,18 +44,18 @@ pub enum Known {
     Seen(RawPlace),
 }
 
-/// A place of a topic that is no more, as it was last.
+/// Last known progress in a topic that no longer exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settled {
-    /// The place.
+    /// Last known progress.
     pub place: RawPlace,
 }
 
 impl Reader {
-    /// The id of the topic that a group of readers has read a partition of, if that is known.
+    /// The topic id under which a consumer group has read a partition, if known.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn topic_id(
         &mut self,
         reader: &str,
@@ -70,7 +70,7 @@ impl Reader {
     }
 }
 
-/// Keeps places. One of another topic than the row has changes nothing: it must be settled first.
+/// Stores progress. A row with another topic id is left unchanged: it must be settled first.
 pub(crate) async fn put(
     conn: &mut Conn,
     reader: &str,
@@ -106,8 +106,8 @@ pub(crate) async fn put(
     Ok(())
 }
 
-/// Keeps places of which the ledger knows the same topic already: one of another topic, or that is
-/// new, may have to be settled first.
+/// Stores progress where the row has the same topic id: for another id, or without a row, something
+/// may have to be settled first.
 pub(crate) async fn put_known(
     conn: &mut Conn,
     reader: &str,
@@ -135,7 +135,7 @@ pub(crate) async fn put_known(
     Ok(())
 }
 
-/// Keeps places, and those of which the ledger knows the same topic.
+/// Stores progress, and `known` where the row has the same topic id.
 pub(crate) async fn put_all(
     conn: &mut Conn,
     reader: &str,
@@ -147,8 +147,8 @@ pub(crate) async fn put_all(
     put_known(conn, reader, known, now_us).await
 }
 
-/// Settles the place of one partition: the name stands for `topic_id` now. Gives what the place
-/// was, if nobody has settled it before.
+/// Settles one partition, whose topic name now belongs to `topic_id`. Returns the last known
+/// progress, unless it was settled before.
 pub(crate) async fn settle(
     conn: &mut Conn,
     reader: &str,
@@ -162,7 +162,7 @@ pub(crate) async fn settle(
         return Ok(is_first.then(|| Settled { place: own.clone() }));
     };
     if matches!(known, Known::Seen(_)) && row.topic_id != own.topic_id {
-        // Somebody has told of it, or will tell of what the ledger has.
+        // Another process has reported it, or will report what the ledger has.
         return Ok(None);
     }
     if row.topic_id == topic_id || !taken(conn, reader, &row, topic_id, now_us).await? {
@@ -173,13 +173,13 @@ pub(crate) async fn settle(
         place.next = place.next.max(row.next);
         place.high = place.high.max(row.high);
     } else {
-        // A topic that came and went while nobody could settle it.
+        // A topic that was created and deleted before any process could settle it.
         place.high += row.unread();
     }
     Ok(Some(Settled { place }))
 }
 
-/// What the ledger knows of the partition of a place.
+/// The stored progress of a partition.
 async fn row_of(conn: &mut Conn, reader: &str, known: &RawPlace) -> Result<Option<RawPlace>> {
     let sql = "SELECT topic, topic_id, `partition`, next, high FROM raw_place \
                WHERE reader = ? AND topic = ? AND `partition` = ?";
@@ -188,7 +188,7 @@ async fn row_of(conn: &mut Conn, reader: &str, known: &RawPlace) -> Result<Optio
     row.as_ref().map(place).transpose()
 }
 
-/// Begins the place of a partition of which the ledger knows nothing; false if somebody was faster.
+/// Inserts the first progress of a partition; false if another process was faster.
 async fn begun(
     conn: &mut Conn,
     reader: &str,
@@ -196,7 +196,7 @@ async fn begun(
     topic_id: &str,
     now_us: i64,
 ) -> Result<bool> {
-    // One that is there must not count as a row that was changed.
+    // An existing row must not count as changed.
     let sql = conn.backend().text(
         "INSERT INTO raw_place (reader, topic, `partition`, topic_id, next, high, seen_us) \
          VALUES (?, ?, ?, ?, 0, 0, ?) ON CONFLICT DO NOTHING",
@@ -213,7 +213,7 @@ async fn begun(
     Ok(conn.execute(query, "begin a place in a raw topic").await?.rows == 1)
 }
 
-/// Settles every place of a topic of which nobody has told: the name stands for `topic_id` now.
+/// Settles every unreported partition of a topic name that now belongs to `topic_id`.
 pub(crate) async fn settle_rest(
     conn: &mut Conn,
     reader: &str,
@@ -236,7 +236,7 @@ pub(crate) async fn settle_rest(
     Ok(settled)
 }
 
-/// Begins the place anew in another topic; false if somebody was faster.
+/// Restarts the progress under another topic id; false if another process was faster.
 async fn taken(
     conn: &mut Conn,
     reader: &str,

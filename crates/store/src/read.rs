@@ -1,7 +1,7 @@
-//! Questions to the ledger, all answered from one committed version.
+//! Queries of the ledger, all answered from one committed version.
 //!
-//! A `Reader` holds one read transaction: whatever it is asked, and however often, it sees the
-//! ledger as it stood when it was made. It never waits for the writer.
+//! A `Reader` holds one read transaction: every query sees the ledger as of the moment when the
+//! reader was created. It never waits for the writer.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -29,12 +29,12 @@ pub struct AsOf {
     pub committed_us: i64,
 }
 
-/// What answers stand on: two that are made at the same stamp say the same of the same range.
+/// What the validity of an answer depends on: at equal stamps, answers about one range are equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     /// Ledger version.
     pub version: i64,
-    /// Namespaces that there are.
+    /// Number of namespaces.
     pub namespaces: i64,
     /// When one of them was last changed, microseconds since the epoch; 0 for none.
     pub changed_us: i64,
@@ -44,7 +44,7 @@ pub struct Stamp {
     pub oldest_quarter: Option<i64>,
 }
 
-/// Where one partition stands.
+/// State of one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartitionRow {
     /// Generation of the log.
@@ -60,7 +60,7 @@ pub struct PartitionRow {
 /// A line of the commit journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JournalRow {
-    /// The version that the commit made.
+    /// The version that the commit created.
     pub version: i64,
     /// Generation of the log.
     pub generation: u32,
@@ -68,7 +68,7 @@ pub struct JournalRow {
     pub partition: u32,
     /// First offset of the range.
     pub base: u64,
-    /// Offset behind the range.
+    /// Offset after the range.
     pub next: u64,
     /// What the range added.
     pub journal: Journal,
@@ -99,6 +99,9 @@ pub struct LetterCount {
 }
 
 /// One read transaction.
+///
+/// Every query fails with [`StoreError::Sql`], or with [`StoreError::Fatal`] for a row that the
+/// schema does not allow.
 #[derive(Debug)]
 pub struct Reader {
     pub(crate) conn: Conn,
@@ -108,19 +111,19 @@ pub struct Reader {
 }
 
 impl Store {
-    /// Begins to read: everything the reader answers is of one committed version.
+    /// Begins a read transaction: everything the reader returns is of one committed version.
     ///
     /// # Errors
-    /// What the database says, or that all connections stayed busy for 5 s.
+    /// The error of the database, or that all connections stayed busy for 5 s.
     pub async fn read(&self) -> Result<Reader> {
         let (reader, _) = self.read_first("SELECT v, committed_us FROM ledger_version").await?;
         Ok(reader)
     }
 
-    /// The same, with what the answers of the reader stand on.
+    /// Like [`Store::read`], with the stamp of the version.
     ///
     /// # Errors
-    /// As `read`.
+    /// As for [`Store::read`].
     pub async fn read_with_stamp(&self) -> Result<(Reader, Stamp)> {
         let sql = "SELECT v, committed_us, (SELECT count(*) FROM namespace), \
                    (SELECT COALESCE(max(updated_us), 0) FROM namespace), \
@@ -149,8 +152,7 @@ impl Store {
         Ok((Reader { conn, as_of, n_statements }, row))
     }
 
-    /// How many statements the readers of this store have carried out: questions are held to a
-    /// number of them.
+    /// Statements that the readers of this store have executed: tests bound how many a query takes.
     #[must_use]
     pub fn n_read_statements(&self) -> u64 {
         self.n_read_statements.load(Ordering::Relaxed)
@@ -173,7 +175,7 @@ impl Reader {
     /// measures have no buckets of the time to first token.
     ///
     /// # Errors
-    /// As every read: `StoreError::Sql`, or `StoreError::Fatal` for a row that cannot be.
+    /// See [`Reader`].
     pub async fn short_rows(
         &mut self,
         minutes: Range<i64>,
@@ -197,7 +199,7 @@ impl Reader {
     /// Every quarter-hour row with its full labels, by time, for a recount.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn full_quarters(
         &mut self,
         quarters: Range<i64>,
@@ -220,7 +222,7 @@ impl Reader {
     /// Counter totals of one namespace or all.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn total_rows(
         &mut self,
         namespace: Option<&str>,
@@ -240,7 +242,7 @@ impl Reader {
     /// The oldest quarter-hour that is kept, if there is any.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn oldest_quarter(&mut self) -> Result<Option<i64>> {
         let rows = self.rows(self.conn.query("SELECT min(at) FROM quarter")).await?;
         rows.first().map_or(Ok(None), |row| get(row, 0))
@@ -249,25 +251,25 @@ impl Reader {
     /// The oldest minute that is kept, if there is any.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn oldest_minute(&mut self) -> Result<Option<i64>> {
         let rows = self.rows(self.conn.query("SELECT min(at) FROM minute")).await?;
         rows.first().map_or(Ok(None), |row| get(row, 0))
     }
 
-    /// When an aggregator last had no memory left for recognising copies.
+    /// When an aggregator last reported a full dedup set.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn pressure_seen_us(&mut self) -> Result<Option<i64>> {
         let rows = self.rows(self.conn.query("SELECT seen_us FROM pressure")).await?;
         rows.first().map_or(Ok(None), |row| get(row, 0))
     }
 
-    /// Where every partition stands.
+    /// State of every partition.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn partitions(&mut self) -> Result<Vec<PartitionRow>> {
         let sql = format!(
             "SELECT generation, `partition`, epoch, {PROGRESS} FROM partition_state \
@@ -289,7 +291,7 @@ impl Reader {
     /// The commit journal, oldest line first.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn journal(&mut self) -> Result<Vec<JournalRow>> {
         let sql = "SELECT version, generation, `partition`, base, next, events, counted, \
                    input_tokens, output_tokens, digest, first_clock_us, last_clock_us \
@@ -317,17 +319,17 @@ impl Reader {
             .collect()
     }
 
-    /// The commit that made a version, if the journal has it.
+    /// The commit that created a version, if the journal has it.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn commit_of(&mut self, version: i64) -> Result<Option<CommitId>> {
         let query = self.conn.query("SELECT commit_id FROM commit_journal WHERE version = ?");
         let rows = self.rows(query.bind(version)).await?;
         rows.first().map(|row| Ok(CommitId(bytes(row, 0)?))).transpose()
     }
 
-    /// The same, from a ledger that must have it.
+    /// Like [`Reader::commit_of`], from a ledger that must have it.
     pub(crate) async fn certain_commit_of(&mut self, version: i64) -> Result<Option<CommitId>> {
         match self.commit_of(version).await? {
             None if self.conn.is_read_only() => Err(StoreError::Behind { version }),
@@ -338,7 +340,7 @@ impl Reader {
     /// The baselines, oldest first.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn baselines(&mut self) -> Result<Vec<Baseline>> {
         let sql = format!(
             "SELECT day, version, generation, `partition`, {PROGRESS} FROM baseline ORDER BY day"
@@ -372,7 +374,7 @@ impl Reader {
     /// How many dead letters are kept, by class.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn letters(&mut self) -> Result<Vec<LetterCount>> {
         let sql = "SELECT class, sum(n), count(content) FROM dead_letter GROUP BY class";
         let rows = self.rows(self.conn.query(sql)).await?;
@@ -391,7 +393,7 @@ impl Reader {
     /// newer than this.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn connections(&mut self, newer_than_us: i64) -> Result<Vec<(String, i64)>> {
         let sql = "SELECT namespace, sum(active) FROM connections WHERE seen_us > ? \
                    GROUP BY namespace ORDER BY namespace";

@@ -1,6 +1,6 @@
 //! Deletes rows that are no longer kept, a bounded number per call.
 //!
-//! Totals, labels and namespaces are never deleted: what was shown once is shown for ever.
+//! Totals, labels and namespaces are never deleted: what was shown once is shown forever.
 
 use crate::error::Result;
 use crate::sql::Conn;

@@ -20,7 +20,7 @@ use crate::error::{Result, StoreError};
 use crate::sql::{Backend, Bound, Row};
 
 /// Rows that one statement writes, the largest number first; what is left is written by the next.
-/// To a server each statement is a way there and back, so that it gets more rows at once.
+/// On a server each statement is a round trip, so that it gets more rows at once.
 const SQLITE_PIECES: [usize; 2] = [16, 1];
 const MYSQL_PIECES: [usize; 3] = [128, 16, 1];
 
@@ -191,16 +191,16 @@ pub(crate) fn measures(row: &Row, first: usize, width: Width) -> Result<Measures
 /// Columns of the labels of a full row, without its id.
 pub(crate) const FULL: &str = "namespace, upstream, model, method, endpoint, status, outcome, \
                                service_tier, source, is_final, limited_by";
-/// How many they are.
+/// Number of these columns.
 pub(crate) const N_FULL: usize = 11;
 /// Columns of the labels of a minute row, without its id.
 pub(crate) const SHORT: &str = "namespace, upstream, outcome, source, is_final";
-/// How many they are.
+/// Number of these columns.
 pub(crate) const N_SHORT: usize = 5;
 
 /// Columns of the labels of a consumer row, without its id.
 pub(crate) const CONSUMER: &str = "namespace, consumer, model";
-/// How many they are.
+/// Number of these columns.
 pub(crate) const N_CONSUMER: usize = 3;
 
 /// Reads labels that begin at column `first`.

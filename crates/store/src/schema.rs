@@ -1,7 +1,7 @@
-//! The file of the ledger: how it is opened and brought to the newest format.
+//! Opens the ledger's file and migrates it to the newest format.
 //!
-//! Formats are steps in `migrations/sqlite`; each is applied whole or not at all. A file of a newer
-//! program is refused.
+//! Formats are migrations in `migrations/sqlite`, each applied atomically. A file of a newer
+//! version is refused.
 
 use std::path::Path;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::file::FileConn;
 pub(crate) const FILE: &str = "ledger.db";
 /// Name of its write-ahead log.
 const WAL_FILE: &str = "ledger.db-wal";
-/// The steps; the number of the newest is the format of this program.
+/// The migrations; the newest number is the format of this version.
 const MIGRATIONS: [&str; 6] = [
     include_str!("../migrations/sqlite/0001_ledger.sql"),
     include_str!("../migrations/sqlite/0002_raw_letters.sql"),
@@ -31,15 +31,15 @@ const MIGRATIONS: [&str; 6] = [
 ];
 /// Connections for reading: the API's answers side by side.
 const READERS_MAX: u32 = 4;
-/// How long a reader waits for a lock: it meets one only while a stranger repairs the file or
-/// holds it for itself.
+/// How long a reader waits for a lock: it meets one only while another program recovers the file or
+/// locks it exclusively.
 const BUSY: Duration = Duration::from_secs(5);
-/// Memory for pages of the writer, in KiB (negative: SQLite's way to say so).
+/// Memory for pages of the writer, in KiB (negative: SQLite's notation for KiB).
 const WRITER_CACHE_KIB: &str = "-65536";
 /// Pages in the write-ahead log that start a checkpoint.
 const WAL_PAGES: &str = "4000";
-/// Bytes that the write-ahead log keeps once it starts over: what it grew to beyond that, beside a
-/// reader that held an old snapshot, is given back. Four times what starts a checkpoint.
+/// Size to which the write-ahead log is truncated when it restarts: what it grew beyond that, while
+/// a reader held an old snapshot, is released. Four times what starts a checkpoint.
 const WAL_KEEP_BYTES: &str = "67108864";
 /// Oldest SQLite without the write-ahead log bug that can corrupt a file.
 const SQLITE_OLDEST: (u32, u32, u32) = (3, 51, 3);
@@ -55,7 +55,7 @@ pub(crate) fn check_version(found: &str) -> Result<()> {
     }
 }
 
-/// Opens the file for writing and brings it to the newest format; makes it if it is missing.
+/// Opens the file for writing and migrates it to the newest format; creates it if it is missing.
 pub(crate) async fn open_writer(dir: &Path) -> Result<FileConn> {
     let path = dir.join(FILE);
     let mut conn = SqliteConnectOptions::new()
@@ -91,7 +91,7 @@ pub(crate) async fn open_writer(dir: &Path) -> Result<FileConn> {
     Ok(file)
 }
 
-/// Connections that cannot write and never hold up the writer.
+/// Read-only connections, which never block the writer.
 pub(crate) async fn open_readers(dir: &Path) -> Result<SqlitePool> {
     let path = dir.join(FILE);
     match tokio::fs::try_exists(&path).await {
@@ -132,7 +132,7 @@ async fn format(conn: &mut SqliteConnection) -> Result<i64> {
         .map_err(StoreError::sql("read its format"))
 }
 
-/// Refuses a file of another format than this program's.
+/// Refuses a file of another format than this version's.
 async fn check_format(conn: &mut SqliteConnection, path: &Path) -> Result<()> {
     let found = format(conn).await?;
     if found == MIGRATIONS.len() as i64 {
@@ -142,7 +142,7 @@ async fn check_format(conn: &mut SqliteConnection, path: &Path) -> Result<()> {
     Err(StoreError::Format { path: path.to_path_buf(), reason })
 }
 
-/// Applies the steps that the file does not have.
+/// Applies the migrations that the file lacks.
 async fn migrate(file: &mut FileConn, path: &Path) -> Result<()> {
     let found = format(&mut file.conn).await?;
     let missing = usize::try_from(found).ok().and_then(|found| MIGRATIONS.get(found..));

@@ -1,14 +1,14 @@
-//! Connections to a MySQL or MariaDB server: how they are made, lent and taken back.
+//! Connection pools for a MySQL or MariaDB server.
 //!
-//! A `Server` lends a `Link` with a transaction begun. While a statement runs, its connection is
-//! out of the link, so that whatever ends the wait early (a time limit, a caller who goes away, an
-//! error of the network) closes it: a connection in doubt is never used again. Nothing here waits
-//! without a bound, for a server behind a dead network never says that it is gone.
+//! A `Server` hands out a `Link` with an open transaction. While a statement runs, its connection
+//! is moved out of the link, so that whatever ends the wait early (a timeout, a cancelled caller, a
+//! network error) closes it: a connection in doubt is never reused. Every wait is bounded, because
+//! a server behind a dead network never reports that it is gone.
 //!
-//! Another server may take over the address of one that goes, while connections to the old one
-//! live on. So a server that takes no writes any more, or that lost a connection, ends the `Era`:
-//! whatever was connected before, to write or to read, is closed, and what comes next connects
-//! anew. So does one that takes writes, where others of its era took none.
+//! After a failover another server may have the address while connections to the old one stay open.
+//! So a server that turns read-only, or that loses a connection, ends the `Era`: every earlier
+//! connection, for writing or reading, is closed, and the next caller reconnects. A writable server
+//! ends an era in which others were read-only.
 
 use std::fmt;
 use std::io;
@@ -28,26 +28,28 @@ use tokio::time::timeout;
 use crate::server_error::Meaning;
 use crate::server_options::MysqlOptions;
 
-/// How long a connection may rest before it is replaced: well below `WRITER_IDLE_S`, so that the
-/// server does not close one that is about to be used.
-const REST_MAX: Duration = Duration::from_secs(30);
-/// How old a connection may become: a name that points to another server is followed within this
-/// time, even if the old one never says a word.
+/// Maximum idle time of a connection: well below `WRITER_IDLE_S`, so that the server does not close
+/// one that is about to be used.
+const IDLE_MAX: Duration = Duration::from_secs(30);
+/// Maximum age of a connection: a DNS name that moves to another server is followed within this
+/// time, even if the old one never closes its connections.
 const AGE_MAX: Duration = Duration::from_secs(300);
-/// The same for a connection to a server that took no writes from the beginning: it may be the one
-/// before a switch, and whoever only reads would not notice. A replica costs little more by it.
+/// Maximum age of a connection to a server that was read-only from the start: it may be the old
+/// primary after a failover, which a pure reader would not notice. For a replica the extra
+/// reconnects cost little.
 const AGE_READ_ONLY_MAX: Duration = Duration::from_secs(5);
-/// Seconds after which the server ends a writer that says nothing, and frees the rows that it
-/// holds: a writer behind a dead network must not keep a partition locked for hours.
+/// Seconds after which the server drops an idle writer and releases its row locks: a writer behind
+/// a dead network must not keep a partition locked for hours.
 const WRITER_IDLE_S: u32 = 60;
-/// The same for readers, which hold no locks; a recount may think between two questions.
+/// The same for readers, which hold no locks; a recount may compute between two queries.
 const READER_IDLE_S: u32 = 600;
-/// Longest wait for one step of the schema: it copies tables, and a large ledger takes minutes.
+/// Longest wait for one migration: it copies tables, and a large ledger takes minutes.
 const STEP_MAX: Duration = Duration::from_secs(3_600);
-/// What a session must not take over from its server. Each mode is needed for sums to be exact:
-/// strict, or an overflow would be clamped. An answer must not be cut (`sql_select_limit`), names
-/// not be compared by their beginning (`max_sort_length`), an UPDATE of the only row not be
-/// refused (`sql_safe_updates`), and COMMIT neither begin anew nor hang up (`completion_type`).
+/// What a session must not inherit from its server. Each mode is needed for sums to be exact:
+/// strict, or an overflow would be clamped. A result must not be truncated (`sql_select_limit`),
+/// names must not be compared by a prefix (`max_sort_length`), an UPDATE of the only row must not
+/// be refused (`sql_safe_updates`), and COMMIT must neither start a transaction nor disconnect
+/// (`completion_type`).
 const SESSION: &str = "SET SESSION sql_mode = \
     'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', \
     SESSION autocommit = 1, SESSION foreign_key_checks = 1, SESSION unique_checks = 1, \
@@ -59,7 +61,7 @@ pub(crate) enum Use {
     /// Transactions at READ COMMITTED: each statement sees the newest rows and locks no gaps, so
     /// that commits of different partitions hardly ever wait for each other.
     Write,
-    /// One snapshot for all questions of a transaction.
+    /// One snapshot for all queries of a transaction.
     Read,
 }
 
@@ -71,8 +73,7 @@ impl Use {
         }
     }
 
-    /// Begins a transaction. The question comes in the same packet, so that it costs no way there
-    /// and back.
+    /// Begins a transaction and reads `read_only` in the same packet, which saves a round trip.
     fn begin(self) -> &'static str {
         match self {
             Use::Write => "SELECT CONCAT(@@GLOBAL.read_only); START TRANSACTION",
@@ -84,25 +85,25 @@ impl Use {
     }
 }
 
-/// Asks whether the server takes no writes, as `Use::begin` does.
+/// Queries whether the server is read-only, as `Use::begin` does.
 const READ_ONLY: &str = "SELECT CONCAT(@@GLOBAL.read_only)";
-/// How servers write that it does take some: as a number, newer ones of MariaDB as a word.
+/// Values of a writable server: a number, or a word in newer versions of MariaDB.
 const WRITABLE: [&str; 2] = ["0", "OFF"];
 
-/// The time during which connections are taken to reach the same server; shared by all uses of one
-/// database. Connections of an earlier one are never lent again.
+/// Period in which all connections are assumed to reach the same server; shared by all pools of one
+/// database. Connections of an earlier era are never reused.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Era(Arc<Shared>);
+pub(crate) struct Era(Arc<EraState>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct EraState {
     era: AtomicU64,
-    /// The number behind the last era in which somebody reached a server that took no writes.
+    /// Number after the last era in which a read-only server was reached.
     read_only: AtomicU64,
-    /// Whether the server that was reached last took no writes.
+    /// Whether the server reached last was read-only.
     is_read_only: AtomicBool,
-    /// Where connections rest.
-    homes: StdMutex<Vec<Weak<Inner>>>,
+    /// Pools whose idle connections are closed when the era ends.
+    pools: StdMutex<Vec<Weak<Pool>>>,
 }
 
 impl Era {
@@ -110,18 +111,18 @@ impl Era {
         self.0.era.load(Ordering::Relaxed)
     }
 
-    /// A connection of this era showed that its server is gone, or going. Many find that out at
-    /// once: the first one ends it, and closes all that rest.
+    /// Ends the era: one of its connections showed that the server is gone or shutting down. Of
+    /// many that notice at once, the first ends it and closes all idle connections.
     fn end(&self, era: u64) {
         let ended = self.0.era.compare_exchange(era, era + 1, Ordering::Relaxed, Ordering::Relaxed);
         if ended.is_ok() {
-            let homes = self.0.homes.lock().unwrap_or_else(PoisonError::into_inner);
-            homes.iter().filter_map(Weak::upgrade).for_each(|home| home.forget_idle());
+            let pools = self.0.pools.lock().unwrap_or_else(PoisonError::into_inner);
+            pools.iter().filter_map(Weak::upgrade).for_each(|pool| pool.close_idle());
         }
     }
 
-    /// A connection of this era found its server so; the era that it belongs to from now on. Once
-    /// one server takes writes, those that took none may be of before a switch, and behind it.
+    /// Records whether a connection found its server read-only; returns the era that it belongs to.
+    /// Once a server is writable, read-only ones may be stale, from before a failover.
     fn found(&self, era: u64, is_read_only: bool) -> u64 {
         let read_only = &self.0.read_only;
         self.0.is_read_only.store(is_read_only, Ordering::Relaxed);
@@ -134,18 +135,18 @@ impl Era {
         era
     }
 
-    fn join(&self, home: &Arc<Inner>) {
-        let mut homes = self.0.homes.lock().unwrap_or_else(PoisonError::into_inner);
-        homes.push(Arc::downgrade(home));
+    fn join(&self, pool: &Arc<Pool>) {
+        let mut pools = self.0.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        pools.push(Arc::downgrade(pool));
     }
 }
 
-/// A connection, and what was so when it was made.
+/// A connection, and the state at its creation.
 struct Wire {
     conn: MySqlConnection,
     made: Instant,
     era: u64,
-    /// Whether the server took no writes then.
+    /// Whether the server was read-only then.
     is_read_only: bool,
 }
 
@@ -155,17 +156,17 @@ impl Wire {
     }
 }
 
-/// The database of a server, for one use.
+/// Connection pool for one use of a server database.
 #[derive(Clone)]
-pub(crate) struct Server(Arc<Inner>);
+pub(crate) struct Server(Arc<Pool>);
 
-struct Inner {
+struct Pool {
     sqlx: MySqlConnectOptions,
     options: MysqlOptions,
     purpose: Use,
     permits: Arc<Semaphore>,
     era: Era,
-    /// Connections at rest, without a transaction; the newest is used first.
+    /// Idle connections, without a transaction; the most recently used goes first.
     idle: StdMutex<Vec<(Instant, Wire)>>,
 }
 
@@ -181,7 +182,7 @@ impl Server {
             Use::Write => options.writers_max,
             Use::Read => options.readers_max,
         };
-        let inner = Arc::new(Inner {
+        let pool = Arc::new(Pool {
             sqlx: options.for_sqlx(),
             options: options.clone(),
             purpose,
@@ -189,8 +190,8 @@ impl Server {
             era: era.clone(),
             idle: StdMutex::new(Vec::new()),
         });
-        era.join(&inner);
-        Server(inner)
+        era.join(&pool);
+        Server(pool)
     }
 
     /// Name of the database, for messages.
@@ -198,7 +199,7 @@ impl Server {
         &self.0.options.database
     }
 
-    /// Whether the server that was reached last, to write or to read, took no writes.
+    /// Whether the server reached last, for writing or reading, was read-only.
     pub(crate) fn is_read_only(&self) -> bool {
         self.0.era.0.is_read_only.load(Ordering::Relaxed)
     }
@@ -208,48 +209,48 @@ impl Server {
         self.0.options.lock_timeout
     }
 
-    /// A connection with a transaction begun. One that the server has closed while it rested is
+    /// Checks out a connection with an open transaction. One that the server closed while idle is
     /// replaced without an error.
     pub(crate) async fn begin(&self) -> sqlx::Result<Link> {
-        let inner = &self.0;
+        let pool = &self.0;
         let permit =
-            timeout(inner.options.connect_timeout, Arc::clone(&inner.permits).acquire_owned())
+            timeout(pool.options.connect_timeout, Arc::clone(&pool.permits).acquire_owned())
                 .await
                 .map_err(|_| sqlx::Error::PoolTimedOut)?
                 .map_err(|_| sqlx::Error::PoolClosed)?;
         let mut permit = Some(permit);
-        while let Some(wire) = inner.rested() {
-            let mut link = Link::new(inner, wire, permit.take());
+        while let Some(wire) = pool.take_idle() {
+            let mut link = Link::new(pool, wire, permit.take());
             match link.begin().await {
                 Ok(()) => return Ok(link),
                 Err(error) if is_timeout(&error) => {
-                    inner.forget_idle();
+                    pool.close_idle();
                     return Err(error);
                 }
                 Err(_) => permit = link.permit.take(),
             }
         }
-        let mut link = Link::new(inner, inner.connect().await?, permit);
+        let mut link = Link::new(pool, pool.connect().await?, permit);
         link.begin().await?;
         Ok(link)
     }
 
-    /// A new connection beside the others, without a transaction; closed after its use.
+    /// Opens a connection outside the pool, without a transaction; it is closed after use.
     pub(crate) async fn connect(&self) -> sqlx::Result<Link> {
         Ok(Link::new(&self.0, self.0.connect().await?, None))
     }
 
-    /// Closes what rests and lends nothing more.
+    /// Closes idle connections and ends checkouts.
     pub(crate) async fn close(&self) {
         self.0.permits.close();
-        while let Some(wire) = self.0.rested() {
+        while let Some(wire) = self.0.take_idle() {
             let _ = timeout(self.0.options.connect_timeout, wire.conn.close()).await;
         }
     }
 }
 
-impl Inner {
-    /// A new connection, set up.
+impl Pool {
+    /// Opens and sets up a connection.
     async fn connect(&self) -> sqlx::Result<Wire> {
         let idle_s = match self.purpose {
             Use::Write => WRITER_IDLE_S,
@@ -273,22 +274,23 @@ impl Inner {
         timeout(self.options.connect_timeout, connected).await.map_err(|_| late("connect"))?
     }
 
-    /// The connection that came to rest last, if it may still be used.
-    fn rested(&self) -> Option<Wire> {
+    /// The most recently returned connection that may still be used.
+    fn take_idle(&self) -> Option<Wire> {
         let now = self.era.now();
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain(|(since, wire)| {
-            since.elapsed() < REST_MAX && wire.is_young() && wire.era == now
+            since.elapsed() < IDLE_MAX && wire.is_young() && wire.era == now
         });
         idle.pop().map(|(_, wire)| wire)
     }
 
-    fn forget_idle(&self) {
+    fn close_idle(&self) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    fn rest(&self, wire: Wire) {
-        // Whoever ends the era empties the list after it: looked at in this order, none stays.
+    fn put_back(&self, wire: Wire) {
+        // Ending an era clears the list afterwards: with the lock taken first, no stale connection
+        // stays.
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.permits.is_closed() && wire.era == self.era.now() {
             idle.push((Instant::now(), wire));
@@ -296,12 +298,12 @@ impl Inner {
     }
 }
 
-/// A connection that is in use, or the slot of one.
+/// A checked-out connection, or its slot.
 pub(crate) struct Link {
-    /// Nothing once it is lost or in doubt.
+    /// `None` once it is lost or in doubt.
     wire: Option<Wire>,
-    home: Arc<Inner>,
-    /// Nothing for a connection beside the others, which does not come to rest.
+    pool: Arc<Pool>,
+    /// `None` for a connection outside the pool, which is never returned.
     permit: Option<OwnedSemaphorePermit>,
     is_open: bool,
 }
@@ -313,26 +315,26 @@ impl fmt::Debug for Link {
 }
 
 impl Link {
-    fn new(home: &Arc<Inner>, wire: Wire, permit: Option<OwnedSemaphorePermit>) -> Link {
-        Link { wire: Some(wire), home: Arc::clone(home), permit, is_open: false }
+    fn new(pool: &Arc<Pool>, wire: Wire, permit: Option<OwnedSemaphorePermit>) -> Link {
+        Link { wire: Some(wire), pool: Arc::clone(pool), permit, is_open: false }
     }
 
-    /// Begins a transaction, unless one is open. A server that took writes when the connection was
-    /// made and takes none now is an error: what stands at its address may be another one.
+    /// Begins a transaction, unless one is open. Fails if the server was writable when the
+    /// connection was opened and is read-only now: another server may have taken its address.
     pub(crate) async fn begin(&mut self) -> sqlx::Result<()> {
         if self.is_open {
             return Ok(());
         }
         let mut wire = self.take()?;
-        // All rows, or the answer to the second statement would be left behind.
-        let asked = sqlx::raw_sql(self.home.purpose.begin()).fetch_all(&mut wire.conn);
-        let done = timeout(self.home.options.connect_timeout, asked).await;
+        // Reads all rows: the result of the second statement would otherwise stay unread.
+        let asked = sqlx::raw_sql(self.pool.purpose.begin()).fetch_all(&mut wire.conn);
+        let done = timeout(self.pool.options.connect_timeout, asked).await;
         let rows = self.put_back(wire, done)?;
         self.is_open = true;
         let is_read_only = rows.first().map_or(Ok(false), is_read_only)?;
         let Some(wire) = &mut self.wire else { return Ok(()) };
         let was_read_only = std::mem::replace(&mut wire.is_read_only, is_read_only);
-        wire.era = self.home.era.found(wire.era, is_read_only);
+        wire.era = self.pool.era.found(wire.era, is_read_only);
         if is_read_only && !was_read_only {
             self.leave();
             return Err(lost("the server takes no writes any more"));
@@ -340,22 +342,22 @@ impl Link {
         Ok(())
     }
 
-    /// Whether the server took no writes when the transaction began.
+    /// Whether the server was read-only when the transaction began.
     pub(crate) fn is_read_only(&self) -> bool {
         self.wire.as_ref().is_some_and(|wire| wire.is_read_only)
     }
 
-    /// Closes the connection, and all that were made in its era.
+    /// Closes the connection and all others of its era.
     fn leave(&mut self) {
         if let Some(wire) = self.wire.take() {
-            self.home.era.end(wire.era);
+            self.pool.era.end(wire.era);
         }
     }
 
-    /// Commits. After any error nobody knows whether it took effect, and the connection is closed.
+    /// Commits. After any error the outcome is unknown, and the connection is closed.
     pub(crate) async fn commit(&mut self) -> sqlx::Result<()> {
         self.is_open = false;
-        let done = self.plain("COMMIT", self.home.options.statement_timeout).await;
+        let done = self.plain("COMMIT", self.pool.options.statement_timeout).await;
         if done.is_err() {
             self.wire = None;
         }
@@ -365,12 +367,12 @@ impl Link {
     /// Rolls back, or closes the connection, which makes the server do so.
     pub(crate) async fn rollback(&mut self) {
         self.is_open = false;
-        if self.plain("ROLLBACK", self.home.options.connect_timeout).await.is_err() {
+        if self.plain("ROLLBACK", self.pool.options.connect_timeout).await.is_err() {
             self.wire = None;
         }
     }
 
-    /// Carries out a step of the schema: several statements, which may copy whole tables.
+    /// Executes a migration: several statements, which may copy whole tables.
     pub(crate) async fn script(&mut self, sql: &'static str) -> sqlx::Result<()> {
         self.plain(sql, STEP_MAX).await
     }
@@ -386,7 +388,7 @@ impl Link {
         query: Query<'_, MySql, MySqlArguments>,
     ) -> sqlx::Result<MySqlQueryResult> {
         let mut wire = self.take()?;
-        let limit = self.home.options.statement_timeout;
+        let limit = self.pool.options.statement_timeout;
         let done = timeout(limit, query.execute(&mut wire.conn)).await;
         self.put_back(wire, done)
     }
@@ -396,7 +398,7 @@ impl Link {
         query: Query<'_, MySql, MySqlArguments>,
     ) -> sqlx::Result<Vec<MySqlRow>> {
         let mut wire = self.take()?;
-        let limit = self.home.options.statement_timeout;
+        let limit = self.pool.options.statement_timeout;
         let done = timeout(limit, query.fetch_all(&mut wire.conn)).await;
         self.put_back(wire, done)
     }
@@ -405,8 +407,8 @@ impl Link {
         self.wire.take().ok_or_else(|| lost("the connection was lost before"))
     }
 
-    /// Keeps the connection if its server has answered, and may be asked again. An answer that
-    /// does not come in time says nothing of the others: the server may only be slow.
+    /// Keeps the connection if its server has answered and may be used again. A timeout says
+    /// nothing about other connections: the server may only be slow.
     fn put_back<T>(
         &mut self,
         wire: Wire,
@@ -415,9 +417,9 @@ impl Link {
         let Ok(answer) = done else { return Err(late("answer")) };
         match &answer {
             Ok(_) => self.wire = Some(wire),
-            Err(sqlx::Error::Io(_)) => self.home.era.end(wire.era),
+            Err(sqlx::Error::Io(_)) => self.pool.era.end(wire.era),
             Err(error) => match Meaning::of(error) {
-                Meaning::Elsewhere => self.home.era.end(wire.era),
+                Meaning::Elsewhere => self.pool.era.end(wire.era),
                 meaning if meaning.is_sound() => self.wire = Some(wire),
                 _ => {}
             },
@@ -427,19 +429,19 @@ impl Link {
 }
 
 impl Drop for Link {
-    /// Brings the connection to rest, without its transaction; closes it if that does not work.
+    /// Returns the connection to the pool, without its transaction; closes it if that fails.
     fn drop(&mut self) {
         let (Some(mut wire), Some(permit)) = (self.wire.take(), self.permit.take()) else { return };
         if !self.is_open {
-            self.home.rest(wire);
+            self.pool.put_back(wire);
             return;
         }
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let home = Arc::clone(&self.home);
+        let pool = Arc::clone(&self.pool);
         runtime.spawn(async move {
-            let limit = home.options.connect_timeout;
+            let limit = pool.options.connect_timeout;
             if let Ok(Ok(_)) = timeout(limit, wire.conn.execute("ROLLBACK")).await {
-                home.rest(wire);
+                pool.put_back(wire);
             }
             drop(permit);
         });

@@ -9,22 +9,22 @@ use sqlx::mysql::MySqlDatabaseError;
 /// What an error means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Meaning {
-    /// The statement was refused for now, by a lock for instance; the connection is sound.
+    /// The statement was refused for now, by a lock for instance; the connection is usable.
     Passes,
-    /// There is no room; the connection is sound.
+    /// The disk is full; the connection is usable.
     Full,
-    /// The operating system failed below the server; no room, if its number says so.
+    /// The server's operating system failed; the disk is full, if `errno` says so.
     Disk,
-    /// A row broke a rule that the program keeps; the connection is sound.
+    /// A row violated a constraint; the connection is usable.
     Rule,
-    /// The server takes no writes any more, or is about to go: another one may stand at its
-    /// address by now, and only a new connection gets there.
+    /// The server turned read-only or is shutting down: another one may have its address by now,
+    /// and only a new connection reaches it.
     Elsewhere,
     /// Anything else; the connection is in doubt.
     Unknown,
 }
 
-/// The number of the operating system for a full disk.
+/// `errno` of a full disk.
 const NO_SPACE: &str = "28";
 
 /// Numbers of both servers, but where one is named. They are those of `mysqld_error.h`.
@@ -107,7 +107,7 @@ impl Meaning {
     }
 }
 
-/// Whether a message has this number as a word of its own.
+/// Whether a message contains this number as a separate word.
 fn has_word(message: &str, number: &str) -> bool {
     message.split(|c: char| !c.is_ascii_digit()).any(|word| word == number)
 }

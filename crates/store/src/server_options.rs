@@ -1,6 +1,6 @@
-//! How a database of a MySQL or MariaDB server is reached, and how long is waited for it.
+//! Connection options and timeouts of a database on a MySQL or MariaDB server.
 //!
-//! What a user sets comes in, options of the driver go out. A password is never shown.
+//! Settings go in, options of the driver come out. A password is never shown.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -17,44 +17,44 @@ const STATEMENTS_MAX: usize = 200;
 pub enum MysqlTls {
     /// Never.
     Disabled,
-    /// If the server can; nothing is checked.
+    /// If the server supports it; the certificate is not verified.
     Preferred,
-    /// Always; nothing is checked.
+    /// Always; the certificate is not verified.
     Required,
-    /// Always; the server's certificate must be of a known authority.
+    /// Always; the certificate must be issued by a trusted authority.
     VerifyCa,
-    /// Always; the certificate must also be for the name of the host.
+    /// Always; the certificate must also match the host name.
     VerifyIdentity,
 }
 
-/// How to reach the database of a server, and how long to wait for it.
+/// Connection options and timeouts of a server database.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MysqlOptions {
     /// Name or address of the server.
     pub host: String,
-    /// Its port.
+    /// Port of the server.
     pub port: u16,
-    /// Unix socket; goes before host and port.
+    /// Unix socket; takes precedence over host and port.
     pub socket: Option<PathBuf>,
-    /// User.
+    /// User name.
     pub user: String,
     /// Password; never shown.
     pub password: Option<String>,
     /// Database; it must exist.
     pub database: String,
-    /// Encryption.
+    /// Transport encryption.
     pub tls: MysqlTls,
     /// Certificates of the authorities to trust, instead of the public ones.
     pub ca_file: Option<PathBuf>,
-    /// Most connections for writing: commits of partitions side by side.
+    /// Maximum number of connections for writing: concurrent commits of partitions.
     pub writers_max: u32,
-    /// Most connections for reading.
+    /// Maximum number of connections for reading.
     pub readers_max: u32,
-    /// Longest wait for a connection, a free one or a new one.
+    /// Longest wait for a connection, idle or new.
     pub connect_timeout: Duration,
-    /// Longest wait for the answer to a statement; then the connection is closed.
+    /// Statement timeout; the connection is then closed.
     pub statement_timeout: Duration,
-    /// Longest wait of the server for a row that another transaction holds; whole seconds.
+    /// Row lock timeout of the server; whole seconds.
     pub lock_timeout: Duration,
 }
 
@@ -72,7 +72,7 @@ impl fmt::Debug for MysqlOptions {
 }
 
 impl MysqlOptions {
-    /// As the driver wants them.
+    /// Options of the driver.
     pub(crate) fn for_sqlx(&self) -> MySqlConnectOptions {
         let mode = match self.tls {
             MysqlTls::Disabled => MySqlSslMode::Disabled,

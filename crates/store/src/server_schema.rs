@@ -1,16 +1,16 @@
-//! The tables on a server: how they are made and brought to the newest format.
+//! Creates the tables on a server and migrates them to the newest format.
 //!
-//! Formats are steps in `migrations/mysql`. A server commits after each statement of a step, so
-//! every statement may be carried out again and the last one notes the format. Several processes
-//! may start at once: the steps are taken under a lock with a name. A database of a newer program
-//! is refused, and so is a server too old to keep the rules of the tables.
+//! Formats are migrations in `migrations/mysql`. A server commits after each statement of a
+//! migration, so every statement is repeatable and the last one records the format. Several
+//! processes may start at once: migrations run under a named lock. A database of a newer version is
+//! refused, and so is a server too old to enforce CHECK constraints.
 
 use crate::error::{Result, StoreError};
 use crate::server::{Era, Link, Server, Use};
 use crate::server_options::MysqlOptions;
 use crate::sql::{Backend, Conn};
 
-/// The steps; the number of the newest is the format of this program.
+/// The migrations; the newest number is the format of this version.
 pub(crate) const MIGRATIONS: [&str; 6] = [
     include_str!("../migrations/mysql/0001_ledger.sql"),
     include_str!("../migrations/mysql/0002_raw_letters.sql"),
@@ -19,15 +19,15 @@ pub(crate) const MIGRATIONS: [&str; 6] = [
     include_str!("../migrations/mysql/0005_bytes.sql"),
     include_str!("../migrations/mysql/0006_topic_ids.sql"),
 ];
-/// Oldest servers that hold CHECK constraints.
+/// Oldest servers that enforce CHECK constraints.
 const MYSQL_OLDEST: (u32, u32, u32) = (8, 0, 16);
 const MARIADB_OLDEST: (u32, u32, u32) = (10, 5, 0);
-/// The lock for the steps. Its name must have at most 64 letters and is of the whole server. MySQL
-/// has no SHA1 any more since 9.6.
+/// The named lock for migrations. Its name is server-wide and at most 64 characters long. MySQL has
+/// dropped SHA1 in 9.6.
 const LOCK: &str = "SELECT GET_LOCK(CONCAT('gatemeter-', LEFT(SHA2(DATABASE(), 256), 40)), ?)";
 const UNLOCK: &str = "SELECT RELEASE_LOCK(CONCAT('gatemeter-', LEFT(SHA2(DATABASE(), 256), 40)))";
 
-/// Brings the database to the newest format and gives connections for writing.
+/// Migrates the database to the newest format and returns a pool for writing.
 pub(crate) async fn open_writers(options: &MysqlOptions, era: &Era) -> Result<Server> {
     let server = Server::new(options, Use::Write, era);
     let mut conn = connect(&server).await?;
@@ -36,7 +36,7 @@ pub(crate) async fn open_writers(options: &MysqlOptions, era: &Era) -> Result<Se
     Ok(server)
 }
 
-/// Connections for reading, to a database of this program's format.
+/// A pool for reading a database of this version's format.
 pub(crate) async fn open_readers(options: &MysqlOptions, era: &Era) -> Result<Server> {
     let server = Server::new(options, Use::Read, era);
     let mut conn = connect(&server).await?;
@@ -50,7 +50,7 @@ async fn connect(server: &Server) -> Result<Conn> {
     Ok(Conn::Mysql(link))
 }
 
-/// Takes the steps that the database lacks, alone among all processes of the server.
+/// Applies the missing migrations, exclusively among all processes of the server.
 async fn migrate(conn: &mut Conn, server: &Server) -> Result<()> {
     if format(conn).await? == MIGRATIONS.len() as i64 {
         return Ok(());
@@ -59,7 +59,7 @@ async fn migrate(conn: &mut Conn, server: &Server) -> Result<()> {
     let query = Backend::Mysql.query(LOCK).bind(seconds);
     let row = conn.fetch_one(query, "lock the tables").await?;
     if row.get::<Option<i64>>(0)? != Some(1) {
-        // Whoever holds it is making the tables: a later try finds them.
+        // Its holder is creating the tables: a later attempt finds them.
         let source = sqlx::Error::PoolTimedOut;
         return Err(StoreError::Sql { action: "lock the tables", source });
     }
@@ -92,7 +92,7 @@ async fn format(conn: &mut Conn) -> Result<i64> {
     row.map_or(Ok(0), |row| row.get(0))
 }
 
-/// Refuses a database of another format than this program's.
+/// Refuses a database of another format than this version's.
 async fn check_format(conn: &mut Conn, server: &Server) -> Result<()> {
     let found = format(conn).await?;
     if found == MIGRATIONS.len() as i64 {
@@ -105,7 +105,7 @@ async fn check_format(conn: &mut Conn, server: &Server) -> Result<()> {
     Err(StoreError::Database { database: server.database().to_owned(), reason })
 }
 
-/// Refuses a server that reads CHECK constraints and does not hold them.
+/// Refuses a server that parses CHECK constraints without enforcing them.
 async fn check_server(conn: &mut Conn, server: &Server) -> Result<()> {
     let query = Backend::Mysql.query("SELECT VERSION()");
     let row = conn.fetch_one(query, "ask for the version of the server").await?;

@@ -1,8 +1,8 @@
-//! One way to talk to both databases: a statement, a row, a connection, each of either kind.
+//! One interface to both databases: statement, row and connection of either kind.
 //!
-//! Everything above is written once. Where the two need different words, it asks for the `Backend`
-//! and chooses a text; nothing else depends on which one it is. Parameters are `?` in order, and
-//! the column `partition` stands in backticks, which both understand.
+//! Everything above is written once. Where the dialects differ, it asks for the `Backend` and
+//! chooses the SQL; nothing else depends on which one it is. Parameters are `?` in order, and the
+//! column `partition` stands in backticks, which both understand.
 
 use sqlx::mysql::{MySql, MySqlArguments, MySqlRow};
 use sqlx::query::Query;
@@ -13,10 +13,10 @@ use crate::error::{Result, StoreError};
 use crate::file::FileConn;
 use crate::server::Link;
 
-/// Which database.
+/// Kind of database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Backend {
-    /// A file of our own.
+    /// A local SQLite file.
     Sqlite,
     /// A server: MySQL or MariaDB.
     Mysql,
@@ -98,11 +98,10 @@ impl Row {
     }
 }
 
-/// What a statement did.
+/// Effect of a statement.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Done {
-    /// Rows that it met. A server counts rows that it matched, changed or not, for the driver asks
-    /// it to.
+    /// Rows affected. A server counts matched rows, changed or not, as the driver requests.
     pub rows: u64,
     /// The number that `LAST_INSERT_ID(..)` was given, on a server.
     pub last_id: u64,
@@ -120,7 +119,7 @@ pub(crate) enum Conn {
 }
 
 impl Conn {
-    /// Which database it is of.
+    /// Kind of its database.
     pub(crate) fn backend(&self) -> Backend {
         match self {
             Conn::Sqlite(_) | Conn::SqliteRead(_) => Backend::Sqlite,
@@ -128,7 +127,7 @@ impl Conn {
         }
     }
 
-    /// Whether it is of a server that takes no writes: a replica, or a former primary.
+    /// Whether its server is read-only: a replica, or a former primary.
     pub(crate) fn is_read_only(&self) -> bool {
         match self {
             Conn::Sqlite(_) | Conn::SqliteRead(_) => false,
@@ -141,7 +140,7 @@ impl Conn {
         self.backend().query(sql)
     }
 
-    /// Carries a statement out.
+    /// Executes a statement.
     pub(crate) async fn execute(&mut self, query: Bound<'_>, action: &'static str) -> Result<Done> {
         let backend = self.backend();
         let done = match (self, query) {
@@ -207,7 +206,7 @@ impl Conn {
         }
     }
 
-    /// Commits. After an error of a server nobody knows whether it took effect.
+    /// Commits. After an error of a server the outcome is unknown.
     pub(crate) async fn commit(&mut self) -> Result<()> {
         match self {
             Conn::Sqlite(file) => file.commit().await,
@@ -216,8 +215,8 @@ impl Conn {
         }
     }
 
-    /// Rolls back what has not been committed; whether it is certainly gone. A server drops what
-    /// a lost connection did not commit.
+    /// Rolls back what has not been committed; returns whether it is certainly gone. A server rolls
+    /// back what a lost connection did not commit.
     pub(crate) async fn rollback(&mut self) -> bool {
         match self {
             Conn::Sqlite(file) => file.rollback().await,
@@ -230,7 +229,7 @@ impl Conn {
     }
 }
 
-/// A statement was made for the other database.
+/// The error for a statement of the other database.
 fn mixed() -> StoreError {
     StoreError::Fatal { reason: "a statement was made for another database".to_owned() }
 }

@@ -1,6 +1,6 @@
-//! The statements of a write, one after the other, each of which may be the one that fails.
+//! The statements of a write, any of which may be made to fail.
 //!
-//! Claims and commits go through `Steps` and nothing else, so that a test can let the n-th
+//! Claims and commits go through `Steps` and nothing else, so that a test can make the n-th
 //! statement fail for every n, on either database.
 
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use crate::error::{Result, StoreError};
 use crate::sql::{Backend, Bound, Conn, Done, Row};
 
-/// Statements that may still be carried out before one fails. Only tests ever set it.
+/// Statements left before one fails; set by tests only.
 #[derive(Clone, Debug)]
 pub(crate) struct FailAfter(Arc<AtomicI64>);
 
@@ -23,7 +23,7 @@ impl Default for FailAfter {
 }
 
 impl FailAfter {
-    /// Lets a statement fail after so many, or none.
+    /// Makes a statement fail after this many others, or none for `None`.
     #[cfg(test)]
     pub(crate) fn set(&self, n_statements: Option<u32>) {
         self.0.store(n_statements.map_or(NEVER, i64::from), Ordering::Relaxed);
@@ -53,7 +53,7 @@ impl Steps {
         Steps { conn, fail_after }
     }
 
-    /// Which database it is of.
+    /// Kind of its database.
     pub(crate) fn backend(&self) -> Backend {
         self.conn.backend()
     }
@@ -64,13 +64,13 @@ impl Steps {
         self.conn.begin().await
     }
 
-    /// Commits. After an error of a server nobody knows whether it took effect.
+    /// Commits. After an error of a server the outcome is unknown.
     pub(crate) async fn commit(&mut self) -> Result<()> {
         self.fail_after.count_down()?;
         self.conn.commit().await
     }
 
-    /// Carries a statement out.
+    /// Executes a statement.
     pub(crate) async fn run(&mut self, query: Bound<'_>, action: &'static str) -> Result<Done> {
         self.fail_after.count_down()?;
         self.conn.execute(query, action).await

@@ -1,4 +1,4 @@
-//! Who used the tokens: consumer rows, added up by what a question groups them by.
+//! Token usage by consumer: consumer rows, summed by the groups of a query.
 
 use std::ops::Range;
 
@@ -22,7 +22,7 @@ pub enum UsageBy {
     Model,
 }
 
-/// A question about usage.
+/// A usage query.
 #[derive(Clone, Debug)]
 pub struct UsageAsk<'a> {
     /// Quarter-hours since the epoch.
@@ -33,13 +33,13 @@ pub struct UsageAsk<'a> {
     pub by: &'a [UsageBy],
 }
 
-/// A group: what it stands for, in the order of the question, and its sums.
+/// A group: its keys, in the order of the query, and its sums.
 pub type UsageGroup = (Vec<String>, ConsumerSums);
 
 const RANGE: &str = "FROM consumer_quarter q JOIN consumer_series s ON s.id = q.series \
                      WHERE q.at >= ? AND q.at < ? AND (? IS NULL OR s.namespace = ?)";
 
-/// Columns of names, each written so, with a word between them.
+/// Column names, each formatted by `write`, joined by `between`.
 fn listed(names: &[String], between: &str, write: impl Fn(&str) -> String) -> String {
     names.iter().map(|name| write(name)).collect::<Vec<_>>().join(between)
 }
@@ -81,7 +81,7 @@ impl Reader {
     /// A page of the groups, those with the most tokens first: `n` of them after `skip`.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn usage(
         &mut self,
         ask: &UsageAsk<'_>,
@@ -105,10 +105,10 @@ impl Reader {
             .collect()
     }
 
-    /// How many groups there are, and the sums of all of them.
+    /// Number of groups, and the sums of all of them.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn usage_total(&mut self, ask: &UsageAsk<'_>) -> Result<(i64, ConsumerSums)> {
         let columns = ask.columns();
         let sql = format!("SELECT count(*) FROM (SELECT 1 AS one {RANGE} GROUP BY {columns}) g");
@@ -125,7 +125,7 @@ impl Reader {
     /// The oldest quarter-hour that consumer rows are kept of, if there is any.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn oldest_usage(&mut self) -> Result<Option<i64>> {
         let rows = self.rows(self.conn.query("SELECT min(at) FROM consumer_quarter")).await?;
         rows.first().map_or(Ok(None), |row| get(row, 0))
@@ -135,7 +135,7 @@ impl Reader {
     /// 0 if every commit had.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn usage_start_us(&mut self) -> Result<i64> {
         let rows = self.rows(self.conn.query("SELECT committed_us FROM consumer_start")).await?;
         rows.first().map_or(Ok(0), |row| get(row, 0))
@@ -144,7 +144,7 @@ impl Reader {
     /// Every consumer row of a range of quarter-hours, by time, for a recount.
     ///
     /// # Errors
-    /// As every read.
+    /// See [`Reader`].
     pub async fn consumer_rows(
         &mut self,
         quarters: Range<i64>,

@@ -1,9 +1,8 @@
 //! Claims and commits: the only statements that change what is counted.
 //!
 //! A commit is one transaction with compare-and-swap on owner and offset. Whatever fails before
-//! COMMIT is rolled back. What fails in COMMIT is looked at once more in SQLite; on a server, where
-//! the answer may be lost on its way, the outcome is unknown, and the core resolves it before it
-//! does anything else.
+//! COMMIT is rolled back. A COMMIT that fails is checked again in SQLite; on a server, where the
+//! answer may be lost, the outcome is unknown, and the core resolves it before anything else.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,16 +21,16 @@ use crate::sql::{Backend, Bound, Conn, Row};
 use crate::steps::{FailAfter, Steps};
 use crate::{accepted, baseline};
 
-/// Series whose stored labels were seen to be ours; beyond this the memory starts anew.
+/// Series whose stored labels are known to match; beyond this the cache starts over.
 const KNOWN_MAX: usize = 1_000_000;
 
 const CLAIM: &str = "claim a partition";
 
-/// What all writers of a store remember of committed transactions.
+/// What all writers of a store cache of committed transactions.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
     facts: Arc<Mutex<Facts>>,
-    /// Statements that may still be carried out before one fails; tests set it.
+    /// Statements left before one fails; set by tests only.
     pub fail_after: FailAfter,
 }
 
@@ -42,7 +41,7 @@ struct Facts {
 }
 
 impl Memory {
-    /// Looks at, or changes, what is remembered; never waits for anything.
+    /// Reads or changes the cache; never waits for I/O.
     fn with<T>(&self, look: impl FnOnce(&mut Facts) -> T) -> T {
         look(&mut self.facts.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -55,7 +54,7 @@ pub(crate) struct Writer {
     memory: Memory,
 }
 
-/// What a transaction found out, to be remembered once it is committed.
+/// What a transaction learned, to be cached once it is committed.
 struct Applied {
     version: i64,
     fresh: Vec<SeriesId>,
@@ -66,7 +65,7 @@ impl Writer {
         Writer { steps: Steps::new(conn, memory.fail_after.clone()), memory }
     }
 
-    /// Statements that may still be carried out before one fails.
+    /// Statements left before one fails.
     #[cfg(test)]
     pub(crate) fn fail_after(&self) -> &FailAfter {
         &self.memory.fail_after
@@ -135,8 +134,8 @@ impl Writer {
         Ok(row)
     }
 
-    /// Carries out a commit, or leaves no trace of it. Beside the outcome the error, if there was
-    /// one, for the log.
+    /// Executes a commit atomically. Returns the outcome, and the error to be logged if there was
+    /// one.
     pub(crate) async fn commit(
         &mut self,
         commit: &Commit,
@@ -168,7 +167,7 @@ impl Writer {
     }
 
     /// The statements of a commit; `None` if the compare-and-swap found another owner or offset.
-    /// The version comes last: all commits pass its row one by one and hold it but briefly.
+    /// The version comes last: all commits serialise on its row, and lock it only briefly.
     async fn apply(&mut self, commit: &Commit, now_us: i64) -> Result<Option<Applied>> {
         let day = baseline::day_of(now_us);
         if self.memory.with(|facts| facts.baseline_day != Some(day)) {
@@ -195,7 +194,7 @@ impl Writer {
         Ok(Some(Applied { version, fresh }))
     }
 
-    /// Notes what is certain now that the commit took effect.
+    /// Caches what is certain once the commit took effect.
     fn remember(&self, fresh: Vec<SeriesId>, now_us: i64) {
         self.memory.with(|facts| {
             if facts.known.len() > KNOWN_MAX {
@@ -206,7 +205,7 @@ impl Writer {
         });
     }
 
-    /// Moves the partition's row, if it is still where and whose the commit says.
+    /// Moves the partition's row, if offset and owner are still those of the commit.
     async fn swap(&mut self, commit: &Commit) -> Result<bool> {
         const SQL: &str = "UPDATE partition_state SET next = ?, floor = ?, floor_clock_us = ?, \
             clock_us = ?, last_print = ?, events = ?, counted = ?, duplicate = ?, late = ?, \
@@ -244,7 +243,7 @@ impl Writer {
         Ok(ids.chain(consumers.iter().map(|(id, _)| **id)).collect())
     }
 
-    /// Adds rows, a piece at a time.
+    /// Adds rows in chunks.
     async fn add<T>(
         &mut self,
         upsert: &'static Upsert,
@@ -336,8 +335,8 @@ impl Writer {
         Ok(version)
     }
 
-    /// What became of a commit whose outcome is unknown. On a server this is asked on a connection
-    /// of its own, which waits for the row until the transaction that holds it has ended.
+    /// Resolves a commit whose outcome is unknown. On a server this uses a new connection, which
+    /// waits for the row lock until the transaction that holds it has ended.
     pub(crate) async fn resolve(&mut self, commit: &Commit) -> Result<Resolution> {
         let backend = self.steps.backend();
         match backend {
@@ -365,7 +364,7 @@ impl Writer {
         Ok(resolution)
     }
 
-    /// What a partition's row says about a commit.
+    /// Outcome of a commit according to the partition's row.
     async fn compare(&mut self, row: &Row, commit: &Commit) -> Result<Resolution> {
         let next: u64 = number(row, 2, "next offset")?;
         let is_mine =

@@ -43,14 +43,14 @@ pub fn database_refuses_hangs_and_goes_back(stack: &Stack, books: &mut Books) {
             deadlocks(stack) > before
         });
     });
-    stack.under_load("the server takes no writes", books, &load, || {
+    stack.under_load("the server is read-only", books, &load, || {
         stack.until_said("aggregator", "--read-only", || {
             stack.sql("SET GLOBAL read_only = 1");
         });
         for (role, status) in [("aggregator", 503), ("ingest", 503), ("api", 200)] {
             wait_for("readiness follows", || {
                 let answer = get(stack.port(role), "/readyz", &[]).expect("an answer");
-                let is_told = status == 200 || answer.body.contains("takes no writes");
+                let is_told = status == 200 || answer.body.contains("is read-only");
                 answer.status == status && is_told
             });
         }
