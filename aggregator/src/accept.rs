@@ -1,8 +1,8 @@
-//! `GET /v1/partitions` and `POST /v1/partitions/{partition}/accept-loss`: where the partitions
-//! stand, and what an operator says of one that is halted.
+//! `GET /v1/partitions` and `POST /v1/partitions/{partition}/accept-loss`: the state of the
+//! partitions, and an operator's acceptance of a loss.
 //!
-//! The worker of the partition decides and commits; a request only carries what the operator has
-//! seen, so that nobody accepts what has changed meanwhile.
+//! The worker of the partition decides and commits; a request carries the state that the operator
+//! has seen, so that a state which has changed since is never accepted.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -28,17 +28,17 @@ const WAIT_MAX: Duration = Duration::from_secs(15);
 /// How long one record may take to come in.
 const READ_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// What an operator accepts of a halted partition.
+/// An operator's acceptance for a halted partition.
 #[derive(Debug)]
 pub struct Request {
-    /// The offset at which counting is to go on, as the operator saw it.
+    /// Offset at which counting is to resume, as shown to the operator.
     next: u64,
     answer: oneshot::Sender<Result<Accepted, Refusal>>,
 }
 
 /// Requests for the worker of a partition.
 pub type Requests = mpsc::Receiver<Request>;
-/// Their other end.
+/// The receiving end, held by the worker.
 pub type Requester = mpsc::Sender<Request>;
 
 /// A loss that is accepted and committed.
@@ -46,9 +46,9 @@ pub type Requester = mpsc::Sender<Request>;
 pub struct Accepted {
     /// Partition.
     pub partition: u32,
-    /// Offset at which counting goes on.
+    /// Offset at which counting resumes.
     pub next: u64,
-    /// Frames that are lost by it.
+    /// Frames that the loss covers.
     pub lost_frames: u64,
     /// Why the partition was halted.
     pub reason: String,
@@ -57,30 +57,30 @@ pub struct Accepted {
 /// Why a loss is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Counting would go on elsewhere than the operator saw.
-    #[error("counting would go on at offset {found}, not at {given}: look at it again")]
+    /// Counting would resume at another offset than the operator saw.
+    #[error("counting would resume at offset {found}, not at {given}: check the partition again")]
     Changed {
-        /// The operator's request.
+        /// Offset in the request.
         given: u64,
-        /// What holds.
+        /// Actual offset.
         found: u64,
     },
     /// The log is shorter than what was counted.
     #[error(
-        "the log ends at offset {high} and counting can go on at {next} only, for offsets never \
-         go back: it has to grow beyond that first"
+        "the log ends at offset {high}, but counting can only resume at {next}, since offsets \
+         never go back: the log has to grow beyond that first"
     )]
     TooShort {
         /// End of the log.
         high: u64,
-        /// Where counting would go on.
+        /// Offset at which counting would resume.
         next: u64,
     },
     /// The log cannot be read.
     #[error("the log cannot be read now: {0}")]
     Log(String),
-    /// Another owner was faster, or the partition is not halted any more.
-    #[error("the partition has another owner now: look at it again")]
+    /// The partition has another owner, or is no longer halted.
+    #[error("the partition has another owner now: check the partition again")]
     Lost,
 }
 
@@ -90,20 +90,20 @@ pub fn requests() -> (Requester, Requests) {
 }
 
 impl Request {
-    /// Answers whoever waits; nobody may wait any more.
+    /// Answers the request; its caller may be gone.
     pub fn answer(self, result: Result<Accepted, Refusal>) {
         let _ = self.answer.send(result);
     }
 
-    /// Whether nobody waits for the answer any more: then it is not to be carried out either.
+    /// Whether the caller is gone: the request must then not be executed.
     pub fn is_forgotten(&self) -> bool {
         self.answer.is_closed()
     }
 
-    /// Checks that counting would go on where the operator saw it.
+    /// Checks that counting would resume at the offset that the operator saw.
     ///
     /// # Errors
-    /// It would not.
+    /// It would resume at another offset.
     pub fn check(&self, found: u64) -> Result<(), Refusal> {
         let given = self.next;
         if given == found { Ok(()) } else { Err(Refusal::Changed { given, found }) }
@@ -168,10 +168,10 @@ async fn wait_for(queue: &Queue, partition: u32, offset: u64) -> Result<(), Queu
     }
 }
 
-/// What the handlers share.
+/// State of the handlers.
 #[derive(Clone, Debug)]
-pub struct Shared {
-    /// Where the partitions stand.
+pub struct AcceptState {
+    /// State of the partitions.
     pub gauges: Arc<Gauges>,
     /// The log, for its ends.
     pub queue: Arc<Queue>,
@@ -180,13 +180,13 @@ pub struct Shared {
 }
 
 /// The guarded routes.
-pub fn router(shared: Shared, access: &Access) -> Router {
+pub fn router(state: AcceptState, access: &Access) -> Router {
     Router::new()
         .route("/v1/partitions", get(partitions))
         .route("/v1/partitions/{partition}/accept-loss", post(accept_loss))
         .route_layer(from_fn_with_state(access.clone(), require_own_origin))
         .route_layer(from_fn_with_state(access.clone(), require_key))
-        .with_state(shared)
+        .with_state(state)
 }
 
 /// How far one partition is counted.
@@ -204,7 +204,10 @@ pub struct PartitionView {
     pub resumes_at: Option<u64>,
 }
 
-async fn partitions(State(shared): State<Shared>, _: NoParameters) -> Answer<Vec<PartitionView>> {
+async fn partitions(
+    State(state): State<AcceptState>,
+    _: NoParameters,
+) -> Answer<Vec<PartitionView>> {
     let view = |(partition, lag): (u32, crate::metrics::Lag)| PartitionView {
         partition,
         lag_frames: lag.frames,
@@ -212,7 +215,7 @@ async fn partitions(State(shared): State<Shared>, _: NoParameters) -> Answer<Vec
         halted: lag.halted.as_ref().map(|halt| halt.reason.clone()),
         resumes_at: lag.halted.map(|halt| halt.resumes_at),
     };
-    Answer::ok(shared.gauges.lag(&shared.queue).into_iter().map(view).collect())
+    Answer::ok(state.gauges.lag(&state.queue).into_iter().map(view).collect())
 }
 
 /// The body of a request to accept a loss.
@@ -224,20 +227,20 @@ pub struct AcceptLoss {
 }
 
 async fn accept_loss(
-    State(shared): State<Shared>,
+    State(state): State<AcceptState>,
     Path(partition): Path<String>,
     _: NoParameters,
     body: Result<Json<AcceptLoss>, JsonRejection>,
 ) -> AnswerResult<Accepted> {
     let conflict = |message: String| ApiError::new(StatusCode::CONFLICT, message);
     let number = partition.parse::<u32>().ok();
-    let worker = number.and_then(|number| shared.workers.get(number as usize));
+    let worker = number.and_then(|number| state.workers.get(number as usize));
     let (Some(number), Some(worker)) = (number, worker) else {
         return Err(ApiError::not_found(format!("there is no partition '{partition}'")));
     };
     let Json(AcceptLoss { next }) =
         body.map_err(|error| ApiError::bad_request(error.body_text()))?;
-    let lags = shared.gauges.lag(&shared.queue);
+    let lags = state.gauges.lag(&state.queue);
     if lags.get(&number).is_none_or(|lag| lag.halted.is_none()) {
         return Err(conflict(format!("partition {number} is not halted")));
     }

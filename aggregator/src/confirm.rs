@@ -1,10 +1,9 @@
-//! Whether the ledger still stands behind the page: asked anew for each page, where the ledger is
-//! a server that others may reach as well.
+//! Confirms each page with the ledger, where the ledger is a server that other processes can reach.
 //!
-//! A process that cannot ask does not know whether it is still the one to show anything, and shows
-//! nothing: a gap is harmless, a page of somebody who was replaced is not. Requests that come
-//! while one asks share the next answer, so that however many come, one asks at a time, and every
-//! answer was asked for after its request came.
+//! A process that cannot reach the ledger does not know whether it is still the owner, and exposes
+//! nothing: a gap is harmless, a page of a replaced process is not. Requests that arrive during a
+//! query share the next one, so that at most one query runs at a time, and every answer is newer
+//! than its request.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,30 +13,30 @@ use tokio::sync::Mutex;
 
 use crate::publisher::Publisher;
 
-/// Longest wait for the ledger: well below the time that Prometheus gives a scrape.
+/// Longest wait for the ledger: well below the scrape timeout of Prometheus.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
-/// Why nothing is shown while the ledger is down.
+/// Reason for 503 while the ledger is down.
 const NO_ANSWER: &str = "no page: the ledger does not answer";
 
-/// Asks the ledger, or stands for one that needs no asking.
+/// Queries the ledger, or needs no confirmation.
 #[derive(Debug)]
 pub struct Confirmer {
-    /// Nothing where the holder of the directory's lock is the only one to show anything.
+    /// `None` where the directory lock already guarantees a single owner.
     store: Option<Arc<Store>>,
-    /// When somebody last began to ask, and whether there was an answer.
+    /// When the last query began, and whether it was answered.
     last: Mutex<Option<(Instant, bool)>>,
 }
 
 impl Confirmer {
-    /// Asks this ledger for each page, or none.
+    /// Confirms each page with this ledger, or with none.
     pub fn new(store: Option<Arc<Store>>) -> Confirmer {
         Confirmer { store, last: Mutex::new(None) }
     }
 
-    /// Returns once the ledger has answered a question that was asked after this call.
+    /// Returns once the ledger has answered a query that began after this call.
     ///
     /// # Errors
-    /// It did not answer in time, as a sentence for people.
+    /// It did not answer in time; a human-readable sentence.
     pub async fn confirm(&self, publisher: &Publisher) -> Result<(), &'static str> {
         let Some(store) = &self.store else { return Ok(()) };
         let came = Instant::now();
@@ -56,12 +55,12 @@ impl Confirmer {
     }
 }
 
-/// Asks for the commit behind the version that is shown. A ledger that went back has another there,
-/// and the publisher then shows nothing any more.
+/// Reads the commit of the exposed version. A restored ledger has another one there, and the
+/// publisher then closes the page.
 async fn ask(store: &Store, publisher: &Publisher) -> Result<(), StoreError> {
     match publisher.version() {
         Some(version) => {
-            // One that went back is confirmed all the same: the publisher has a better reason.
+            // A restored ledger is confirmed too: the publisher has a better reason to close.
             publisher.close_if_restored(version, store.commit_of(version).await?);
         }
         None => {

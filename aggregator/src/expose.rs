@@ -45,12 +45,12 @@ const COUNTERS: [(&str, &str); 8] = [
     ("gatemeter_policy_refusals_total", "Attempts that a policy refused."),
 ];
 
-/// Help of the gauge, which is made anew whenever it changes: its series may vanish.
+/// Help of the gauge, which is rebuilt on every change: its series may disappear.
 const CONNECTIONS_HELP: &str = "Open connections that gateways reported in the last 60 seconds.";
 
-/// A series that can be held: its family and its number there.
+/// A series that can be held at zero: its family and its number there.
 #[derive(Clone, Copy, Debug)]
-enum Place {
+enum SeriesRef {
     Counter(Of, u32),
     Duration(u32),
     Ttft(u32),
@@ -90,8 +90,8 @@ pub struct Exposition {
     version: Family,
     held: Family,
     links: HashMap<SeriesId, Links>,
-    /// Every series that can be held, by the number that `Births` knows it by.
-    places: Vec<Place>,
+    /// Every series that can be held, by its number in `Births`.
+    holdable: Vec<SeriesRef>,
     births: Births,
 }
 
@@ -129,7 +129,7 @@ impl Exposition {
                 "New series that are shown at zero until two scrapes have fetched that.",
             ),
             links: HashMap::new(),
-            places: Vec::new(),
+            holdable: Vec::new(),
             births,
         }
     }
@@ -216,7 +216,7 @@ impl Exposition {
     /// Number of series that can be held.
     #[must_use]
     pub fn n_series(&self) -> u32 {
-        u32::try_from(self.places.len()).expect("series are bounded by label budgets")
+        u32::try_from(self.holdable.len()).expect("series are bounded by label budgets")
     }
 
     /// Writes the business section.
@@ -326,7 +326,7 @@ impl Exposition {
             .with("upstream", &labels.upstream);
         let (series, is_new) = self.duration.series(text);
         if is_new {
-            self.place(Place::Duration(series), born);
+            self.enroll(SeriesRef::Duration(series), born);
         }
         series
     }
@@ -339,7 +339,7 @@ impl Exposition {
             .with("model", &labels.model);
         let (series, is_new) = self.ttft.series(text);
         if is_new {
-            self.place(Place::Ttft(series), born);
+            self.enroll(SeriesRef::Ttft(series), born);
         }
         if let Some(links) = self.links.get_mut(&id) {
             links.ttft = Some(series);
@@ -351,15 +351,15 @@ impl Exposition {
     fn born(&mut self, family: Of, labels: LabelText, born: Born) -> u32 {
         let (series, is_new) = self.counters[family as usize].series(labels);
         if is_new {
-            self.place(Place::Counter(family, series), born);
+            self.enroll(SeriesRef::Counter(family, series), born);
         }
         series
     }
 
     /// Gives a new series its number for `Births`, and holds it if somebody scrapes.
-    fn place(&mut self, place: Place, born: Born) {
+    fn enroll(&mut self, series: SeriesRef, born: Born) {
         let number = self.n_series();
-        self.places.push(place);
+        self.holdable.push(series);
         if let Born::Now(now_us) = born {
             self.births.born(number, now_us);
         }
@@ -369,18 +369,18 @@ impl Exposition {
     }
 
     fn hold(&mut self, number: u32, hold: Hold) {
-        match self.places[number as usize] {
-            Place::Counter(family, series) => self.counters[family as usize].hold(series, hold),
-            Place::Duration(series) => self.duration.hold(series, hold),
-            Place::Ttft(series) => self.ttft.hold(series, hold),
+        match self.holdable[number as usize] {
+            SeriesRef::Counter(family, series) => self.counters[family as usize].hold(series, hold),
+            SeriesRef::Duration(series) => self.duration.hold(series, hold),
+            SeriesRef::Ttft(series) => self.ttft.hold(series, hold),
         }
     }
 
     fn hides(&self, number: u32) -> bool {
-        match self.places[number as usize] {
-            Place::Counter(family, series) => self.counters[family as usize].hides(series),
-            Place::Duration(series) => self.duration.hides(series),
-            Place::Ttft(series) => self.ttft.hides(series),
+        match self.holdable[number as usize] {
+            SeriesRef::Counter(family, series) => self.counters[family as usize].hides(series),
+            SeriesRef::Duration(series) => self.duration.hides(series),
+            SeriesRef::Ttft(series) => self.ttft.hides(series),
         }
     }
 }

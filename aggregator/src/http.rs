@@ -1,8 +1,8 @@
 //! The aggregator's own port: `/metrics` with its two sections, `/healthz`, `/readyz`.
 //!
-//! The business section is the publisher's prebuilt page; the process section is written when it
-//! is asked for. Before the first page, and while a shared ledger does not answer, both the plain
-//! page and the business section answer 503, so that a scraper sees a gap and never a dip.
+//! The business section is the publisher's prebuilt page; the process section is rendered on
+//! request. Before the first page, and while a shared ledger does not answer, both `/metrics` and
+//! its business section are 503, so that a scraper sees a gap and never a dip.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
@@ -33,26 +33,26 @@ const SCRAPE_HEADER: &str = "x-prometheus-scrape-timeout-seconds";
 /// Content type of the text format.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// What the handlers share.
+/// State of the handlers.
 #[derive(Clone, Debug)]
-pub struct Shared {
-    /// What is shown.
+pub struct HttpState {
+    /// Source of the business section.
     pub publisher: Arc<Publisher>,
-    /// Whether it may be shown.
+    /// Confirms a page before it is served.
     pub confirmer: Arc<Confirmer>,
     /// The process section.
     pub metrics: Arc<ProcessMetrics>,
-    /// Numbers that are brought up to date when they are asked for.
+    /// Gauges that are refreshed at each request.
     pub gauges: Arc<Gauges>,
-    /// The log, for its sizes.
+    /// The log, for its size gauges.
     pub queue: Arc<Queue>,
-    /// The ledger, for the same.
+    /// The ledger, for its size gauges.
     pub store: Arc<Store>,
 }
 
 /// The routes of `/metrics`.
-pub fn router(shared: Shared) -> Router {
-    Router::new().route("/metrics", get(metrics)).with_state(shared)
+pub fn router(state: HttpState) -> Router {
+    Router::new().route("/metrics", get(metrics)).with_state(state)
 }
 
 /// Which sections are asked for.
@@ -78,7 +78,7 @@ fn section(uri: &Uri) -> Result<Section, String> {
 }
 
 async fn metrics(
-    State(shared): State<Shared>,
+    State(state): State<HttpState>,
     uri: Uri,
     peer: Option<Extension<Peer>>,
     method: Method,
@@ -91,19 +91,19 @@ async fn metrics(
     let process = match section {
         Section::Business => None,
         Section::Both | Section::Process => {
-            shared.gauges.refresh(&shared.queue, &shared.store);
-            Some(Bytes::from(shared.metrics.render()))
+            state.gauges.refresh(&state.queue, &state.store);
+            Some(Bytes::from(state.metrics.render()))
         }
     };
     let page = match section {
         Section::Process => None,
         Section::Both | Section::Business => {
             let reader = reader(peer.map(|Extension(peer)| peer), &method, &headers);
-            if let Err(reason) = shared.confirmer.confirm(&shared.publisher).await {
-                shared.publisher.asked_in_vain(reader);
+            if let Err(reason) = state.confirmer.confirm(&state.publisher).await {
+                state.publisher.asked_in_vain(reader);
                 return closed(reason.to_owned());
             }
-            match shared.publisher.page(reader) {
+            match state.publisher.page(reader) {
                 Ok(page) => Some(page),
                 Err(reason) => return closed(reason),
             }
@@ -112,8 +112,9 @@ async fn metrics(
     if accepts_gzip(&headers) { compressed(page, process).await } else { plain(page, process) }
 }
 
-/// Who asks. Only a request whose answer has the page in it is a scrape. Prometheus servers are
-/// told apart by address and by what they say they are: two of one version at one address are one.
+/// Identifies the requester. Only a request whose response contains the page is a scrape.
+/// Prometheus servers are distinguished by address and user agent: two of one version behind one
+/// address count as one.
 fn reader(peer: Option<Peer>, method: &Method, headers: &HeaderMap) -> Reader {
     if method != Method::GET || !headers.contains_key(SCRAPE_HEADER) {
         return Reader::Other;
@@ -161,7 +162,7 @@ fn closed(reason: String) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, headers, format!("{reason}\n")).into_response()
 }
 
-/// Whether the client takes gzip, by its own name or by `*`, and likes plain text no better.
+/// Whether the client accepts gzip, by name or by `*`, and does not prefer plain text.
 fn accepts_gzip(headers: &HeaderMap) -> bool {
     let listed: Vec<(String, f32)> = headers
         .get_all(ACCEPT_ENCODING)
@@ -174,7 +175,7 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
     gzip > 0.0 && weight("identity").is_none_or(|plain| gzip >= plain)
 }
 
-/// An entry of `Accept-Encoding` in lower case with its weight; one that cannot be read is nothing.
+/// An entry of `Accept-Encoding` in lower case with its weight; `None` if it does not parse.
 fn weighed(entry: &str) -> Option<(String, f32)> {
     let entry = entry.to_ascii_lowercase();
     let mut parts = entry.split(';').map(str::trim);

@@ -1,9 +1,9 @@
-//! Registers again what frames bring and the ledger does not know, as after a restore.
+//! Re-registers labels that frames carry and a restored ledger lacks.
 //!
-//! Ingest registers a label before the first frame that has it, so that usually nothing is found
-//! here. A ledger that was restored from an older copy lacks what was registered since, and counts
-//! its frames again: their labels come back with them, beyond every budget, before the rows that
-//! carry them are committed. Each series is looked at once per claim.
+//! Ingest registers a label before the first frame that has it, so that there is usually nothing to
+//! do. A ledger restored from an older backup lacks labels registered since, and counts the frames
+//! again: their labels are registered regardless of budgets before the rows that carry them are
+//! committed. Each series is checked once per claim.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -23,7 +23,7 @@ impl LabelKeeper {
     /// Forgets everything and reads what is registered; called with each claim.
     ///
     /// # Errors
-    /// What the store says.
+    /// The error of the store.
     pub async fn load(&mut self, store: &Store) -> Result<(), StoreError> {
         self.seen.clear();
         self.registered = store.load_labels().await?.into_iter().collect();
@@ -33,7 +33,7 @@ impl LabelKeeper {
     /// Registers what the rows of a commit have and the ledger lacks.
     ///
     /// # Errors
-    /// What the store says; the rows can be committed all the same and are looked at again.
+    /// The error of the store; the rows can be committed all the same and are checked again.
     pub async fn register(&mut self, store: &Store, commit: &Commit) -> Result<(), StoreError> {
         let new = || commit.totals.iter().filter(|(id, _, _)| !self.seen.contains(id));
         let found: BTreeSet<LabelName> = new().flat_map(|(_, labels, _)| names(labels)).collect();
@@ -46,7 +46,8 @@ impl LabelKeeper {
             let verdicts = store.register_many(missing.iter().map(request).collect()).await?;
             for (label, verdict) in missing.iter().zip(verdicts) {
                 if verdict == store::Registration::Added {
-                    warn!(kind = ?label.kind, name = %label.name, "label was not registered");
+                    let (kind, name) = (label.kind, &label.name);
+                    warn!(?kind, %name, "label was missing and is registered again");
                 }
             }
             self.registered.extend(missing);
@@ -56,7 +57,7 @@ impl LabelKeeper {
     }
 }
 
-/// The names that the labels of a row are made of; fixed words are none.
+/// The registered names among the labels of a row; fixed enum values are not registered.
 fn names(labels: &FullLabels) -> impl Iterator<Item = LabelName> {
     let FullLabels { namespace, upstream, model, endpoint, limited_by, .. } = labels;
     [

@@ -1,8 +1,9 @@
 //! The worker's own numbers: per process, they may reset.
 //!
 //! Lag, commit age, dedup size and log size are read when the process section is asked for, never
-//! counted per event. What waits to be committed is seen from the ends of the log, whatever state
-//! its worker is in: one that waits for the ledger, for its claim or for a person says nothing.
+//! counted per event. What waits to be committed is derived from the high watermarks of the log,
+//! whatever state the worker is in: one that is blocked on the ledger, a claim or an operator
+//! cannot report it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -15,57 +16,58 @@ use queue::Queue;
 use service::metrics::ProcessMetrics;
 use store::Store;
 
-/// What is behind on one partition.
+/// Lag of one partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lag {
     /// Frames in the log that are not committed.
     pub frames: u64,
     /// Microseconds for which something has been waiting to be committed, without a commit; 0 if
-    /// nothing waits, or the partition is not ours.
+    /// nothing waits, or this process does not own the partition.
     pub commit_age_us: u64,
     /// Why the partition is halted, if it is.
     pub halted: Option<Halted>,
-    /// Offset behind the last committed frame.
+    /// Offset after the last committed frame.
     pub next: u64,
-    /// Lowest offset that the counting still needs.
+    /// Lowest offset that a rebuild of the dedup set needs.
     pub floor: u64,
 }
 
-/// A partition that stands still.
+/// A halted partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Halted {
     /// Why.
     pub reason: String,
-    /// Offset at which it goes on if what was lost is accepted.
+    /// Offset at which it resumes if the loss is accepted.
     pub resumes_at: u64,
 }
 
-/// Where one partition stands.
+/// State of one partition.
 #[derive(Clone, Debug, Default)]
-struct Place {
-    is_ours: bool,
+struct PartitionState {
+    is_owned: bool,
     next: u64,
     floor: u64,
     waits_since: Option<Instant>,
     halted: Option<Halted>,
 }
 
-impl Place {
-    /// Looks at the end of the log. A commit may leave something that waits, but not for long yet.
+impl PartitionState {
+    /// Updates the wait from the high watermark. What a commit leaves uncommitted starts a new
+    /// wait.
     fn look(&mut self, high: u64) {
-        // A log that was made anew may end below what is counted of the one before.
+        // A recreated log may end below the counted offset.
         let waits = high > self.next || (self.halted.is_some() && high > 0);
-        self.waits_since = match (self.is_ours && waits, self.waits_since) {
+        self.waits_since = match (self.is_owned && waits, self.waits_since) {
             (false, _) => None,
             (true, since) => Some(since.unwrap_or_else(Instant::now)),
         };
     }
 }
 
-/// The numbers of all partitions.
+/// Gauges of all partitions.
 #[derive(Debug)]
 pub struct Gauges {
-    places: Mutex<BTreeMap<u32, Place>>,
+    states: Mutex<BTreeMap<u32, PartitionState>>,
     lag_frames: IntGaugeVec,
     commit_age_seconds: GaugeVec,
     halted: IntGaugeVec,
@@ -85,7 +87,7 @@ impl Gauges {
     pub fn new(metrics: &ProcessMetrics) -> Result<Arc<Gauges>, service::Error> {
         let per_partition = |name, help| metrics.gauge_vec(name, help, &["partition"]);
         Ok(Arc::new(Gauges {
-            places: Mutex::default(),
+            states: Mutex::default(),
             lag_frames: per_partition(
                 "gatemeter_lag_frames",
                 "Frames in the log that are not committed.",
@@ -118,69 +120,69 @@ impl Gauges {
 
     /// A commit took effect.
     pub fn committed(&self, partition: u32, commit: &Commit) {
-        let mut places = self.lock();
-        let place = places.entry(partition).or_default();
-        place.next = commit.progress.next;
-        place.floor = commit.progress.floor;
-        place.waits_since = None;
+        let mut states = self.lock();
+        let state = states.entry(partition).or_default();
+        state.next = commit.progress.next;
+        state.floor = commit.progress.floor;
+        state.waits_since = None;
     }
 
-    /// What the ledger says at the start.
+    /// Sets the offset that the ledger has at startup.
     pub fn known(&self, partition: u32, next: u64) {
         self.lock().entry(partition).or_default().next = next;
     }
 
-    /// The partition is ours to count.
+    /// This process owns the partition.
     pub fn taken(&self, partition: u32) {
-        self.lock().entry(partition).or_default().is_ours = true;
+        self.lock().entry(partition).or_default().is_owned = true;
     }
 
-    /// The partition is not ours: what waits there is told by whoever counts it.
+    /// This process does not own the partition: its owner reports the lag.
     pub fn released(&self, partition: u32) {
-        let mut places = self.lock();
-        let place = places.entry(partition).or_default();
-        place.is_ours = false;
-        place.waits_since = None;
+        let mut states = self.lock();
+        let state = states.entry(partition).or_default();
+        state.is_owned = false;
+        state.waits_since = None;
     }
 
-    /// A partition was halted, or goes on.
+    /// A partition was halted, or resumed.
     pub fn halted(&self, partition: u32, halted: Option<Halted>) {
         self.lock().entry(partition).or_default().halted = halted;
     }
 
-    /// Takes the place of a partition from its worker, once it has claimed it.
+    /// Takes over the offsets of a claimed partition from its worker.
     pub fn claimed(&self, partition: u32, core: &Core) {
-        let mut places = self.lock();
-        let place = places.entry(partition).or_default();
-        place.next = core.committed().next;
-        place.floor = core.committed().floor;
+        let mut states = self.lock();
+        let state = states.entry(partition).or_default();
+        state.next = core.committed().next;
+        state.floor = core.committed().floor;
     }
 
-    /// Takes the numbers of a worker after each round.
+    /// Updates the dedup gauges after each round of a worker.
     pub fn measured(&self, partition: u32, core: &Core, marks: u64) {
         let label = partition.to_string();
         self.dedup_events.with_label_values(&[&label]).set(whole(marks));
         self.dedup_bytes.with_label_values(&[&label]).set(whole(core.dedup_bytes() as u64));
     }
 
-    /// What is behind, per partition. Whatever is seen to wait here first begins to wait now, so
-    /// that somebody should ask about once a second.
+    /// Lag per partition. A wait starts when this call first sees it, so it should be called about
+    /// once a second.
     #[must_use]
     pub fn lag(&self, queue: &Queue) -> BTreeMap<u32, Lag> {
-        let mut places = self.lock();
+        let mut states = self.lock();
         (0..queue.partitions())
             .map(|partition| {
                 let high = queue.high(partition);
-                let place = places.entry(partition).or_default();
-                place.look(high);
-                let place = place.clone();
-                let age = place.waits_since.map_or(0, |since| since.elapsed().as_micros());
+                let state = states.entry(partition).or_default();
+                state.look(high);
+                let state = state.clone();
+                let age = state.waits_since.map_or(0, |since| since.elapsed().as_micros());
                 let lag = Lag {
-                    frames: high.saturating_sub(place.next),
+                    frames: high.saturating_sub(state.next),
                     commit_age_us: u64::try_from(age).unwrap_or(u64::MAX),
-                    halted: place.halted,
-                    next: place.next,
-                    floor: place.floor,
+                    halted: state.halted,
+                    next: state.next,
+                    floor: state.floor,
                 };
                 (partition, lag)
             })
@@ -202,8 +204,8 @@ impl Gauges {
         self.ledger_wal_bytes.set(whole(store.wal_bytes()));
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u32, Place>> {
-        self.places.lock().expect("no holder panics")
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u32, PartitionState>> {
+        self.states.lock().expect("no holder panics")
     }
 }
 

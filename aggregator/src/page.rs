@@ -1,8 +1,8 @@
 //! One prebuilt business section, and its compressed form, made when it is first asked for.
 //!
-//! Compressed sections are joined into one gzip member: several members behind each other are a
-//! file by RFC 1952, but many clients stop after the first. So each section is a piece of deflate
-//! data that ends at a byte and looks back at nothing, and its checksum can be joined to another's.
+//! Compressed sections are joined into one gzip member: several concatenated members are a file by
+//! RFC 1952, but many clients stop after the first. So each section is a piece of deflate data that
+//! ends at a byte and looks back at nothing, and its checksum can be joined to another's.
 
 use std::io::Write as _;
 use std::sync::{Arc, OnceLock};

@@ -19,12 +19,12 @@ use ledger::series::FullLabels;
 use crate::expose::{Born, Exposition};
 use crate::page::Page;
 
-/// What a take-over starts from: one committed snapshot.
+/// The committed snapshot that a take-over starts from.
 #[derive(Debug, Default)]
 pub struct Start {
     /// Ledger version.
     pub version: i64,
-    /// The commit that made it; nothing before the first one.
+    /// The commit that created it; `None` before the first one.
     pub commit: Option<CommitId>,
     /// Totals of every full row.
     pub totals: Vec<(FullLabels, Measures)>,
@@ -36,7 +36,7 @@ pub struct Start {
     pub goals: BTreeMap<u32, u64>,
 }
 
-/// Sums of everything that is shown, for eyes that follow them.
+/// Sums of everything that is exposed, for live totals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Live {
     /// Ledger version.
@@ -69,7 +69,7 @@ impl Live {
     }
 }
 
-/// Keeps what is shown.
+/// Maintains what is exposed.
 #[derive(Debug)]
 pub struct Publisher {
     started: Instant,
@@ -92,20 +92,20 @@ struct State {
 /// Most commits that wait for one before them: many seconds of a process with many partitions.
 const EARLY_MAX: usize = 4_096;
 /// How long a commit waits for those before it, microseconds. Longer than an unknown outcome takes
-/// to be looked up; if nobody here made the one that is missing, the process takes over anew.
+/// to be looked up; if the missing one was not made by this process, it takes over again.
 const EARLY_US_MAX: i64 = 60 * 1_000_000;
 
-/// Who asks for a page.
+/// Requester of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reader {
-    /// Prometheus, by its scrape header; the number tells one from another.
+    /// Prometheus, by its scrape header; the number identifies the server.
     Scrape(u64),
     /// Anybody else: does not count as having seen a zero.
     Other,
 }
 
 impl Default for Publisher {
-    /// A publisher that has taken over nothing yet and shows nothing.
+    /// A publisher before its take-over, which exposes nothing.
     fn default() -> Publisher {
         let births = Births::new(Safeguards::default());
         Publisher {
@@ -147,7 +147,7 @@ impl Publisher {
     }
 
     /// Shows a commit that took effect, once all before it are shown. A commit whose version was
-    /// shown before says that the ledger went back: then nothing is shown any more.
+    /// exposed before means that the ledger was restored: the page is then closed.
     pub fn committed(&self, commit: &Arc<Commit>, version: i64) {
         let now_us = self.now_us();
         let mut state = self.lock();
@@ -187,14 +187,14 @@ impl Publisher {
         state.rebuild();
     }
 
-    /// The version that is shown; nothing before the first commit.
+    /// The exposed version; `None` before the first commit.
     #[must_use]
     pub fn version(&self) -> Option<i64> {
         self.lock().gate.version()
     }
 
     /// Closes the page for good if the ledger went back, by the commit that it has at a version
-    /// that was shown: the process has to take over anew. Returns whether the page is closed so.
+    /// that was shown: the process has to take over again. Returns whether it is closed.
     pub fn close_if_restored(&self, version: i64, commit: Option<CommitId>) -> bool {
         let mut state = self.lock();
         let now_us = self.now_us();
@@ -206,8 +206,8 @@ impl Publisher {
         state.is_restored
     }
 
-    /// Follows what no commit brings: new namespaces, open connections, series whose zero has been
-    /// seen long enough.
+    /// Updates what no commit carries: new namespaces, open connections, and series whose zero has
+    /// been scraped often enough.
     pub fn follow(&self, namespaces: &[String], connections: Option<&[(String, i64)]>) {
         let now_us = self.now_us();
         let mut state = self.lock();
@@ -223,8 +223,8 @@ impl Publisher {
         }
     }
 
-    /// Notes that somebody asked for a page and got none for another reason than ours: a scrape all
-    /// the same, so that series which are born now begin at 0.
+    /// Records a request that got no page for a reason outside the publisher: it still counts as a
+    /// scrape, so that series born now begin at 0.
     pub fn asked_in_vain(&self, reader: Reader) {
         if let Reader::Scrape(scraper) = reader {
             let now_us = self.now_us();
@@ -232,23 +232,23 @@ impl Publisher {
         }
     }
 
-    /// The page as it stands.
+    /// The current page.
     ///
     /// # Errors
-    /// Why there is none yet, as a sentence for people.
+    /// Why there is none yet; a human-readable sentence.
     pub fn page(&self, reader: Reader) -> Result<Arc<Page>, String> {
         let now_us = self.now_us();
         let mut state = self.lock();
         let page = state.page.clone();
         if let Reader::Scrape(scraper) = reader {
-            // Also without a page: somebody scrapes, and series that are born now must begin at 0.
+            // Counts even without a page: series born now must begin at 0.
             let n_series = page.as_ref().map_or(0, |page| page.n_series);
             state.exposition.scraped(scraper, n_series, now_us);
         }
         page.ok_or_else(|| state.closed())
     }
 
-    /// The sums of the page as it stands; nothing while there is none.
+    /// The sums of the current page; `None` while there is none.
     #[must_use]
     pub fn live(&self) -> Option<Live> {
         let state = self.lock();
@@ -288,7 +288,7 @@ impl State {
         self.exposition.release(now_us);
     }
 
-    /// Builds the page anew, or takes it away while the gate is closed.
+    /// Rebuilds the page, or removes it while the gate is closed.
     fn rebuild(&mut self) {
         if !self.is_open() {
             self.page = None;
@@ -311,7 +311,7 @@ impl State {
 
     fn closed(&self) -> String {
         if self.is_restored {
-            return "no page: the ledger went back to an earlier state".to_owned();
+            return "no page: the ledger was restored to an earlier state".to_owned();
         }
         let waits = match self.gate.waits_for() {
             Goals::Unknown => "the ledger to be read".to_owned(),

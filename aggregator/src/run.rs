@@ -25,22 +25,22 @@ use tracing::{error, warn};
 
 use crate::accept;
 use crate::confirm::Confirmer;
-use crate::http::{Shared, router};
+use crate::http::{HttpState, router};
 use crate::metrics::{Gauges, Lag, now_us};
 use crate::publisher::{Live, Publisher, Start};
 use crate::retention;
 use crate::worker::{Worker, WorkerError, WorkerParts};
 
-/// How often namespaces, connections and held series are looked at.
+/// Interval at which namespaces, connections and held series are updated.
 const FOLLOW_EVERY: Duration = Duration::from_millis(500);
-/// How often it is looked at what waits for a commit.
+/// Interval at which the lag is measured.
 const LAG_EVERY: Duration = Duration::from_secs(1);
 /// How long a gateway's report of open connections is shown, microseconds.
 const CONNECTIONS_TTL_US: i64 = 60 * 1_000_000;
 const DAY_US: i64 = 24 * 3_600 * 1_000_000;
 const HOUR_US: i64 = 3_600 * 1_000_000;
 
-/// What the aggregator works on.
+/// Dependencies of the aggregator.
 #[derive(Clone, Debug)]
 pub struct Parts {
     /// The log.
@@ -51,10 +51,10 @@ pub struct Parts {
     pub generation: Generation,
     /// Set while the dedup set is at its budget.
     pub pressure: Arc<AtomicBool>,
-    /// Who may see the partitions and accept what was lost.
+    /// Access to the partitions and to accepting losses.
     pub access: Access,
-    /// Whether others reach the ledger too. Then each page is confirmed by it first, and none is
-    /// shown while it does not answer.
+    /// Whether other processes can reach the ledger. Each page is then confirmed with it first, and
+    /// none is served while it does not answer.
     pub is_shared: bool,
 }
 
@@ -67,14 +67,14 @@ pub enum AggregatorError {
     /// The log failed.
     #[error("log failed")]
     Queue(#[from] QueueError),
-    /// A worker met one of both.
+    /// A worker failed.
     #[error(transparent)]
     Failed(#[from] WorkerError),
     /// A metric could not be registered.
     #[error("process metrics failed")]
     Metrics(#[from] service::Error),
-    /// The ledger was replaced by an earlier state of itself below a running process.
-    #[error("ledger went back to an earlier state, start again to count from there")]
+    /// The ledger was restored to an earlier state under a running process.
+    #[error("ledger was restored to an earlier state, restart to count from there")]
     Restored,
     /// A thread could not be started, or panicked.
     #[error("worker of partition {0} ended unexpectedly")]
@@ -142,8 +142,8 @@ pub async fn start(
     let helpers = vec![
         tokio::spawn(async move {
             if let Err(error) = following.await {
-                error!(%error, "nothing is shown any more");
-                // Whoever waits for the end of the workers hears of it; else it ends anyway.
+                error!(%error, "metrics page is closed until the process restarts");
+                // `wait` reports it; without a waiter the process is ending anyway.
                 let _ = restored_sender.send(true);
             }
         }),
@@ -156,7 +156,7 @@ pub async fn start(
             shutdown,
         )),
     ];
-    let shared = Shared {
+    let state = HttpState {
         publisher: Arc::clone(&publisher),
         confirmer: Arc::new(Confirmer::new(parts.is_shared.then(|| Arc::clone(&parts.store)))),
         metrics,
@@ -164,12 +164,12 @@ pub async fn start(
         queue: Arc::clone(&parts.queue),
         store: Arc::clone(&parts.store),
     };
-    let deciding = accept::Shared {
+    let accept_state = accept::AcceptState {
         gauges: Arc::clone(&gauges),
         queue: Arc::clone(&parts.queue),
         workers: Arc::new(requesters),
     };
-    let router = router(shared).merge(accept::router(deciding, &parts.access));
+    let router = router(state).merge(accept::router(accept_state, &parts.access));
     let Parts { queue, store, .. } = parts;
     Ok(Aggregator { publisher, gauges, queue, store, router, workers, helpers, restored })
 }
@@ -196,7 +196,7 @@ impl Aggregator {
         }
     }
 
-    /// What is behind, per partition; for the API's view of the system.
+    /// Lag per partition, for the API's system view.
     pub fn lag(&self) -> impl Fn() -> BTreeMap<u32, Lag> + Send + Sync + Clone + use<> {
         let (gauges, queue) = (Arc::clone(&self.gauges), Arc::clone(&self.queue));
         move || gauges.lag(&queue)
@@ -239,8 +239,8 @@ impl Aggregator {
         Ok(())
     }
 
-    /// Waits until the workers have ended after shutdown, however they end: for a process that
-    /// ends for a failure which was told already.
+    /// Waits until the workers have ended after shutdown, however they end: for a process that ends
+    /// after a failure which was reported already.
     pub async fn stopped(&mut self) {
         for (partition, worker) in self.workers.drain(..) {
             if let Ok(Err(error)) = worker.await {
@@ -250,8 +250,8 @@ impl Aggregator {
     }
 }
 
-/// Sees within a second what begins to wait for a commit, also if nobody asks and the ledger does
-/// not answer.
+/// Measures the lag every second, so that a wait is noticed without a scrape and while the ledger
+/// does not answer.
 async fn watch_lag(gauges: Arc<Gauges>, queue: Arc<Queue>, shutdown: Shutdown) {
     loop {
         tokio::select! {
@@ -309,14 +309,14 @@ async fn follow(
             Ok(()) => {}
             Err(error @ AggregatorError::Restored) => return Err(error),
             Err(error) => {
-                warn!(error = chain(&error), "ledger did not answer, page stays as it is")
+                warn!(error = chain(&error), "ledger did not answer, page is not updated")
             }
         }
     }
     Ok(())
 }
 
-/// One look.
+/// One update.
 async fn look(
     parts: &Parts,
     publisher: &Publisher,
@@ -331,7 +331,7 @@ async fn look(
     let mut reader = parts.store.read().await?;
     let rows = reader.namespaces_after(*last_id).await?;
     let connections = reader.connections(now_us() - CONNECTIONS_TTL_US).await?;
-    // Only now: what was read is shown, or is read again by the next look.
+    // Only now: what was read is exposed, or is read again by the next update.
     *last_id = rows.iter().map(|row| row.id).fold(*last_id, i64::max);
     let codes: Vec<String> = rows.into_iter().map(|row| row.code).collect();
     let has_changed = connections != *last_connections;

@@ -1,10 +1,9 @@
-//! The shell around `ledger::core` for one partition: carries out its effects and hands back what
-//! came of them.
+//! The shell around `ledger::core` for one partition: executes its effects and returns their
+//! results to it.
 //!
-//! claim -> read -> count -> commit about once a second -> publish, for as long as the log says
-//! that the partition is ours to read. All waiting happens here; all deciding happens in the core.
-//! A commit is awaited to its end, whatever else happens: only its outcome says what may be
-//! counted next.
+//! claim -> read -> count -> commit about once a second -> publish, for as long as the partition is
+//! assigned to this process. All waiting happens here; all decisions are made in the core. A commit
+//! is always awaited to its end: only its outcome determines what may be counted next.
 
 mod decide;
 mod identity;
@@ -28,7 +27,7 @@ use crate::labels::LabelKeeper;
 use crate::metrics::{Gauges, Halted};
 use crate::publisher::Publisher;
 
-/// Most payload bytes of one read: large enough to amortise it, small enough that a commit is
+/// Maximum payload of one read, bytes: large enough to amortise it, small enough that a commit is
 /// never late by more than a few milliseconds.
 const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Rows and letters that wait to be committed; beyond it a commit comes early.
@@ -44,7 +43,7 @@ const FINISH_MAX: Duration = Duration::from_millis(1_500);
 /// Bytes per mark that the dedup budget is measured with: 29 at the usual filling of the tables.
 const MARK_BYTES: u64 = 40;
 
-/// What a worker needs.
+/// Dependencies of a worker.
 #[derive(Clone, Debug)]
 pub struct WorkerParts {
     /// The log.
@@ -53,9 +52,9 @@ pub struct WorkerParts {
     pub store: Arc<Store>,
     /// Generation of the log.
     pub generation: Generation,
-    /// What is shown.
+    /// Exposes committed counts.
     pub publisher: Arc<Publisher>,
-    /// What is measured of the process.
+    /// Gauges of the process.
     pub gauges: Arc<Gauges>,
     /// Set while the dedup set is at its budget: ingest answers 503.
     pub pressure: Arc<AtomicBool>,
@@ -67,7 +66,7 @@ pub struct WorkerParts {
     pub letter_rows_per_hour: i64,
 }
 
-/// Why a worker ended before it was asked to.
+/// Why a worker failed.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
     /// The ledger failed.
@@ -171,7 +170,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Whether it is time to commit.
+    /// Whether a commit is due.
     fn is_due(&self) -> bool {
         if !self.core.is_dirty() {
             return false;
@@ -180,14 +179,14 @@ impl Worker {
             || self.core.n_pending() > PENDING_MAX
     }
 
-    /// Claims the partition, once it is ours to read, and tells the core what the log looks like.
+    /// Claims the partition, once it is assigned, and gives the core the watermarks of the log.
     async fn claim(&mut self) -> Result<(), WorkerError> {
         if !self.is_assigned().await {
             return Ok(());
         }
         let mut nonce = [0; 16];
         if let Err(error) = getrandom::fill(&mut nonce) {
-            error!(%error, "no random numbers for a claim");
+            error!(%error, "random number generator failed, cannot claim");
             self.wait().await;
             return Ok(());
         }
@@ -218,8 +217,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Waits until the partition is ours to read: whoever claims it before that would only fence
-    /// the one that reads it. False if shutdown begins first, or nobody can tell.
+    /// Waits until the partition is assigned: claiming it earlier would only fence its current
+    /// owner. False if shutdown begins first, or the assignment is unknown.
     async fn is_assigned(&mut self) -> bool {
         let assigned = tokio::select! {
             biased;
@@ -245,7 +244,7 @@ impl Worker {
         }
     }
 
-    /// The log's ends, and the print of the record before `next`, if it is there.
+    /// Watermarks of the log, and the fingerprint of the record before `next`, if it exists.
     async fn look(&self, next: u64) -> Result<LogView, QueueError> {
         let marks = self.parts.queue.watermarks(self.partition).await?;
         let before = next.checked_sub(1).filter(|at| (marks.low..marks.high).contains(at));
@@ -284,8 +283,8 @@ impl Worker {
                 self.effects.extend(self.core.on(Input::Gap { nonce, low }));
             }
             Err(QueueError::NotAssigned { partition }) => {
-                // What was read is committed unless the next owner has claimed already; either
-                // way it is counted once. Then the claim is given up until we are asked again.
+                // What was read is committed unless the next owner has claimed already; either way
+                // it is counted once. Then the claim is released until the next assignment.
                 info!(partition, "partition revoked, committing what is pending");
                 self.effects.extend(self.core.on(Input::Due));
                 self.nonce = None;
@@ -297,7 +296,10 @@ impl Worker {
             Err(QueueError::Remade { .. })
                 if self.core.position() == 0 && self.core.committed().next == 0 =>
             {
-                warn!(partition = self.partition, "topic made anew before anything was counted");
+                warn!(
+                    partition = self.partition,
+                    "topic was recreated before anything was counted"
+                );
                 match self.adopt().await {
                     Ok(()) => self.parts.queue.trust(self.partition),
                     Err(error) => self.failed(error).await?,
@@ -307,7 +309,7 @@ impl Worker {
                 self.effects.extend(self.core.on(Input::Remade { nonce }));
             }
             Err(error @ QueueError::PastEnd { .. }) => {
-                // What was read so far is committed; then the claim looks at the log anew.
+                // What was read so far is committed; then the claim reads the watermarks again.
                 self.note_queue_error(&error).await;
                 self.nonce = self.nonce.filter(|_| self.core.is_dirty());
                 self.effects.extend(self.core.on(Input::Due));
@@ -334,7 +336,7 @@ impl Worker {
         }
     }
 
-    /// Carries out what the core wants, in order, with what follows from it.
+    /// Executes the effects of the core, in order, and those that follow from them.
     async fn carry_out(&mut self) -> Result<(), WorkerError> {
         while let Some(effect) = self.effects.pop_front() {
             match effect {
@@ -375,7 +377,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Finds out what became of a commit; nothing else happens before that is known.
+    /// Resolves a commit; nothing else happens before its outcome is known.
     async fn resolve(&mut self, commit: &Commit) -> Result<(), WorkerError> {
         loop {
             match self.parts.store.resolve(commit).await {
@@ -398,18 +400,18 @@ impl Worker {
         Ok(())
     }
 
-    /// Waits after a failure that may pass; gives on one that will not.
+    /// Backs off after a transient failure; returns a permanent one.
     async fn handle(&mut self, error: StoreError) -> Result<(), WorkerError> {
         if error.is_fatal() {
             return Err(error.into());
         }
         let error = chain(&error);
-        warn!(partition = self.partition, error, "ledger did not answer, trying again");
+        warn!(partition = self.partition, error, "ledger did not answer, retrying");
         self.wait().await;
         Ok(())
     }
 
-    /// Waits after a failure of log or ledger that may pass; gives on one that will not.
+    /// Backs off after a transient failure of log or ledger; returns a permanent one.
     async fn failed(&mut self, error: WorkerError) -> Result<(), WorkerError> {
         match error {
             WorkerError::Store(error) => self.handle(error).await,
@@ -421,14 +423,14 @@ impl Worker {
         }
     }
 
-    /// Notes that the log could not be read, and waits.
+    /// Logs that the log could not be read, and backs off.
     async fn note_queue_error(&mut self, error: &QueueError) {
         let error = chain(error);
-        warn!(partition = self.partition, error, "log could not be read, trying again");
+        warn!(partition = self.partition, error, "log could not be read, retrying");
         self.wait().await;
     }
 
-    /// Waits longer after each failure, and once shutdown has begun no longer than at first.
+    /// Backs off exponentially; during shutdown only by the first step.
     async fn wait(&mut self) {
         let backoff = self.backoff;
         self.backoff = (backoff * 2).min(BACKOFF_MAX);

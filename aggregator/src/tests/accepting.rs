@@ -64,7 +64,7 @@ async fn a_log_that_was_made_anew_is_counted_on_once_that_is_accepted() {
         ("0", "{\"next\":-1}", StatusCode::BAD_REQUEST, "invalid value"),
         ("0", "{\"next\":1,\"all\":true}", StatusCode::BAD_REQUEST, "unknown field"),
         ("0", "{", StatusCode::BAD_REQUEST, "EOF"),
-        ("0", "{\"next\":2}", StatusCode::CONFLICT, "look at it again"),
+        ("0", "{\"next\":2}", StatusCode::CONFLICT, "check the partition again"),
     ] {
         let (status, answer) = running.accept(partition, body).await;
         assert!(status == expected && answer.contains(words), "{body}: {status} {answer}");

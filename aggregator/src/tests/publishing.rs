@@ -123,7 +123,7 @@ fn a_ledger_that_went_back_closes_the_page_until_it_is_taken_over_and_caught_up(
     let (known, other) = (Some(CommitId([0; 16])), Some(CommitId([1; 16])));
     assert!(!publisher.close_if_restored(9, known) && !publisher.close_if_restored(8, other));
     assert!(publisher.close_if_restored(9, other));
-    assert!(page(&publisher, Reader::Other).expect_err("closed").contains("went back"));
+    assert!(page(&publisher, Reader::Other).expect_err("closed").contains("was restored"));
     let publisher = Publisher::default();
     publisher.take_over(start(8, 3, &[("a", 4)]));
     assert!(page(&publisher, Reader::Other).is_err());
@@ -149,7 +149,7 @@ fn commits_are_added_in_the_order_of_their_versions_and_never_twice() {
     assert_eq!(shown(&publisher), (Some(116), Some(6)));
     // A ledger that was restored below the worker makes a version that was shown before.
     publisher.committed(&commit(2, "a", 10), 5);
-    assert!(page(&publisher, Reader::Other).expect_err("closed").contains("went back"));
+    assert!(page(&publisher, Reader::Other).expect_err("closed").contains("was restored"));
     assert!(publisher.close_if_restored(6, Some(CommitId([0; 16]))));
 }
 

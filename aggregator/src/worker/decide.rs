@@ -1,4 +1,4 @@
-//! A halted partition waits for an operator, and goes on once what was lost is accepted.
+//! A halted partition waits for an operator, and resumes once the loss is accepted.
 
 use ledger::core::{Halt, Input};
 use queue::QueueError;
@@ -32,7 +32,7 @@ impl Worker {
             }
         };
         self.carry_out().await?;
-        // A commit that another owner was faster than has led to a new claim.
+        // A commit that lost against another owner has led to a new claim.
         let is_done = self.nonce.is_some() && self.core.halted().is_none();
         let lost = self.core.committed().account.lost_frames - before;
         accepted.lost_frames = u64::try_from(lost).unwrap_or(0);
@@ -41,7 +41,10 @@ impl Worker {
             warn!(partition = self.partition, next, lost_frames, reason, "loss accepted");
             if let Err(error) = self.adopt().await {
                 let error = chain(&error);
-                warn!(partition = self.partition, error, "the next claim may ask for it again");
+                warn!(
+                    partition = self.partition,
+                    error, "topic id not stored, the next claim may halt again"
+                );
             }
         }
         self.parts.gauges.halted(self.partition, None);
@@ -49,7 +52,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Looks at the log as it is now and tells the core.
+    /// Reads the current watermarks of the log and passes the acceptance to the core.
     async fn accept(&mut self, request: &Request) -> Result<Accepted, Refusal> {
         let (Some(next), Some(halt)) = (self.core.resumes_at(), self.core.halted()) else {
             return Err(Refusal::Lost);

@@ -1,7 +1,7 @@
-//! Which topic a partition was counted in: a topic is what its id says, not its name.
+//! Which topic a partition was counted in: a topic is identified by its id, not by its name.
 //!
-//! The ledger keeps the id from the first claim on. Frames say the same only as long as the last
-//! one that was counted is still there, and differs from what has its offset now.
+//! The ledger keeps the id from the first claim on. Frames alone show it only as long as the last
+//! counted one still exists, and differs from the record now at its offset.
 
 use queue::TopicId;
 use store::{Known, RawPlace};
@@ -10,8 +10,8 @@ use tracing::warn;
 use super::{Worker, WorkerError};
 
 impl Worker {
-    /// Whether the log is in another topic than what was counted before `next`. Where nothing was,
-    /// or the ledger knows of none, the one that there is becomes the log's.
+    /// Whether the log is in another topic than what was counted before `next`. If nothing was
+    /// counted, or the ledger has no id, the current topic becomes the log's.
     pub(super) async fn is_remade(&self, next: u64) -> Result<bool, WorkerError> {
         let Some((topic, id)) = self.parts.queue.topic_id().await? else { return Ok(false) };
         let (reader, partition) = (self.reader(), self.partition);

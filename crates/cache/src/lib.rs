@@ -1,9 +1,9 @@
-//! What was answered before, and word between processes: never a source of truth.
+//! A cache of answers, and messages between processes: never a source of truth.
 //!
-//! Values lie in the process, and on Redis as well where there is one, so that several processes
-//! share them and one that has just started has some. Whoever reads a value decides whether it
-//! still holds. Messages go to every process that listens; one that is lost must only cost time.
-//! While Redis does not answer, everything goes on within the process, and no call waits for it.
+//! Values are cached in the process, and in Redis if configured, so that processes share them and a
+//! new process starts warm. The reader of a value decides whether it is still valid. Messages go to
+//! every subscriber; a lost one must only cost time. While Redis is down, the cache works within
+//! the process, and no call waits for it.
 
 mod limits;
 mod remote;
@@ -21,14 +21,14 @@ pub use limits::{KEPT_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use limits::HEARD_WAITING_MAX;
 use remote::Remote;
 
-/// Where values lie.
+/// Where values are cached.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct CacheOptions {
     /// Bytes of values within the process.
     pub bytes_max: u64,
-    /// Redis as a URL, such as `redis://127.0.0.1:6379/0`; without one there is only the process.
+    /// URL of Redis, such as `redis://127.0.0.1:6379/0`; `None` caches in the process only.
     pub url: Option<String>,
-    /// The password, if Redis asks for one.
+    /// Password of Redis, if it requires one.
     pub password: Option<String>,
 }
 
@@ -43,18 +43,18 @@ impl fmt::Debug for CacheOptions {
     }
 }
 
-/// Why a cache cannot be made.
+/// Why a cache cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
     /// The URL of Redis cannot be read. It is not repeated: it may hold a password.
-    #[error("redis.url is no URL of Redis, such as redis://127.0.0.1:6379/0: {reason}")]
+    #[error("redis.url is not a URL of Redis, such as redis://127.0.0.1:6379/0: {reason}")]
     Url {
         /// What is wrong.
         reason: String,
     },
 }
 
-/// What messages are about.
+/// Channel of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Channel {
     /// The configuration has changed.
@@ -63,12 +63,12 @@ pub enum Channel {
     Live,
 }
 
-/// What a listener hears.
+/// What a subscriber receives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
     /// A message.
     Message(Channel, Bytes),
-    /// Messages may have been missed: Redis was away.
+    /// Messages may have been lost: Redis was down.
     Gap,
 }
 
@@ -81,8 +81,8 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// Makes a cache. With Redis it must be called within a tokio runtime, on which tasks of it run
-    /// until it is dropped; Redis need not be there.
+    /// Makes a cache. With Redis it must be called within a tokio runtime, which runs its tasks
+    /// until it is dropped; Redis need not be up.
     ///
     /// # Errors
     /// `Url`.
@@ -112,14 +112,15 @@ impl Cache {
         self.remote.as_ref()?.get(key).await
     }
 
-    /// Keeps a value of another process here as well.
+    /// Caches a value of another process in this one.
     pub fn keep(&self, key: &str, value: Bytes) {
         if fits(key, &value) {
             self.memory.insert(key.to_owned(), value);
         }
     }
 
-    /// Keeps a value here and, without waiting for it, on Redis. What is too large is not kept.
+    /// Caches a value in the process and, without waiting, in Redis. A value that is too large is
+    /// not cached.
     pub fn put(&self, key: &str, value: Bytes) {
         if !fits(key, &value) {
             return;
@@ -130,29 +131,29 @@ impl Cache {
         }
     }
 
-    /// Tells every process that listens, this one included. Never waits; a message that finds no
-    /// room is dropped.
+    /// Publishes a message to every subscriber, this process included. Never waits; if the queue is
+    /// full, the message is dropped.
     pub fn publish(&self, channel: Channel, message: Bytes) {
         match &self.remote {
             Some(remote) => remote.publish(channel, message),
             None => {
-                // Nobody listens: nobody needs it.
+                // There is no subscriber.
                 let _ = self.heard.send(Heard::Message(channel, message));
             }
         }
     }
 
-    /// Hears messages from now on.
+    /// Subscribes to messages from now on.
     pub fn listen(&self) -> broadcast::Receiver<Heard> {
         self.heard.subscribe()
     }
 
-    /// Whether there is a Redis.
+    /// Whether Redis is configured.
     pub fn has_redis(&self) -> bool {
         self.remote.is_some()
     }
 
-    /// Why Redis is of no use at present.
+    /// Why Redis is unavailable at present.
     pub fn fault(&self) -> Option<&'static str> {
         self.remote.as_ref().and_then(Remote::fault)
     }

@@ -1,8 +1,8 @@
 //! Redis: values with a time to live, and messages by publish and subscribe.
 //!
-//! One connection carries values and messages out, another one brings messages in. A task looks
-//! once a second whether Redis answers; while it does not, no call asks. Nothing here is waited for
-//! longer than a bound, and nothing that is lost here is missed for good.
+//! One connection carries values and messages out, another one brings messages in. A task checks
+//! once a second whether Redis answers; while it does not, no call tries. Every wait is bounded,
+//! and nothing that is lost here is lost for good.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,12 +19,12 @@ use tracing::{debug, info, warn};
 use crate::limits::{ANSWER_MAX, CONNECT_MAX, KEPT_MAX, LOOK_EVERY, PUBLISH_WAITING_MAX};
 use crate::{CacheError, Channel, Heard};
 
-/// What every name of ours on Redis begins with; the number is the format of values.
+/// Prefix of all keys and channels; the number is the format of values.
 const PREFIX: &str = "gatemeter:1:";
-/// Why Redis is of no use while it is down.
+/// Reason that is reported while Redis is down.
 const NO_ANSWER: &str = "does not answer";
 
-/// A way out.
+/// A queued command for Redis.
 enum Errand {
     Put(String, Bytes),
     Publish(Channel, Bytes),
@@ -36,7 +36,7 @@ pub(crate) struct Remote {
     connection: ConnectionManager,
     errands: mpsc::Sender<Errand>,
     is_up: Arc<AtomicBool>,
-    /// End with it.
+    /// Tasks that end with it.
     _tasks: JoinSet<()>,
 }
 
@@ -84,7 +84,7 @@ impl Remote {
                 None
             }
             Err(_) => {
-                // The next calls do not wait as well; the watch finds out when it is back.
+                // Skips the next calls; the watch detects when it is back.
                 self.is_up.store(false, Ordering::Relaxed);
                 None
             }
@@ -93,14 +93,14 @@ impl Remote {
 
     pub(crate) fn put(&self, key: &str, value: Bytes) {
         if self.is_up.load(Ordering::Relaxed) {
-            // No room: the value is put again when it is asked for again.
+            // Queue full: the value is cached again when it is next computed.
             let _ = self.errands.try_send(Errand::Put(name(key), value));
         }
     }
 
     pub(crate) fn publish(&self, channel: Channel, message: Bytes) {
         if self.is_up.load(Ordering::Relaxed) {
-            // No room: whoever misses a message hears the next one, or looks by itself.
+            // Queue full: a subscriber gets the next message, or polls by itself.
             let _ = self.errands.try_send(Errand::Publish(channel, message));
         }
     }
@@ -131,7 +131,7 @@ fn topic(channel: Channel) -> String {
     })
 }
 
-/// Looks whether Redis answers, and says so once when that changes.
+/// Checks whether Redis answers, and logs each change once.
 async fn watch(mut connection: ConnectionManager, is_up: Arc<AtomicBool>) {
     let mut has_told = false;
     loop {
@@ -159,7 +159,7 @@ async fn watch(mut connection: ConnectionManager, is_up: Arc<AtomicBool>) {
     }
 }
 
-/// Carries values and messages out, one after the other.
+/// Sends queued values and messages, in order.
 async fn run_errands(
     mut connection: ConnectionManager,
     mut errands: mpsc::Receiver<Errand>,
@@ -184,7 +184,7 @@ async fn run_errands(
     }
 }
 
-/// Hears messages for as long as the process lives.
+/// Receives messages for as long as the process lives.
 async fn listen(client: Client, heard: broadcast::Sender<Heard>) {
     loop {
         if let Err(error) = hear(&client, &heard).await {

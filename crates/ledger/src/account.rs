@@ -1,4 +1,4 @@
-//! Accounting of events by class: every event that is read ends in exactly one.
+//! Accounting of events by class: every event that is read gets exactly one.
 
 /// The verdict on an event, in the order in which the rules are tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,7 +29,7 @@ impl Class {
         Class::Misrouted,
     ];
 
-    /// The word that users see.
+    /// Its name in metrics and the API.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -48,9 +48,9 @@ impl Class {
 pub struct Account {
     /// Events in all frames before the next offset.
     pub events: i64,
-    /// See `Class`; so for the five that follow.
+    /// Events of the class of this name; likewise for the next five.
     pub counted: i64,
-    /// Copies.
+    /// Duplicates.
     pub duplicate: i64,
     /// Too old.
     pub late: i64,

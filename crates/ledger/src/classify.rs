@@ -17,13 +17,13 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock that stands where a stored one stood.
+    /// Restores a clock from its stored value.
     #[must_use]
     pub fn at(us: Option<i64>) -> Clock {
         Clock { us }
     }
 
-    /// Where the clock stands; `None` before the first frame.
+    /// Current value, microseconds; `None` before the first frame.
     #[must_use]
     pub fn us(self) -> Option<i64> {
         self.us

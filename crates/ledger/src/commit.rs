@@ -1,7 +1,7 @@
 //! What passes between the core and the ledger's store: claims, commits and their outcomes.
 //!
-//! The core makes a `Commit`, whole and immutable; the shell hands it to the store, which carries
-//! it out in one transaction or not at all. A retry hands over the same value again.
+//! The core builds a complete, immutable `Commit`; the shell passes it to the store, which executes
+//! it atomically. A retry passes the same value again.
 
 use crate::account::{Account, Class};
 use crate::consumer::{ConsumerLabels, ConsumerSums};
@@ -21,7 +21,7 @@ pub struct Owner {
     pub nonce: [u8; 16],
 }
 
-/// Where the counting of a partition stands; one row of the store.
+/// Progress of a partition; one row of the store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Offset of the first frame that is not counted.
@@ -30,7 +30,7 @@ pub struct Progress {
     pub floor: u64,
     /// The log's clock M at the frame at `floor`, microseconds; `None` before the first frame.
     pub floor_clock_us: Option<i64>,
-    /// M behind the frame before `next`.
+    /// M after the frame before `next`.
     pub clock_us: Option<i64>,
     /// XXH3-64 of the record before `next`; `None` if there is none.
     pub last_print: Option<u64>,
@@ -42,12 +42,12 @@ pub struct Progress {
     pub letter_rows: i64,
 }
 
-/// What a claim gives.
+/// Result of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// The new owner.
     pub owner: Owner,
-    /// Where it goes on.
+    /// Progress from which it continues.
     pub progress: Progress,
 }
 
@@ -72,10 +72,10 @@ pub struct DeadLetter {
     pub time_us: Option<i64>,
     /// Tenant, where it could be read.
     pub namespace: Option<Box<str>>,
-    /// The event as a frame of its own, or the unreadable record cut to `LETTER_BYTES_MAX`;
-    /// nothing beyond the hour's cap.
+    /// The event as a frame of its own, or the unreadable record cut to `LETTER_BYTES_MAX`; `None`
+    /// beyond the hour's cap.
     pub content: Option<Box<[u8]>>,
-    /// The log's clock behind the frame, microseconds.
+    /// The log's clock after the frame, microseconds.
     pub clock_us: Option<i64>,
 }
 
@@ -95,21 +95,20 @@ pub struct Journal {
     pub output_tokens: i64,
     /// Wrapping sum of the low halves of the counted keys: equal sets have equal digests.
     pub digest: i64,
-    /// M behind the first frame of the range.
+    /// M after the first frame of the range.
     pub first_clock_us: Option<i64>,
-    /// M behind the last frame of the range.
+    /// M after the last frame of the range.
     pub last_clock_us: Option<i64>,
 }
 
-/// One transaction on the ledger. Rows are sorted by their keys, so that two commits never wait
-/// for each other in a ring.
+/// One transaction on the ledger. Rows are sorted by key, so that two commits never deadlock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
     /// Identity.
     pub id: CommitId,
     /// Who commits.
     pub owner: Owner,
-    /// Offset at which the range begins: takes effect only if the row still says so.
+    /// Offset at which the range begins: the commit takes effect only if the row still has it.
     pub base: u64,
     /// The partition's row afterwards.
     pub progress: Progress,
@@ -130,10 +129,10 @@ pub struct Commit {
     pub letters: Vec<DeadLetter>,
     /// Line of the journal.
     pub journal: Journal,
-    /// Whether frames had left the log that this commit, or a recount, would have begun at: the
-    /// ledger is to keep a baseline behind it.
+    /// Whether frames at which this commit, or a recount, would have begun had left the log: the
+    /// ledger then stores a baseline after it.
     pub is_shortened: bool,
-    /// What an operator accepted with it, so that a halted partition goes on.
+    /// A loss that an operator accepted with it, so that a halted partition resumes.
     pub accepted: Option<AcceptedLoss>,
 }
 
@@ -160,17 +159,17 @@ impl Commit {
     }
 }
 
-/// What was lost of a halted partition and accepted by an operator; the ledger keeps it for ever.
-/// No frame below the commit's next offset is the log that was counted, or can be told from it.
+/// A loss in a halted partition that an operator accepted; the ledger keeps it forever. Frames
+/// below the commit's next offset are not, or cannot be verified to be, those that were counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AcceptedLoss {
     /// Why the partition was halted.
     pub reason: String,
-    /// Frames that are lost by it: they are part of `Account::lost_frames`.
+    /// Frames that the loss covers, part of `Account::lost_frames`.
     pub frames: i64,
 }
 
-/// What became of a commit.
+/// Outcome of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It took effect; the ledger has this version now.
@@ -182,20 +181,20 @@ pub enum Outcome {
     Refused,
     /// It failed and certainly had no effect; the same commit may be tried again.
     Aborted,
-    /// Nobody knows: the COMMIT was sent and no answer came.
+    /// Unknown: the COMMIT was sent and no answer was received.
     Unknown,
 }
 
-/// What a look at the row, after an unknown outcome, says.
+/// Result of looking up the row after an unknown outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resolution {
-    /// The row is ours and says that the commit took effect.
+    /// The row has this owner and the commit took effect.
     Committed {
         /// Ledger version.
         version: i64,
     },
-    /// The row is ours and stands where the commit began.
+    /// The row has this owner and is still at the commit's base.
     Base,
-    /// The row is another's.
+    /// The row has another owner.
     Fenced,
 }

@@ -1,10 +1,10 @@
 //! The owner of one partition as a pure state machine: inputs in, effects out.
 //!
-//! The shell claims, reads at `Core::position` under the nonce of its claim, carries out the
-//! effects and hands back what came of each. A record of another offset or claim is dropped, so
-//! that the shell may read ahead, twice or too late. `count` classifies every event once; `settle`
-//! makes commits and decides what an answer, or the lack of one, means. The core never looks at a
-//! clock and draws nothing by chance; whatever arrives twice, late or out of order is counted once.
+//! The shell claims, reads at `Core::position` under the nonce of its claim, executes the effects
+//! and returns the result of each. A record of another offset or claim is dropped, so that the
+//! shell may read ahead, twice or too late. `count` classifies every event once; `settle` makes
+//! commits and decides what an answer, or the lack of one, means. The core never looks at a clock
+//! and draws nothing by chance; whatever arrives twice, late or out of order is counted once.
 
 mod count;
 mod settle;
@@ -25,7 +25,7 @@ use crate::safeguard::{Safeguard, Safeguards};
 use crate::state::{Pending, Rows, Tuples};
 use crate::window::Window;
 
-/// What a core is set up with.
+/// Configuration of a core.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Window of the generation.
@@ -38,7 +38,7 @@ pub struct Options {
     pub safeguards: Safeguards,
 }
 
-/// What the shell saw of the log when it claimed.
+/// State of the log at the claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogView {
     /// Oldest offset that is still there.
@@ -47,7 +47,7 @@ pub struct LogView {
     pub high: u64,
     /// XXH3-64 of the record before the claim's `next`, where it is still there.
     pub last_print: Option<u64>,
-    /// Whether it is certain that the log is another one than was counted, whatever is in it.
+    /// Whether the log is known to be another one than was counted, whatever its content.
     pub is_remade: bool,
 }
 
@@ -66,12 +66,12 @@ pub struct Record<'a> {
     pub bytes: &'a [u8],
 }
 
-/// What the shell tells the core.
+/// Inputs from the shell.
 #[derive(Debug)]
 pub enum Input<'a> {
     /// A claim was made.
     Claimed {
-        /// What it gave.
+        /// Its result.
         claim: Claim,
         /// The log at that moment.
         log: LogView,
@@ -94,8 +94,8 @@ pub enum Input<'a> {
         /// First offset after the hole.
         next: u64,
     },
-    /// The topic of the log was deleted and made anew: what comes next are not the records behind
-    /// those that were read.
+    /// The topic of the log was deleted and recreated: the next records do not continue those that
+    /// were read.
     Remade {
         /// Nonce of the claim for which it was read.
         nonce: [u8; 16],
@@ -115,12 +115,12 @@ pub enum Input<'a> {
     },
 }
 
-/// What the core wants done.
+/// Effects that the shell must execute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Carry out this commit, and say how it ended.
+    /// Execute this commit and report its outcome.
     Commit(Arc<Commit>),
-    /// Find out what became of this commit.
+    /// Resolve this commit.
     Resolve(Arc<Commit>),
     /// This commit took effect: show it.
     Publish {
@@ -129,20 +129,21 @@ pub enum Effect {
         /// The ledger version that it made.
         version: i64,
     },
-    /// Everything in memory was dropped: claim again with a fresh nonce.
+    /// All state in memory was dropped: claim again with a fresh nonce.
     Reclaim(Reclaim),
     /// Nothing more is counted until an operator accepts what was lost.
     Halt(Halt),
-    /// Worth a line in the log.
+    /// Should be logged.
     Notice(Notice),
 }
 
-/// Why a claim was given up.
+/// Why a claim was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reclaim {
-    /// A commit was refused: somebody else owns the partition, or our own earlier commit landed.
+    /// A commit was refused: another process owns the partition, or an earlier commit of this one
+    /// took effect.
     Refused,
-    /// An unknown outcome turned out to be another's.
+    /// An unknown outcome resolved to another owner.
     Fenced,
 }
 
@@ -165,7 +166,7 @@ pub enum Halt {
     },
     /// The topic has another id than the one that was counted.
     #[error(
-        "topic of the log was deleted and made anew: frames before {next} were counted in another"
+        "topic of the log was deleted and recreated: frames before {next} were counted in another"
     )]
     Remade {
         /// What was counted.
@@ -180,14 +181,14 @@ pub enum Halt {
         next: u64,
     },
     /// Reading the window again did not lead to the clock that was stored.
-    #[error("window rebuilt up to offset {next} has another clock than was stored")]
+    #[error("clock of the window rebuilt up to offset {next} differs from the stored one")]
     Clock {
         /// Where the rebuild ended.
         next: u64,
     },
 }
 
-/// What is worth a line in the log.
+/// Events to be logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// Frames left the log before they were counted.
@@ -211,7 +212,7 @@ pub enum Notice {
     },
 }
 
-/// Where the owner stands.
+/// State of the owner.
 #[derive(Debug)]
 enum State {
     /// No claim.
@@ -240,7 +241,7 @@ pub struct Core {
     options: Options,
     state: State,
     owner: Option<Owner>,
-    /// As the ledger has it.
+    /// Progress in the ledger.
     committed: Progress,
     /// Offset that comes next.
     position: u64,
@@ -251,9 +252,9 @@ pub struct Core {
     clock: Clock,
     last_print: Option<u64>,
     entries: VecDeque<Entry>,
-    /// Frames before this offset were seen to be gone.
+    /// Frames before this offset are known to be gone.
     lowest: u64,
-    /// Whether frames were seen to be gone since the last commit.
+    /// Whether frames were found missing since the last commit.
     is_shortened: bool,
     dedup: Dedup,
     rows: Rows,
@@ -298,8 +299,8 @@ impl Core {
         }
     }
 
-    /// Takes an input and says what to do. An input that does not fit the state is ignored: it
-    /// belongs to something that is over.
+    /// Handles an input and returns the effects. An input that does not fit the state is ignored:
+    /// it belongs to an earlier claim or commit.
     pub fn on(&mut self, input: Input<'_>) -> Vec<Effect> {
         if matches!(self.state, State::Halted(_)) && !matches!(input, Input::Accepted { .. }) {
             return Vec::new();
@@ -330,7 +331,7 @@ impl Core {
         self.position
     }
 
-    /// What the ledger has.
+    /// Progress in the ledger.
     #[must_use]
     pub fn committed(&self) -> &Progress {
         &self.committed

@@ -11,22 +11,22 @@ use std::collections::BTreeMap;
 use crate::commit::CommitId;
 use crate::safeguard::{Safeguard, Safeguards};
 
-/// Longest that a series is shown at zero, and how long a scrape is remembered: Prometheus takes a
-/// series of which it heard nothing for five minutes as gone, so four times that is beyond every
-/// sensible interval.
+/// Longest that a series is shown at zero, and how long a scrape is remembered: Prometheus treats a
+/// series without samples for five minutes as stale, so four times that exceeds every sensible
+/// scrape interval.
 const HELD_US_MAX: i64 = 20 * 60 * 1_000_000;
 /// Scrapes that have to fetch a zero before the value is shown. One may be lost on its way.
 const ZEROS: u32 = 2;
-/// Maximum number of scrapers tracked; beyond it the one that was away for longest is dropped.
+/// Maximum number of tracked scrapers; beyond it the one not seen for longest is dropped.
 const SCRAPERS_MAX: usize = 16;
-/// A scraper that missed this many of its own intervals is not waited for.
+/// Missed intervals after which a scraper is no longer waited for.
 const INTERVALS_AWAY: i64 = 2;
 
 /// Opens when every partition that is not halted has reached the log end that was seen at
 /// take-over; closes again when the ledger is seen to go back.
 ///
-/// A ledger that was restored may have grown past the version that was shown before anybody looks
-/// again, so not its version tells it, but the commit that made the version seen last: a restored
+/// A restored ledger may have grown past the exposed version before the next check, so it is not
+/// detected by its version but by the commit that created the last exposed version: a restored
 /// ledger has another one there, or none.
 #[derive(Clone, Debug)]
 pub struct Gate {
@@ -35,7 +35,7 @@ pub struct Gate {
     safeguards: Safeguards,
 }
 
-/// What has to be counted before a page is shown.
+/// What a closed gate waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Goals {
     /// The ledger has not been read yet.
@@ -77,7 +77,8 @@ impl Gate {
         self.goals.reached(partition, |end| next >= end);
     }
 
-    /// A partition is halted: it holds up no page of the others, as its shown numbers stand still.
+    /// A partition is halted: it does not block the page of the others, as its own numbers stay
+    /// constant.
     pub fn halted(&mut self, partition: u32) {
         self.goals.reached(partition, |_| true);
     }
@@ -121,7 +122,7 @@ impl Gate {
         is_caught_up || !self.safeguards.on(Safeguard::CatchUp)
     }
 
-    /// What is waited for.
+    /// What the gate waits for.
     #[must_use]
     pub fn waits_for(&self) -> &Goals {
         &self.goals

@@ -1,4 +1,4 @@
-//! Questions to the ledger, answered from its rows.
+//! Queries of the ledger, answered from its rows.
 //!
 //! A caller reads sums of one version and hands them in, in any order; `sums` adds up what they
 //! measure, `distribution` how requests ended, and a `Series` keeps sums per bucket of time. Sums
@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use sums::Sums;
 
-/// Why a question has no answer.
+/// Why a query fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
     /// A sum is beyond 64 bits.

@@ -21,7 +21,7 @@ use crate::window::{MINUTE_US, QUARTER_MINUTES};
 
 use consumers::{ConsumerSlots, Consumers};
 
-/// Most rows of a kind that are remembered between commits; beyond it the memory starts anew.
+/// Maximum number of cached rows of a kind between commits; beyond it the cache starts over.
 const ROWS_MAX: usize = 1_000_000;
 
 /// A full row and the minute row that it is part of.
@@ -54,7 +54,7 @@ impl Rows {
         number
     }
 
-    /// Forgets all rows if there are too many. Only between commits: slots refer to numbers.
+    /// Clears the row cache if it is too large. Only between commits: slots refer to numbers.
     pub fn trim(&mut self) {
         if self.rows.len().max(self.consumers.len()) > ROWS_MAX {
             *self = Rows::default();
@@ -101,9 +101,9 @@ pub struct Folded {
     pub used: Vec<(i64, SeriesId, ConsumerSums)>,
 }
 
-/// Where an event is counted.
+/// The slots in which an event is counted.
 #[derive(Clone, Copy, Debug)]
-pub struct Place {
+pub struct EventSlots {
     slot: u32,
     consumer_slot: u32,
     is_final: bool,
@@ -125,12 +125,12 @@ impl Pending {
         self.slots.len() + self.consumers.len()
     }
 
-    /// Counts an event in its place.
+    /// Counts an event in its slots.
     #[inline]
-    pub fn count(&mut self, place: Place, facts: &Facts) {
+    pub fn count(&mut self, slots: EventSlots, facts: &Facts) {
         let usage = &facts.usage;
-        self.slots[place.slot as usize].measures.add_event(facts);
-        self.consumers.count(place.consumer_slot, facts, place.is_final);
+        self.slots[slots.slot as usize].measures.add_event(facts);
+        self.consumers.count(slots.consumer_slot, facts, slots.is_final);
         self.journal.counted += 1;
         self.journal.input_tokens += i64::from(usage.input.unwrap_or(0));
         self.journal.output_tokens += i64::from(usage.output.unwrap_or(0));
@@ -171,8 +171,8 @@ impl Pending {
     }
 }
 
-/// What is known of each tuple of the frame at hand: its rows, and the place that its last event
-/// was counted in, since neighbours mostly share a minute.
+/// Cache for each tuple of the current frame: its rows, and the slots of its last event, since
+/// neighbours mostly share a minute.
 #[derive(Debug, Default)]
 pub struct Tuples {
     known: Vec<Option<Tuple>>,
@@ -184,8 +184,8 @@ struct Tuple {
     row: u32,
     consumer: u32,
     is_final: bool,
-    /// The minute of the place, if one was looked up yet.
-    last: Option<(i64, Place)>,
+    /// Minute and slots of the last event, if there was one.
+    last: Option<(i64, EventSlots)>,
 }
 
 impl Tuples {
@@ -207,21 +207,21 @@ impl Tuples {
         view.facts(idx, self.known[view.tuple(idx)]?.source)
     }
 
-    /// Where an event of a tuple is counted. The tuple is not poison.
-    pub fn place(&mut self, number: usize, time_us: i64, pending: &mut Pending) -> Place {
+    /// The slots of an event of a tuple. The tuple must not be poison.
+    pub fn slots(&mut self, number: usize, time_us: i64, pending: &mut Pending) -> EventSlots {
         let tuple = self.known[number].as_mut().expect("poison is never counted");
         let minute = time_us.div_euclid(MINUTE_US);
         match tuple.last {
-            Some((last, place)) if last == minute => place,
+            Some((last, slots)) if last == minute => slots,
             _ => {
                 let quarter = minute.div_euclid(QUARTER_MINUTES);
-                let place = Place {
+                let slots = EventSlots {
                     slot: pending.slot(tuple.row, minute),
                     consumer_slot: pending.consumers.slot(tuple.consumer, quarter),
                     is_final: tuple.is_final,
                 };
-                tuple.last = Some((minute, place));
-                place
+                tuple.last = Some((minute, slots));
+                slots
             }
         }
     }

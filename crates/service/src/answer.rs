@@ -15,7 +15,7 @@ use serde::Serialize;
 /// The result of most handlers.
 pub type AnswerResult<T> = Result<Answer<T>, ApiError>;
 
-/// A good answer with its data.
+/// A success response with its data.
 #[derive(Clone, Debug)]
 pub struct Answer<T> {
     status: StatusCode,
@@ -23,7 +23,7 @@ pub struct Answer<T> {
     is_stale: bool,
 }
 
-/// A bad answer: its status and a message that names the fault.
+/// An error response: its status and a message that names the fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
     status: StatusCode,
@@ -36,7 +36,7 @@ struct Envelope<'a, T> {
     code: u16,
     message: &'a str,
     data: Option<T>,
-    /// Only there if the data is from before something failed.
+    /// Present only if the data is stale because of a failure.
     #[serde(skip_serializing_if = "Not::not")]
     stale: bool,
     timestamp: String,
@@ -48,12 +48,12 @@ impl<T: Serialize> Answer<T> {
         Answer { status: StatusCode::OK, data, is_stale: false }
     }
 
-    /// 201 with what was made.
+    /// 201 with the created object.
     pub fn created(data: T) -> Answer<T> {
         Answer { status: StatusCode::CREATED, data, is_stale: false }
     }
 
-    /// Says that the data is from before something failed.
+    /// Marks the data as stale because of a failure.
     #[must_use]
     pub fn stale(mut self) -> Answer<T> {
         self.is_stale = true;
@@ -73,22 +73,22 @@ impl ApiError {
         ApiError::new(StatusCode::BAD_REQUEST, message)
     }
 
-    /// 404: the thing asked about does not exist.
+    /// 404: the requested object does not exist.
     pub fn not_found(message: impl Into<String>) -> ApiError {
         ApiError::new(StatusCode::NOT_FOUND, message)
     }
 
-    /// 500: we failed. The cause is logged by the caller and not shown.
+    /// 500: an internal error. The caller logs the cause; it is not shown.
     pub fn internal() -> ApiError {
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error, see the log")
     }
 
-    /// 503: not now. Add [`ApiError::retry_after`] when a repetition can help.
+    /// 503: temporarily unavailable. Add [`ApiError::retry_after`] when a retry can help.
     pub fn unavailable(message: impl Into<String>) -> ApiError {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message)
     }
 
-    /// Tells the client after how many seconds to try again.
+    /// Sets `Retry-After`, seconds.
     #[must_use]
     pub fn retry_after(mut self, seconds: NonZeroU32) -> ApiError {
         self.retry_after_seconds = Some(seconds);
@@ -100,7 +100,7 @@ impl ApiError {
         self.status
     }
 
-    /// What is wrong, as the client reads it.
+    /// The message shown to the client.
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -153,7 +153,7 @@ fn respond<T: Serialize>(
         }
         Err(error) => {
             tracing::error!(error = %error, "cannot write an answer as json");
-            // Its data is nothing, which can always be written; so this ends here.
+            // Its data is `null`, which always serialises, so this does not recurse.
             ApiError::internal().into_response()
         }
     }

@@ -1,7 +1,7 @@
-//! Who may call: a key in `Authorization: Bearer`, or nobody is asked in development mode.
+//! Authentication: a key in `Authorization: Bearer`, or none in development mode.
 //!
-//! Only the SHA-256 of a key is held; a caller's key is hashed and compared in constant time. A
-//! key is never logged and never part of an answer.
+//! Only the SHA-256 of a key is kept; a caller's key is hashed and compared in constant time. A key
+//! is never logged and never part of an answer.
 
 use std::fmt;
 use std::hint::black_box;
@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::answer::ApiError;
 use crate::error::Error;
 
-/// No key is longer; whatever is, is refused before it is hashed.
+/// Longest key, bytes; a longer one is refused before it is hashed.
 const KEY_BYTES_MAX: usize = 512;
 
 /// SHA-256 of a key: what may be stored of it.
@@ -25,20 +25,20 @@ pub type KeyHash = [u8; 32];
 /// How a route is guarded.
 #[derive(Clone, Debug)]
 pub enum Access {
-    /// `--dev`: nobody is asked. [`check_listen`] keeps this off the network.
+    /// `--dev`: no authentication. [`check_listen`] keeps this off the network.
     Dev,
-    /// The key with this hash is wanted.
+    /// Requires the key with this hash.
     Key(Verifier),
 }
 
-/// What the flags `--dev` and `--dev-any-address` say.
+/// The flags `--dev` and `--dev-any-address`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DevMode {
-    /// Keys are wanted; any address will do.
+    /// Keys are required; any address is allowed.
     Off,
-    /// No key is wanted, so loopback only.
+    /// No key is required, so loopback only.
     Loopback,
-    /// No key is wanted, and something else keeps the network out.
+    /// No key is required; something else restricts access.
     AnyAddress,
 }
 
@@ -79,7 +79,7 @@ pub fn hash_key(key: &str) -> KeyHash {
 /// Checks the headers of a request.
 ///
 /// # Errors
-/// 401 with a text that tells a missing key, another scheme and a wrong key apart.
+/// 401 with a message that distinguishes a missing key, another scheme and a wrong key.
 pub fn authorize(access: &Access, headers: &HeaderMap) -> Result<(), ApiError> {
     let Access::Key(verifier) = access else { return Ok(()) };
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
@@ -118,13 +118,14 @@ pub async fn require_key(State(access): State<Access>, request: Request, next: N
     }
 }
 
-/// Keeps web pages of others from changing anything in development mode, where no key stops them.
+/// Prevents cross-site requests from changing anything in development mode, where no key stops
+/// them.
 ///
 /// A browser names the page that a changing request comes from in `Origin`; programs send none.
-/// Own pages are those of this machine, on any port: the page of a development server is one.
+/// Allowed origins are those of this machine, on any port, such as a development server.
 ///
 /// # Errors
-/// 403 for a change that a page from elsewhere asks for.
+/// 403 for a changing request from a foreign origin.
 pub fn check_origin(access: &Access, method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
     let is_change = !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
     if matches!(access, Access::Key(_)) || !is_change {
@@ -162,7 +163,7 @@ fn is_own_origin(origin: &HeaderValue) -> bool {
 /// Keeps development mode off the network. Call it for every listener before it is opened.
 ///
 /// # Errors
-/// No key would be wanted on an address that others can reach.
+/// No key would be required on an address that others can reach.
 pub fn check_listen(name: &'static str, address: SocketAddr, dev: DevMode) -> Result<(), Error> {
     match dev {
         DevMode::Off | DevMode::AnyAddress => Ok(()),

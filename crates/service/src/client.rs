@@ -1,7 +1,7 @@
 //! GET and POST over plain HTTP, for pages and answers.
 //!
-//! One request at a time, with a bound on time and size. A connection that fails is an error for
-//! the caller to show or to try again; nothing is retried here.
+//! One request at a time, with a bound on time and size. A failed connection is an error for the
+//! caller to report or retry; nothing is retried here.
 
 use std::error::Error as StdError;
 use std::path::Path;
@@ -24,13 +24,13 @@ use crate::secret_file::read_key;
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(20);
 /// Largest answer in bytes: a page of half a million series.
 const ANSWER_BYTES_MAX: usize = 128 * 1024 * 1024;
-/// Letters of a refusal that are shown.
+/// Characters of an error response that are shown.
 const REFUSAL_CHARS_MAX: usize = 300;
 
-/// Why no whole answer came.
+/// Why no complete response was received.
 type Fault = Box<dyn StdError + Send + Sync>;
 
-/// Asks over kept connections; clones share them.
+/// An HTTP client with keep-alive connections, which clones share.
 #[derive(Clone, Debug)]
 pub struct Client {
     pool: Pool<HttpConnector, Full<Bytes>>,
@@ -38,10 +38,10 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that shows this key.
+    /// A client that authenticates with this key.
     ///
     /// # Errors
-    /// The key is no header value.
+    /// The key is not a valid header value.
     pub fn new(key: Option<&str>) -> Result<Client, Error> {
         let key = match key {
             None => None,
@@ -96,7 +96,7 @@ impl Client {
     /// The text at an address.
     ///
     /// # Errors
-    /// No answer in time, one that is too large or no text, or another status than 200.
+    /// No response in time, one that is too large or not text, or a status other than 200.
     pub async fn get(&self, url: &str) -> Result<String, Error> {
         let request = Request::new(Full::default());
         let (status, text) = self.exchange(url, request, ANSWER_TIME_MAX).await?;
@@ -122,7 +122,7 @@ impl Client {
     /// Posts a JSON text; gives status and text of the answer, whatever they are.
     ///
     /// # Errors
-    /// No answer in time, or one that is too large or no text.
+    /// No response in time, or one that is too large or not text.
     async fn post(&self, url: &str, json: String) -> Result<(StatusCode, String), Error> {
         let mut request = Request::new(Full::from(json));
         *request.method_mut() = Method::POST;
@@ -131,10 +131,10 @@ impl Client {
         self.exchange(url, request, ANSWER_TIME_MAX).await
     }
 
-    /// Status of an address, and the first letters of what it answers.
+    /// Status of a URL, and the beginning of its response.
     ///
     /// # Errors
-    /// No answer within the limit, or one that is too large or no text.
+    /// No response within the limit, or one that is too large or not text.
     pub async fn probe(&self, url: &str, limit: Duration) -> Result<(StatusCode, String), Error> {
         let request = Request::new(Full::default());
         let (status, text) = self.exchange(url, request, limit).await?;
@@ -227,7 +227,7 @@ pub fn check_url(url: &str) -> Result<String, String> {
     if uri.scheme_str() != Some("http") || uri.authority().is_none() {
         return Err("must begin with http:// and name a host".to_owned());
     }
-    // Whoever asks later would find no port in it, and ask port 80.
+    // A later request would find no port in it and use port 80.
     let authority = uri.authority().map_or("", |authority| authority.as_str());
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let has_port = host.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));

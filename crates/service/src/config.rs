@@ -44,8 +44,8 @@ pub struct Sources {
     pub file: Option<PathBuf>,
     /// Where [`FILE_NAME`] is looked for.
     pub working_dir: PathBuf,
-    /// The environment. Names without the prefix, or without `__`, are none of our business, unless
-    /// they would be a setting if they were written right.
+    /// The environment. Names without the prefix, or without `__`, are ignored, unless they look
+    /// like a misspelt setting.
     pub env: Vec<(String, String)>,
     /// Dotted path and value of each flag that was given, such as `("ingest.listen", "..")`.
     pub flags: Vec<(String, String)>,
@@ -54,8 +54,8 @@ pub struct Sources {
 impl Sources {
     /// The sources of this process: its environment and its working directory.
     ///
-    /// A value that is not UTF-8 is read with replacement letters; the rule of its setting then
-    /// refuses it wherever that would matter.
+    /// A value that is not UTF-8 is read with replacement characters; the rule of its setting then
+    /// refuses it where that matters.
     pub fn of_process(file: Option<PathBuf>, flags: Vec<(String, String)>) -> Sources {
         let env = std::env::vars_os()
             .map(|(name, value)| {
@@ -70,8 +70,8 @@ impl Sources {
 /// Merges the sources over the defaults and checks every value.
 ///
 /// # Errors
-/// A file that cannot be read or parsed; an unknown setting, a variable that is nearly one, a wrong
-/// type or a value out of range, each with its path and origin. The first fault found is returned.
+/// A file that cannot be read or parsed; an unknown setting, a misspelt variable, a wrong type or a
+/// value out of range, each with its path and origin. The first fault found is returned.
 pub fn load(sources: &Sources) -> Result<Settings, Error> {
     let mut merged = defaults()?;
     merge(&mut merged, layer::from_file(sources)?)?;

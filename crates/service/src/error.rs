@@ -13,8 +13,7 @@ use http::StatusCode;
 use http::header::InvalidHeaderValue;
 use http::uri::InvalidUri;
 
-/// What can stop a start, or a question to another process. Nothing in here is an answer to a
-/// request.
+/// Errors of a start, or of a request to another process. None of them is a response to a client.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -27,7 +26,7 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// The settings file is larger than any honest one.
+    /// The settings file is too large.
     #[error("the settings file {} is larger than {bytes_max} bytes", path.display())]
     ConfigTooLarge {
         /// The file.
@@ -51,15 +50,15 @@ pub enum Error {
         path: String,
         /// Where it was set.
         origin: String,
-        /// What exists in its place.
+        /// Existing settings like it.
         known: String,
     },
-    /// A variable that would be a setting if it were written right.
+    /// A misspelt variable.
     #[error("the environment variable {name} sets nothing: the setting is {right}")]
     ConfigVariable {
-        /// Its name.
+        /// Name of the variable.
         name: String,
-        /// How it is written right.
+        /// The correct spelling.
         right: String,
     },
     /// A setting with a value of the wrong type.
@@ -69,9 +68,9 @@ pub enum Error {
         path: String,
         /// Where it was set.
         origin: String,
-        /// What it takes.
+        /// Accepted values.
         expected: String,
-        /// What was given.
+        /// The given value.
         found: String,
     },
     /// A setting with a value of the right type that it does not take.
@@ -81,9 +80,9 @@ pub enum Error {
         path: String,
         /// Where it was set.
         origin: String,
-        /// What it takes.
+        /// Accepted values.
         expected: String,
-        /// What was given.
+        /// The given value.
         found: String,
     },
     /// The checked values do not fit the typed settings: `default.toml` and the types differ.
@@ -98,7 +97,7 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// A file holds something that can be no key or password.
+    /// A file does not hold a valid key or password.
     #[error("the file {} does not hold a secret: {reason}", path.display())]
     SecretContent {
         /// The file.
@@ -151,7 +150,7 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// A key file holds something that is no key.
+    /// A key file does not hold a valid key.
     #[error(
         "the key file {} does not hold a key (43 letters of base64url); \
          delete it to have a new one made",
@@ -161,42 +160,42 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// The signals of the operating system cannot be listened to.
+    /// The signal handlers could not be installed.
     #[error("cannot listen to the signals that end the process")]
     Signals(#[source] io::Error),
-    /// A key that no request can show.
-    #[error("the key holds letters that no header may hold")]
+    /// A key that is not a valid header value.
+    #[error("the key has characters that are not allowed in a header")]
     ClientKey(#[source] InvalidHeaderValue),
-    /// An address that cannot be asked.
+    /// A URL that is not supported.
     #[error(transparent)]
     ClientUrl(#[from] InvalidUri),
-    /// No answer came in time, or one that was cut off, too large or no text.
+    /// No response in time, or one that was truncated, too large or not text.
     #[error("{url}")]
     NoAnswer {
-        /// What was asked.
+        /// The requested URL.
         url: String,
         /// Why.
         #[source]
         source: Box<dyn StdError + Send + Sync>,
     },
-    /// An answer of a status that another try may change.
+    /// A response whose status a retry may change.
     #[error("{url} answered {status}: {text}")]
     Answered {
-        /// What was asked.
+        /// The requested URL.
         url: String,
         /// Not 200.
         status: StatusCode,
-        /// The beginning of the answer.
+        /// The beginning of the response.
         text: String,
     },
-    /// An answer of a status that no repetition can change.
+    /// A response whose status no retry can change.
     #[error("{url} answered {status}: {text}; {hint}")]
     Refused {
-        /// What was asked.
+        /// The requested URL.
         url: String,
         /// Not 200.
         status: StatusCode,
-        /// The beginning of the answer.
+        /// The beginning of the response.
         text: String,
         /// What may help.
         hint: &'static str,

@@ -28,12 +28,12 @@ impl Readiness {
     }
 }
 
-/// A reason against readiness that comes and goes, set by whoever sees it. Cheap to clone.
+/// A temporary reason against readiness, set by the code that detects it. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Reason(Arc<Mutex<Option<String>>>);
 
 impl Reason {
-    /// What stands against it now, if anything does.
+    /// The current reason, if any.
     pub fn set(&self, reason: Option<String>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = reason;
     }

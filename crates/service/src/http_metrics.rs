@@ -25,8 +25,8 @@ pub const DURATION_BUCKETS_SECONDS: [f64; 16] = [
     327.68,
 ];
 
-/// The answers that a route is shown with before its first one: its own kinds of failure, which
-/// alerts look for. A series that begins with its first event has no rise to be seen.
+/// Statuses with which a route is exposed at zero from the start: the failures that alerts watch. A
+/// series that begins with its first event shows no increase.
 const FAILURES: [StatusCode; 2] =
     [StatusCode::INTERNAL_SERVER_ERROR, StatusCode::SERVICE_UNAVAILABLE];
 
@@ -35,8 +35,9 @@ const FAILURES: [StatusCode; 2] =
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamespaceLabel(pub String);
 
-/// Put into the extensions of a request by the server: true once its body came too slowly, which
-/// makes the answer a 408 whatever the handler says. Whoever counts answers itself asks it.
+/// Put into the extensions of a request by the server: true once its body was too slow, which turns
+/// the response into a 408 regardless of the handler. Code that counts responses itself must check
+/// it.
 #[derive(Clone, Debug, Default)]
 pub struct SlowBody(Arc<AtomicBool>);
 
@@ -79,8 +80,8 @@ impl HttpMetrics {
         Ok(HttpMetrics { requests, seconds })
     }
 
-    /// Shows a route before its first request, at zero: its good answer and its failures. What
-    /// names a namespace in its answer begins with that.
+    /// Exposes a route at zero before its first request: its success and its failures. A route
+    /// whose responses name a namespace starts once one does.
     pub fn begin(&self, method: &Method, endpoint: &str, good: StatusCode) {
         let method = method_label(method);
         for status in [good].iter().chain(&FAILURES) {
@@ -111,7 +112,7 @@ impl HttpMetrics {
     }
 }
 
-/// What is known of a request before it is served.
+/// What is recorded of a request before it is handled.
 struct Seen {
     begin: Instant,
     method: &'static str,

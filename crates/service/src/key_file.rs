@@ -20,25 +20,25 @@ const KEY_BYTES: usize = 32;
 /// Base64url of 32 bytes without padding.
 #[cfg(test)]
 const KEY_LETTERS: usize = 43;
-/// Owner reads and writes, nobody else does anything.
+/// Read and write for the owner only.
 const MODE: u32 = 0o600;
 
-/// A key file that is there.
+/// An existing key file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyFile {
-    /// Whether this call made it, so that the caller can say so.
+    /// Whether this call created it, so that the caller can report it.
     pub created: bool,
     /// SHA-256 of the key, as it is to be stored.
     pub sha256: KeyHash,
 }
 
-/// Reads the key file, or makes it if there is none. Its folder must exist.
+/// Reads the key file, or creates it if there is none. Its folder must exist.
 ///
 /// Only call it while no hash of this key is stored: an operator may take the file away later, and
 /// the key must stay the same.
 ///
 /// # Errors
-/// The file cannot be read or made, or holds something that is no key.
+/// The file cannot be read or created, or does not hold a valid key.
 pub fn ensure_key(path: &Path) -> Result<KeyFile, Error> {
     match read(path) {
         Err(Error::KeyFile { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
@@ -50,14 +50,14 @@ pub fn ensure_key(path: &Path) -> Result<KeyFile, Error> {
     let key = URL_SAFE_NO_PAD.encode(bits);
     match make(path, &key) {
         Ok(()) => Ok(KeyFile { created: true, sha256: hash_key(&key) }),
-        // Somebody else was faster; theirs is the key.
+        // Another process was faster; its key is used.
         Err(source) if source.kind() == io::ErrorKind::AlreadyExists => read(path),
         Err(source) => Err(failed("make", path, source)),
     }
 }
 
-/// What is wrong with a key file that is there and does not hold the key of this hash: whoever
-/// takes its content for the key is refused. Nothing is wrong with one that was taken away.
+/// The fault of an existing key file that does not hold the key of this hash: its content would be
+/// refused. A deleted file is not a fault.
 #[must_use]
 pub fn misleads(path: &Path, sha256: KeyHash) -> Option<String> {
     match read(path) {
@@ -76,7 +76,7 @@ fn read(path: &Path) -> Result<KeyFile, Error> {
     })?;
     let metadata = fs::metadata(path).map_err(|source| failed("read", path, source))?;
     if metadata.permissions().mode() & 0o077 != 0 {
-        tracing::warn!(path = %path.display(), "key file can be read by others, chmod 600 it");
+        tracing::warn!(path = %path.display(), "key file is readable by others, chmod it to 600");
     }
     match URL_SAFE_NO_PAD.decode(&key) {
         Ok(bits) if bits.len() == KEY_BYTES => {
@@ -86,7 +86,7 @@ fn read(path: &Path) -> Result<KeyFile, Error> {
     }
 }
 
-/// Writes the key beside its place, then gives it its name; fails if the name is taken.
+/// Writes the key to a temporary file, then links it to its name; fails if the name is taken.
 fn make(path: &Path, key: &str) -> io::Result<()> {
     let beside = beside(path);
     match fs::remove_file(&beside) {
@@ -96,7 +96,7 @@ fn make(path: &Path, key: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(&beside)?;
     writeln!(file, "{key}")?;
     file.sync_all()?;
-    // A hard link, for it refuses to replace what is there, which a rename would not.
+    // A hard link, because it never replaces an existing file, which a rename would.
     let linked = fs::hard_link(&beside, path);
     fs::remove_file(&beside)?;
     linked?;

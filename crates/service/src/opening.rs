@@ -1,4 +1,4 @@
-//! A port that answers while what stands behind it is still being opened.
+//! A listener that answers while the services behind it are still being opened.
 //!
 //! A start waits for services for as long as they are away. From the first moment on the listener
 //! says that the process is alive, that it is not ready, and what it waits for; anything else is
@@ -15,42 +15,42 @@ use tower::ServiceExt as _;
 use crate::answer::ApiError;
 use crate::health::{Reason, alive};
 
-/// Seconds after which whoever came too early may come again.
+/// `Retry-After` of a request that came too early.
 const RETRY_SECONDS: NonZeroU32 = NonZeroU32::new(1).expect("one is not zero");
 
-/// What a listener serves before and after there is something to serve. Cheap to clone.
+/// What a listener serves before and after startup. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Opening(Arc<Shared>);
+pub struct Opening(Arc<Startup>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct Startup {
     waits_for: Reason,
     router: OnceLock<Router>,
 }
 
 impl Opening {
-    /// Says what is being waited for, as a short clause.
+    /// Sets what the start waits for, as a short clause.
     pub fn wait_for(&self, what: impl Into<String>) {
         self.0.waits_for.set(Some(what.into()));
     }
 
-    /// From now on requests go here. Only the first call does anything.
+    /// Sends all further requests to this router. Only the first call has an effect.
     pub fn open(&self, router: Router) {
-        // A second router would be a second state: whoever has the first keeps it.
+        // A second router would have a second state, so the first one stays.
         let _ = self.0.router.set(router);
     }
 
-    /// What to serve from the first moment on.
+    /// The router to serve from the start.
     pub fn router(&self) -> Router {
-        let shared = Arc::clone(&self.0);
+        let startup = Arc::clone(&self.0);
         Router::new().fallback(move |request: Request| {
-            let shared = Arc::clone(&shared);
-            async move { shared.answer(request).await }
+            let startup = Arc::clone(&startup);
+            async move { startup.answer(request).await }
         })
     }
 }
 
-impl Shared {
+impl Startup {
     async fn answer(&self, request: Request) -> Response {
         match self.router.get() {
             Some(router) => match router.clone().oneshot(request).await {

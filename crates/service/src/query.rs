@@ -1,7 +1,7 @@
 //! Parameters of a request: the query string, decoded, and its names checked.
 //!
-//! A name that a call does not know is refused and not ignored, for a question misspelt would be
-//! answered as another one. Values are checked by whoever uses them.
+//! An unknown name is refused and not ignored, because a misspelt query would otherwise be answered
+//! as a different one. Values are checked by the caller.
 
 use axum::extract::{FromRequestParts, Query};
 use http::Uri;
@@ -20,7 +20,7 @@ pub fn parameters(uri: &Uri, names: &[&str]) -> Result<Vec<(String, String)>, St
     checked(uri, names, |_, _| Ok(()))
 }
 
-/// The same, with a rule for each name and value. The first parameter that is wrong is told.
+/// Like `parameters`, with a rule for each name and value. Reports the first invalid parameter.
 ///
 /// # Errors
 /// A sentence that names the parameter.

@@ -1,8 +1,8 @@
 //! Files that hold one secret: a key or a password.
 //!
 //! Editors, shells and secret stores leave a byte order mark before it, and blanks and line breaks
-//! behind it; these are no part of it. What can be no secret is refused with the name of the file
-//! and the reason, before it fails somewhere else as a wrong key. The secret itself is never shown.
+//! behind it; these are no part of it. An invalid secret is refused with the name of the file and
+//! the reason, before it fails elsewhere as a wrong key. The secret itself is never shown.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -17,10 +17,10 @@ const FILE_BYTES_MAX: u64 = 2 * SECRET_BYTES_MAX as u64;
 /// Some editors begin a file with it.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// Reads a key: visible ASCII letters, as a header can carry them.
+/// Reads a key: printable ASCII characters, as a header can carry them.
 ///
 /// # Errors
-/// `SecretFile` if the file cannot be read, `SecretContent` if what it holds can be no key.
+/// `SecretFile` if the file cannot be read, `SecretContent` if it does not hold a valid key.
 pub fn read_key(path: &Path) -> Result<String, Error> {
     let text = read(path)?;
     let key = text.trim_ascii();
@@ -47,7 +47,7 @@ pub fn read_password(path: &Path) -> Result<String, Error> {
     taken(path, password, fault)
 }
 
-/// What makes a text no secret of any kind.
+/// Why a text is not a valid secret.
 fn fault(secret: &str) -> Option<&'static str> {
     match secret {
         "" => Some("it is empty"),

@@ -22,12 +22,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
-use self::connection::Shared;
+use self::connection::ListenerState;
 use crate::config::ServerSettings;
 use crate::error::Error;
 use crate::shutdown::Shutdown;
 
-/// After a failed accept (no file left, mostly) it takes a while for anything to change.
+/// Pause after a failed accept, mostly because no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A listener that does not accept yet.
@@ -38,7 +38,7 @@ pub struct Server {
     address: SocketAddr,
 }
 
-/// Who has the other end of a request's connection; an extension of each request.
+/// Address of the client; an extension of each request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Peer(pub IpAddr);
 
@@ -58,7 +58,7 @@ impl Server {
     /// Opens the listener; connections wait in its backlog until [`Server::serve`].
     ///
     /// # Errors
-    /// The address is in use, or not one of ours.
+    /// The address is in use, or not one of this machine.
     pub async fn bind(name: &'static str, address: SocketAddr) -> Result<Server, Error> {
         let bound = async {
             let listener = TcpListener::bind(address).await?;
@@ -70,7 +70,7 @@ impl Server {
         Ok(Server { name, listener, address: local })
     }
 
-    /// Where it listens, with the port that was chosen for port 0.
+    /// Local address, with the port that was chosen for port 0.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
@@ -83,7 +83,7 @@ impl Server {
         shutdown: Shutdown,
     ) -> Drain {
         tracing::info!(listener = self.name, address = %self.address, "listening");
-        let shared = Arc::new(Shared::new(router, settings, shutdown.clone()));
+        let shared = Arc::new(ListenerState::new(router, settings, shutdown.clone()));
         let mut connections = JoinSet::new();
         tokio::select! {
             () = shutdown.requested() => {}
@@ -93,11 +93,11 @@ impl Server {
         drain(self.name, &mut connections, settings.drain_timeout(), &shutdown).await
     }
 
-    /// Accepts for ever; safe to drop at any of its waits, for whoever is in hand is then closed
-    /// before a byte was read.
+    /// Accepts forever. Cancel-safe: a connection that was just accepted is then closed before a
+    /// byte was read.
     async fn accept(
         &self,
-        shared: &Arc<Shared>,
+        shared: &Arc<ListenerState>,
         connections: &mut JoinSet<()>,
         connections_max: usize,
     ) {
@@ -129,10 +129,10 @@ impl Server {
         }
     }
 
-    /// Waits until there are fewer connections than the cap, asking an idle one to go.
+    /// Waits until there are fewer connections than the cap; evicts an idle one.
     async fn make_room(
         &self,
-        shared: &Shared,
+        shared: &ListenerState,
         connections: &mut JoinSet<()>,
         connections_max: usize,
     ) {
@@ -147,7 +147,7 @@ impl Server {
     }
 }
 
-fn spawn(shared: &Arc<Shared>, connections: &mut JoinSet<()>, stream: TcpStream) {
+fn spawn(shared: &Arc<ListenerState>, connections: &mut JoinSet<()>, stream: TcpStream) {
     // Answers are written whole, so that waiting for more to send only costs time.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(error = %error, "cannot set TCP_NODELAY, the client is gone");
@@ -182,14 +182,14 @@ async fn drain(
     Drain::Cut { n_connections }
 }
 
-/// A handler that panics takes its connection with it and nothing else.
+/// A handler that panics closes its own connection and nothing else.
 fn report(name: &'static str, ended: Result<(), JoinError>) {
     if let Err(error) = ended {
         tracing::error!(listener = name, error = %error, "connection task failed");
     }
 }
 
-/// The client went away between its connect and our accept; that is no failure of ours.
+/// The client disconnected between connect and accept; this is not a failure of the listener.
 fn is_of_the_client(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,8 +1,8 @@
-//! How tasks learn that the process is to end.
+//! Shutdown signal for tasks.
 //!
 //! One [`Trigger`] is pulled by a signal, a test or a task that cannot go on; every task holds a
-//! clone of [`Shutdown`] and waits on it beside its work. A phase only ever rises, so that nobody
-//! can miss it. Nothing here ends the process: `main` returns once its tasks are joined.
+//! clone of [`Shutdown`] and waits on it beside its work. The phase only ever rises, so that no
+//! task can miss it. Nothing here ends the process: `main` returns once its tasks are joined.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -10,23 +10,23 @@ use tokio::task::JoinHandle;
 
 use crate::error::Error;
 
-/// How far the end of the process has come.
+/// Phase of the shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// Work goes on.
+    /// Running.
     Running,
-    /// Nothing new is taken in; what is in flight may end.
+    /// Draining: no new work is accepted; work in flight may finish.
     Draining,
-    /// What is in flight is dropped.
+    /// Stopping: work in flight is dropped.
     Immediate,
 }
 
-/// Begins the end. Dropping every clone of it counts as a request to drain, for then nobody is
-/// left who could ask.
+/// Starts the shutdown. Dropping every clone counts as a request to drain, since no one is left to
+/// make one.
 #[derive(Clone, Debug)]
 pub struct Trigger(watch::Sender<Phase>);
 
-/// Learns of the end; cheap to clone.
+/// Receives the shutdown signal; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Shutdown(watch::Receiver<Phase>);
 
@@ -59,7 +59,7 @@ impl Trigger {
 }
 
 impl Shutdown {
-    /// How far the end has come.
+    /// Current phase.
     pub fn phase(&self) -> Phase {
         let phase = *self.0.borrow();
         if self.0.has_changed().is_err() { phase.max(Phase::Draining) } else { phase }

@@ -1,8 +1,8 @@
 //! `POST /api/tokens/count`: how many tokens a request and its answer have.
 //!
-//! The same route serves api and aggregator. Counting is work for a thread of its own, one request
-//! at a time; others wait with their bodies, and beyond a bound they are refused. No text is kept,
-//! logged or part of an error.
+//! The same route serves api and aggregator. Counting runs on a blocking thread, one request at a
+//! time; others wait with their bodies, and beyond a bound they are shed. No text is kept, logged
+//! or part of an error.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -23,15 +23,15 @@ use crate::answer::{Answer, AnswerResult, ApiError};
 use crate::auth::{Access, require_key, require_own_origin};
 use crate::query::NoParameters;
 
-/// Where it is asked.
+/// Path of the route.
 pub const PATH: &str = "/api/tokens/count";
 /// Largest body, bytes: twice the text that is counted, for what JSON adds to it.
 pub const BODY_BYTES_MAX: usize = 8 << 20;
-/// Requests whose bodies may be at hand at once.
+/// Maximum number of requests whose bodies are in memory.
 const AT_HAND_MAX: usize = 8;
-/// Longest wait for one's turn.
+/// Longest wait for the counting slot.
 const WAIT_MAX: Duration = Duration::from_secs(4);
-/// Seconds after which a request that was refused is worth another try.
+/// `Retry-After` of a shed request, seconds.
 const RETRY_SECONDS: NonZeroU32 = NonZeroU32::new(2).expect("two is not zero");
 /// Longest name of a model, bytes.
 const MODEL_BYTES_MAX: usize = 256;
@@ -161,7 +161,7 @@ async fn count(State(turns): State<Turns>, _: NoParameters, body: Body) -> Answe
     let turn = turn.await.ok().and_then(Result::ok).ok_or_else(busy)?;
     let counting = tokio::task::spawn_blocking(move || {
         let view = answer(&body);
-        // A client that leaves does not give its turn back: its text is still being counted.
+        // A client that disconnects does not free the slot: its text is still being counted.
         drop(turn);
         view
     });
@@ -174,7 +174,7 @@ async fn count(State(turns): State<Turns>, _: NoParameters, body: Body) -> Answe
 
 /// Reads the body and counts.
 fn answer(body: &[u8]) -> Result<View, ApiError> {
-    // As with events, a byte order mark is no part of it.
+    // As with events, a byte order mark is not part of the body.
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     // An array would be taken for the fields in their order.
     if body.trim_ascii_start().first() == Some(&b'[') {

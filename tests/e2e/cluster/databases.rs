@@ -100,7 +100,7 @@ fn rows_are_locked_while_an_outcome_is_unknown(stack: &Stack, books: &mut Books,
 
 /// Nothing can be written, and MariaDB may give up over it; once there is room all goes on.
 fn disk_is_full(stack: &Stack, books: &mut Books) {
-    const REFUSED: &str = "ledger did not answer, trying again";
+    const REFUSED: &str = "ledger did not answer, retrying";
     let Some(disk) = &stack.disk else {
         println!("NOT RUN: a full disk of the server, for only root may mount a small one");
         return;

@@ -1,4 +1,4 @@
-//! A log that is not what it was: shortened before it was counted, cut, made anew, or with a hole.
+//! A log that is not what it was: shortened before it was counted, cut, recreated, or with a hole.
 //!
 //! Each run has a generation and a ledger of its own on the servers of the stack, and a referee.
 //! What can be said is said: lost frames are counted to the frame, and a partition that contradicts
@@ -153,7 +153,7 @@ impl<'a> Own<'a> {
             let (code, said) = self.operator(&["accept-loss", &number]);
             assert!(code == Some(1) && said.contains(&format!("--next {next}")), "{said}");
             let (code, said) = self.operator(&["accept-loss", &number, "--next", "1000000"]);
-            assert!(code == Some(1) && said.contains("look at it again"), "{said}");
+            assert!(code == Some(1) && said.contains("check the partition again"), "{said}");
             let args = ["accept-loss", &number, "--next", &next.to_string()];
             let (code, said) = self.operator(&args);
             assert_eq!(code, Some(0), "{said}");
@@ -332,7 +332,7 @@ fn log_is_made_anew_and_only_its_id_tells(own: &Own<'_>) {
     let deleted = own.admin().delete_records(&list, &AdminOptions::new());
     own.stack.runtime.block_on(deleted).expect("an answer");
     let aggregator = own.role("aggregator");
-    own.wait_halted("made anew");
+    own.wait_halted("recreated");
     let n_halted = || own.operator(&["partitions"]).1.matches("halted: ").count();
     wait_for("every partition is halted", || n_halted() == 6);
     own.wait_counted(2_000);
@@ -342,7 +342,7 @@ fn log_is_made_anew_and_only_its_id_tells(own: &Own<'_>) {
     wait_for("what is accepted is read", || own.stack.events("poison") == 3);
     drop(aggregator);
     let _aggregator = own.role("aggregator");
-    own.wait_halted("made anew");
+    own.wait_halted("recreated");
     wait_for("what was accepted is remembered", || n_halted() == 5);
     own.wait_counted(2_000);
 }

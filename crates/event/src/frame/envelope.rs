@@ -44,7 +44,7 @@ pub enum EnvelopeError {
     #[error("record is shorter than an envelope")]
     Short,
     /// Another version or no frame at all.
-    #[error("record is no frame of a known version")]
+    #[error("record is not a frame of a known version")]
     Version,
     /// The checksum of the envelope does not match.
     #[error("envelope checksum does not match")]

@@ -1,4 +1,4 @@
-//! A halted partition goes on, because an operator accepts what was lost.
+//! A halted partition resumes because an operator accepts the loss.
 //!
 //! The log that was counted is gone, all of it or in part, and the marks of its events cannot be
 //! read again. An event that was counted is ahead of the log's clock by F at most. So the clock is
@@ -12,7 +12,7 @@ use crate::dedup::Dedup;
 use crate::safeguard::Safeguard;
 
 impl Core {
-    /// The offset at which a halted partition goes on if what was lost is accepted.
+    /// The offset at which a halted partition resumes if the loss is accepted.
     #[must_use]
     pub fn resumes_at(&self) -> Option<u64> {
         match self.state {
@@ -22,7 +22,7 @@ impl Core {
         }
     }
 
-    /// Commits that the loss is accepted; once it took effect, reading goes on behind it. Nothing
+    /// Commits that the loss is accepted; once it took effect, reading resumes after it. No effect
     /// if the partition is not halted, or the log does not reach the offset.
     pub(super) fn on_accepted(&mut self, log: LogView, lost: u64) -> Vec<Effect> {
         let (State::Halted(halt), Some(owner), Some(next)) =

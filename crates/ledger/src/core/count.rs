@@ -1,4 +1,5 @@
-//! Records in: the clock moves, every event gets its class, what counts goes to the pending sums.
+//! Handles records: the clock moves, every event gets its class, and counted ones are added to the
+//! pending sums.
 //!
 //! Before the committed offset a record only restores marks and clock; from there on it counts.
 //! Verdicts depend on nothing but the log, so both readings of a record agree.
@@ -63,7 +64,7 @@ impl Core {
             self.last_print = None;
             self.is_shortened = true;
         }
-        // Marks of what is gone still hold here, but nobody can rebuild them.
+        // Marks of missing frames still hold here, but cannot be rebuilt.
         self.entries.clear();
         if self.position < self.committed.next && low >= self.committed.next {
             self.position = self.committed.next;
@@ -74,8 +75,8 @@ impl Core {
         effects
     }
 
-    /// Halts at a hole, once everything before it is committed. Nobody knows what was in it, so
-    /// that to go on behind it is for a person to decide.
+    /// Halts at a hole, once everything before it is committed. What it held is unknown, so only an
+    /// operator can decide to continue after it.
     pub(super) fn on_hole(&mut self, nonce: [u8; 16], offset: u64, next: u64) -> Vec<Effect> {
         let is_ours = self.owner.is_some_and(|owner| owner.nonce == nonce);
         if !matches!(self.state, State::Running) || !is_ours || offset != self.position {
@@ -87,7 +88,7 @@ impl Core {
         self.halt(Halt::Hole { offset, next })
     }
 
-    /// Halts in front of a log that is another one, once everything of the old one is committed.
+    /// Halts at a replaced log, once everything of the old one is committed.
     pub(super) fn on_remade(&mut self, nonce: [u8; 16]) -> Vec<Effect> {
         let is_ours = self.owner.is_some_and(|owner| owner.nonce == nonce);
         if !matches!(self.state, State::Running) || !is_ours {
@@ -211,8 +212,8 @@ impl Core {
             return refuse(Class::Duplicate, "conflict");
         }
         self.pending.account(Class::Counted, 1);
-        let place = tuples.place(view.tuple(idx), facts.time_us, &mut self.pending);
-        self.pending.count(place, &facts);
+        let slots = tuples.slots(view.tuple(idx), facts.time_us, &mut self.pending);
+        self.pending.count(slots, &facts);
         None
     }
 

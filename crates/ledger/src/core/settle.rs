@@ -1,8 +1,8 @@
-//! Claims and commits: what is asked of the ledger, and what each answer means.
+//! Claims and commits: requests to the ledger, and the meaning of each answer.
 //!
-//! A commit that certainly did nothing is tried again as it is. One whose outcome is unknown is
+//! A commit that certainly had no effect is retried unchanged. One whose outcome is unknown is
 //! looked up before anything else happens. After anything else, marks and counts are dropped and
-//! the partition is claimed anew: marks that outlive their commit would lose events.
+//! the partition is claimed again: marks that outlive their commit would lose events.
 
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ impl Core {
         Vec::new()
     }
 
-    /// Stands at an offset with the clock that was stored for it.
+    /// Moves to an offset with the clock stored for it.
     pub(super) fn start_at(&mut self, offset: u64, clock_us: Option<i64>, progress: &Progress) {
         self.position = offset;
         self.rebuilt_from = offset;
@@ -66,7 +66,7 @@ impl Core {
         self.propose(commit)
     }
 
-    /// Makes a commit of the pending sums and leaves none behind.
+    /// Turns the pending sums into a commit and clears them.
     fn make_commit(&mut self, owner: Owner) -> Commit {
         let mut pending = std::mem::take(&mut self.pending);
         pending.journal.last_clock_us = self.clock.us();
@@ -154,14 +154,14 @@ impl Core {
         }
     }
 
-    /// A commit took effect: counting goes on behind it.
+    /// A commit took effect: counting continues after it.
     fn took_effect(&mut self, commit: Arc<Commit>, version: i64) -> Vec<Effect> {
         self.committed = commit.progress;
         self.state = State::Running;
         vec![Effect::Publish { commit, version }]
     }
 
-    /// Gives the claim up.
+    /// Drops the claim.
     fn reclaim(&mut self, why: Reclaim) -> Vec<Effect> {
         self.drop_state();
         vec![Effect::Reclaim(why)]

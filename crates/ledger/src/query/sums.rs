@@ -27,7 +27,7 @@ pub struct Sums {
     cost_nano: i128,
 }
 
-/// How many numbers `Sums` has.
+/// Number of columns in `Sums`.
 const N_SUMS: usize = 10 + N_DURATION;
 
 /// Tokens of all attempts, and their cost.
@@ -113,7 +113,7 @@ impl Sums {
     /// Number of requests.
     ///
     /// # Errors
-    /// `TooLarge`; so for the others.
+    /// `TooLarge`; likewise for the other methods.
     pub fn requests(&self) -> Result<i64, QueryError> {
         shown(self.requests)
     }

@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 use super::{FILE_NAME, Sources};
 use crate::error::Error;
 
-/// No honest settings file is larger; the one with all comments has 6 KiB.
+/// Largest settings file, bytes; the default one with all comments has 6 KiB.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// One setting as one source gave it.

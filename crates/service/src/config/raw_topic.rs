@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, de};
 const TOPIC_BYTES_MAX: usize = 249;
 /// Longest name of a source.
 const SOURCE_BYTES_MAX: usize = 64;
-/// More topics than one reader can follow well.
+/// Maximum number of topics; one consumer cannot follow many more.
 const TOPICS_MAX: usize = 16;
 /// The source of a topic that is named without one: the one of events that come in over HTTP.
 const SOURCE_DEFAULT: &str = "default";
@@ -20,8 +20,8 @@ const LOG_PREFIX: &str = "gatemeter.events.";
 pub struct RawTopic {
     /// Name of the topic.
     pub topic: String,
-    /// Source that its events belong to. An id is unique within its source, and events that come
-    /// in two ways are recognised as copies only under the same one.
+    /// Source that its events belong to. An id is unique within its source, and events that arrive
+    /// over two paths are recognised as duplicates only under the same one.
     pub source: String,
 }
 

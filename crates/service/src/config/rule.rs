@@ -12,7 +12,7 @@ use super::layer::{Entry, Origin, Raw};
 use super::raw_topic::RawTopics;
 use crate::error::Error;
 
-/// How much of a refused value an error shows.
+/// Characters of a refused value that an error shows.
 const SHOWN_CHARS_MAX: usize = 80;
 /// Longest name of a host, a user or a database: what DNS allows, and more than a server takes.
 const NAME_BYTES_MAX: usize = 253;
@@ -152,7 +152,7 @@ pub(super) fn check(entry: &Entry) -> Result<Value, Error> {
         return Err(Error::ConfigType { path, origin, expected, found });
     };
     let may_be_secret = matches!(entry.origin, Origin::Default | Origin::Environment { .. });
-    // An empty one tells nothing, and stands in what `config default` prints.
+    // An empty value reveals nothing, and is what `config default` prints.
     if is_secret && !may_be_secret && value.as_str() != Some("") {
         return Err(Error::ConfigType { path, origin, expected, found });
     }
@@ -230,7 +230,7 @@ impl Rule {
     }
 }
 
-/// Whether a text names a host and a port. What the host is, only a look-up can tell.
+/// Whether a text names a host and a port. The host is not resolved.
 fn is_host_with_port(text: &str) -> bool {
     let Some((host, port)) = text.rsplit_once(':') else { return false };
     let is_name = |c: char| c.is_ascii_alphanumeric() || "-._[]:".contains(c);

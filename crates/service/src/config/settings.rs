@@ -19,21 +19,21 @@ use crate::secret_file::read_password;
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Where data lives.
+    /// Data directory.
     pub data: DataSettings,
-    /// Taking events in.
+    /// Ingest.
     pub ingest: IngestSettings,
-    /// Counting them.
+    /// Aggregator.
     pub aggregator: AggregatorSettings,
-    /// Keeping the log.
+    /// Embedded log.
     pub queue: QueueSettings,
-    /// Keeping it on Kafka.
+    /// Log on Kafka.
     pub kafka: KafkaSettings,
-    /// The database server of roles that run apart.
+    /// Database server, for roles in separate processes.
     pub mysql: MysqlSettings,
-    /// What several processes share of answers and words.
+    /// Shared cache: answers, and messages between processes.
     pub redis: RedisSettings,
-    /// Answering questions.
+    /// API.
     pub api: ApiSettings,
     /// Log lines.
     pub log: LogSettings,
@@ -53,15 +53,15 @@ pub struct DataSettings {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IngestSettings {
-    /// Where events are taken in.
+    /// Listen address of ingest.
     pub listen: SocketAddr,
     /// Whether unknown namespaces are registered, within the budget.
     pub auto_register: bool,
-    /// How long events are gathered for one write, in milliseconds.
+    /// How long events are batched for one write, in milliseconds.
     pub gather_ms: u64,
-    /// Events that may wait for the write.
+    /// Maximum number of events that wait for the write.
     pub queue_events_max: usize,
-    /// By when an event must be durable, in milliseconds.
+    /// Longest wait until an event is durable, in milliseconds.
     pub durable_timeout_ms: u64,
     /// Budget of namespaces.
     pub namespaces_max: u32,
@@ -81,11 +81,11 @@ pub struct IngestSettings {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AggregatorSettings {
-    /// Where the metrics are shown.
+    /// Listen address of `/metrics`.
     pub listen: SocketAddr,
-    /// From one commit to the next, in milliseconds.
+    /// Commit interval, in milliseconds.
     pub commit_interval_ms: u64,
-    /// Memory for the ids of events, in bytes.
+    /// Memory of the dedup set, in bytes.
     pub dedup_bytes_max: u64,
     /// Dead letters kept whole, per hour.
     pub dead_letter_rows_per_hour: u64,
@@ -115,34 +115,34 @@ pub struct QueueSettings {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KafkaSettings {
-    /// Brokers to ask first.
+    /// Bootstrap brokers.
     pub brokers: String,
     /// Generation of the log.
     pub generation: u32,
     /// Number of partitions.
     pub partitions: u32,
-    /// Copies of each partition.
+    /// Replication factor.
     pub replication_factor: u32,
     /// Topics that gateways publish to, for ingest to read.
     pub raw_topics: RawTopics,
-    /// Under which name it is kept how far they are read.
+    /// Consumer group for the raw topics.
     pub raw_group: String,
     /// Encryption and login.
     pub security_protocol: KafkaProtocol,
     /// Certificates that sign the brokers' own; the system's without it.
     #[serde(deserialize_with = "path")]
     pub ssl_ca_file: Option<PathBuf>,
-    /// Our certificate.
+    /// Client certificate.
     #[serde(deserialize_with = "path")]
     pub ssl_certificate_file: Option<PathBuf>,
-    /// Private key of our certificate.
+    /// Private key of the client certificate.
     #[serde(deserialize_with = "path")]
     pub ssl_key_file: Option<PathBuf>,
-    /// How the password is shown to brokers.
+    /// SASL mechanism.
     pub sasl_mechanism: String,
-    /// The name that goes with it.
+    /// SASL user name.
     pub sasl_username: String,
-    /// The password as the environment gave it.
+    /// Password from the environment.
     sasl_password: Password,
     /// File with the password.
     #[serde(deserialize_with = "path")]
@@ -153,13 +153,13 @@ impl KafkaSettings {
     /// The password: from the environment, else from its file, else none.
     ///
     /// # Errors
-    /// The file cannot be read, or holds what can be no password.
+    /// The file cannot be read, or does not hold a valid password.
     pub fn sasl_password(&self) -> Result<Option<String>, Error> {
         self.sasl_password.or_in(self.sasl_password_file.as_deref())
     }
 }
 
-/// Encryption and login at the brokers.
+/// Security protocol of the brokers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KafkaProtocol {
@@ -167,9 +167,9 @@ pub enum KafkaProtocol {
     Plaintext,
     /// TLS.
     Ssl,
-    /// A password, readable on the way.
+    /// SASL without encryption.
     SaslPlaintext,
-    /// A password within TLS.
+    /// SASL over TLS.
     SaslSsl,
 }
 
@@ -179,34 +179,34 @@ pub enum KafkaProtocol {
 pub struct MysqlSettings {
     /// Name or address of the server.
     pub host: String,
-    /// Its port.
+    /// Port of the server.
     pub port: u16,
-    /// Its Unix socket, if it is reached by that.
+    /// Unix socket of the server, if used.
     #[serde(deserialize_with = "path")]
     pub socket: Option<PathBuf>,
-    /// User.
+    /// User name.
     pub user: String,
-    /// Password as the environment gave it.
+    /// Password from the environment.
     password: Password,
     /// File with the password.
     #[serde(deserialize_with = "path")]
     password_file: Option<PathBuf>,
-    /// Database.
+    /// Name of the database.
     pub database: String,
-    /// Encryption, and what is checked.
+    /// Encryption, and what is verified.
     pub tls: MysqlTlsMode,
-    /// Authorities to trust, instead of the public ones.
+    /// Trusted certificate authorities, instead of the public ones.
     #[serde(deserialize_with = "path")]
     pub ca_file: Option<PathBuf>,
-    /// Most connections that write.
+    /// Maximum number of writing connections.
     pub writers_max: u32,
-    /// Most connections that read.
+    /// Maximum number of reading connections.
     pub readers_max: u32,
-    /// For a connection, in milliseconds.
+    /// Connect timeout, in milliseconds.
     pub connect_timeout_ms: u64,
-    /// For the answer to a statement, in milliseconds.
+    /// Statement timeout, in milliseconds.
     pub statement_timeout_ms: u64,
-    /// For a row that another transaction holds, in seconds.
+    /// Row lock timeout, in seconds.
     pub lock_timeout_s: u64,
 }
 
@@ -214,22 +214,22 @@ impl MysqlSettings {
     /// The password: from the environment, else from its file, else none.
     ///
     /// # Errors
-    /// The file cannot be read, or holds what can be no password.
+    /// The file cannot be read, or does not hold a valid password.
     pub fn password(&self) -> Result<Option<String>, Error> {
         self.password.or_in(self.password_file.as_deref())
     }
 
-    /// For a connection.
+    /// Connect timeout.
     pub fn connect_timeout(&self) -> Duration {
         Duration::from_millis(self.connect_timeout_ms)
     }
 
-    /// For the answer to a statement.
+    /// Statement timeout.
     pub fn statement_timeout(&self) -> Duration {
         Duration::from_millis(self.statement_timeout_ms)
     }
 
-    /// For a row that another transaction holds.
+    /// Row lock timeout.
     pub fn lock_timeout(&self) -> Duration {
         Duration::from_secs(self.lock_timeout_s)
     }
@@ -239,14 +239,14 @@ impl MysqlSettings {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RedisSettings {
-    /// Where it is; empty for none.
+    /// URL of Redis; empty for none.
     pub url: String,
-    /// Password as the environment gave it.
+    /// Password from the environment.
     password: Password,
     /// File with the password.
     #[serde(deserialize_with = "path")]
     password_file: Option<PathBuf>,
-    /// Bytes of answers that a process keeps itself.
+    /// Size of the cache within the process, in bytes.
     pub own_bytes_max: u64,
 }
 
@@ -254,7 +254,7 @@ impl RedisSettings {
     /// The password: from the environment, else from its file, else none.
     ///
     /// # Errors
-    /// The file cannot be read, or holds what can be no password.
+    /// The file cannot be read, or does not hold a valid password.
     pub fn password(&self) -> Result<Option<String>, Error> {
         self.password.or_in(self.password_file.as_deref())
     }
@@ -268,7 +268,7 @@ struct Password(String);
 impl Password {
     /// This password, else the one in a file, else none.
     fn or_in(&self, file: Option<&Path>) -> Result<Option<String>, Error> {
-        // What fills variables from files leaves the line break of the file in them.
+        // Tools that fill variables from files keep the trailing line break.
         let own = self.0.trim_end_matches(['\r', '\n']);
         if !own.is_empty() {
             return Ok(Some(own.to_owned()));
@@ -283,19 +283,19 @@ impl fmt::Debug for Password {
     }
 }
 
-/// Whether connections to the server are encrypted, and what is checked.
+/// Whether connections to the server are encrypted, and what is verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MysqlTlsMode {
     /// Never encrypted.
     Disabled,
-    /// Encrypted if the server can.
+    /// Encrypted if the server supports it.
     Preferred,
     /// Always encrypted.
     Required,
-    /// The certificate must be of a known authority.
+    /// Encrypted; the certificate must be issued by a trusted authority.
     VerifyCa,
-    /// The certificate must also be for the host.
+    /// Encrypted; the certificate must also match the host name.
     VerifyIdentity,
 }
 
@@ -303,9 +303,9 @@ pub enum MysqlTlsMode {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApiSettings {
-    /// Where questions are answered.
+    /// Listen address of the API.
     pub listen: SocketAddr,
-    /// The zone of a question that names none.
+    /// Default time zone of a query.
     #[serde(deserialize_with = "time_zone")]
     pub timezone: TimeZone,
 }
@@ -314,33 +314,33 @@ pub struct ApiSettings {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogSettings {
-    /// From which level on lines are written.
+    /// Minimum level of log lines.
     pub level: LogLevel,
-    /// How a line looks.
+    /// Format of a line.
     pub format: LogFormat,
 }
 
-/// From which level on lines are written.
+/// Minimum level of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
-    /// A person must act.
+    /// Needs an operator's action.
     Error,
-    /// The process coped.
+    /// Handled, but noteworthy.
     Warn,
-    /// What a person should know.
+    /// Normal operation.
     Info,
-    /// What a developer wants to know.
+    /// Details for developers.
     Debug,
     /// Everything.
     Trace,
 }
 
-/// How a log line looks.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
+    /// Human-readable text.
     Text,
     /// One JSON object per line.
     Json,
@@ -352,35 +352,35 @@ pub enum LogFormat {
 pub struct ServerSettings {
     /// Open connections of one listener.
     pub connections_max: usize,
-    /// For the header of a request, in milliseconds.
+    /// Timeout for the header of a request, in milliseconds.
     pub header_timeout_ms: u64,
-    /// For the body of a request, in milliseconds.
+    /// Timeout for the body of a request, in milliseconds.
     pub body_timeout_ms: u64,
     /// Slowest body, in bytes per second; 0 switches the check off.
     pub body_bytes_per_second_min: u64,
-    /// For a connection between two requests, in milliseconds.
+    /// Idle timeout of a keep-alive connection, in milliseconds.
     pub idle_timeout_ms: u64,
-    /// For requests in flight when the process ends, in milliseconds.
+    /// Drain timeout for requests in flight at shutdown, in milliseconds.
     pub drain_timeout_ms: u64,
 }
 
 impl ServerSettings {
-    /// For the header of a request.
+    /// Timeout for the header of a request.
     pub fn header_timeout(&self) -> Duration {
         Duration::from_millis(self.header_timeout_ms)
     }
 
-    /// For the body of a request.
+    /// Timeout for the body of a request.
     pub fn body_timeout(&self) -> Duration {
         Duration::from_millis(self.body_timeout_ms)
     }
 
-    /// For a connection between two requests.
+    /// Idle timeout of a keep-alive connection.
     pub fn idle_timeout(&self) -> Duration {
         Duration::from_millis(self.idle_timeout_ms)
     }
 
-    /// For requests in flight when the process ends.
+    /// Drain timeout for requests in flight at shutdown.
     pub fn drain_timeout(&self) -> Duration {
         Duration::from_millis(self.drain_timeout_ms)
     }

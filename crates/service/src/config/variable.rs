@@ -1,9 +1,9 @@
 //! The environment as a source of settings: `GATEMETER_<SECTION>__<KEY>`.
 //!
-//! A variable with the prefix may be a setting, one that is written wrong, or somebody else's. One
-//! that is written wrong would leave a default in force that nobody wants, so it is refused with
-//! the right name. Kubernetes gives every container variables with our prefix when a service is
-//! called `gatemeter` or `gatemeter-..`: these are known by name and value, and passed over.
+//! A variable with the prefix may be a setting, a misspelt setting, or foreign. A misspelt one
+//! would silently leave the default in force, so it is refused with the correct name. Kubernetes
+//! injects variables with this prefix into every container when a service is called `gatemeter` or
+//! `gatemeter-..`: these are recognised by name and value, and ignored.
 
 use std::net::IpAddr;
 
@@ -15,7 +15,7 @@ use crate::error::Error;
 /// Protocols of a port, as Kubernetes writes them into names and values.
 const PROTOCOLS: [(&str, &str); 3] = [("TCP", "tcp"), ("UDP", "udp"), ("SCTP", "sctp")];
 
-/// Whether a variable has our prefix, in any case of letters.
+/// Whether a variable has the prefix, case-insensitive.
 pub(super) fn is_ours(name: &str) -> bool {
     let head = name.as_bytes().get(..ENV_PREFIX.len());
     head.is_some_and(|head| head.eq_ignore_ascii_case(ENV_PREFIX.as_bytes()))
@@ -24,7 +24,7 @@ pub(super) fn is_ours(name: &str) -> bool {
 /// The entries of the environment: names with the prefix and with `__`.
 ///
 /// # Errors
-/// A variable that is nearly the name of a setting.
+/// A misspelt variable.
 pub(super) fn entries(env: &[(String, String)]) -> Result<Vec<Entry>, Error> {
     let mut entries = Vec::new();
     for (name, value) in env {

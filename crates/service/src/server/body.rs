@@ -1,9 +1,9 @@
-//! Bodies with a watch on them: a request's has a time limit, a response's tells when it ends.
+//! Watched bodies: a request body has a time limit, a response body reports its end.
 //!
-//! A body that comes too slowly fails under the handler's hands, which answers as it does to any
-//! broken body; the connection then puts a 408 in place of that answer. The clock starts when the
-//! handler first wants bytes, so that our own waiting is not held against the client. What a
-//! handler leaves unread is read and dropped before its answer goes out.
+//! A body that is too slow fails in the handler, which responds as to any broken body; the
+//! connection then replaces that response with a 408. The clock starts when the handler first polls
+//! for bytes, so that time spent queued is not held against the client. What a handler leaves
+//! unread is drained before the response is sent.
 
 use std::io;
 use std::pin::Pin;
@@ -20,7 +20,7 @@ use super::watch::{Receiving, RequestGuard, Watch};
 use crate::config::ServerSettings;
 use crate::http_metrics::SlowBody;
 
-/// How long a body may take before its rate is looked at: a slow start is not a slow client.
+/// How long a body may take before its rate is checked: a slow start is not a slow client.
 const RATE_GRACE: Duration = Duration::from_secs(3);
 
 /// How slow a request body may be.
@@ -38,7 +38,7 @@ impl BodyLimits {
         }
     }
 
-    /// How long a body of which this much has come may go on without more.
+    /// How long a body of which this much has arrived may stall.
     fn allowed(self, n_bytes: u64) -> Duration {
         let Some(ms) = n_bytes.saturating_mul(1_000).checked_div(self.bytes_per_second_min) else {
             return self.timeout;
@@ -47,8 +47,8 @@ impl BodyLimits {
     }
 }
 
-/// Most bytes of a body that are read on behalf of nobody, so that its client hears the answer: a
-/// few times the largest body that anybody may send.
+/// Maximum number of unread bytes that are drained so that the client receives the response: a few
+/// times the largest allowed body.
 const DISCARD_BYTES_MAX: u64 = 64 << 20;
 
 /// A request body that fails once it is too slow, or once its connection has to make room.
@@ -83,7 +83,7 @@ impl<B> TimedBody<B> {
         clock.sleep.as_mut().poll(cx)
     }
 
-    /// Gives up on the client.
+    /// Fails the body as too slow.
     fn too_slow(&mut self) -> axum::BoxError {
         self.is_ended = true;
         self.receiving = None;
@@ -124,10 +124,10 @@ where
     }
 }
 
-/// A request body as its handler has it. The connection keeps the [`Remainder`] of it.
+/// A request body as its handler sees it. The connection keeps its [`Remainder`].
 pub(super) struct HeldBody<B>(Arc<Mutex<TimedBody<B>>>);
 
-/// What a handler left of a body.
+/// The unread rest of a body.
 pub(super) struct Remainder<B>(Arc<Mutex<TimedBody<B>>>);
 
 /// Puts the limits on a body. `slow_body` is set when it fails for its slowness.
@@ -155,10 +155,10 @@ where
     B: HttpBody<Data = Bytes> + Unpin,
     B::Error: Into<axum::BoxError>,
 {
-    /// Reads and drops what the handler left, under the limits that it had itself. A socket that
-    /// is closed with unread bytes is reset, and the reset can overtake the answer: many clients
-    /// would never hear why they were refused. Says whether the end was reached, so that the
-    /// connection can carry another request.
+    /// Reads and drops what the handler left, under the limits that it had itself. A socket that is
+    /// closed with unread bytes is reset, and the reset can overtake the answer: many clients would
+    /// never see why they were refused. Returns whether the end was reached, so that the connection
+    /// can carry another request.
     pub(super) async fn discard(self) -> bool {
         let mut n_bytes = 0;
         loop {

@@ -32,26 +32,30 @@ use crate::config::ServerSettings;
 use crate::http_metrics::SlowBody;
 use crate::shutdown::Shutdown;
 
-/// Holds the largest header we take (431 above it) and a good piece of a body.
+/// Holds the largest accepted header (431 above it) and a good part of a body.
 const BUFFER_BYTES_MAX: usize = 64 << 10;
 
-/// What all connections of a listener have in common.
+/// State shared by all connections of a listener.
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct ListenerState {
     pub(super) idle: Arc<IdleList>,
     router: Router,
     settings: ServerSettings,
     shutdown: Shutdown,
 }
 
-impl Shared {
-    pub(super) fn new(router: Router, settings: &ServerSettings, shutdown: Shutdown) -> Shared {
-        Shared { idle: Arc::default(), router, settings: settings.clone(), shutdown }
+impl ListenerState {
+    pub(super) fn new(
+        router: Router,
+        settings: &ServerSettings,
+        shutdown: Shutdown,
+    ) -> ListenerState {
+        ListenerState { idle: Arc::default(), router, settings: settings.clone(), shutdown }
     }
 }
 
 /// Serves one connection to its end.
-pub(super) async fn run(shared: Arc<Shared>, stream: TcpStream) {
+pub(super) async fn run(shared: Arc<ListenerState>, stream: TcpStream) {
     let watch = Watch::new(&shared.settings, Arc::clone(&shared.idle));
     let peer = stream.peer_addr().ok().map(|address| Peer(address.ip()));
     let io = TokioIo::new(WatchedStream { stream, watch: Arc::clone(&watch) });
@@ -107,7 +111,7 @@ async fn too_late(watch: &Watch, mut timer: Pin<&mut Sleep>) {
 }
 
 async fn serve_request(
-    shared: &Shared,
+    shared: &ListenerState,
     watch: &Arc<Watch>,
     peer: Option<Peer>,
     request: Request<Incoming>,
@@ -153,7 +157,7 @@ fn slow_body_answer() -> Response {
     response
 }
 
-/// A stream that tells the watch when bytes come and when writes stall.
+/// A stream that reports incoming bytes and stalled writes to the watch.
 struct WatchedStream {
     stream: TcpStream,
     watch: Arc<Watch>,

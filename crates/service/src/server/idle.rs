@@ -1,9 +1,9 @@
-//! The connections that can be made to go: those without a request, in the order in which they
-//! became idle, and those whose body has been coming for a while.
+//! The connections that can be evicted: those without a request, in the order in which they became
+//! idle, and those that have been receiving a body for a while.
 //!
 //! A connection enters when it is accepted and after each answer, and leaves when a request begins;
-//! it enters anew while its body is waited for. The accept loop takes the oldest out when it needs
-//! room, idle ones first. The list holds handles only: it closes nothing itself.
+//! it enters again while its body is awaited. The accept loop evicts the oldest when it needs room,
+//! idle ones first. The list holds handles only and closes nothing itself.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,23 +13,22 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// How long a body may have been waited for before its connection has to make room for others.
-/// Every body that comes at a fair pace has arrived by then; who sends slowly on purpose shall not
-/// keep others out.
+/// How long a body may be awaited before its connection can be evicted. Every body sent at a normal
+/// rate has arrived by then; a deliberately slow client must not shut out others.
 const RECEIVING_GRACE: Duration = Duration::from_secs(3);
 
-/// See the file.
+/// List of connections that can be evicted.
 #[derive(Debug, Default)]
 pub(super) struct IdleList {
     inner: Mutex<Inner>,
     grown: Notify,
 }
 
-/// A place in the list; it is good for one stay.
+/// An entry in the list, valid until it is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ticket(u64);
 
-/// How a connection hears that it is to go.
+/// Signal that asks a connection to close.
 #[derive(Debug, Default)]
 pub(super) struct Leave {
     notify: Notify,
@@ -37,12 +36,12 @@ pub(super) struct Leave {
 }
 
 impl Leave {
-    /// Returns when the connection is to go.
+    /// Returns when the connection is asked to close.
     pub(super) async fn notified(&self) {
         self.notify.notified().await;
     }
 
-    /// Whether it is to go in the middle of a body.
+    /// Whether it is to close in the middle of a body.
     pub(super) fn is_cut(&self) -> bool {
         self.is_cut.load(Ordering::Acquire)
     }
@@ -52,7 +51,7 @@ impl Leave {
 struct Inner {
     next: u64,
     waiting: BTreeMap<u64, Arc<Leave>>,
-    /// With the time from which on each may be made to go.
+    /// With the time from which on each may be evicted.
     receiving: BTreeMap<u64, (Instant, Arc<Leave>)>,
 }
 
@@ -64,7 +63,7 @@ impl Inner {
 }
 
 impl IdleList {
-    /// Adds an idle connection at the young end; `leave` is notified if it is to go.
+    /// Adds an idle connection as the youngest; `leave` is notified if it is evicted.
     pub(super) fn enter(&self, leave: Arc<Leave>) -> Ticket {
         let mut inner = self.lock();
         let ticket = inner.ticket();
@@ -84,15 +83,15 @@ impl IdleList {
         Ticket(ticket)
     }
 
-    /// Takes a connection out; nothing happens if it was evicted before.
+    /// Removes a connection; does nothing if it was evicted.
     pub(super) fn leave(&self, ticket: Ticket) {
         let mut inner = self.lock();
         inner.waiting.remove(&ticket.0);
         inner.receiving.remove(&ticket.0);
     }
 
-    /// Asks the connection idle for longest to go, or else the one whose body has been coming for
-    /// longest, once that is long enough. Whether there was one.
+    /// Evicts the connection that has been idle for longest, or else the one that has been
+    /// receiving its body for longest, once that is long enough. Returns whether there was one.
     pub(super) fn evict_oldest(&self) -> bool {
         let mut inner = self.lock();
         if let Some((_, leave)) = inner.waiting.pop_first() {

@@ -32,9 +32,9 @@ struct State {
     phase: Phase,
     /// Requests whose answer has not been handed over whole.
     n_requests: usize,
-    /// Place among the idle connections, while nothing is to be done.
+    /// Entry among the idle connections, while it is idle.
     ticket: Option<Ticket>,
-    /// Since when the client takes no byte of what we have to send.
+    /// Since when the client has not read any of the pending bytes.
     stalled: Option<Instant>,
 }
 
@@ -66,17 +66,17 @@ impl Watch {
         Arc::new(Watch { limits, idle, leave, state })
     }
 
-    /// Returns when the accept loop wants this connection to go.
+    /// Returns when the accept loop evicts this connection.
     pub(super) async fn evicted(&self) {
         self.leave.notified().await;
     }
 
-    /// Whether the accept loop wants this connection to go although its body is still coming.
+    /// Whether the accept loop evicts this connection although its body is incomplete.
     pub(super) fn is_cut(&self) -> bool {
         self.leave.is_cut()
     }
 
-    /// A body is waited for, until the guard is dropped; the connection can then be made to go.
+    /// Marks a body as awaited until the guard is dropped; meanwhile the connection can be evicted.
     pub(super) fn receiving(self: &Arc<Watch>) -> Receiving {
         let ticket = self.idle.receive(Arc::clone(&self.leave));
         Receiving { watch: Arc::clone(self), ticket }
@@ -109,7 +109,7 @@ impl Watch {
         }
     }
 
-    /// The client took bytes.
+    /// The client read bytes.
     pub(super) fn on_write(&self) {
         let mut state = self.lock();
         if state.stalled.take().is_some() {
@@ -117,7 +117,7 @@ impl Watch {
         }
     }
 
-    /// The client takes no bytes at present.
+    /// The client does not read at present.
     pub(super) fn on_stall(&self) {
         let mut state = self.lock();
         if state.stalled.is_none() {
@@ -145,8 +145,8 @@ impl Watch {
         }
     }
 
-    /// Brings the place in the idle list in line with the state. The list's lock is taken under
-    /// the state's, and never the other way round.
+    /// Updates the entry in the idle list to match the state. The list's lock is taken under the
+    /// state's, and never the other way round.
     fn settle(&self, state: &mut State) {
         if state.is_busy() {
             if let Some(ticket) = state.ticket.take() {
@@ -171,7 +171,7 @@ impl Drop for Watch {
     }
 }
 
-/// A body that is waited for.
+/// A body that is awaited.
 #[derive(Debug)]
 pub(super) struct Receiving {
     watch: Arc<Watch>,

@@ -1,8 +1,8 @@
 //! One tracing event as one line.
 //!
 //! Fields are collected with a cap on each, then written as text (`time level target: message
-//! key=value`) or as a JSON object. It never lets a control letter, a line break or a letter that
-//! turns the direction of writing reach the terminal.
+//! key=value`) or as a JSON object. It never lets a control character, a line break or a
+//! bidirectional control reach the terminal.
 
 use std::error::Error as StdError;
 use std::fmt::{self, Write as _};
@@ -17,9 +17,9 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::config::LogFormat;
 use crate::error::chain;
 
-/// Of one value; longer ones come from outside and say nothing more.
+/// Longest value, characters; longer ones come from outside and add nothing.
 const VALUE_BYTES_MAX: usize = 256;
-/// Of a message or an error with its chain, which we write ourselves but for the names within.
+/// Longest message, or error with its chain, characters; only names within them come from outside.
 const MESSAGE_BYTES_MAX: usize = 1_024;
 
 /// Writes events as lines.
@@ -161,7 +161,7 @@ fn escape_text(writer: &mut Writer<'_>, text: &str) -> fmt::Result {
     Ok(())
 }
 
-/// JSON escapes the letters below space by itself, and only those.
+/// JSON itself escapes only the characters below space.
 fn escape_json(writer: &mut Writer<'_>, text: &str) -> fmt::Result {
     let mut plain = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -174,7 +174,7 @@ fn escape_json(writer: &mut Writer<'_>, text: &str) -> fmt::Result {
     writer.write_str(&serde_json::to_string(&plain).map_err(|_| fmt::Error)?)
 }
 
-/// Letters that move the cursor, break the line or turn the direction of writing.
+/// Characters that move the cursor, break the line or change the text direction.
 fn is_hidden(letter: char) -> bool {
     let is_mark = matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}');
     letter.is_control() || is_mark || ('\u{2066}'..='\u{2069}').contains(&letter)
@@ -216,7 +216,7 @@ impl fmt::Write for Capped {
             return Ok(());
         }
         self.text.push_str(&more[..more.floor_char_boundary(room)]);
-        // The letter that no longer fits must not let a shorter one after it slip in.
+        // After a character that does not fit, a shorter one must not be appended.
         self.bytes_max = self.text.len();
         Err(fmt::Error)
     }
