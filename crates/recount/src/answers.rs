@@ -169,7 +169,7 @@ impl Answers {
             }
             // Dropping the set, on any error, takes back the other questions.
             let Some(answer) = asked.join_next().await else { break };
-            let part = answer.context("a question died")??;
+            let part = answer.context("a request task panicked")??;
             check_version(part.as_of(), version)?;
             match part {
                 Part::Trend(namespace, trend) => _ = trends.insert(namespace, trend),

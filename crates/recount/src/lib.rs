@@ -227,7 +227,7 @@ impl Recount {
             None => "",
         };
         let mut text = format!(
-            "ledger version {}, {} frames counted anew from {}{since}\n\n{}\n",
+            "ledger version {}, {} frames recounted from {}{since}\n\n{}\n",
             report.versions.get("ledger").copied().unwrap_or(0),
             report.frames,
             self.beginning,
@@ -257,5 +257,6 @@ async fn open(
 
 fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
     let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    serde_json::from_str(&text).with_context(|| format!("{} is no report", path.display()))
+    serde_json::from_str(&text)
+        .with_context(|| format!("{} is not a recount report", path.display()))
 }

@@ -110,7 +110,7 @@ impl Sources<'_> {
                 Err(error) if is_hopeless(&error) => return Err(error),
                 Err(error) if Instant::now() >= end => {
                     return Err(error.context(format!(
-                        "page, API and ledger did not come to one version within {} s",
+                        "page, API and ledger did not converge on one version within {} s",
                         patience.as_secs()
                     )));
                 }

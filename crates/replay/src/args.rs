@@ -283,12 +283,12 @@ pub fn parse_sources(texts: &[String]) -> anyhow::Result<SourceSpec> {
             _ if text == "synthetic" => ("synthetic", ""),
             _ => match kind {
                 Some(word @ ("azure" | "ndjson")) => (word, text.as_str()),
-                _ => bail!("`{text}` is no source: {KINDS}"),
+                _ => bail!("`{text}` is not a source: {KINDS}"),
             },
         };
         let is_single = matches!(own_kind, "synthetic" | "servegen");
         if kind.is_some_and(|word| word != own_kind || is_single) {
-            bail!("one kind of source a run: `{text}` does not go with what stands before it");
+            bail!("one kind of source per run: `{text}` does not match the one before it");
         }
         kind = Some(own_kind);
         for name in names.split(',') {
@@ -302,7 +302,7 @@ pub fn parse_sources(texts: &[String]) -> anyhow::Result<SourceSpec> {
         (Some("azure"), _) => Ok(SourceSpec::Azure(files)),
         (Some("ndjson"), _) => Ok(SourceSpec::Ndjson(files)),
         (Some("servegen"), [folder]) => Ok(SourceSpec::ServeGen(folder.clone())),
-        (Some("servegen"), _) => bail!("one folder a run: its name is that of the model"),
+        (Some("servegen"), _) => bail!("one folder per run: its name is the model's name"),
         (Some(_), _) => Ok(SourceSpec::Synthetic),
         (None, _) => bail!("no source: {KINDS}"),
     }
@@ -319,7 +319,7 @@ fn parse_run_id(text: &str) -> Result<String, String> {
 fn parse_span(text: &str) -> Result<Duration, String> {
     match parse_seconds(text) {
         Some(seconds @ 1..=SPAN_SECONDS_MAX) => Ok(Duration::from_secs(seconds)),
-        _ => Err(format!("`{text}` is no span: give 90s, 45m or 2h, at most 24h")),
+        _ => Err(format!("`{text}` is not a duration: give 90s, 45m or 2h, at most 24h")),
     }
 }
 

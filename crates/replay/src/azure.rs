@@ -139,7 +139,7 @@ impl Columns {
         };
         let tokens = |place: usize| -> anyhow::Result<u64> {
             let text = cell(place)?;
-            text.parse().with_context(|| format!("`{text}` is no token count"))
+            text.parse().with_context(|| format!("`{text}` is not a token count"))
         };
         Ok(Row {
             time_us: trace_time_us(cell(self.time)?)?,
@@ -155,7 +155,7 @@ fn trace_time_us(text: &str) -> anyhow::Result<i64> {
         return Ok(timestamp.as_microsecond());
     }
     let civil: jiff::civil::DateTime =
-        text.parse().with_context(|| format!("`{text}` is no time"))?;
+        text.parse().with_context(|| format!("`{text}` is not a time"))?;
     let timestamp = jiff::tz::TimeZone::UTC.to_timestamp(civil)?;
     Ok(timestamp.as_microsecond())
 }

@@ -44,7 +44,7 @@ pub fn chunks(folder: &Path) -> anyhow::Result<Vec<Chunk>> {
             [Some(trace), Some(dataset)] => chunks.push(Chunk { number, trace, dataset }),
             [trace, dataset] => {
                 let known = trace.or(dataset).unwrap_or_default();
-                bail!("{} stands alone: a client has a trace and a dataset", known.display());
+                bail!("{} has no counterpart: a client has a trace and a dataset", known.display());
             }
         }
     }

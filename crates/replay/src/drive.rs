@@ -188,7 +188,10 @@ impl Drive {
         let batch = self.plan.next_batch(past.at_us)?;
         let batch = batch.context("the tape holds more batches than its setup makes")?;
         if batch.digest() != past.digest {
-            bail!("batch {} is not what the tape says it was: other version?", batch.number);
+            bail!(
+                "batch {} differs from the tape: was it written by another version?",
+                batch.number
+            );
         }
         Ok(batch)
     }

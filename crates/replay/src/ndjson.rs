@@ -79,7 +79,8 @@ fn facts(line: &str, ids: &Ids) -> anyhow::Result<Option<Facts>> {
         return Ok(None);
     }
     let id = text(&members, "id")?.to_string();
-    let recorded_us = members.get("time").and_then(event_time_us).context("`time` is no time")?;
+    let recorded_us =
+        members.get("time").and_then(event_time_us).context("`time` is not a time")?;
     let effect = Arc::new(effect(&members)?);
     members.remove("id");
     members.remove("time");
@@ -110,7 +111,7 @@ fn facts(line: &str, ids: &Ids) -> anyhow::Result<Option<Facts>> {
 fn effect(members: &Map<String, Value>) -> anyhow::Result<Effect> {
     let status = members.get("status").and_then(whole);
     let status = status.and_then(|status| u16::try_from(status).ok());
-    let status = status.context("`status` is no number of 100 to 599")?;
+    let status = status.context("`status` is not a number from 100 to 599")?;
     let is_final = match members.get("final") {
         None | Some(Value::Null) => true,
         Some(value) => value.as_bool().context("`final` is neither true nor false")?,
@@ -124,7 +125,7 @@ fn effect(members: &Map<String, Value>) -> anyhow::Result<Effect> {
             cache_write: count(usage, "cache_write_tokens")?,
             reasoning: count(usage, "reasoning_tokens")?,
         }),
-        Some(_) => bail!("`usage` is no object"),
+        Some(_) => bail!("`usage` is not an object"),
     };
     let told = members.get("error_type").and_then(Value::as_str).and_then(ErrorType::from_word);
     Ok(Effect {
@@ -140,13 +141,13 @@ fn effect(members: &Map<String, Value>) -> anyhow::Result<Effect> {
 
 fn text<'a>(members: &'a Map<String, Value>, name: &str) -> anyhow::Result<&'a str> {
     let value = members.get(name).and_then(Value::as_str);
-    value.with_context(|| format!("`{name}` is no text"))
+    value.with_context(|| format!("`{name}` is not a string"))
 }
 
 fn count(usage: &Map<String, Value>, name: &str) -> anyhow::Result<u64> {
     match usage.get(name) {
         None | Some(Value::Null) => Ok(0),
-        Some(value) => whole(value).with_context(|| format!("`{name}` is no count")),
+        Some(value) => whole(value).with_context(|| format!("`{name}` is not a count")),
     }
 }
 

@@ -59,7 +59,7 @@ impl Past {
 
     fn add(&mut self, line: Line) -> anyhow::Result<()> {
         match line {
-            Line::Run { .. } => bail!("a second head"),
+            Line::Run { .. } => bail!("a second header line"),
             Line::Batch { batch, at, digest, .. } => {
                 if batch != self.batches.len() as u64 + 1 {
                     bail!("batch {batch} out of order");
@@ -105,7 +105,7 @@ fn read(reader: &mut dyn Read) -> anyhow::Result<(Past, u64)> {
             (None, Line::Run { tape: TAPE_VERSION, setup, to, also }) => {
                 past = Some(Past { setup, to, also, batches: Vec::new() });
             }
-            (None, _) => bail!("line 1 is not the head of a tape that this version knows"),
+            (None, _) => bail!("line 1 is not the header of a tape that this version can read"),
         }
         n_bytes_whole += n_bytes as u64;
     }

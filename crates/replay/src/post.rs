@@ -59,7 +59,7 @@ impl Poster {
             Some(key) => {
                 let mut value = HeaderValue::from_str(&format!("Bearer {key}"))
                     .ok()
-                    .context("the ingest key holds letters that no header may hold")?;
+                    .context("the ingest key has characters that are not allowed in a header")?;
                 value.set_sensitive(true);
                 Some(value)
             }

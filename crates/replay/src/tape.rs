@@ -178,7 +178,7 @@ impl Tape {
             .append(true)
             .create_new(true)
             .open(&path)
-            .with_context(|| format!("cannot begin the tape {}", path.display()))?;
+            .with_context(|| format!("cannot create the tape {}", path.display()))?;
         let tape = Tape::locked(file, path)?;
         let (to, also) = (Some(ways.to.clone()), ways.also.clone());
         tape.write(&[Line::Run { tape: TAPE_VERSION, setup: setup.clone(), to, also }])?;
@@ -231,7 +231,7 @@ impl Tape {
             tape.write(&lines)?;
             tape.sync()
         });
-        written.await.context("the writer of the tape died")?
+        written.await.context("the writer of the tape panicked")?
     }
 
     /// Adds lines that reach the disk with the next sync.
@@ -261,7 +261,7 @@ impl Tape {
 
     fn locked(file: File, path: PathBuf) -> anyhow::Result<Tape> {
         if file.try_lock().is_err() {
-            bail!("another run writes on the tape {}", path.display());
+            bail!("another run writes to the tape {}", path.display());
         }
         Ok(Tape { file: Arc::new(Mutex::new(file)), path: path.into() })
     }

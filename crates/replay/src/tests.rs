@@ -345,7 +345,7 @@ fn the_tape_holds_what_the_receiver_must_make_of_each_event() {
     assert!(busy.to_string().contains("another run"), "{busy}");
     drop(tape);
     let again = Session::open(&args(&words)).err().unwrap();
-    assert!(format!("{again:#}").contains("cannot begin the tape"), "{again:#}");
+    assert!(format!("{again:#}").contains("cannot create the tape"), "{again:#}");
 }
 
 fn batches(words: &str, base_us: i64) -> Vec<Batch> {

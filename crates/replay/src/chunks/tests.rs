@@ -14,7 +14,7 @@ fn clients_come_in_the_order_of_their_numbers_and_need_both_files() {
     for name in ["chunk-10-trace.csv", "chunk-10-dataset.json.gz", "chunk-9-trace.csv.gz"] {
         put(name);
     }
-    assert!(fault().contains("chunk-9-trace.csv.gz stands alone"), "{}", fault());
+    assert!(fault().contains("chunk-9-trace.csv.gz has no counterpart"), "{}", fault());
     put("chunk-9-dataset.json");
     let found = chunks(folder.path()).unwrap();
     assert_eq!(found.iter().map(|chunk| chunk.number).collect::<Vec<_>>(), [9, 10]);

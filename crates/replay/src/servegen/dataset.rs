@@ -69,7 +69,7 @@ impl Dataset {
         let mut spans = BTreeMap::new();
         for (start, span) in found {
             let start_s = start.parse().with_context(|| {
-                format!("{shown}: `{start}` is no span: the second of its start")
+                format!("{shown}: `{start}` is not the start of a span, in seconds")
             })?;
             let read = |part: &str, max: f64, what: What| {
                 let line = line_of(&text, part);
@@ -121,7 +121,7 @@ impl Empirical {
     /// Reads `{45: 0.0097, 46: 0.0117}`; `{}` is nothing.
     fn read(text: &str, max: f64, what: What) -> anyhow::Result<Option<Empirical>> {
         let inside = text.trim().strip_prefix('{').and_then(|text| text.strip_suffix('}'));
-        let inside = inside.context("it must stand in braces")?.trim();
+        let inside = inside.context("it must be in braces")?.trim();
         let mut found = Empirical { values: Vec::new(), weights: Vec::new() };
         let mut sum = 0.0;
         for pair in inside.split(',').filter(|_| !inside.is_empty()) {
@@ -129,18 +129,18 @@ impl Empirical {
                 Some((value.trim().parse::<f64>().ok()?, weight.trim().parse::<f64>().ok()?))
             });
             let Some((value, weight)) = numbers else {
-                bail!("`{}` is no value with its probability", pair.trim());
+                bail!("`{}` is not a value with its probability", pair.trim());
             };
             let is_value =
                 (0.0..=max).contains(&value) && (what == What::Share || value.fract() == 0.0);
             if !is_value {
                 bail!(
-                    "`{value}` is no {}",
+                    "`{value}` is not a {}",
                     if what == What::Tokens { "token count" } else { "share" }
                 );
             }
             if !(0.0..=1.0).contains(&weight) {
-                bail!("`{weight}` is no probability");
+                bail!("`{weight}` is not a probability");
             }
             sum += weight;
             found.values.push(value);

@@ -58,12 +58,12 @@ fn read_row(line: &str) -> anyhow::Result<(u64, Option<Load>)> {
     let number = |name: &str, text: &str, max: f64| -> anyhow::Result<f64> {
         match text.parse::<f64>() {
             Ok(number) if (0.0..=max).contains(&number) => Ok(number),
-            _ => bail!("`{text}` is no {name}: a number from 0 to {max}"),
+            _ => bail!("`{text}` is not a {name}: a number from 0 to {max}"),
         }
     };
     let start = number("start", start, START_S_MAX)?;
     if start % WINDOW_S as f64 != 0.0 {
-        bail!("`{start}` is no start: a window begins every {WINDOW_S} s");
+        bail!("`{start}` is not a start: a window begins every {WINDOW_S} s");
     }
     let start_s = start as u64;
     let rate = number("rate", rate, RATE_MAX)?;
@@ -80,7 +80,7 @@ fn read_row(line: &str) -> anyhow::Result<(u64, Option<Load>)> {
     let gaps = match family {
         "Gamma" => Gaps::Gamma { shape, scale },
         "Weibull" => Gaps::Weibull { shape, scale },
-        _ => bail!("`{family}` is no family: Gamma or Weibull"),
+        _ => bail!("`{family}` is not a family: Gamma or Weibull"),
     };
     Ok((start_s, Some(Load { start_s, n_requests, gaps })))
 }
