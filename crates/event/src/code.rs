@@ -27,7 +27,7 @@ macro_rules! list {
                 match code { $($code => Some($name::$variant),)+ _ => None }
             }
 
-            /// The word that users see.
+            /// Its public name.
             #[must_use]
             pub const fn word(self) -> &'static str {
                 match self { $($name::$variant => $word,)+ }
@@ -94,20 +94,19 @@ list! {
         UpstreamUnreachable = 5 "upstream_unreachable",
         /// Any other 5xx.
         ServerError = 6 "server_error",
-        /// Only by the producer's own word.
+        /// Only if the producer says so.
         ContentFilter = 7 "content_filter",
-        /// Only by the producer's own word.
+        /// Only if the producer says so.
         Policy = 8 "policy",
     }
 }
 
 list! {
-    /// How an attempt ended: success (status below 400 and no word for an error) or one kind of
-    /// error.
+    /// How an attempt ended: success (status below 400 and no `error_type`) or one kind of error.
     Outcome {
-        /// Status below 400, and the producer has no word for an error.
+        /// Status below 400, and no `error_type` from the producer.
         Success = 0 "success",
-        /// See `ErrorType::Timeout`; so for the others.
+        /// See `ErrorType::Timeout`; likewise for the others.
         Timeout = 1 "timeout",
         /// 429
         RateLimited = 2 "rate_limited",
@@ -119,16 +118,16 @@ list! {
         UpstreamUnreachable = 5 "upstream_unreachable",
         /// Any other 5xx.
         ServerError = 6 "server_error",
-        /// Only by the producer's own word.
+        /// Only if the producer says so.
         ContentFilter = 7 "content_filter",
-        /// Only by the producer's own word.
+        /// Only if the producer says so.
         Policy = 8 "policy",
     }
 }
 
 impl Outcome {
-    /// The outcome of a status; `own` is the producer's word, which wins over any status: an answer
-    /// of 200 may have failed inside its stream.
+    /// The outcome of a status; `own` is the producer's `error_type`, which takes precedence over
+    /// any status: an answer of 200 may have failed inside its stream.
     #[must_use]
     pub fn of(status: u16, own: Option<ErrorType>) -> Outcome {
         if let Some(own) = own {
@@ -152,7 +151,7 @@ impl Outcome {
         status < 400 || self != Outcome::Success
     }
 
-    /// The kind of error, or nothing for a success.
+    /// The kind of error, or `None` for a success.
     #[must_use]
     pub fn error_type(self) -> Option<ErrorType> {
         ErrorType::from_code(self.code())
@@ -168,7 +167,7 @@ list! {
         Batch = 2 "batch",
         /// Cheaper, slower.
         Flex = 3 "flex",
-        /// Dearer, faster.
+        /// More expensive, faster.
         Priority = 4 "priority",
     }
 }

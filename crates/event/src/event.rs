@@ -1,4 +1,4 @@
-//! One attempt at an LLM request, parsed and checked, with the producer's own words.
+//! One attempt at an LLM request, parsed and validated, with labels as the producer wrote them.
 //!
 //! `native` makes it from JSON; the ingest settles it into `Labels` and `Facts`. It borrows from
 //! the body where it can. Prompt text is only ever borrowed, and goes with the body.
@@ -46,8 +46,8 @@ pub struct Event<'a> {
     pub attempt: u16,
     /// Whether this is the attempt that the client saw.
     pub is_final: bool,
-    /// The producer's own word for the error, if it is one of the list. It makes an error of any
-    /// status.
+    /// The producer's `error_type`, if it is a known one. It makes the attempt an error whatever
+    /// the status.
     pub error_type: Option<ErrorType>,
     /// Key or user alias; never a metric label.
     pub consumer: Option<Cow<'a, str>>,
@@ -59,8 +59,8 @@ pub struct Event<'a> {
     pub seq: Option<u64>,
     /// Policy that refused the request.
     pub limited_by: Option<Cow<'a, str>>,
-    /// Parts of prompt and answer, from which the tokens of a side that nobody reported can be
-    /// counted. Never to be stored or shown.
+    /// Parts of prompt and answer, from which the tokens of an unreported side can be counted.
+    /// Never to be stored or shown.
     pub text: Option<Text<'a>>,
 }
 
@@ -150,6 +150,6 @@ pub struct Connections<'a> {
     pub gateway: Cow<'a, str>,
     /// Open connections.
     pub active: u64,
-    /// When it was so, microseconds since the epoch.
+    /// When it was measured, microseconds since the epoch.
     pub time_us: i64,
 }

@@ -10,7 +10,7 @@ use crate::limits::{COST_NANO_MAX, DURATION_US_MAX, LABEL_BYTES_MAX, TIME_US_MAX
 use crate::name::{check_namespace, is_consumer, is_label};
 use crate::usage::Usage;
 
-/// The labels of an event after settling. Texts borrow from whoever keeps them.
+/// The labels of an event after settling. Texts are borrowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Labels<'a> {
     /// HTTP status, 100..=599.

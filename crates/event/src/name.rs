@@ -8,11 +8,11 @@ use std::fmt;
 
 use crate::limits::{LABEL_BYTES_MAX, NAMESPACE_BYTES_MAX};
 
-/// Stands for labels that are beyond a budget or have letters that are not allowed.
+/// Replaces labels that are beyond a budget or have invalid characters.
 pub const OTHER: &str = "other";
-/// Stands for a label that the event does not carry.
+/// Replaces a label that the event does not have.
 pub const NONE: &str = "none";
-/// Stands for all namespaces in queries.
+/// Selects all namespaces in queries.
 pub const ALL: &str = "all";
 
 /// A tenant's code: a letter, then letters, digits and `-_.:/`, at most 64 bytes, not reserved.

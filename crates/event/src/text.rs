@@ -1,4 +1,4 @@
-//! What was sent to a model and received from it, for counting tokens that nobody reported.
+//! What was sent to a model and received from it, for counting unreported tokens.
 //!
 //! `native` finds the parts in the body; `ingest` counts them and lets them go. A part is JSON as
 //! the producer wrote it and is only ever borrowed: it must never be stored or shown.
@@ -22,7 +22,7 @@ pub enum Part {
     ResponseFormat,
     /// The answer.
     Output,
-    /// What the model thought before it.
+    /// Reasoning before the answer.
     Reasoning,
     /// Calls of tools in the answer.
     ToolCalls,

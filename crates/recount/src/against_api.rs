@@ -150,7 +150,7 @@ fn compare_tokens(
     }
 }
 
-/// Sum of one dataset, if there is such a one.
+/// Sum of one dataset, if it exists.
 fn sum(datasets: &[Dataset], idx: usize) -> Option<i128> {
     Some(datasets.get(idx)?.data.iter().map(|n| i128::from(*n)).sum())
 }

@@ -18,16 +18,16 @@ use crate::sums::Sums;
 use crate::tally::{Account, MINUTE_US, QUARTER_MINUTES, Range};
 use crate::verdict::Class;
 
-/// Minutes are kept for this long at least, whatever the configuration says.
+/// Minimum retention of minutes, whatever the configuration.
 const MINUTES_KEPT_US: i64 = 7 * 60 * MINUTE_US;
-/// Quarter-hours are kept for this long at least, whatever the configuration says.
+/// Minimum retention of quarter-hours, whatever the configuration.
 const QUARTERS_KEPT_US: i64 = 32 * 24 * 60 * MINUTE_US;
 
 /// How far before the clock of a commit the events may lie that it counted, and how far after it:
 /// no window is as long.
 const COUNTED_WITHIN_US: i64 = 24 * 60 * MINUTE_US;
 
-/// Compares everything that the ledger holds with what the log says.
+/// Compares the whole ledger with the recounted log.
 pub fn compare(expected: &Expected, ledger: &Ledger) -> Differences {
     let mut differences = Differences::default();
     for (partition, part) in &expected.partitions {
@@ -185,7 +185,7 @@ fn compare_groups(differences: &mut Differences, ledger: &Ledger) {
     });
 }
 
-/// Rows by time, then by what they are called.
+/// Rows by time, then by name.
 type Named = BTreeMap<(i64, String), Sums>;
 
 fn named<L: Display>(rows: &BTreeMap<(i64, L), Sums>, unit: &str) -> Named {
@@ -197,7 +197,7 @@ fn named<L: Display>(rows: &BTreeMap<(i64, L), Sums>, unit: &str) -> Named {
 struct Table {
     place: &'static str,
     width_us: i64,
-    /// The oldest row that is there.
+    /// The oldest existing row.
     oldest: Option<i64>,
     /// Rows that end later than this are never pruned.
     kept_from_us: i64,

@@ -1,9 +1,9 @@
 //! The log against `/metrics`: every business family and series, both ways.
 //!
 //! The series are made from the recounted totals as docs/metrics.md defines the families, and
-//! compared with the page as it was read. Only the gauge of open connections is left out, which no
-//! log can tell; that of the version was looked at before. The page says how many new series it
-//! still holds at zero: just so many may show zeros where the log has more, each as a whole.
+//! compared with the page as it was read. Only the gauge of open connections is left out, which is
+//! not in the log; that of the version was checked before. The page reports how many new series it
+//! still holds at zero: exactly that many may show zeros where the log has more, each as a whole.
 
 use std::collections::BTreeMap;
 
@@ -56,7 +56,7 @@ pub fn shown(
     shown.samples
 }
 
-/// Compares a page with what the log says.
+/// Compares a page with the recounted log.
 pub fn compare(
     totals: &BTreeMap<Row, Sums>,
     account: &Account,

@@ -1,8 +1,8 @@
-//! What the API answers about all time, read and taken apart.
+//! The API's answers for all time, fetched and parsed.
 //!
-//! Four questions, two of them also per namespace; the shapes are those of the contract. A field
-//! that is missing is an error, one that is new is left alone. Questions go out side by side, and
-//! the first answer of another version ends the look: it will have to be repeated anyway.
+//! Four queries, two of them also per namespace; the shapes are those of the contract. A missing
+//! field is an error, a new one is ignored. Queries run concurrently, and the first answer of
+//! another version ends the attempt, which has to be repeated anyway.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,13 +13,13 @@ use serde_json::value::RawValue;
 use service::client::Client;
 use tokio::task::JoinSet;
 
-/// Questions under way at once: a few more than the API reads, so that it never waits for one.
+/// Concurrent queries: a few more than the API processes, so that it never idles.
 const AT_ONCE: usize = 4;
 
-/// Stands for all namespaces in questions.
+/// Selects all namespaces in a query.
 pub const ALL: &str = "all";
 
-/// A fault that no repetition can change.
+/// A permanent fault.
 #[derive(Debug)]
 pub struct Hopeless(pub String);
 
@@ -31,7 +31,7 @@ impl fmt::Display for Hopeless {
 
 impl std::error::Error for Hopeless {}
 
-/// Whether to ask again would change nothing.
+/// Whether a retry would change nothing.
 pub fn is_hopeless(error: &anyhow::Error) -> bool {
     use service::Error::{NotOurs, Refused};
     let is_final = matches!(error.downcast_ref(), Some(Refused { .. } | NotOurs { .. }));
@@ -133,8 +133,8 @@ impl Part {
 }
 
 impl Answers {
-    /// Asks everything about all time, at this version; one by one about so many namespaces at
-    /// most, as answers that hold all of them tell of the others.
+    /// Queries everything for all time, at this version; one by one for at most this many
+    /// namespaces; the others are covered by the answers for all namespaces.
     ///
     /// # Errors
     /// An answer is missing or has another shape, or is of another version.
@@ -152,7 +152,7 @@ impl Answers {
         let system: System = client.get_data(&format!("{base}/system")).await?;
         check_version(system.as_of, version)?;
         let n_asked = namespaces.len().min(n_namespaces_max);
-        // Another few at each version, so that no namespace is left out for ever.
+        // A different few at each version, so that no namespace is left out forever.
         let turn = usize::try_from(version).unwrap_or(0) % namespaces.len().max(1);
         let mut order = namespaces.to_vec();
         order.rotate_left(turn);
@@ -167,7 +167,7 @@ impl Answers {
                 asked.spawn(trend(client.clone(), base.clone(), namespace.clone()));
                 asked.spawn(tokens_of(client.clone(), base.clone(), namespace));
             }
-            // Dropping the set, on any error, takes back the other questions.
+            // Dropping the set, on any error, cancels the other queries.
             let Some(answer) = asked.join_next().await else { break };
             let part = answer.context("a request task panicked")??;
             check_version(part.as_of(), version)?;
@@ -186,7 +186,7 @@ impl Answers {
         is_asked && self.distribution.datasets.iter().any(|dataset| dataset.label == namespace)
     }
 
-    /// What was not asked, if anything.
+    /// What was not queried, if anything.
     pub fn remark(&self) -> Option<String> {
         (!self.left_out.is_empty()).then(|| {
             format!(

@@ -1,14 +1,14 @@
-//! The list of differences: where, of what, what the log says and what was found.
+//! The list of differences: where, what, expected by the log, and found.
 //!
-//! Each comparison adds its own; the first thousand are kept in words, the rest is only counted.
-//! An empty list is the proof that everything agrees, so nothing may ever be dropped uncounted.
+//! Each comparison adds its own; the first thousand are described, the rest is only counted. An
+//! empty list is the proof that everything agrees, so nothing may ever be dropped uncounted.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 
 use serde::Serialize;
 
-/// Differences kept in words: more would not say more.
+/// Differences that are described: more would add nothing.
 const KEPT_MAX: usize = 1_000;
 
 /// One difference.
@@ -18,9 +18,9 @@ pub struct Difference {
     pub place: &'static str,
     /// What it is about: labels and the name of the number.
     pub what: String,
-    /// What the log says.
+    /// Value expected by the log.
     pub expected: String,
-    /// What was found.
+    /// Value found.
     pub found: String,
 }
 
@@ -41,7 +41,7 @@ pub struct Differences {
 }
 
 impl Differences {
-    /// Notes a difference.
+    /// Records a difference.
     pub fn add(&mut self, place: &'static str, what: &str, expected: &str, found: &str) {
         self.n += 1;
         if self.kept.len() < KEPT_MAX {
@@ -57,7 +57,7 @@ impl Differences {
         self.kept.extend(other.kept.into_iter().take(room));
     }
 
-    /// Notes a difference unless both are equal.
+    /// Records a difference unless both are equal.
     pub fn compare<T: PartialEq + Display>(
         &mut self,
         place: &'static str,

@@ -1,7 +1,7 @@
 //! What the ledger holds, as plain rows: one committed version of it, read once.
 //!
-//! Plain rows of the store go in and come out in the recount's own words and numbers, so that what
-//! is compared later shares nothing with the code that counted.
+//! Converts plain rows of the store into the recount's own types, so that what is compared later
+//! shares nothing with the counting code.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,14 +39,14 @@ pub struct Ledger {
     pub used_start_us: i64,
     /// The commit journal of the generation.
     pub journal: Vec<JournalLine>,
-    /// Offsets behind the losses that were accepted, by partition: no frame before them is the
-    /// log that was counted.
+    /// Offsets after accepted losses, by partition: frames before them are not the log that was
+    /// counted.
     pub accepted: BTreeMap<u32, u64>,
     /// Starting points, oldest first.
     pub baselines: Vec<Start>,
 }
 
-/// Totals and partitions as they once stood.
+/// Totals and partitions at an earlier version.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Start {
     /// Ledger version.
@@ -62,7 +62,7 @@ impl Ledger {
     /// far more of than are compared.
     ///
     /// # Errors
-    /// What the store says, or that there are several generations.
+    /// The error of the store, or that there are several generations.
     pub async fn read(reader: &mut PlainReader, generation: u32) -> anyhow::Result<Ledger> {
         let mut partitions = BTreeMap::new();
         for row in reader.partitions().await? {
@@ -108,7 +108,7 @@ impl Ledger {
     /// microseconds.
     ///
     /// # Errors
-    /// What the store says.
+    /// The error of the store.
     pub async fn read_rows(
         &mut self,
         reader: &mut PlainReader,

@@ -24,7 +24,7 @@ const N_COLUMNS: usize = 12;
 /// Bits of presence: first token, input, cache read, cache write, output, reasoning, cost.
 const PRESENCE_BITS: u64 = 7;
 
-/// What a record says.
+/// Content of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
     /// A frame; an event that breaks a rule is poison alone, and nothing here.
@@ -34,16 +34,16 @@ pub enum Record {
         /// The events in their order.
         events: Vec<Option<Event>>,
     },
-    /// A good envelope before a bad payload: as many poison events.
+    /// A valid envelope with a bad payload: as many poison events.
     Spoiled {
         /// The ingest's clock, microseconds.
         stamp_us: i64,
-        /// Events that the envelope speaks of.
+        /// Events according to the envelope.
         n_events: u32,
     },
     /// Garbled by the storage: as many poison events, and no clock moves.
     Garbled {
-        /// Events that the envelope speaks of.
+        /// Events according to the envelope.
         n_events: u32,
     },
     /// No envelope that holds: one poison event, and no clock moves.
@@ -55,7 +55,7 @@ pub enum Record {
 pub struct Event {
     /// Its row.
     pub row: Rc<Row>,
-    /// Who asked.
+    /// Consumer.
     pub consumer: Rc<Consumer>,
     /// Identity.
     pub key: [u8; 16],
@@ -156,7 +156,7 @@ fn events(envelope: &Envelope, payload: &[u8]) -> Option<Vec<Option<Event>>> {
 /// What a tuple of the dictionary says.
 type Tuple = (Rc<Row>, Rc<Consumer>);
 
-/// Reads the dictionary; a tuple that breaks a rule is nothing, and its events are poison.
+/// Reads the dictionary; a tuple that breaks a rule is `None`, and its events are poison.
 fn rows(dictionary: &[u8]) -> Option<Vec<Option<Tuple>>> {
     let (count, mut rest) = dictionary.split_at_checked(2)?;
     let mut rows = Vec::new();

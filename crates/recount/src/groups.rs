@@ -43,7 +43,7 @@ pub fn of_rows(rows: &BTreeMap<(i64, Consumer), Sums>) -> Groups {
 /// The groups as the database adds them up.
 ///
 /// # Errors
-/// What the store says.
+/// The error of the store.
 pub async fn of_store(reader: &mut PlainReader, quarters: Range<i64>) -> anyhow::Result<Groups> {
     let mut groups = Groups::new();
     for (names, used) in reader.consumer_groups(quarters).await? {

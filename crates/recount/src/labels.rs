@@ -1,8 +1,8 @@
 //! Label tuples of a frame, read from their bytes, and the rows that events add to.
 //!
 //! Bytes of a dictionary go in, a `Row` of plain texts and words comes out, or `None` if the tuple
-//! breaks a rule of docs/format.md. The rules and lists stand here once more on purpose: a recount
-//! that shared them with the ledger would share its faults.
+//! breaks a rule of docs/format.md. The rules and lists are deliberately duplicated: a recount that
+//! shared them with the ledger would share its bugs.
 
 use std::fmt;
 
@@ -101,7 +101,7 @@ impl Row {
         if self.outcome == "success" { "success" } else { "error" }
     }
 
-    /// Reads a tuple, with who asked, or `None` if it breaks a rule.
+    /// Reads a tuple and its consumer, or `None` if it breaks a rule.
     pub fn read(tuple: &[u8]) -> Option<(Row, Consumer)> {
         let mut bytes = Bytes { rest: tuple };
         let status = u16::from_le_bytes([bytes.byte()?, bytes.byte()?]);

@@ -1,4 +1,4 @@
-//! `gatemeter recount`: counts the log anew, through code of its own, and compares.
+//! `gatemeter recount`: recounts the log with code of its own, and compares.
 //!
 //! Log and ledger are read beside a running process, without their lock. Every frame that one
 //! ledger version holds is decoded and judged again; rows, journal, page and API must then agree
@@ -46,7 +46,7 @@ use crate::report::{Column, Report};
 use crate::sent::Sent;
 use crate::views::{Sources, Views};
 
-/// All agrees.
+/// Everything agrees.
 const AGREE: u8 = 0;
 /// There is a difference.
 const DIFFER: u8 = 1;
@@ -123,7 +123,7 @@ pub async fn run(
     Ok(ExitCode::from(if recount.report.agree { AGREE } else { DIFFER }))
 }
 
-/// A recount that came to its end.
+/// A completed recount.
 struct Recount {
     report: Report,
     before: Option<Report>,
@@ -169,7 +169,7 @@ impl Recount {
         Ok(Recount::conclude(&expected, &views, sent.as_ref(), before, begins))
     }
 
-    /// Compares everything with what the log says.
+    /// Compares everything with the recounted log.
     fn conclude(
         expected: &Expected,
         views: &Views,
@@ -243,7 +243,7 @@ impl Recount {
     }
 }
 
-/// Opens log and ledger for reading, beside whoever writes them.
+/// Opens log and ledger for reading, alongside their writers.
 async fn open(
     args: &RecountArgs,
     cluster: impl AsyncFnOnce(Option<PathBuf>) -> anyhow::Result<Opened>,

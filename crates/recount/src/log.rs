@@ -18,12 +18,12 @@ use crate::verdict::{Floor, Rules};
 /// Payload bytes of one read.
 const READ_BYTES: usize = 8 * 1024 * 1024;
 /// Time between two lines of progress.
-const TELL_EVERY: Duration = Duration::from_secs(5);
+const REPORT_EVERY: Duration = Duration::from_secs(5);
 
-/// What the log says that the ledger must hold.
+/// What the ledger must hold according to the log.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Expected {
-    /// Frames that were counted anew.
+    /// Recounted frames.
     pub frames: u64,
     /// By partition.
     pub partitions: BTreeMap<u32, Part>,
@@ -42,7 +42,7 @@ pub struct Part {
     pub account: Account,
     /// Commit ranges by their first offset.
     pub ranges: BTreeMap<u64, Range>,
-    /// M behind the last frame.
+    /// M after the last frame.
     pub clock_us: Option<i64>,
     /// Where marks would be rebuilt from.
     pub floor: Option<Floor>,
@@ -125,7 +125,7 @@ impl Expected {
 /// whose log is still there from its floor on, and is the one that was counted.
 ///
 /// # Errors
-/// That there is none, with what is there.
+/// There is none; with what exists.
 pub fn beginning(ledger: &Ledger, ends: &BTreeMap<u32, Watermarks>) -> anyhow::Result<Beginning> {
     let low = |partition: &u32| {
         let accepted = ledger.accepted.get(partition).copied().unwrap_or(0);
@@ -154,10 +154,10 @@ pub fn beginning(ledger: &Ledger, ends: &BTreeMap<u32, Watermarks>) -> anyhow::R
     }
 }
 
-/// Counts every frame below the ledger's next offsets anew.
+/// Recounts every frame below the ledger's next offsets.
 ///
 /// # Errors
-/// What the log says.
+/// The error of the log.
 pub async fn walk(
     log: &QueueReader,
     ledger: &Ledger,
@@ -192,7 +192,7 @@ async fn read(
 ) -> anyhow::Result<(Tally, Option<Vec<u8>>)> {
     let mut next = offsets.start;
     let mut last = None;
-    let mut told = Instant::now();
+    let mut reported_at = Instant::now();
     while next < offsets.end {
         let records = log
             .read(partition, next, READ_BYTES)
@@ -212,8 +212,8 @@ async fn read(
                 last = Some(record.bytes.to_vec());
             }
         }
-        if told.elapsed() >= TELL_EVERY {
-            told = Instant::now();
+        if reported_at.elapsed() >= REPORT_EVERY {
+            reported_at = Instant::now();
             eprintln!("partition {partition}: counted {next} of {} frames", offsets.end);
         }
     }

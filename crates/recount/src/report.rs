@@ -1,4 +1,4 @@
-//! What a recount says: a table and a list of differences for people, JSON for scripts.
+//! Report of a recount: a table and a list of differences for people, JSON for scripts.
 //!
 //! The names of the JSON are a promise: `--before` reads them again, and fields may be added, none
 //! renamed. Nothing is compared here.
@@ -22,7 +22,7 @@ use crate::verdict::Class;
 pub struct Report {
     /// Whether everything agrees.
     pub agree: bool,
-    /// Frames that were counted anew.
+    /// Recounted frames.
     pub frames: u64,
     /// Events in the log since its beginning.
     pub events: i128,
@@ -48,7 +48,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// What the log says.
+    /// Values according to the log.
     pub fn of(totals: &BTreeMap<Row, Sums>, account: &Account, frames: u64) -> Report {
         let classes = Class::EACH.map(|class| (class.word().to_owned(), account.of(class)));
         Report {
@@ -168,7 +168,7 @@ pub fn api_column(answers: &Answers) -> Column {
     column(&figures, |name| answers.system.events.get(name).map(|n| i128::from(*n)))
 }
 
-/// Leaves what was added since an earlier recount.
+/// Subtracts an earlier recount.
 pub fn subtract(column: &mut Column, before: &Report) {
     let earlier = self::column(&before.totals, |name| match name {
         "conflicts" => Some(before.conflicts),

@@ -1,8 +1,8 @@
-//! What a replay says that it sent, against how much the log grew since an earlier recount.
+//! What a replay reports as sent, against the growth of the log since an earlier recount.
 //!
-//! The replay knows its totals without asking anybody; together with the comparison of every view
-//! with the log this closes the chain from the producer to the page. Another producer that sends
-//! meanwhile shows as a difference.
+//! The replay knows its totals on its own; together with the comparison of every view with the log
+//! this closes the chain from the producer to the page. Another producer that sends meanwhile shows
+//! as a difference.
 
 use std::collections::BTreeMap;
 
@@ -55,10 +55,10 @@ struct Namespace {
 }
 
 impl Sent {
-    /// Says no to a replay that does not know its totals for certain.
+    /// Refuses a replay whose totals are uncertain.
     ///
     /// # Errors
-    /// What it does not know.
+    /// Which totals are uncertain.
     pub fn check(&self) -> anyhow::Result<()> {
         if !self.complete {
             bail!("the replay did not come to its end: what it sent is only a part");

@@ -65,9 +65,9 @@ pub struct Range {
     pub output: i128,
     /// Wrapping sum of the last eight bytes of the counted keys.
     pub digest: i64,
-    /// M behind the first frame.
+    /// M after the first frame.
     pub first_clock_us: Option<i64>,
-    /// M behind the last frame.
+    /// M after the last frame.
     pub last_clock_us: Option<i64>,
 }
 

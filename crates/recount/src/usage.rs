@@ -14,7 +14,7 @@ use crate::sums::Sums;
 
 /// Groups of one page of the API's answer, the most that it gives.
 const PAGE: i64 = 1_000;
-/// Pages that are asked for: each makes the API add up every row of the range.
+/// Maximum number of pages: each makes the API add up every row of the range.
 const PAGES_MAX: i64 = 20;
 /// Width of a quarter-hour, seconds.
 const QUARTER_S: i64 = 900;
@@ -55,7 +55,7 @@ impl Usage {
     /// none.
     ///
     /// # Errors
-    /// As every question.
+    /// The query failed, or its answer has another version.
     pub async fn ask(
         client: &Client,
         base: &str,

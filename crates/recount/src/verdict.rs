@@ -33,7 +33,7 @@ impl Class {
         Class::Misrouted,
     ];
 
-    /// The word that users see.
+    /// Its name in metrics.
     pub fn word(self) -> &'static str {
         match self {
             Class::Counted => "counted",
@@ -46,7 +46,7 @@ impl Class {
     }
 }
 
-/// What the verdicts of a partition depend on beside the log; from the generation's row.
+/// What the verdicts of a partition depend on besides the log; from the generation's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// A, microseconds.
@@ -66,7 +66,7 @@ pub struct Rules {
 pub struct Floor {
     /// Offset.
     pub offset: u64,
-    /// The log's clock behind the frame at the offset, microseconds.
+    /// The log's clock after the frame at the offset, microseconds.
     pub clock_us: i64,
 }
 

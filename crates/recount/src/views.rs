@@ -1,8 +1,8 @@
 //! Page, answers and ledger of one version, fetched beside a running process.
 //!
-//! The version moves on while events come in, so that all are asked again until they show the same
-//! one; after half a minute it is said what stood in the way. Series that a page holds at zero are
-//! no reason to wait, for that may last for many minutes: the comparison knows of them.
+//! The version advances while events arrive, so all views are fetched again until they show the
+//! same one; after half a minute the reason is reported. Series that a page holds at zero are no
+//! reason to wait, for that may last for many minutes: the comparison knows of them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,14 +23,14 @@ use crate::usage::Usage;
 pub const HELD: &str = "gatemeter_series_held";
 /// How long views may take to agree on a version: a commit comes once a second at most.
 const SETTLE_MAX: Duration = Duration::from_secs(30);
-/// Where events never stop, a thousand answers take longer than a version lasts: after so long
-/// without one version, the API is asked one by one about so many namespaces only.
+/// Where events never stop, a thousand answers take longer than a version lasts: after this time
+/// without a common version, the API is queried one by one for this many namespaces only.
 const EXTENTS: [(Duration, usize); 3] =
     [(Duration::from_secs(20), 1), (Duration::from_secs(10), 16), (Duration::ZERO, usize::MAX)];
-/// Time between two looks.
+/// Time between two attempts.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// Where to look.
+/// Addresses of the views.
 #[derive(Debug)]
 pub struct Sources<'a> {
     pub log: &'a QueueReader,
@@ -60,7 +60,7 @@ pub struct Views {
 /// The ends of every partition.
 ///
 /// # Errors
-/// What the log says.
+/// The error of the log.
 pub async fn log_ends(log: &QueueReader) -> anyhow::Result<BTreeMap<u32, Watermarks>> {
     let mut ends = BTreeMap::new();
     for partition in 0..log.partitions() {
@@ -70,8 +70,8 @@ pub async fn log_ends(log: &QueueReader) -> anyhow::Result<BTreeMap<u32, Waterma
 }
 
 impl Views {
-    /// Whether a configured namespace is not to be seen yet: a page or an answer may have been
-    /// made a moment before the namespace was.
+    /// Whether a configured namespace is still missing: a page or an answer may be slightly older
+    /// than the namespace.
     fn lacks_namespace(&self) -> bool {
         let is_shown = |namespace: &String| {
             let labels = [("namespace", namespace.as_str()), ("status", "success")];
@@ -84,19 +84,19 @@ impl Views {
 }
 
 impl Sources<'_> {
-    /// Waits until all views show one version, and every namespace that is configured. One that
-    /// still is nowhere to be seen at the end is left for the comparison to find.
+    /// Waits until all views show one version, and every namespace that is configured. One that is
+    /// still missing at the timeout is left for the comparison to find.
     ///
     /// # Errors
-    /// What stood in the way to the end, or at once what will not go away.
+    /// The last obstacle at the timeout, or a permanent one at once.
     pub async fn settle(&self) -> anyhow::Result<Views> {
         self.settle_within(SETTLE_MAX).await
     }
 
-    /// `settle` with another patience.
+    /// `settle` with another timeout.
     pub(super) async fn settle_within(&self, patience: Duration) -> anyhow::Result<Views> {
         let end = Instant::now() + patience;
-        // Versions that move on are a reason to ask about less.
+        // Advancing versions are a reason to query fewer namespaces.
         let mut moving_since: Option<Instant> = None;
         loop {
             let elapsed = moving_since.map_or(Duration::ZERO, |since| since.elapsed());
@@ -122,7 +122,7 @@ impl Sources<'_> {
         }
     }
 
-    /// Looks once.
+    /// One attempt.
     async fn look(&self, n_namespaces_max: usize) -> anyhow::Result<Views> {
         let version = self.caught_up().await?;
         let page = match self.metrics {

@@ -1,7 +1,7 @@
 //! What ingest answered to one batch.
 //!
 //! Parsed from the body of a 200 or 422; held against the batch by `totals`. An answer that does
-//! not add up is no answer: the receiver is not the ingest of the contract.
+//! not add up is refused: the receiver is not an ingest.
 
 use anyhow::{Context, bail};
 use serde::Deserialize;
@@ -26,9 +26,9 @@ pub struct Answer {
     pub sent_us: i64,
 }
 
-/// What an answer says about one event.
+/// Verdict of an answer on one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told<'a> {
+pub enum Verdict<'a> {
     /// Accepted, without a verdict on single events.
     Accepted,
     /// Accepted, and neither late nor of the future.
@@ -49,13 +49,13 @@ pub struct Reject {
     /// The field at fault.
     #[serde(default)]
     pub field: Option<String>,
-    /// Why, for people.
+    /// Reason, human-readable.
     #[serde(default)]
     pub reason: String,
 }
 
 impl Answer {
-    /// What ingest is expected to make of a batch, where it says nothing of it itself.
+    /// The verdicts that ingest is expected to reach, for a way without answers.
     pub fn as_expected(batch: &Batch) -> Answer {
         let refused = batch.items.iter().enumerate().filter(|(_, i)| i.class == Class::Rejected);
         let rejected: Vec<Reject> =
@@ -88,18 +88,19 @@ impl Answer {
     }
 
     /// The verdict on each of `n_items` events.
-    pub fn told(&self, n_items: usize) -> Vec<Told<'_>> {
+    pub fn verdicts(&self, n_items: usize) -> Vec<Verdict<'_>> {
         let says_times = self.late.is_some() && self.future.is_some();
-        let mut told = vec![if says_times { Told::InTime } else { Told::Accepted }; n_items];
-        let late = self.late.iter().flatten().map(|index| (*index, Told::Late));
-        let future = self.future.iter().flatten().map(|index| (*index, Told::Future));
-        let rejected = self.rejected.iter().map(|reject| (reject.index, Told::Rejected(reject)));
-        for (index, word) in late.chain(future).chain(rejected) {
-            if let Some(slot) = told.get_mut(index) {
-                *slot = word;
+        let mut verdicts =
+            vec![if says_times { Verdict::InTime } else { Verdict::Accepted }; n_items];
+        let late = self.late.iter().flatten().map(|index| (*index, Verdict::Late));
+        let future = self.future.iter().flatten().map(|index| (*index, Verdict::Future));
+        let rejected = self.rejected.iter().map(|reject| (reject.index, Verdict::Rejected(reject)));
+        for (index, verdict) in late.chain(future).chain(rejected) {
+            if let Some(slot) = verdicts.get_mut(index) {
+                *slot = verdict;
             }
         }
-        told
+        verdicts
     }
 }
 

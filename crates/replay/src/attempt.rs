@@ -1,37 +1,37 @@
-//! How one send of a batch ended, whichever way it went.
+//! Result of one send of a batch, over either way.
 
 use std::time::Duration;
 
 use crate::answer::Answer;
 
-/// How one send ended.
+/// Result of one send.
 pub enum Try {
     /// Accepted, with the verdict on its events.
     Answered(Answer),
-    /// Worth another send.
+    /// Can be retried.
     Failed {
-        /// Why, in words.
+        /// Reason.
         why: String,
         /// Whether it may have been taken all the same.
         taken: Taken,
-        /// The pause that was asked for.
+        /// Requested pause before a retry.
         wait: Option<Duration>,
     },
-    /// Not worth another send.
+    /// Must not be retried.
     Refused {
-        /// Why, in words.
+        /// Reason.
         why: String,
         /// HTTP status.
         status: u16,
     },
-    /// The receiver is not the ingest of the contract; what it did is unknown.
+    /// The receiver is not an ingest; what it did is unknown.
     Strange(String),
 }
 
 /// Whether a send was taken.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Taken {
-    /// Nobody knows.
+    /// Unknown.
     Perhaps,
     /// Certainly: it is answered.
     Yes,
@@ -50,7 +50,7 @@ impl Try {
         }
     }
 
-    /// A failure that another send may mend.
+    /// A failure that a retry may resolve.
     pub fn failed(why: &str, taken: Taken) -> Try {
         Try::Failed { why: why.to_string(), taken, wait: None }
     }

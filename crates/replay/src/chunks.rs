@@ -2,8 +2,8 @@
 //! each as it is or with `.gz` behind.
 //!
 //! A folder goes in, its clients come out in the order of their numbers. What is in the files is
-//! `servegen`'s; a file without its partner is an error, for its client would be missing in
-//! silence.
+//! `servegen`'s; a file without its counterpart is an error, because its client would silently be
+//! missing.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,9 +15,9 @@ use anyhow::{Context, bail};
 pub struct Chunk {
     /// The client's number, as in the names of its files.
     pub number: u16,
-    /// When it asked how much.
+    /// Request rates over time.
     pub trace: PathBuf,
-    /// How long its prompts and answers were.
+    /// Lengths of its prompts and answers.
     pub dataset: PathBuf,
 }
 

@@ -1,9 +1,9 @@
 //! The run itself: batches are made, written to the tape, sent over a few connections, folded.
 //!
 //! One loop makes the batches in order, so that the tape and the plan agree; at most
-//! `n_connections` deliveries are in flight. Whatever ends the run early, every batch that went
-//! out is accounted for: answered, known not taken, or unknown. A batch must never be sent before
-//! its line is on the tape.
+//! `n_connections` deliveries are in flight. However the run ends, every batch that was sent is
+//! accounted for: answered, known not taken, or unknown. A batch must never be sent before its line
+//! is on the tape.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -31,7 +31,7 @@ const GRACE: Duration = Duration::from_secs(15);
 pub struct Drive {
     /// What is sent.
     pub plan: Plan,
-    /// How.
+    /// How it is sent.
     pub sender: Arc<Sender>,
     /// Where it is written down.
     pub tape: Option<Tape>,
@@ -45,7 +45,7 @@ pub struct Drive {
     pub progress: Progress,
 }
 
-/// What a run came to.
+/// Outcome of a run.
 pub struct Outcome {
     /// The totals that the receiver must show.
     pub totals: Totals,
@@ -77,7 +77,7 @@ struct State {
 }
 
 impl Drive {
-    /// Runs to the end, or until `interrupt` completes or something forbids to go on.
+    /// Runs to the end, or until `interrupt` completes or a fault ends it.
     pub async fn run(mut self, interrupt: impl Future<Output = ()>) -> Outcome {
         let started = Instant::now();
         let mut interrupt = pin!(interrupt);
@@ -96,7 +96,7 @@ impl Drive {
                 () = &mut interrupt, if !is_stopped => {
                     state.outcome.stopped = Some("interrupted".to_string());
                     state.grace_end = Some(Instant::now() + GRACE);
-                    // What only waits for its next try has no answer to wait for.
+                    // A batch that waits for a retry has no answer in flight.
                     let open = state.open.values();
                     let resting = open.filter(|(flight, _)| !flight.is_sending());
                     resting.for_each(|(_, task)| task.abort());
@@ -152,7 +152,7 @@ impl Drive {
         let n_events = batch.items.len() as u64;
         if let Some(rate) = self.rate {
             let pause = Duration::from_secs_f64(n_events as f64 / rate as f64);
-            // A receiver that was slow for a moment is not flooded afterwards.
+            // A receiver that was slow for a moment must not be flooded afterwards.
             state.due = (state.due + pause).max(Instant::now());
         }
         let batch = Arc::new(batch);

@@ -1,5 +1,5 @@
-//! The words of a replay: what one event says, in which class the receiver must put it, what it
-//! adds there.
+//! The types of a replay: the facts of an event, the class that the receiver must give it, and what
+//! it adds.
 //!
 //! A source yields `Facts`; the plan gives them an id, a time and a class and so makes an `Item`;
 //! items travel in a `Batch`. Nothing here reads a clock or draws a number, and an item never
@@ -43,7 +43,7 @@ pub enum Class {
 }
 
 impl Class {
-    /// As reports name it.
+    /// Its name in reports.
     pub fn word(self) -> &'static str {
         match self {
             Class::Counted => "counted",
@@ -56,7 +56,7 @@ impl Class {
     }
 }
 
-/// Is this attempt the one that ends its request?
+/// Whether an attempt ends its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attempt {
     /// The client saw its answer: the request counts here.

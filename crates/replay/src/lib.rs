@@ -78,7 +78,7 @@ use crate::way::Way;
 /// is certain. `kafka` is asked for a way through a topic only.
 ///
 /// # Errors
-/// What keeps a run from beginning: options, files, the tape. What happens later is in the report.
+/// What prevents a run from starting: options, files, the tape. Later faults are in the report.
 pub async fn run(args: ReplayArgs, kafka: KafkaSettings) -> anyhow::Result<ExitCode> {
     let interrupt = async {
         if tokio::signal::ctrl_c().await.is_err() {
@@ -185,7 +185,7 @@ impl Session {
     }
 }
 
-/// A run with a window must end before its oldest event turns late; with a rate that can be told
+/// A run with a window must end before its oldest event turns late; with a fixed rate this is known
 /// beforehand.
 fn check_pace(plan: &Plan, rate: Option<u64>) -> anyhow::Result<()> {
     let (Some(deadline_us), Some(rate), Some(n_items)) =

@@ -2,9 +2,8 @@
 //!
 //! A line is read only as far as the totals need it (id, time, namespace, status, kind of error,
 //! usage); all its other fields go out as they came in. Reports of connections are no events and
-//! are left out.
-//! A line that cannot be an event stops the run with its number: a recording that ingest once
-//! took has none.
+//! are left out. A line that cannot be an event stops the run with its number: a recording that
+//! ingest has accepted has none.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,7 +21,7 @@ const WHOLE_BEYOND: f64 = 9_007_199_254_740_992.0;
 /// Whether ids stay as recorded.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ids {
-    /// The receiver meets the very events that were recorded.
+    /// The receiver gets exactly the recorded events.
     Kept,
     /// Times are rewritten, so these are new events: the run id goes in front of every id.
     Prefixed(String),
@@ -51,7 +50,7 @@ impl Ndjson {
     /// The next event.
     ///
     /// # Errors
-    /// A file cannot be read or a line is no event.
+    /// A file cannot be read or a line is not an event.
     pub fn next(&mut self) -> anyhow::Result<Option<Facts>> {
         loop {
             let Some(lines) = &mut self.lines else {
@@ -127,13 +126,14 @@ fn effect(members: &Map<String, Value>) -> anyhow::Result<Effect> {
         }),
         Some(_) => bail!("`usage` is not an object"),
     };
-    let told = members.get("error_type").and_then(Value::as_str).and_then(ErrorType::from_word);
+    let error_type =
+        members.get("error_type").and_then(Value::as_str).and_then(ErrorType::from_word);
     Ok(Effect {
         namespace: text(members, "namespace")?.into(),
         upstream: text(members, "upstream")?.into(),
         model: members.get("model").and_then(Value::as_str).map(Arc::from),
         status,
-        outcome: Outcome::of(status, told),
+        outcome: Outcome::of(status, error_type),
         attempt: if is_final { Attempt::Final } else { Attempt::Retried },
         tokens,
     })

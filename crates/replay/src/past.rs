@@ -1,4 +1,4 @@
-//! What a tape says about the run so far.
+//! State of a run according to its tape.
 //!
 //! The lines go in from the first to the last whole one; out comes the setup and, per batch, its
 //! clock, its digest, how often it was sent and what was answered. The events themselves are not
@@ -16,7 +16,7 @@ use crate::tape::{Line, TAPE_VERSION, Tape};
 /// Longest line in bytes: a full batch of the longest ids and labels stays below it.
 const TAPE_LINE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// A run as far as its tape goes.
+/// A run as recorded on its tape.
 #[derive(Debug)]
 pub struct Past {
     /// What shapes the run.
@@ -34,9 +34,9 @@ pub struct Past {
 pub struct PastBatch {
     /// Its clock.
     pub at_us: i64,
-    /// What its body hashes to.
+    /// Digest of its body.
     pub digest: String,
-    /// Sends of which nobody knows whether they were taken, the answered one excepted.
+    /// Sends whose outcome is unknown, without the answered one.
     pub n_unsure: u64,
     /// The answer, if there is one.
     pub answer: Option<Answer>,

@@ -42,7 +42,7 @@ const FUTURE_MAX_US: i64 = 365 * 24 * 60 * MINUTE_US;
 /// Recorded ids that are remembered, 16 bytes each, to know the copies in a recording.
 const KEPT_IDS_MAX: usize = 50_000_000;
 
-/// A run laid out, batch after batch.
+/// The plan of a run, batch by batch.
 pub struct Plan {
     source: Source,
     setup: Setup,
@@ -61,7 +61,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Lays out the run of `setup` over its opened source.
+    /// Plans the run of `setup` over its opened source.
     pub fn new(source: Source, setup: &Setup) -> Plan {
         Plan {
             timing: Timing::new(setup.times, setup.base_us, source.span_us()),
@@ -99,7 +99,7 @@ impl Plan {
     /// The next batch, made at `at_us`; `None` when the run is at its end.
     ///
     /// # Errors
-    /// The source cannot be read on.
+    /// The source cannot be read further.
     pub fn next_batch(&mut self, at_us: i64) -> anyhow::Result<Option<Batch>> {
         let mut way = usize::from(self.ready[1].len() >= self.setup.batch);
         let mut items = self.fill(way, at_us)?;

@@ -1,7 +1,7 @@
 //! The way over HTTP: a batch is the body of a request to ingest.
 //!
-//! What comes back is judged here and nowhere else: which status answers, which one may change
-//! when it is asked again, and which one never will.
+//! Responses are classified here and nowhere else: which status is an answer, which one can be
+//! retried, and which one is permanent.
 
 use std::time::Duration;
 
@@ -22,11 +22,11 @@ use crate::answer::Answer;
 use crate::attempt::{Taken, Try};
 use crate::compress::Compress;
 
-/// A receiver that asks for more patience than this is asked again anyway.
+/// Longest `Retry-After` that is respected.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
 /// Largest answer in bytes: 2,000 rejects with a long reason each fit.
 const ANSWER_BYTES_MAX: usize = 2 * 1024 * 1024;
-/// Letters of a refusal that are shown.
+/// Characters of an error response that are shown.
 const REFUSAL_CHARS_MAX: usize = 300;
 
 /// Posts bodies to one ingest.
@@ -87,7 +87,7 @@ impl Poster {
     /// Posts a packed body of `n_items` events once.
     ///
     /// # Errors
-    /// How it ended where no answer came.
+    /// The result if there was no answer.
     pub async fn post(&self, body: &Bytes, n_items: usize) -> Result<Try, Try> {
         let (status, headers, body) = self.exchange(body).await?;
         Ok(judge(status, &headers, &body, n_items))

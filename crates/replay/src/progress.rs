@@ -1,7 +1,6 @@
-//! What a person sees while a run goes on, on stderr: a bar on a terminal, else a line now and
-//! then.
+//! Progress on stderr during a run: a bar on a terminal, otherwise a line now and then.
 //!
-//! Told of every answered batch; never asks back and never holds up a send.
+//! Is notified of every answered batch; never blocks a send.
 
 use std::io::IsTerminal;
 use std::sync::Mutex;
@@ -12,10 +11,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// Pause between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// Pause between two notices of trouble.
+/// Minimum pause between two notices.
 const NOTICE_EVERY: Duration = Duration::from_secs(10);
 
-/// Whether anyone wants to see anything.
+/// Verbosity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Voice {
     /// Progress and remarks.
@@ -32,7 +31,7 @@ pub struct Progress {
     n_events_guess: Option<u64>,
 }
 
-/// Tells of trouble, also where progress is not wanted: a run that hangs must say why.
+/// Reports trouble, even with `--quiet`: a run that hangs must say why.
 #[derive(Default)]
 pub struct Notices {
     bar: Option<ProgressBar>,
@@ -41,7 +40,7 @@ pub struct Notices {
 
 impl Notices {
     /// Writes a line to stderr, unless one was written a moment ago.
-    pub fn tell(&self, text: impl FnOnce() -> String) {
+    pub fn report(&self, text: impl FnOnce() -> String) {
         let now = Instant::now();
         {
             let mut last = self.last.lock().expect("no one panics while telling");
@@ -75,7 +74,7 @@ impl Progress {
         Progress { form, started, n_events: 0, n_events_guess }
     }
 
-    /// Notices that do not tear the bar.
+    /// Notices that do not break the bar.
     pub fn notices(&self) -> Notices {
         let bar = match &self.form {
             Form::Bar(bar) => Some(bar.clone()),

@@ -1,9 +1,9 @@
 //! One batch on its way: sent until it is answered, with the same bytes each time.
 //!
-//! A batch goes in whose first send is on the tape already; a delivery comes out that says what
-//! was answered, and how many sends may have been taken although their answer never came. A
-//! refusal that a repetition cannot change ends the delivery at once. After its deadline a batch
-//! goes out only in a run that keeps recorded times; the totals then call its events undecided.
+//! A batch goes in whose first send is on the tape already; a delivery comes out that says what was
+//! answered, and how many sends may have been taken although their answer never came. A permanent
+//! refusal ends the delivery at once. After its deadline a batch goes out only in a run that keeps
+//! recorded times; the totals then call its events undecided.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -26,7 +26,7 @@ const TRY_MAX: Duration = Duration::from_secs(30);
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// ..doubled each time up to this.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// A failure is reported once it has lasted this long: a busy moment is no trouble.
+/// A failure is reported once it has lasted this long: a short overload is not trouble.
 const TROUBLE_AFTER: Duration = Duration::from_secs(1);
 
 /// The state of a batch in flight.
@@ -78,7 +78,7 @@ pub enum Overdue {
 }
 
 impl Overdue {
-    /// As these event times ask for.
+    /// The policy for these event times.
     pub fn of(times: Times) -> Overdue {
         match times {
             Times::Keep => Overdue::Send,
@@ -87,7 +87,7 @@ impl Overdue {
     }
 }
 
-/// What became of a batch.
+/// Outcome of a batch.
 pub struct Delivery {
     /// The batch.
     pub batch: Arc<Batch>,
@@ -101,7 +101,7 @@ pub struct Delivery {
     pub latencies_us: Vec<u64>,
 }
 
-/// How batches travel.
+/// Delivery options.
 #[derive(Clone, Copy, Debug)]
 pub struct SendOptions {
     /// A batch without an answer for this long is given up.
@@ -124,7 +124,7 @@ impl Sender {
         Sender { ways, options, tape, notices: Notices::default() }
     }
 
-    /// Ends the ways.
+    /// Closes the ways.
     pub async fn close(&self) {
         for way in &self.ways {
             way.close().await;
@@ -186,7 +186,7 @@ impl Sender {
             }
             if started.elapsed() >= TROUBLE_AFTER {
                 let left = give_up_at.saturating_duration_since(Instant::now());
-                self.notices.tell(|| trouble(number, &why, now_us(), left));
+                self.notices.report(|| trouble(number, &why, now_us(), left));
             }
             tokio::time::sleep(wait).await;
             self.check_deadline(&delivery.batch)?;
@@ -230,7 +230,7 @@ impl Sender {
     /// be undecided.
     ///
     /// # Errors
-    /// Says which limit has passed, in words.
+    /// The limit that has passed, human-readable.
     pub fn check_deadline(&self, batch: &Batch) -> Result<(), String> {
         let deadline_us = batch.deadline_us();
         if self.options.overdue == Overdue::Send || now_us() <= deadline_us {

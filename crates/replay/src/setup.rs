@@ -1,7 +1,7 @@
 //! What shapes a run: the same setup gives the same events in the same batches, always.
 //!
-//! Made once from the command line, or read back from the head of a tape. What only decides how
-//! fast or where to things are sent is not here. A setup that is on a tape never changes.
+//! Made once from the command line, or read back from the head of a tape. Options that only affect
+//! speed or destination are not here. A setup that is on a tape never changes.
 
 use std::fs::File;
 use std::hash::{BuildHasher, Hasher};
@@ -39,18 +39,18 @@ pub struct Mix {
 /// A file of the run, so that a tape is never resumed over another one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileMark {
-    /// Where it lies, absolute.
+    /// Absolute path.
     pub path: PathBuf,
     /// BLAKE3 of its bytes.
     pub blake3: String,
 }
 
-/// Everything that the events of a run hang on.
+/// Everything that the events of a run depend on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setup {
-    /// Goes in front of every event id.
+    /// Prefix of every event id.
     pub run_id: String,
-    /// Of all that is drawn.
+    /// Seed of everything that is drawn.
     pub seed: u64,
     /// What is played.
     pub source: SourceSpec,
@@ -69,7 +69,7 @@ pub struct Setup {
     pub batch: usize,
     /// Namespaces drawn from.
     pub namespaces: usize,
-    /// What comes on top of the good events.
+    /// Shares of events on top of the good ones.
     pub mix: Mix,
     /// Whether every other copy goes a second way.
     #[serde(default)]
@@ -83,7 +83,7 @@ impl Setup {
     /// Takes the shape of a new run from the command line; `now_us` becomes its base.
     ///
     /// # Errors
-    /// Sources that cannot be read so, or options that do not go together.
+    /// Sources that cannot be read this way, or conflicting options.
     pub fn from_args(args: &ReplayArgs, now_us: i64) -> anyhow::Result<Setup> {
         let source = parse_sources(&args.sources)?;
         let times = args.times.unwrap_or(match source {
@@ -187,7 +187,7 @@ impl Setup {
         Ok(())
     }
 
-    /// Every file that the events hang on, in a fixed order.
+    /// Every file that the events depend on, in a fixed order.
     fn source_files(&self) -> anyhow::Result<Vec<PathBuf>> {
         Ok(match &self.source {
             SourceSpec::Azure(files) | SourceSpec::Ndjson(files) => files.clone(),

@@ -1,6 +1,6 @@
-//! One face for all sources: the next good event, how many there are, between which times.
+//! Common interface of all sources: the next good event, their number and time range.
 //!
-//! A setup goes in; facts come out in an order that hangs on the setup alone, at most `count` of
+//! A setup goes in; facts come out in an order that depends on the setup alone, at most `count` of
 //! them. A source must never know what the plan mixes in.
 
 use crate::args::{SourceSpec, Times};
@@ -12,7 +12,7 @@ use crate::servegen::ServeGen;
 use crate::setup::Setup;
 use crate::synthetic::Synthetic;
 
-/// A source and what is left of it.
+/// A source and its remaining events.
 pub struct Source {
     kind: Kind,
     n_left: u64,
@@ -88,7 +88,7 @@ impl Source {
     /// The next good event.
     ///
     /// # Errors
-    /// A file cannot be read or a line is no event.
+    /// A file cannot be read or a line is not an event.
     pub fn next(&mut self) -> anyhow::Result<Option<Facts>> {
         if self.n_left == 0 {
             return Ok(None);

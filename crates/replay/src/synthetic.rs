@@ -86,7 +86,8 @@ impl Synthetic {
             _ => None,
         };
         let shape = self.draw.part(99);
-        let told = (is_stream && status == 200 && shape == 0).then_some(ErrorType::ServerError);
+        let error_type =
+            (is_stream && status == 200 && shape == 0).then_some(ErrorType::ServerError);
         let (model, requested_model) = match status {
             400.. if shape < 30 => (None, Some(&*offer.model)),
             _ => (Some(&*offer.model), requested_model),
@@ -104,7 +105,7 @@ impl Synthetic {
             ttft_ms: (is_stream && status == 200).then_some(milliseconds(first_us)),
             stream: is_stream,
             usage: tokens.map(Usage::from),
-            error_type: told.map(ErrorType::word),
+            error_type: error_type.map(ErrorType::word),
             consumer: has_consumer.then(|| consumer.to_string()),
             service_tier,
             limited_by,
@@ -117,7 +118,7 @@ impl Synthetic {
             upstream: offer.upstream,
             model: model.map(Arc::from),
             status,
-            outcome: Outcome::of(status, told),
+            outcome: Outcome::of(status, error_type),
             attempt,
             tokens,
         });

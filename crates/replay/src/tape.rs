@@ -1,4 +1,4 @@
-//! The tape: an account of the run outside the receiver, synced before each send.
+//! The tape: a write-ahead log of the run, synced before each send.
 //!
 //! One JSON object a line, in this order:
 //! - `{"kind":"run","tape":1,"setup":{..},"to":"url"[,"also":"url"]}`, the head;
@@ -12,7 +12,7 @@
 //!   "future":[index..],"sent":us}`: done.
 //!
 //! Every line up to a send is on disk before that send; answers go with the next sync, for a lost
-//! answer costs only one more delivery. Lines are only ever added.
+//! answer costs only one more delivery. The file is append-only.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
@@ -26,20 +26,20 @@ use crate::answer::Answer;
 use crate::item::{Attempt, Batch, Class, Item};
 use crate::setup::Setup;
 
-/// The only form of tape there is so far.
+/// Version of the tape format.
 pub const TAPE_VERSION: u32 = 1;
 
 /// One line.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Line {
-    /// The head.
+    /// Header.
     Run {
-        /// Form of the tape.
+        /// Version of the format.
         tape: u32,
         /// The run.
         setup: Setup,
-        /// Where it goes; `None` on tapes of older releases.
+        /// Target URL; `None` on tapes of older releases.
         #[serde(default)]
         to: Option<String>,
         /// The second way, if there is one.
@@ -48,7 +48,7 @@ pub enum Line {
     },
     /// A batch, before it is sent for the first time.
     Batch {
-        /// Its number.
+        /// Number of the batch.
         batch: u64,
         /// Its clock, microseconds.
         at: i64,
@@ -59,19 +59,19 @@ pub enum Line {
     },
     /// A batch, before it is sent again.
     Send {
-        /// Its number.
+        /// Number of the batch.
         batch: u64,
     },
     /// Nothing of the last send was taken.
     Refused {
-        /// Its number.
+        /// Number of the batch.
         batch: u64,
         /// HTTP status; 0 where no connection was made.
         status: u16,
     },
     /// Taken, but for the events listed.
     Answer {
-        /// Its number.
+        /// Number of the batch.
         batch: u64,
         /// Durable events.
         accepted: u64,
@@ -89,7 +89,7 @@ pub enum Line {
     },
 }
 
-/// Where a run goes.
+/// Targets of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ways {
     /// URL of the way that every event goes.
@@ -156,7 +156,7 @@ impl Line {
     }
 }
 
-/// A tape that is written on. Clones write on the same one.
+/// A tape open for appending. Clones append to the same one.
 #[derive(Clone, Debug)]
 pub struct Tape {
     file: Arc<Mutex<File>>,
@@ -164,7 +164,7 @@ pub struct Tape {
 }
 
 impl Tape {
-    /// Begins a tape; a directory gets `replay-RUNID.tape.ndjson`. Never writes over a file.
+    /// Creates a tape; a directory gets `replay-RUNID.tape.ndjson`. Never overwrites a file.
     ///
     /// # Errors
     /// The file exists already or cannot be written.
@@ -189,11 +189,11 @@ impl Tape {
         Ok(tape)
     }
 
-    /// Opens a tape to go on. The lines are read through `reader` first; it returns the length of
-    /// the whole lines, and a torn last line, which was never synced, is cut off.
+    /// Opens a tape to resume it. The lines are read through `reader` first; it returns the length
+    /// of the whole lines, and a torn last line, which was never synced, is cut off.
     ///
     /// # Errors
-    /// The file cannot be opened, another run writes on it, or `reader` fails.
+    /// The file cannot be opened, another run writes to it, or `reader` fails.
     pub fn reopen<T>(
         path: &Path,
         reader: impl FnOnce(&mut dyn Read) -> anyhow::Result<(T, u64)>,
@@ -216,15 +216,15 @@ impl Tape {
         Ok((tape, read))
     }
 
-    /// Where it lies.
+    /// Path of the tape.
     pub fn path(&self) -> PathBuf {
         self.path.to_path_buf()
     }
 
-    /// Adds lines and waits until they are on disk.
+    /// Appends lines and waits until they are durable.
     ///
     /// # Errors
-    /// They are not: nothing may be sent that hangs on them.
+    /// The lines are not durable: nothing that depends on them may be sent.
     pub async fn write_synced(&self, lines: Vec<Line>) -> anyhow::Result<()> {
         let tape = self.clone();
         let written = tokio::task::spawn_blocking(move || {
@@ -252,7 +252,7 @@ impl Tape {
     /// Waits until everything written is on disk.
     ///
     /// # Errors
-    /// It is not.
+    /// The sync failed.
     pub fn sync(&self) -> anyhow::Result<()> {
         let file = self.file.lock().expect("no one panics with the tape in hand");
         let synced = file.sync_data();

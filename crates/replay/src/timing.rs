@@ -73,7 +73,7 @@ pub fn now_us() -> i64 {
     jiff::Timestamp::now().as_microsecond()
 }
 
-/// A moment as people read it.
+/// A time, human-readable.
 pub fn show_us(time_us: i64) -> String {
     match jiff::Timestamp::from_microsecond(time_us) {
         Ok(timestamp) => timestamp.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),

@@ -2,14 +2,14 @@
 //!
 //! Every answered batch is folded in once: requests by final attempts, tokens by attempts, each
 //! event in its class. What the answers leave open is kept apart and never added. Sums do not
-//! hang on the order of the answers.
+//! depend on the order of the answers.
 
 use std::collections::BTreeMap;
 
 use event::Outcome;
 use serde::Serialize;
 
-use crate::answer::{Answer, Told};
+use crate::answer::{Answer, Verdict};
 use crate::item::{Attempt, Batch, Class, Effect, Item, Tokens};
 
 /// Surprising answers that are kept word for word; the rest is only counted.
@@ -96,7 +96,7 @@ pub struct Totals {
     pub extra_at_most: Events,
     /// The totals may be higher by up to this much: events too close to a limit of time.
     pub undecided: Undecided,
-    /// Events of batches without an answer, by the class they were meant for: nobody knows.
+    /// Events of batches without an answer, by their intended class: unknown whether counted.
     pub unknown: Events,
     /// Batches without an answer.
     pub n_unknown_batches: u64,
@@ -110,8 +110,8 @@ impl Totals {
     /// Folds in a batch and its answer. `n_unsure` earlier deliveries of it may have been taken
     /// although their answer never came.
     pub fn fold(&mut self, batch: &Batch, answer: &Answer, n_unsure: u64) {
-        for (item, told) in batch.items.iter().zip(answer.told(batch.items.len())) {
-            let Some(class) = self.class(item, told, answer.sent_us) else { continue };
+        for (item, verdict) in batch.items.iter().zip(answer.verdicts(batch.items.len())) {
+            let Some(class) = self.class(item, verdict, answer.sent_us) else { continue };
             self.events.add(class, 1);
             // The receiver makes a copy of what it has counted already a duplicate.
             let again = if class == Class::Counted { Class::Duplicate } else { class };
@@ -124,28 +124,30 @@ impl Totals {
         }
     }
 
-    /// The class of an answered event: as ingest says where that is not what was expected, which
-    /// is a surprise. Nothing for one that should have been refused: nobody knows its effect.
-    fn class(&mut self, item: &Item, told: Told<'_>, sent_us: i64) -> Option<Class> {
+    /// The class of an answered event: as ingest says where that is not what was expected, which is
+    /// a surprise. `None` for one that should have been refused: its effect is unknown.
+    fn class(&mut self, item: &Item, verdict: Verdict<'_>, sent_us: i64) -> Option<Class> {
         let expected = item.class_at(sent_us);
-        let (class, what) = match (expected, told) {
-            (Class::Rejected, Told::Rejected(_)) => return Some(expected),
-            (_, Told::Rejected(reject)) => {
+        let (class, what) = match (expected, verdict) {
+            (Class::Rejected, Verdict::Rejected(_)) => return Some(expected),
+            (_, Verdict::Rejected(reject)) => {
                 let field = reject.field.as_deref().unwrap_or_default();
                 (Some(Class::Rejected), format!("rejected: {field} {}", reject.reason))
             }
             (Class::Rejected, _) => (None, "accepted, though malformed".to_string()),
-            (Class::Undecided, _) | (_, Told::Accepted) => return Some(expected),
-            (Class::Late, Told::Late) | (Class::Future, Told::Future) => return Some(expected),
-            (Class::Counted | Class::Duplicate, Told::InTime) => return Some(expected),
-            (_, Told::Late) => {
+            (Class::Undecided, _) | (_, Verdict::Accepted) => return Some(expected),
+            (Class::Late, Verdict::Late) | (Class::Future, Verdict::Future) => {
+                return Some(expected);
+            }
+            (Class::Counted | Class::Duplicate, Verdict::InTime) => return Some(expected),
+            (_, Verdict::Late) => {
                 (Some(Class::Late), format!("late by ingest's clock, not {}", expected.word()))
             }
-            (_, Told::Future) => {
+            (_, Verdict::Future) => {
                 let what = format!("of the future by ingest's clock, not {}", expected.word());
                 (Some(Class::Future), what)
             }
-            (Class::Late | Class::Future, Told::InTime) => {
+            (Class::Late | Class::Future, Verdict::InTime) => {
                 let what = format!("in time by ingest's clock, not {}", expected.word());
                 (Some(Class::Undecided), what)
             }
@@ -154,7 +156,7 @@ impl Totals {
         class
     }
 
-    /// Notes a batch whose fate is not known.
+    /// Records a batch whose outcome is unknown.
     fn fold_unknown(&mut self, batch: &Batch) {
         self.n_unknown_batches += 1;
         for item in &batch.items {
@@ -162,8 +164,8 @@ impl Totals {
         }
     }
 
-    /// Notes a batch that ended without an answer: its fate is unknown if any of its sends may
-    /// have been taken, else it is known not to be in the totals.
+    /// Records a batch that ended without an answer: its outcome is unknown if any of its sends may
+    /// have been taken, otherwise it is not in the totals.
     pub fn fold_failed(&mut self, batch: &Batch, n_unsure: u64) {
         if n_unsure > 0 {
             self.fold_unknown(batch);

@@ -1,7 +1,7 @@
 //! The ways into an installation: over HTTP to ingest, or through a raw topic of Kafka.
 //!
-//! A batch is packed once for its way and sent as often as it takes. A topic only says that it has
-//! the messages; what ingest makes of each event is then what the plan expects.
+//! A batch is packed once for its way and sent as often as it takes. A topic only acknowledges the
+//! messages; what ingest makes of each event is then what the plan expects.
 
 use std::path::PathBuf;
 
@@ -15,13 +15,13 @@ use crate::attempt::{Taken, Try};
 use crate::item::Batch;
 use crate::post::Poster;
 
-/// Gives what the settings say of Kafka: those of this file, or of the process without one.
+/// Loads the Kafka settings from this file, or from the process without one.
 pub type KafkaSettings = fn(Option<PathBuf>) -> anyhow::Result<KafkaOptions>;
 
-/// What the URL of a topic begins with.
+/// Scheme of the URL of a topic.
 const KAFKA_SCHEME: &str = "kafka://";
 
-/// A way in.
+/// A route into the installation.
 pub enum Way {
     /// To ingest.
     Http(Poster),
@@ -77,7 +77,7 @@ impl Way {
     /// Sends a packed batch once.
     ///
     /// # Errors
-    /// How it ended where no answer came.
+    /// The result if there was no answer.
     pub async fn send(&self, parcel: &Parcel, batch: &Batch) -> Result<Try, Try> {
         match (self, parcel) {
             (Way::Http(poster), Parcel::Body(body)) => poster.post(body, batch.items.len()).await,
@@ -87,14 +87,14 @@ impl Way {
                     Err(error @ QueueError::TooLarge { .. }) => {
                         Err(Try::Strange(error.to_string()))
                     }
-                    Err(error) => Err(Try::failed(&told(&error), Taken::Perhaps)),
+                    Err(error) => Err(Try::failed(&described(&error), Taken::Perhaps)),
                 }
             }
             _ => Err(Try::Strange("a batch was packed for another way".to_owned())),
         }
     }
 
-    /// Ends what it holds.
+    /// Closes its connections.
     pub async fn close(&self) {
         if let Way::Topic(topic, _) = self {
             topic.close().await;
@@ -118,7 +118,7 @@ fn messages(batch: &Batch, form: MessageForm) -> Vec<Bytes> {
     }
 }
 
-fn told(error: &QueueError) -> String {
+fn described(error: &QueueError) -> String {
     match std::error::Error::source(error) {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),

@@ -4,8 +4,8 @@
 //! tiktoken" (<https://github.com/openai/openai-cookbook>, How_to_count_tokens_with_tiktoken),
 //! section 6; for calls of tools, which it does not cover, name and arguments and one more are
 //! counted, as tiktoken-rs does. Messages of other dialects (Anthropic, Gemini, Bedrock, OpenAI's
-//! responses) have their texts counted and are never called exact. JSON of any shape is taken; what
-//! is a picture or a file has no tokens here.
+//! responses) have their texts counted and are never called exact. JSON of any shape is taken;
+//! images and files have no tokens here.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ const OF_MESSAGE: [&str; 9] = [
     "reasoning",
     "thinking",
 ];
-/// Fields of parts that stand for what is no text.
+/// Fields of parts that are not text.
 const MEDIA: [&str; 17] = [
     "data",
     "image_url",
@@ -82,8 +82,8 @@ pub struct Content<'a> {
     pub response_format: Option<&'a Value>,
     /// The answer.
     pub output: Option<&'a Value>,
-    /// What the model thought before it: a text or a list. An object is an option of a request and
-    /// is passed over.
+    /// Reasoning before the answer: a text or a list. An object is an option of a request and is
+    /// passed over.
     pub reasoning: Option<&'a Value>,
     /// Calls of tools in the answer.
     pub tool_calls: Option<&'a Value>,
@@ -93,10 +93,10 @@ impl Content<'_> {
     /// Whether any part is there.
     #[must_use]
     pub fn has_any(&self) -> bool {
-        let told = [self.system, self.instructions, self.tools, self.response_format];
+        let given = [self.system, self.instructions, self.tools, self.response_format];
         let sent = [self.messages, self.input];
         let received = [self.output, self.reasoning, self.tool_calls];
-        told.iter().chain(&sent).chain(&received).any(Option::is_some)
+        given.iter().chain(&sent).chain(&received).any(Option::is_some)
     }
 }
 
@@ -121,14 +121,14 @@ impl Counted {
     }
 }
 
-/// Counts a request and its answer, for so long at most.
+/// Counts a request and its answer, within a time limit.
 #[must_use]
 pub fn count(content: Content<'_>, encoding: Encoding, limit: Duration) -> Counted {
     let mut meter = Meter::new(encoding, limit);
     let mut input = None;
     let mut add = |n_tokens: u64| *input.get_or_insert(0) += n_tokens;
-    for told in [content.system, content.instructions].into_iter().flatten() {
-        add(of_system(&mut meter, told));
+    for system in [content.system, content.instructions].into_iter().flatten() {
+        add(of_system(&mut meter, system));
     }
     if let Some(messages) = content.messages {
         add(of_messages(&mut meter, messages));
@@ -165,7 +165,7 @@ fn is_empty(value: &Value) -> bool {
     value.is_null() || value.as_array().is_some_and(Vec::is_empty)
 }
 
-/// Whether nothing is asked of the answer that would change the prompt.
+/// Whether the answer's format does not change the prompt.
 fn is_plain(format: &Value) -> bool {
     is_empty(format) || format["type"] == "text"
 }
@@ -191,11 +191,11 @@ fn of_format(meter: &mut Meter, format: &Value) -> u64 {
 }
 
 /// A system prompt counts as a message of its own.
-fn of_system(meter: &mut Meter, told: &Value) -> u64 {
-    match told {
+fn of_system(meter: &mut Meter, system: &Value) -> u64 {
+    match system {
         Value::Null => 0,
         Value::String(text) if text.is_empty() => 0,
-        _ => PER_MESSAGE + meter.count("system") + of_parts(meter, told),
+        _ => PER_MESSAGE + meter.count("system") + of_parts(meter, system),
     }
 }
 
@@ -276,7 +276,7 @@ fn of_call(meter: &mut Meter, call: &Value) -> u64 {
         match &call[field] {
             Value::Null => (),
             Value::String(text) => n_tokens += meter.count(text),
-            // As an object its blanks are not those that the model wrote.
+            // As an object its whitespace is not what the model wrote.
             other => {
                 meter.note(Gap::Dialect);
                 n_tokens += of_json(meter, other);
@@ -310,13 +310,13 @@ fn of_part(meter: &mut Meter, part: &Value) -> u64 {
         meter.note(Gap::Dialect);
         return n_tokens;
     }
-    // A picture, a sound, a file: its price is not a matter of text.
+    // An image, audio or a file: its price does not depend on text.
     let is_media = MEDIA.iter().any(|field| !part[*field].is_null());
     meter.note(if is_media { Gap::Media } else { Gap::Unknown });
     0
 }
 
-/// A part of another dialect, if there is text in it: thoughts, calls and their results, documents
+/// A part of another dialect, if there is text in it: reasoning, calls and their results, documents
 /// that are text.
 fn of_other_part(meter: &mut Meter, part: &Value) -> Option<u64> {
     for field in REASONING {
@@ -364,7 +364,7 @@ fn of_result(meter: &mut Meter, result: &Value) -> u64 {
     }
 }
 
-/// What a tool gave: parts, or a text that may be a picture.
+/// What a tool gave: parts, or a text that may be an image.
 fn of_result_text(meter: &mut Meter, result: &Value) -> u64 {
     match result {
         Value::String(text) if is_data_url(text) => {
@@ -465,7 +465,7 @@ fn of_spoken(meter: &mut Meter, answer: &Value, spoken: &mut Spoken) {
     }
 }
 
-/// Thoughts: a text, parts, or an item of OpenAI's responses.
+/// Reasoning: a text, parts, or an item of OpenAI's responses.
 fn of_reasoning(meter: &mut Meter, thought: &Value, spoken: &mut Spoken) {
     match thought {
         Value::Array(all) => {
@@ -478,7 +478,7 @@ fn of_reasoning(meter: &mut Meter, thought: &Value, spoken: &mut Spoken) {
             for field in ["text", "content"].into_iter().chain(REASONING) {
                 n_tokens += of_parts(meter, &thought[field]);
             }
-            // A summary is of the same thoughts, where these are not shown.
+            // A summary replaces the reasoning where that is not shown.
             if n_tokens == 0 {
                 n_tokens = of_parts(meter, &thought["summary"]);
             }

@@ -1,7 +1,7 @@
-//! Why a count is not exact: what was there and was not counted as its upstream counts it.
+//! Why a count is not exact: content that was not counted as the upstream counts it.
 //!
-//! `meter` collects them as a request is counted; whoever asked is told each once, in a sentence.
-//! A gap never holds anything of a text.
+//! `meter` collects them while a request is counted; the caller gets each once, as a sentence. A
+//! gap never holds anything of a text.
 
 /// One kind of what makes a count inexact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub enum Gap {
     Length,
     /// A word had to be cut.
     Cut,
-    /// A picture, a sound, a video or a file.
+    /// An image, audio, video or a file.
     Media,
     /// A schema beyond what the published formula covers.
     Schema,
@@ -18,7 +18,7 @@ pub enum Gap {
     Format,
     /// A shape for which no vendor publishes what is put around its texts.
     Dialect,
-    /// A shape that is not known.
+    /// An unknown shape.
     Unknown,
 }
 
@@ -66,12 +66,12 @@ impl Gaps {
         self.0 == 0
     }
 
-    /// All of them for people; `None` if there is none.
+    /// Human-readable list; `None` if it is empty.
     #[must_use]
     pub fn reason(self) -> Option<String> {
-        let told: Vec<&str> =
+        let sentences: Vec<&str> =
             Gap::EACH.into_iter().filter(|gap| self.has(*gap)).map(Gap::sentence).collect();
-        (!told.is_empty()).then(|| told.join("; "))
+        (!sentences.is_empty()).then(|| sentences.join("; "))
     }
 }
 

@@ -1,17 +1,17 @@
-//! Tokens guessed from length alone, for what there is no time or room to count.
+//! Tokens estimated from length alone, for text beyond the limits of counting.
 //!
-//! Texts and raw JSON go in. Pictures and files that come as base64 inside JSON are passed over:
-//! counted as letters they would be hundreds of thousands of tokens that nobody bills.
+//! Texts and raw JSON go in. Images and files in base64 inside JSON are skipped: counted as text
+//! they would be hundreds of thousands of tokens that are never billed.
 
-/// ASCII letters that a token has on average in English, as OpenAI's help pages have it.
+/// ASCII characters per token on average in English, as OpenAI's help pages have it.
 const ASCII_PER_TOKEN: u64 = 4;
 /// Fields that hold bytes as base64 in the requests of OpenAI, Anthropic, Gemini and Ollama.
 const BASE64_FIELDS: [&str; 5] = ["data", "b64_json", "file_data", "bytes", "images"];
 /// Shortest string that is taken for base64 by the name of its field and its letters, bytes.
 const BASE64_BYTES_MIN: usize = 64;
 
-/// Tokens of a text, guessed from its length alone: one for each 4 letters of ASCII, rounded up,
-/// and one for every other letter.
+/// Tokens of a text, estimated from its length: one per 4 ASCII characters, rounded up, and one per
+/// other character.
 #[must_use]
 pub fn by_length(text: &str) -> u64 {
     let n_ascii = text.bytes().filter(u8::is_ascii).count() as u64;

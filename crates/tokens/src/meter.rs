@@ -19,10 +19,10 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// A meter that counts exactly for so long, and estimates by length from then on.
+    /// A meter that counts exactly up to a time limit, and then estimates by length.
     #[must_use]
     pub fn new(encoding: Encoding, limit: Duration) -> Meter {
-        // Loading a vocabulary, which happens once, is no fault of the text.
+        // Loading a vocabulary, which happens once, does not count against the limit.
         if !limit.is_zero() {
             encoding.vocabulary();
         }
@@ -39,13 +39,13 @@ impl Meter {
         self.count_by(text, |encoding, piece| encoding.vocabulary().encode_ordinary(piece).len())
     }
 
-    /// What so far was not counted by the tokenizer as it is; empty if the count is exact.
+    /// Reasons so far why the count is inexact; empty if it is exact.
     #[must_use]
     pub fn gaps(&self) -> Gaps {
         self.gaps
     }
 
-    /// Remembers that something was there which makes the count inexact, such as a picture.
+    /// Records a reason why the count is inexact, such as an image.
     pub fn note(&mut self, gap: Gap) {
         self.gaps.add(gap);
     }

@@ -75,8 +75,8 @@ fn of_tool(meter: &mut Meter, tool: &Value, per_tool: u64) -> u64 {
 }
 
 fn of_function(meter: &mut Meter, function: &Value, per_tool: u64) -> u64 {
-    let (name, told) = (word(&function["name"]), sentence(&function["description"]));
-    let mut n_tokens = per_tool + meter.count(&format!("{name}:{told}"));
+    let (name, description) = (word(&function["name"]), sentence(&function["description"]));
+    let mut n_tokens = per_tool + meter.count(&format!("{name}:{description}"));
     for (field, value) in function.as_object().into_iter().flatten() {
         n_tokens += match field.as_str() {
             "name" | "description" => not_text(meter, value),
@@ -146,8 +146,8 @@ fn of_property(meter: &mut Meter, name: &str, property: &Value) -> u64 {
         meter.note(Gap::Schema);
         return PER_PROPERTY + of_keyword(meter, name, property);
     };
-    let told = sentence(&property["description"]);
-    let head = format!("{name}:{}:{told}", kind(meter, keywords));
+    let description = sentence(&property["description"]);
+    let head = format!("{name}:{}:{description}", kind(meter, keywords));
     let mut n_tokens = PER_PROPERTY + meter.count(&head);
     for (keyword, value) in keywords {
         n_tokens += match keyword.as_str() {
@@ -240,6 +240,6 @@ fn word(value: &Value) -> &str {
 
 /// A description without its full stop.
 fn sentence(value: &Value) -> &str {
-    let told = word(value);
-    told.strip_suffix('.').unwrap_or(told)
+    let text = word(value);
+    text.strip_suffix('.').unwrap_or(text)
 }

@@ -34,8 +34,8 @@ pub fn put(bytes: &mut Vec<u8>, values: &[u64], is_present: impl Fn(usize) -> bo
     }
 }
 
-/// Reads a column of `n` values into `values` and moves `rest` past it. Nothing if the bytes end
-/// early or the width is none of the list.
+/// Reads a column of `n` values into `values` and moves `rest` past it. `None` if the bytes end
+/// early or the width is not one of these.
 pub fn take(rest: &mut &[u8], n: usize, values: &mut Vec<u64>) -> Option<()> {
     let (head, tail) = rest.split_at_checked(9)?;
     let width = usize::from(head[0]);

@@ -1,6 +1,6 @@
 //! The 48 bytes at the head of a frame, which say what follows and whether they can be trusted.
 //!
-//! A record whose envelope does not hold is one poison event, and its stamp moves no clock.
+//! A record without a valid envelope is one poison event, and its stamp moves no clock.
 
 use crate::limits::{FRAME_BYTES_MAX, FRAME_EVENTS_MAX, TIME_US_MAX};
 
@@ -37,13 +37,13 @@ pub struct Envelope {
     pub payload_crc: u32,
 }
 
-/// Why a record has no envelope that holds.
+/// Why a record has no valid envelope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EnvelopeError {
     /// Fewer than 48 bytes.
     #[error("record is shorter than an envelope")]
     Short,
-    /// Another version or no frame at all.
+    /// Another version, or not a frame.
     #[error("record is not a frame of a known version")]
     Version,
     /// The checksum of the envelope does not match.
@@ -76,7 +76,7 @@ impl Envelope {
     /// Reads the envelope at the head of a record.
     ///
     /// # Errors
-    /// Why it does not hold.
+    /// Why it is not valid.
     pub fn decode(record: &[u8]) -> Result<Envelope, EnvelopeError> {
         let head = record.get(..ENVELOPE_BYTES).ok_or(EnvelopeError::Short)?;
         if head[0] != VERSION || head[1..4] != MAGIC {

@@ -15,7 +15,7 @@ use crate::usage::Usage;
 /// Why a record with a good envelope is not a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
-    /// The envelope does not hold.
+    /// The envelope is not valid.
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
     /// The record is longer or shorter than its envelope says.

@@ -159,7 +159,7 @@ impl<'a> Fields<'a> {
 
     fn service_tier(&mut self) -> Result<ServiceTier, Fault> {
         match self.some_text(Field::ServiceTier)?.as_deref() {
-            // OpenAI's words for "whatever the project pays by default".
+            // OpenAI's names for the project's default tier.
             None | Some("default" | "auto") => Ok(ServiceTier::Standard),
             Some(word) => ServiceTier::from_word(word).ok_or_else(|| {
                 Fault::new(

@@ -1,8 +1,8 @@
 //! The parts of `text`, found where they stand in the body and left unread.
 //!
 //! The object has been delimited already; here each known part gets its place, and what makes it
-//! ambiguous or endless is a fault: a part given twice, too many fields. What is inside a part is
-//! nobody's business before it is counted.
+//! ambiguous or endless is a fault: a part given twice, too many fields. The content of a part is
+//! not parsed before it is counted.
 
 use std::borrow::Cow;
 use std::fmt;

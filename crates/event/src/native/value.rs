@@ -1,4 +1,4 @@
-//! One value of a body as it was written, before anyone asks what it should have been.
+//! One value of a body as written, before its type is checked.
 //!
 //! `fields` reads known fields into `Scalar` and throws everything else away through `Skip`. A
 //! value of the wrong type is no error here: `check` names the field. Only faults of JSON itself
@@ -59,9 +59,9 @@ impl<'a> Visitor<'a> for NameSeed {
     }
 }
 
-/// Throws a value away and says what it was: its shape, and how many objects and arrays are
-/// inside one another in it (0 for anything else). Strings in it need not be valid Unicode and
-/// numbers may be of any size, because nobody will look at them.
+/// Throws a value away and says what it was: its shape, and how many objects and arrays are inside
+/// one another in it (0 for anything else). Strings in it need not be valid Unicode and numbers may
+/// be of any size, because they are discarded.
 pub(super) struct Skip;
 
 impl<'a> DeserializeSeed<'a> for Skip {

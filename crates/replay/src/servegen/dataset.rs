@@ -1,7 +1,7 @@
 //! `chunk-N-dataset.json`: how long the prompts and answers of a client were.
 //!
 //! The file is read whole, for it is one object; its distributions are Python dicts in strings and
-//! are read here by hand. What is not one is an error with file and line.
+//! are parsed here. Anything else is an error with file and line.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -95,7 +95,7 @@ impl Dataset {
     /// The distributions of the span in which a window begins.
     ///
     /// # Errors
-    /// There are none, though the trace has requests there.
+    /// There are none, although the trace has requests there.
     pub fn lengths(&self, start_s: u64) -> anyhow::Result<&Lengths> {
         let span = self.spans.range(..=start_s).next_back();
         let lengths = span.and_then(|(_, lengths)| lengths.as_ref());
@@ -118,7 +118,7 @@ enum What {
 }
 
 impl Empirical {
-    /// Reads `{45: 0.0097, 46: 0.0117}`; `{}` is nothing.
+    /// Reads `{45: 0.0097, 46: 0.0117}`; `{}` is empty.
     fn read(text: &str, max: f64, what: What) -> anyhow::Result<Option<Empirical>> {
         let inside = text.trim().strip_prefix('{').and_then(|text| text.strip_suffix('}'));
         let inside = inside.context("it must be in braces")?.trim();
