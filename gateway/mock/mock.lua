@@ -192,14 +192,14 @@ function mock.count()
 end
 
 function mock.show()
-  local told = {}
+  local reported = {}
   for _, key in ipairs(totals:get_keys(0)) do
     local name = key:match("^total|(.+)$")
     if name then
-      told[name] = totals:get(key)
+      reported[name] = totals:get(key)
     end
   end
-  ngx.print(cjson.encode(told), "\n")
+  ngx.print(cjson.encode(reported), "\n")
 end
 
 function mock.reset()

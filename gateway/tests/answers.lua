@@ -64,10 +64,10 @@ function tests.packed_answers_are_read_whatever_their_headers_say()
     padded = { pack(FRAMES, 31) .. "\0\0\0", "gzip" }, plain = { FRAMES, "gzip" },
     identity = { FRAMES, "identity" } }) do
     for _, size in ipairs({ 1, 2, 3, 61, #case[1] }) do
-      local told = read(case[1], { content_encoding = case[2] }, size)
-      check.equal(told.usage, FRAMES_USAGE, name .. " by " .. size)
-      check.equal(told.unreadable, nil, name)
-      check.equal(told.stream, true, name)
+      local reported = read(case[1], { content_encoding = case[2] }, size)
+      check.equal(reported.usage, FRAMES_USAGE, name .. " by " .. size)
+      check.equal(reported.unreadable, nil, name)
+      check.equal(reported.stream, true, name)
     end
   end
 end
@@ -82,9 +82,9 @@ function tests.what_cannot_be_unpacked_tells_no_number_and_says_so()
     unknown = { FRAMES, "snappy", "other" }, broken = { broken, "gzip" },
     checksum = { checksum, "gzip" }, deflate = { "no deflate at all", "deflate" } }) do
     for _, size in ipairs({ 1, 7, #case[1] }) do
-      local told = read(case[1], { content_encoding = case[2] }, size)
-      check.equal(told.usage, nil, name)
-      check.equal(told.unreadable, case[3] or case[2], name)
+      local reported = read(case[1], { content_encoding = case[2] }, size)
+      check.equal(reported.usage, nil, name)
+      check.equal(reported.unreadable, case[3] or case[2], name)
     end
   end
 end
@@ -92,9 +92,9 @@ end
 function tests.a_packed_answer_that_was_cut_off_tells_what_came_before()
   local packed = pack(FRAMES, 31)
   for at = 1, #packed - 1 do
-    local told = read(packed:sub(1, at), { content_encoding = "gzip" })
-    assert(told.unreadable == nil, "cut at " .. at)
-    assert(told.usage == nil or told.usage.input_tokens == 31, "cut at " .. at)
+    local reported = read(packed:sub(1, at), { content_encoding = "gzip" })
+    assert(reported.unreadable == nil, "cut at " .. at)
+    assert(reported.usage == nil or reported.usage.input_tokens == 31, "cut at " .. at)
   end
 end
 
@@ -166,9 +166,9 @@ function tests.usage_and_model_of_a_long_body_are_found_on_either_side_of_its_da
     ('{%s,"data":%s,"model":"m"}'):format(usage, data) }) do
     assert(#body > 2 * 1024 * 1024)
     local started = collectgarbage("count")
-    local told = read(body, {}, 8192)
-    check.equal(told.usage, { input_tokens = 7, cache_read_tokens = 3 })
-    check.equal(told.model, "m")
+    local reported = read(body, {}, 8192)
+    check.equal(reported.usage, { input_tokens = 7, cache_read_tokens = 3 })
+    check.equal(reported.model, "m")
     collectgarbage()
     assert(collectgarbage("count") - started < 1024, "memory was kept")
   end
@@ -180,9 +180,9 @@ function tests.a_long_event_of_a_stream_is_read_as_a_long_body()
   for _, event in ipairs({
     ('{"type":"image_generation.completed","b64_json":"%s",%s}'):format(picture, usage),
     ('{%s,"type":"image_generation.completed","b64_json":"%s"}'):format(usage, picture) }) do
-    local told = read("event: x\ndata: " .. event .. "\n\ndata: [DONE]\n\n", {}, 16384)
-    check.equal(told.usage, { input_tokens = 5, output_tokens = 6 })
-    check.equal(told.done, true)
+    local reported = read("event: x\ndata: " .. event .. "\n\ndata: [DONE]\n\n", {}, 16384)
+    check.equal(reported.usage, { input_tokens = 5, output_tokens = 6 })
+    check.equal(reported.done, true)
   end
 end
 
@@ -192,9 +192,9 @@ function tests.an_event_that_no_decoder_takes_still_tells_its_usage()
   for _, odd in ipairs({ '"\\ud83d"', ("["):rep(2000) .. ("]"):rep(2000), "nul", '"a\tb"' }) do
     for _, event in ipairs({ '{"x":' .. odd .. ',"model":"m",' .. usage .. "}",
                              '{"model":"m",' .. usage .. ',"x":' .. odd .. "}" }) do
-      local told = read("data: " .. event .. "\n\n")
-      check.equal(told.usage, expected, event)
-      check.equal(told.model, "m", event)
+      local reported = read("data: " .. event .. "\n\n")
+      check.equal(reported.usage, expected, event)
+      check.equal(reported.model, "m", event)
       check.equal(read(event).usage, expected, event)
       check.equal(read(event .. "\n", { content_type = "application/jsonl" }).usage, expected,
                   event)
@@ -223,7 +223,7 @@ function tests.nesting_keys_and_values_without_bounds_cost_no_memory()
   check.equal(read(value, {}, 8192).usage, { input_tokens = 7 })
 end
 
-function tests.what_an_answer_is_is_told_from_few_bytes()
+function tests.the_kind_of_an_answer_shows_in_few_bytes()
   for head, kind in pairs({
     ["data: x"] = "events", ["data:"] = "events", [": c"] = "events", ["\n\nid\n"] = "events",
     ["retry: 3"] = "events", ["event:x"] = "events", ["\239\187\191data:"] = "events",
@@ -240,7 +240,7 @@ function tests.what_an_answer_is_is_told_from_few_bytes()
   check.equal(sniff.kind("plain", "text/event-stream"), "events")
 end
 
-function tests.errors_are_told_by_the_words_of_events()
+function tests.errors_are_reported_in_the_words_of_events()
   for json, expected in pairs({
     ['{"error":{"type":"server_error"}}'] = "server_error",
     ['{"error":{"type":"rate_limited"}}'] = "rate_limited",
@@ -274,7 +274,7 @@ function tests.a_stream_without_a_byte_is_one_by_its_content_type()
               true)
 end
 
--- After the first token most events are not decoded; those that tell an error must be.
+-- After the first token most events are not decoded; those that report an error must be.
 function tests.an_error_after_the_first_token_is_seen()
   local first = 'data: {"model":"m","choices":[{"delta":{"content":"Ahoy"}}]}\n\n'
   for _, frame in ipairs({ 'data: {"error":{"message":"gone"}}\n\n', "event: error\ndata: gone\n\n",

@@ -53,8 +53,8 @@ local function received(body, options)
   for at = 1, #body, options.size or #body do
     reader:feed(body:sub(at, at + (options.size or #body) - 1))
   end
-  local told = reader:finish()
-  return reader:received(), told
+  local reported = reader:finish()
+  return reader:received(), reported
 end
 
 -- Lines without their content type and lists are streams: an estimate needs what they brought.
@@ -68,20 +68,20 @@ function tests.the_text_of_values_is_kept_however_they_are_put_together()
   local as_lines, as_list = table.concat(lines, "\n"), "[" .. table.concat(list, ",\r\n") .. "]"
   for _, kind in ipairs({ "", "application/json", "text/plain", "application/x-ndjson" }) do
     for _, size in ipairs({ 7, 64, 100000 }) do
-      local found, told = received(as_lines, { content_type = kind, size = size })
-      check.equal({ found.output, told.stream }, { "Land ahead", true }, kind .. size)
+      local found, reported = received(as_lines, { content_type = kind, size = size })
+      check.equal({ found.output, reported.stream }, { "Land ahead", true }, kind .. size)
       found = received(as_lines:sub(1, -9), { content_type = kind, size = size })
       check.equal(found.output, "Land a", "cut, " .. kind .. size)
     end
   end
   for _, size in ipairs({ 7, 100000 }) do
     check.equal(received(as_list, { size = size }).output, "Land ahead")
-    local found, told = received(as_list:sub(1, -9), { size = size })
-    check.equal({ found.output, told.stream }, { "Land a", true }, "cut")
+    local found, reported = received(as_list:sub(1, -9), { size = size })
+    check.equal({ found.output, reported.stream }, { "Land a", true }, "cut")
   end
 end
 
--- Of an answer that was cut off the client has what came; it is told no more and no less.
+-- Of an answer that was cut off the client has what came; it is shown no more and no less.
 function tests.a_value_that_was_cut_off_is_what_came_of_it()
   local whole = '{"a":[1,{"x":"y"},true],"content":"S\\u00e9\\n\\ud83d\\ude00 ship\\"",'
     .. '"z":{"k":-1.5e3}}'
@@ -129,8 +129,8 @@ function tests.a_list_of_things_is_no_stream()
     ['[{"candidates":[]},{"error":{"code":503}}]'] = true,
     ['{"a":1}\n{"b":2}'] = true, ['[[0.1],[0.2]]'] = false,
   }) do
-    local _, told = received(body, {})
-    check.equal({ told.stream, told.first_token ~= nil }, { is_stream, is_stream }, body)
+    local _, reported = received(body, {})
+    check.equal({ reported.stream, reported.first_token ~= nil }, { is_stream, is_stream }, body)
   end
 end
 
@@ -146,19 +146,19 @@ function tests.zeros_beside_text_are_no_counts()
     responses = { output = { { type = "message", content = { { text = "Ahoy" } } } },
                   usage = zeros },
   }) do
-    local found, told = received(cjson.encode(object), {})
-    check.equal(found ~= nil and told.usage == nil, true, name)
+    local found, reported = received(cjson.encode(object), {})
+    check.equal(found ~= nil and reported.usage == nil, true, name)
   end
   local silent = { choices = { { message = { content = "" } } }, usage = zeros }
-  local _, told = received(cjson.encode(silent), {})
-  check.equal(told.usage, zeros, "nothing was said")
+  local _, reported = received(cjson.encode(silent), {})
+  check.equal(reported.usage, zeros, "nothing was said")
   local half = { choices = { { text = "Ahoy" } },
                  usage = { prompt_tokens = 5, completion_tokens = 0, total_tokens = 5 } }
-  _, told = received(cjson.encode(half), {})
-  check.equal(told.usage, { input_tokens = 5 })
-  check.equal(told.absent.output, true)
-  _, told = received(cjson.encode(half), { may_echo = true })
-  check.equal(told.usage, { input_tokens = 5, output_tokens = 0 }, "an echo of the prompt")
+  _, reported = received(cjson.encode(half), {})
+  check.equal(reported.usage, { input_tokens = 5 })
+  check.equal(reported.absent.output, true)
+  _, reported = received(cjson.encode(half), { may_echo = true })
+  check.equal(reported.usage, { input_tokens = 5, output_tokens = 0 }, "an echo of the prompt")
 end
 
 function tests.requests_are_read_that_others_would_take()

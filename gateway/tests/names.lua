@@ -50,35 +50,35 @@ function tests.a_question_names_id_labels_kind_and_class()
 end
 
 function tests.addresses_of_both_families_are_read_with_the_shortest_time_to_live()
-  local told = read(reply("llm.test", { record("llm.test", 1, 90, "\10\0\0\1"),
+  local reported = read(reply("llm.test", { record("llm.test", 1, 90, "\10\0\0\1"),
                                         record("LLM.test", 1, 20, "\10\0\0\2") }))
-  check.equal({ told.addresses, told.ttl_s }, { { "10.0.0.1", "10.0.0.2" }, 20 })
+  check.equal({ reported.addresses, reported.ttl_s }, { { "10.0.0.1", "10.0.0.2" }, 20 })
   local v6 = dns.read(reply("llm.test", { record("llm.test", 28, 5, V6) }, { kind = dns.AAAA }),
                       7, "llm.test", dns.AAAA)
   check.equal(v6.addresses, { "[2001:db8:2001:db8:2001:db8:2001:db8]" })
 end
 
 function tests.a_chain_of_aliases_is_followed_in_any_order_and_a_circle_is_refused()
-  local told = read(reply("llm.test", { record("c.test", 1, 60, "\10\0\0\9"),
+  local reported = read(reply("llm.test", { record("c.test", 1, 60, "\10\0\0\9"),
                                         alias("b.test", "c.test", 7),
                                         alias("llm.test", "B.test", 50) }))
-  check.equal({ told.addresses, told.ttl_s }, { { "10.0.0.9" }, 7 })
-  told = read(reply("llm.test", { alias("llm.test", "b.test", 9) }))
-  check.equal({ told.addresses, told.name, told.ttl_s }, { {}, "b.test", 9 })
+  check.equal({ reported.addresses, reported.ttl_s }, { { "10.0.0.9" }, 7 })
+  reported = read(reply("llm.test", { alias("llm.test", "b.test", 9) }))
+  check.equal({ reported.addresses, reported.name, reported.ttl_s }, { {}, "b.test", 9 })
   local circle = { alias("llm.test", "b.test", 9), alias("b.test", "llm.test", 9) }
   check.equal(read(reply("llm.test", circle)), nil)
 end
 
 function tests.records_of_other_names_kinds_and_classes_give_no_address()
-  local told = read(reply("llm.test", { record("other.test", 1, 9, "\10\0\0\1"),
+  local reported = read(reply("llm.test", { record("other.test", 1, 9, "\10\0\0\1"),
     record("llm.test", 1, 9, "\10\0\0\2", 3), record("llm.test", 1, 9, "\10\0\0"),
     record("llm.test", 16, 9, "\4text"), record("llm.test", 28, 9, V6) }))
-  check.equal(told.addresses, {})
+  check.equal(reported.addresses, {})
 end
 
 function tests.a_compressed_name_is_read_and_pointers_in_a_circle_end()
-  local told = read(reply("llm.test", { "\192\12\0\1\0\1\0\0\0\5\0\4\10\1\2\3" }))
-  check.equal(told.addresses, { "10.1.2.3" })
+  local reported = read(reply("llm.test", { "\192\12\0\1\0\1\0\0\0\5\0\4\10\1\2\3" }))
+  check.equal(reported.addresses, { "10.1.2.3" })
   -- The record's name points at itself: header 12, question 14.
   check.equal(read(reply("llm.test", { "\192\26\0\1\0\1\0\0\0\5\0\4\10\1\2\3" })), nil)
 end
@@ -87,12 +87,12 @@ function tests.answers_to_other_questions_are_passed_over()
   local good = { record("llm.test", 1, 9, "\10\0\0\1") }
   for what, how in pairs({ id = { id = 8 }, question = { question = "evil.test" },
                            kind = { kind = 28 }, query = { flags = "\1\0" } }) do
-    local told, _, is_other = read(reply("llm.test", good, how))
-    check.equal({ told, is_other }, { nil, true }, what)
+    local reported, _, is_other = read(reply("llm.test", good, how))
+    check.equal({ reported, is_other }, { nil, true }, what)
   end
 end
 
-function tests.errors_of_a_server_are_told_and_no_such_name_is_an_answer()
+function tests.errors_of_a_server_are_reported_and_no_such_name_is_an_answer()
   local _, problem, is_other = read(reply("llm.test", {}, { code = 2 }))
   check.equal({ problem, is_other }, { "answered SERVFAIL" })
   check.equal(read(reply("llm.test", {}, { code = 3 })).exists, false)
@@ -110,8 +110,8 @@ function tests.whatever_bytes_come_reading_ends_without_an_error()
   local good = reply("llm.test", { alias("llm.test", "b.test", 9),
                                    record("b.test", 1, 9, "\10\0\0\1") })
   for size = 0, #good do
-    local told = read(good:sub(1, size))
-    assert(size == #good or not told or #told.addresses == 0, "cut at " .. size)
+    local reported = read(good:sub(1, size))
+    assert(size == #good or not reported or #reported.addresses == 0, "cut at " .. size)
   end
   for _ = 1, 20000 do
     local bytes = { good:byte(1, -1) }
@@ -166,8 +166,8 @@ local function world(servers, list)
         now = now + wait_ms
         return nil, "did not answer in time"
       end
-      local told, err = read_answer(bytes)
-      return told, err
+      local reported, err = read_answer(bytes)
+      return reported, err
     end
   end
   local tools = { udp = send("udp"), tcp = send("tcp"), now_ms = function() return now end,
@@ -195,8 +195,8 @@ function tests.servers_that_are_all_silent_or_broken_say_nothing_about_the_name(
   local tools, conf, asked, now = world({ ["1.1.1.1"] = function() end, ["2.2.2.2"] = function(name)
     return reply(name, {}, { code = 2 })
   end }, { "a.test", "b.test" })
-  local told, reason, is_gone = lookup.find(tools, conf, "llm", dns.A)
-  check.equal({ told, is_gone }, {})
+  local reported, reason, is_gone = lookup.find(tools, conf, "llm", dns.A)
+  check.equal({ reported, is_gone }, {})
   assert(reason:find("SERVFAIL", 1, true) or reason:find("did not answer", 1, true), reason)
   assert(now() <= lookup.TIME_MS_MAX and #asked < 40, "bounded")
 end

@@ -110,12 +110,12 @@ function tests.active_requests_go_back_to_zero_and_names_are_bounded()
   for _, name in ipairs(names) do
     gauge:leave(name or nil, 0)
   end
-  check.equal(active.sum({ gauge:write(500) }).n1, 0, "told as 0 once")
+  check.equal(active.sum({ gauge:write(500) }).n1, 0, "reported as 0 once")
   check.equal(gauge:write(1001), "")
   check.equal({ gauge.size, gauge.total }, { 0, 0 })
 end
 
-function tests.spilled_lines_are_read_back_and_a_torn_one_is_told()
+function tests.spilled_lines_are_read_back_and_a_torn_one_is_reported()
   local folder = os.tmpname()
   os.remove(folder)
   assert(os.execute("mkdir " .. folder) == 0)

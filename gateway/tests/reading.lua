@@ -82,15 +82,15 @@ local function read(frames)
 end
 
 function tests.the_first_token_is_the_first_delta_that_is_not_empty()
-  local told, reader = read({
+  local reported, reader = read({
     '{"model":"m","choices":[{"delta":{"role":"assistant","content":""}}],"usage":null}',
     '{"choices":[{"delta":{"content":"Hi"}}],"usage":null}',
     '{"choices":[{"delta":{"content":"!"}}]}',
     '{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":2}}', "[DONE]" })
-  check.equal(told.first_token, 2)
-  check.equal(told.model, "m")
-  check.equal(told.done, true)
-  check.equal(told.usage, { input_tokens = 5, output_tokens = 2 })
+  check.equal(reported.first_token, 2)
+  check.equal(reported.model, "m")
+  check.equal(reported.done, true)
+  check.equal(reported.usage, { input_tokens = 5, output_tokens = 2 })
   check.equal(reader:received(), { output = "Hi!" })
 end
 
@@ -106,13 +106,13 @@ function tests.tool_calls_reasoning_and_completions_are_tokens_too()
 end
 
 function tests.usage_of_anthropic_streams_is_put_together_and_includes_the_cache()
-  local told = read({
+  local reported = read({
     '{"type":"message_start","message":{"model":"c","usage":{"input_tokens":10,'
       .. '"cache_read_input_tokens":20,"cache_creation_input_tokens":5,"output_tokens":1}}}',
     '{"type":"message_delta","delta":{},"usage":{"output_tokens":42}}' })
-  check.equal(told.usage, { input_tokens = 35, cache_read_tokens = 20, cache_write_tokens = 5,
+  check.equal(reported.usage, { input_tokens = 35, cache_read_tokens = 20, cache_write_tokens = 5,
                             output_tokens = 42 })
-  check.equal(told.model, "c")
+  check.equal(reported.model, "c")
 end
 
 function tests.absent_counts_stay_absent_and_zero_stays_zero()
@@ -134,13 +134,13 @@ function tests.zeros_that_hold_a_place_are_no_counts()
   local raw = { prompt_tokens = 0, total_tokens = 64 }
   check.equal(usage.settle(usage.find({ usage = raw }), { without_output = true }),
               { input_tokens = 64 })
-  local told = read({ '{"usage":{"prompt_tokens":9,"completion_tokens":0,"total_tokens":9}}',
+  local reported = read({ '{"usage":{"prompt_tokens":9,"completion_tokens":0,"total_tokens":9}}',
                       '{"model":"m","choices":[{"delta":{"content":"Hi"}}]}' })
-  check.equal(told.usage, { input_tokens = 9 })
-  check.equal(told.absent, { input = false, output = true })
+  check.equal(reported.usage, { input_tokens = 9 })
+  check.equal(reported.absent, { input = false, output = true })
 end
 
-function tests.the_total_tells_a_side_that_is_not_told()
+function tests.the_total_yields_a_side_that_is_not_reported()
   check.equal(settle({ prompt_tokens = 10, total_tokens = 25 }),
               { input_tokens = 10, output_tokens = 15 })
   check.equal(settle({ completion_tokens = 10, total_tokens = 25 }),
@@ -159,18 +159,18 @@ function tests.without_an_output_all_of_the_total_is_input()
 end
 
 function tests.usages_of_several_prompts_are_added_up_as_far_as_all_tell_them()
-  local function told(...)
+  local function reported(...)
     local by_prompt = {}
     for i, counts in ipairs({ ... }) do
       by_prompt[i] = usage.find({ tokens_evaluated = counts[1], tokens_predicted = counts[2] })
     end
     return usage.settle(usage.sum(by_prompt), {})
   end
-  check.equal(told({ 7, 3 }), { input_tokens = 7, output_tokens = 3 })
-  check.equal(told({ 7, 3 }, { 8, 4 }, { 1, 0 }), { input_tokens = 16, output_tokens = 7 })
-  check.equal(told({ 7, 3 }, { 8, nil }), { input_tokens = 15 })
-  check.equal(told({ 7, 3 }, { 8, "many" }), nil)
-  check.equal(told(), nil)
+  check.equal(reported({ 7, 3 }), { input_tokens = 7, output_tokens = 3 })
+  check.equal(reported({ 7, 3 }, { 8, 4 }, { 1, 0 }), { input_tokens = 16, output_tokens = 7 })
+  check.equal(reported({ 7, 3 }, { 8, nil }), { input_tokens = 15 })
+  check.equal(reported({ 7, 3 }, { 8, "many" }), nil)
+  check.equal(reported(), nil)
 end
 
 function tests.more_prompts_than_are_kept_apart_tell_no_usage()
@@ -188,7 +188,7 @@ function tests.more_prompts_than_are_kept_apart_tell_no_usage()
   check.equal(batch(1025).usage, nil)
 end
 
-function tests.sound_in_the_total_alone_is_input_if_both_sides_are_told()
+function tests.sound_in_the_total_alone_is_input_if_both_sides_are_reported()
   local raw = { prompt_tokens = 3, completion_tokens = 41, total_tokens = 419 }
   check.equal(settle(raw), { input_tokens = 3, output_tokens = 416, reasoning_tokens = 375 })
   raw.prompt_audio_seconds = 0
@@ -244,16 +244,16 @@ function tests.a_count_that_is_no_number_makes_the_whole_usage_unknown()
     check.equal(settle({ prompt_tokens = 10, completion_tokens = 5,
                          prompt_tokens_details = { cached_tokens = bad } }), nil, tostring(bad))
   end
-  local told = read({ '{"usage":{"prompt_tokens":"?","completion_tokens":"?"}}',
+  local reported = read({ '{"usage":{"prompt_tokens":"?","completion_tokens":"?"}}',
                       '{"usage":{"prompt_tokens":9,"completion_tokens":3}}' })
-  check.equal(told.usage, { input_tokens = 9, output_tokens = 3 })
-  told = read({ '{"type":"message_start",'
+  check.equal(reported.usage, { input_tokens = 9, output_tokens = 3 })
+  reported = read({ '{"type":"message_start",'
                   .. '"message":{"usage":{"input_tokens":9,"output_tokens":-1}}}',
                 '{"type":"message_delta","delta":{},"usage":{"output_tokens":3}}' })
-  check.equal(told.usage, { input_tokens = 9, output_tokens = 3 })
-  told = read({ '{"usage":{"prompt_tokens":9,"completion_tokens":3}}',
+  check.equal(reported.usage, { input_tokens = 9, output_tokens = 3 })
+  reported = read({ '{"usage":{"prompt_tokens":9,"completion_tokens":3}}',
                 '{"usage":{"prompt_tokens":9,"completion_tokens":"?"}}' })
-  check.equal(told.usage, nil)
+  check.equal(reported.usage, nil)
 end
 
 function tests.fractions_are_rounded_half_to_even_and_parts_still_fit()
@@ -283,7 +283,7 @@ local function put(object, path, value)
 end
 
 -- Any members of any form with any numbers: ingest must take what comes out, or the event is lost.
-function tests.whatever_usage_is_told_ingest_would_take_it()
+function tests.whatever_usage_is_reported_ingest_would_take_it()
   local values = { 0, 1, 5, 6, 7, 100, 0.5, 2.5, 1e9, 999999999, "12", cjson.null }
   for _ = 1, 20000 do
     local form = shapes.FORMS[math.random(#shapes.FORMS)]
@@ -298,9 +298,9 @@ function tests.whatever_usage_is_told_ingest_would_take_it()
         end
       end
     end
-    local told = usage.merge(usage.find({ usage = raw, type = math.random() < 0.1
+    local reported = usage.merge(usage.find({ usage = raw, type = math.random() < 0.1
       and "message_start" or nil }), usage.find({ usageMetadata = second }))
-    local found = usage.settle(told, { without_output = math.random() < 0.3,
+    local found = usage.settle(reported, { without_output = math.random() < 0.3,
                                        saw_text = function() return math.random() < 0.3 end }) or {}
     for name, n in pairs(found) do
       assert(n % 1 == 0 and n >= 0 and n <= 1e9, name .. " of " .. cjson.encode(raw))
@@ -326,9 +326,9 @@ function tests.usage_of_an_answer_too_long_to_keep_is_found_at_its_end()
     reader:feed(("x"):rep(65536))
   end
   reader:feed('","usage":{"prompt_tokens":7,"prompt_tokens_details":{"cached_tokens":3}}}')
-  local told = reader:finish()
-  check.equal(told.usage, { input_tokens = 7, cache_read_tokens = 3 })
-  check.equal(told.model, "m")
+  local reported = reader:finish()
+  check.equal(reported.usage, { input_tokens = 7, cache_read_tokens = 3 })
+  check.equal(reported.model, "m")
 end
 
 function tests.an_answer_that_is_not_json_says_nothing()

@@ -92,16 +92,16 @@ end
 function tests.the_key_wins_over_the_header_and_the_header_over_the_default()
   local settings = { keys = { h = { namespace = "keyed", consumer = "c" } }, trust_header = true,
                      namespace_header = "X-Namespace", default_namespace = "rest" }
-  check.equal(namespace.tell(settings, "header", "h").namespace, "keyed")
-  check.equal(namespace.tell(settings, "header", "unknown").namespace, "header")
-  check.equal(namespace.tell(settings, nil, "unknown").namespace, "rest")
+  check.equal(namespace.resolve(settings, "header", "h").namespace, "keyed")
+  check.equal(namespace.resolve(settings, "header", "unknown").namespace, "header")
+  check.equal(namespace.resolve(settings, nil, "unknown").namespace, "rest")
   settings.default_namespace = nil
-  local _, refusal = namespace.tell(settings, nil, "unknown")
+  local _, refusal = namespace.resolve(settings, nil, "unknown")
   check.equal({ refusal.status, refusal.reason }, { 401, "unknown_key" })
-  _, refusal = namespace.tell(settings, "1", nil)
+  _, refusal = namespace.resolve(settings, "1", nil)
   check.equal({ refusal.status, refusal.reason }, { 400, "bad_namespace" })
   settings.trust_header = false
-  _, refusal = namespace.tell(settings, "header", nil)
+  _, refusal = namespace.resolve(settings, "header", nil)
   check.equal({ refusal.status, refusal.reason }, { 401, "no_namespace" })
 end
 

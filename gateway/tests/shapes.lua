@@ -20,10 +20,10 @@ local function reader_of(sample)
   })
 end
 
-local function summary(told)
-  return { model = told.model, stream = told.stream, usage = told.usage,
-           error_type = told.error_type, mismatch = told.mismatch,
-           repaired = told.repaired or nil }
+local function summary(reported)
+  return { model = reported.model, stream = reported.stream, usage = reported.usage,
+           error_type = reported.error_type, mismatch = reported.mismatch,
+           repaired = reported.repaired or nil }
 end
 
 local function expected(sample)
@@ -64,24 +64,24 @@ local function variants(sample)
 end
 
 function tests.a_usual_answer_tells_the_same_without_a_reader()
-  local n_told = 0
+  local n_reported = 0
   for _, sample in ipairs(list) do
     local without_output = answer.is_without_output(sample.path)
-    local told = answer.of_object(sample.body, {
+    local reported = answer.of_object(sample.body, {
       decode = cjson.decode, content_type = sample.type, without_output = without_output,
     })
-    if told then
-      n_told = n_told + 1
+    if reported then
+      n_reported = n_reported + 1
       local reader = reader_of(sample)
       reader:feed(sample.body)
-      check.equal(told, reader:finish(), sample.name)
+      check.equal(reported, reader:finish(), sample.name)
       for _, encoding in ipairs({ "br", "gzip", "none of ours" }) do
         check.equal(answer.of_object(sample.body, {
           decode = cjson.decode, content_encoding = encoding }), nil)
       end
     end
   end
-  assert(n_told > 40, "most whole answers are usual ones: " .. n_told)
+  assert(n_reported > 40, "most whole answers are usual ones: " .. n_reported)
 end
 
 function tests.every_shape_is_read_whole_and_byte_by_byte_with_any_line_ends()

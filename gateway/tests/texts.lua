@@ -161,15 +161,15 @@ function tests.older_and_plainer_answers_are_text_too()
               { output = "Ahoy!" })
 end
 
-function tests.choices_and_calls_that_are_told_by_turns_stay_apart()
+function tests.choices_and_calls_that_arrive_by_turns_stay_apart()
   local events = {}
   for i = 1, 6 do
     events[i] = ('{"choices":[{"index":%d,"delta":{"content":"%d","tool_calls":[{"index":%d,'
       .. '"function":{"name":"f%d","arguments":"%d"}}]}}]}'):format(i % 2, i, i % 2, i % 2, i)
   end
-  local told = received(events)
-  check.equal(told.output, { "135", "246" })
-  check.equal(told.tool_calls, { { name = "f1", arguments = "135" },
+  local reported = received(events)
+  check.equal(reported.output, { "135", "246" })
+  check.equal(reported.tool_calls, { { name = "f1", arguments = "135" },
                                  { name = "f0", arguments = "246" } })
 end
 
@@ -273,8 +273,8 @@ function tests.json_of_any_shape_is_taken()
     local object = any(5)
     local collector = text.collector(cjson, 2000)
     collector:add(object)
-    local told, sent = collector:received(""), requests.read(cjson, object)
-    local line = text.write(cjson, sent, told, nil, 4000)
+    local reported, sent = collector:received(""), requests.read(cjson, object)
+    local line = text.write(cjson, sent, reported, nil, 4000)
     check.equal(line == nil or type(cjson.decode(line)) == "table", true, line)
   end
 end
@@ -366,9 +366,9 @@ function tests.what_is_nested_deeper_than_ingest_reads_goes_as_json_in_a_string(
 end
 
 function tests.the_side_that_usage_lacks_is_written_and_what_is_too_long_is_not()
-  local sent, told = { input = "hi" }, { output = "Ahoy!" }
+  local sent, reported = { input = "hi" }, { output = "Ahoy!" }
   local function of(usage, bytes_max, a, b)
-    local line = text.write(cjson, a or sent, b or told, usage, bytes_max or 1000)
+    local line = text.write(cjson, a or sent, b or reported, usage, bytes_max or 1000)
     return line and cjson.decode(line)
   end
   check.equal(of(nil), { input = "hi", output = "Ahoy!" })
@@ -376,8 +376,8 @@ function tests.the_side_that_usage_lacks_is_written_and_what_is_too_long_is_not(
   check.equal(of({ output_tokens = 7 }), { input = "hi" })
   check.equal(of({ input_tokens = 1, output_tokens = 7 }), nil)
   local long = ("x"):rep(2000)
-  check.equal(select(2, text.write(cjson, sent, told, nil, 1000)), true)
-  check.equal(select(2, text.write(cjson, { input = long }, told, nil, 1000)), false)
+  check.equal(select(2, text.write(cjson, sent, reported, nil, 1000)), true)
+  check.equal(select(2, text.write(cjson, { input = long }, reported, nil, 1000)), false)
   check.equal(select(2, text.write(cjson, nil, nil, nil, 1000)), true, "nothing is not too long")
   check.equal(of(nil, nil, { input = long }), { output = "Ahoy!" })
   check.equal(of(nil, nil, nil, { output = long }), { input = "hi" })

@@ -5,17 +5,18 @@
 local active = {}
 active.__index = active
 
--- As many namespaces as ingest registers; requests of further ones are proxied and counted alike,
--- only their gauge is left out.
+-- As many namespaces as ingest registers; requests of further ones are proxied and counted as
+-- usual, only their gauge is left out.
 active.NAMESPACES_MAX = 1000
 
--- A namespace is told for `linger_ms` after its last request, so that its 0 is told as well.
+-- A namespace is reported for `linger_ms` after its last request, so that its 0 is reported as
+-- well.
 function active.new(linger_ms)
   return setmetatable({ linger_ms = linger_ms, counts = {}, used = {}, size = 0, total = 0 },
                       active)
 end
 
--- Returns what leave() wants back; nil if the namespace is not told.
+-- Returns the argument for leave(); nil if the namespace is not reported.
 function active:enter(name, now_ms)
   self.total = self.total + 1
   local count = self.counts[name]

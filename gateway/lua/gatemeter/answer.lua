@@ -1,6 +1,6 @@
 -- Reads what an answer says about itself: model, usage, a failure, the moment of the first token.
--- Chunks of the body go in by feed() as they pass; finish() gives a table; received() texts. What
--- the bytes are is told from themselves (sniff.lua), after unpacking (inflate.lua): server-sent
+-- Chunks of the body go in by feed() as they pass; finish() gives a table; received() texts. The
+-- format is detected from the bytes (sniff.lua), after decompression (inflate.lua): server-sent
 -- events and NDJSON go event by event through on_data(), everything else in JSON through scan.lua.
 -- Pure; what it keeps is bounded, and it must never touch what the client gets.
 local delta = require("gatemeter.delta")
@@ -57,7 +57,7 @@ function answer.new(options)
     without_output = options.without_output or false, may_echo = options.may_echo or false,
     text = text.collector({ decode = options.decode, encode = options.encode or nothing },
                           options.text_bytes_max or 0),
-    head = "", told = { stream = false }, n_values = 0, usages = {}, n_prompts = 0,
+    head = "", reported = { stream = false }, n_values = 0, usages = {}, n_prompts = 0,
   }, answer)
   self.encoding = sniff.encoding(options.content_encoding)
   return self
@@ -83,7 +83,7 @@ function answer.is_without_tokens(path)
   return matches(path, shapes.WITHOUT_TOKENS) and not matches(path, shapes.WITH_OUTPUT)
 end
 
--- Adds the usage that an event tells. Of more prompts than are kept apart the usage is unknown.
+-- Adds the usage that an event reports. With more prompts than are tracked, the usage is unknown.
 local function take_usage(self, event)
   local found = usage.find(event)
   if not found then
@@ -102,15 +102,15 @@ end
 
 -- Takes what a decoded event, or the members of it that matter, says.
 local function absorb(self, event, name)
-  local told = self.told
-  told.model = told.model or model_of(event)
+  local reported = self.reported
+  reported.model = reported.model or model_of(event)
   take_usage(self, event)
-  told.error_type = told.error_type or failure.find(event, name)
+  reported.error_type = reported.error_type or failure.find(event, name)
 end
 
 local function find_first_token(self, event)
-  if not self.told.first_token and delta.bears_tokens(event) then
-    self.told.first_token = self.clock()
+  if not self.reported.first_token and delta.bears_tokens(event) then
+    self.reported.first_token = self.clock()
   end
 end
 
@@ -143,7 +143,7 @@ local function long(self, name, in_stream)
       absorb(self, event, name)
     end
     if in_stream then
-      self.told.first_token = self.told.first_token or self.first_value
+      self.reported.first_token = self.reported.first_token or self.first_value
     end
   end)
 end
@@ -164,24 +164,24 @@ local function body(self)
 end
 
 function answer:on_data(data, name)
-  local told = self.told
+  local reported = self.reported
   if data == "[DONE]" then
-    told.done = true
+    reported.done = true
     return
   end
   self.text:keep(data)
   -- Decoding each event would cost more than all the rest: most have nothing new after the first.
-  local matters = name == "error" or not told.first_token
-    or not told.model and data:find('"model', 1, true)
+  local matters = name == "error" or not reported.first_token
+    or not reported.model and data:find('"model', 1, true)
     or speaks(data, shapes.HINTS) or speaks(data, shapes.FAILURES)
   if not matters then
     return
   end
   local event = self.decode(data)
   if type(event) ~= "table" then
-    told.error_type = told.error_type or failure.find(nil, name)
+    reported.error_type = reported.error_type or failure.find(nil, name)
     if data:find("^%s*{") then
-      -- Half of a surrogate pair, too many levels: what matters may be good all the same.
+      -- Half of a surrogate pair, or nested too deeply: the members that matter may still be valid.
       local scanner = long(self, name, true)
       scanner:feed(data)
       scanner:finish()
@@ -195,7 +195,7 @@ end
 local function open(self, kind)
   self.kind = kind
   if kind == "events" or kind == "lines" then
-    self.told.stream = true
+    self.reported.stream = true
     self.parser = sse.new(function(data, name) self:on_data(data, name) end, function(name)
       self.text:give_up()
       return long(self, name, true)
@@ -223,20 +223,20 @@ local function feed_plain(self, chunk)
   end
 end
 
--- What is packed and cannot be read says nothing, and that is said.
+-- A compressed answer that cannot be read reports nothing, and is marked as unreadable.
 local function give_up(self, encoding)
-  self.told = { stream = false, unreadable = encoding }
+  self.reported = { stream = false, unreadable = encoding }
   self.kind, self.parser, self.usages = "other", nil, {}
   self.text:give_up()
 end
 
--- Opens what the first bytes need; false if they are too few to tell.
+-- Chooses the reader by the first bytes; false if they are too few.
 local function begin(self, head)
   local packing = sniff.packing(head)
   if packing == nil then
     return false
   end
-  -- gzip and zstd have a sign of their own, which is right where a header is not.
+  -- gzip and zstd have magic bytes, which are right where a header is not.
   local encoding = self.encoding
   if not encoding or encoding == "gzip" or encoding == "zstd" then
     encoding = packing
@@ -274,7 +274,7 @@ end
 -- Whether the answer has brought text. To look into a whole one costs more, and hardly any is asked
 -- for; one that used no token of its own may repeat the prompt.
 local function has_text(self, counts)
-  if self.told.first_token then
+  if self.reported.first_token then
     return true
   elseif self.without_output or self.may_echo and (counts.input or 0) > 0 then
     return false
@@ -285,9 +285,10 @@ end
 
 -- Several values are a stream, but for a list of things (ranks, labels, models).
 local function is_stream_of_values(self)
-  local told, scanner = self.told, self.parser.scanner
+  local reported, scanner = self.reported, self.parser.scanner
   return self.n_values > 1 and self.n_prompts < 2
-    and not (scanner.in_array and self.n_prompts == 0 and not told.model and not told.error_type)
+    and not (scanner.in_array and self.n_prompts == 0
+             and not reported.model and not reported.error_type)
 end
 
 -- { stream, model, first_token, done, error_type, unreadable = encoding, foreign = true for what is
@@ -305,26 +306,26 @@ function answer:finish()
   if self.parser then
     self.parser:finish()
   end
-  local told = self.told
-  told.foreign = self.kind == "other" and not told.unreadable or nil
+  local reported = self.reported
+  reported.foreign = self.kind == "other" and not reported.unreadable or nil
   if self.kind == "json" and is_stream_of_values(self) then
-    told.stream, told.first_token = true, self.first_value
-  elseif not self.kind or told.unreadable then
-    -- Where the bytes say nothing, the content type does.
-    told.stream = sniff.is_stream(self.content_type)
+    reported.stream, reported.first_token = true, self.first_value
+  elseif not self.kind or reported.unreadable then
+    -- Where the bytes are inconclusive, the content type decides.
+    reported.stream = sniff.is_stream(self.content_type)
   end
   local says
-  told.usage, says = usage.settle(not self.has_too_many and usage.sum(self.usages) or nil, {
+  reported.usage, says = usage.settle(not self.has_too_many and usage.sum(self.usages) or nil, {
     without_output = self.without_output,
     saw_text = function(counts) return has_text(self, counts) end,
   })
-  told.repaired, told.mismatch, told.absent = says.repaired, says.mismatch, says.absent
-  return told
+  reported.repaired, reported.mismatch, reported.absent = says.repaired, says.mismatch, says.absent
+  return reported
 end
 
--- What the usual answer tells: one object in one piece, with a usage, and nothing that has to be
--- looked at twice. As finish() would tell it, without a reader, which costs more than to decode it;
--- nil for every other answer. options: decode, content_type, content_encoding, without_output.
+-- Fast path for the usual answer: one object in one piece, with a usage, and nothing unusual. The
+-- result is that of finish(), without a reader, which costs more than decoding; nil for every other
+-- answer. options: decode, content_type, content_encoding, without_output.
 function answer.of_object(json, options)
   if json:byte() ~= OPEN_OBJECT or #json > whole.BYTES_MAX
     or sniff.is_lines(options.content_type) or sniff.encoding(options.content_encoding) then
@@ -341,12 +342,12 @@ function answer.of_object(json, options)
 end
 
 -- The parts of the answer from which tokens can be counted; nil if there are none, or if it was too
--- long to be kept, which the second value tells by false.
+-- long to be kept, in which case the second value is false.
 function answer:received()
   if self.without_output then
     return nil, true
   end
-  return self.text:received(self.told.stream and "" or nil)
+  return self.text:received(self.reported.stream and "" or nil)
 end
 
 return answer

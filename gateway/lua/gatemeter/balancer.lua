@@ -1,7 +1,7 @@
--- Gives each attempt the address that it connects to, in nginx's balancer phase.
--- run() is asked before every connection: it gives the first address, and another one only if no
--- byte of the request has gone to the one before, for what was sent may have been billed. ended()
--- tells the resolver how the last one did. It must never send a request twice.
+-- Gives each attempt the address that it connects to, in nginx's balancer phase. run() is asked
+-- before every connection: it gives the first address, and another one only if no byte of the
+-- request has gone to the one before, for what was sent may have been billed. ended() reports the
+-- result of the last one to the resolver. It must never send a request twice.
 local resolver = require("gatemeter.resolver")
 local upstream = require("ngx.balancer")
 
@@ -10,9 +10,9 @@ local balancer = {}
 local ROLE = "upstream"
 -- Addresses tried for one request.
 local TRIES_MAX = 4
--- Where there are others, a silent one is left sooner than nginx would.
+-- If there are others, an unresponsive one is abandoned sooner than by nginx.
 local CONNECT_S = 3
--- nginx's word for "no server": it answers 502 without a further attempt.
+-- nginx's code for "no server": it answers 502 without a further attempt.
 local NGX_BUSY = -3
 
 local port

@@ -1,10 +1,10 @@
--- Decides how a batch is sent and what an answer of ingest means for it.
--- Lines go in, a body comes out; a status goes in, a verdict and a wait come out.
--- Pure; it must never let go of a line that ingest neither has nor has refused for good.
+-- Decides how a batch is sent and what an answer of ingest means for it. Lines go in, a body comes
+-- out; a status goes in, a verdict and a wait come out. Pure; it must never drop a line that ingest
+-- has neither stored nor refused permanently.
 local batch = {}
 
 local WAIT_MIN_MS, WAIT_MAX_MS = 100, 5000
--- A wrong key or address is mended by a person; asking often would only fill two logs.
+-- A wrong key or address needs an operator; frequent retries would only fill two logs.
 local REFUSED_WAIT_MIN_MS, REFUSED_WAIT_MAX_MS = 1000, 30000
 local RETRY_AFTER_MAX_MS = 60000
 
@@ -13,8 +13,8 @@ function batch.body(lines)
   return table.concat(lines, "\n") .. "\n"
 end
 
--- `stored`: forget the lines. `refused`: ingest rejected each of them; forget and report.
--- `split`: send less at once. `retry`, `trouble`: send again later; a person must act on trouble.
+-- `stored`: forget the lines. `refused`: ingest rejected each of them; forget and report. `split`:
+-- send a smaller batch. `retry`, `trouble`: retry later; `trouble` needs an operator.
 function batch.verdict(status)
   if status == 200 then
     return "stored"
@@ -53,14 +53,14 @@ function batch.account(answer, sent)
     return { accepted = sent, rejected = 0, late = 0, future = 0 }
   end
   local rejected = size_of(answer.rejected)
-  local told = { accepted = tonumber(answer.accepted) or sent - rejected, rejected = rejected,
+  local reported = { accepted = tonumber(answer.accepted) or sent - rejected, rejected = rejected,
                  late = size_of(answer.late), future = size_of(answer.future) }
   local first = rejected > 0 and answer.rejected[1]
   if type(first) == "table" then
-    told.first = ("%s: %s: %s"):format(tostring(first.id), tostring(first.field),
+    reported.first = ("%s: %s: %s"):format(tostring(first.id), tostring(first.field),
                                        tostring(first.reason))
   end
-  return told
+  return reported
 end
 
 return batch

@@ -120,7 +120,7 @@ local function problem(text, path, reason)
 end
 
 local function read_keys(text, keys, sha256_hex)
-  local told = {}
+  local by_hash = {}
   if type(keys) ~= "table" then
     return problem(text, "keys", "must be an object")
   end
@@ -150,9 +150,9 @@ local function read_keys(text, keys, sha256_hex)
         return nil, name .. ": " .. err
       end
     end
-    told[hash] = { namespace = entry.namespace, consumer = entry.consumer }
+    by_hash[hash] = { namespace = entry.namespace, consumer = entry.consumer }
   end
-  return told
+  return by_hash
 end
 
 local function flatten(text, object)

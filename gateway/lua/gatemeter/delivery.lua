@@ -1,7 +1,7 @@
--- Delivers the lines of a queue to ingest, batch by batch, until ingest has each of them.
--- deliver() sends the oldest lines once and does with them what the answer means; how to post, to
--- count, to log and to tell the time is handed in. Pure; it must never remove a line for any other
--- reason than an answer of ingest, and must count each one that it gives up.
+-- Delivers the lines of a queue to ingest, batch by batch, until ingest has each of them. deliver()
+-- sends the oldest lines once and does with them what the answer means; posting, counting, logging
+-- and the clock are injected. Pure; it must never remove a line for any other reason than an answer
+-- of ingest, and must count each one that it drops.
 local batch = require("gatemeter.batch")
 
 local delivery = {}
@@ -21,20 +21,20 @@ function delivery:may_send()
 end
 
 local function stored(self, queue, lines, index, answer, verdict)
-  local told = batch.account(self.tools.decode(answer.body), #lines)
+  local reported = batch.account(self.tools.decode(answer.body), #lines)
   queue:remove(index)
   self.n_failures, self.not_before_ms = 0, 0
   -- After a split it grows again, slowly, for the next large event may be near.
   self.lines_max = math.min(self.settings["batch.events_max"], self.lines_max * 2)
   local count = self.tools.count
   count("batches_total", verdict, 1)
-  count("events_delivered_total", nil, told.accepted)
-  count("events_rejected_total", nil, told.rejected)
-  count("events_uncounted_total", "late", told.late)
-  count("events_uncounted_total", "future", told.future)
-  if told.rejected > 0 then
+  count("events_delivered_total", nil, reported.accepted)
+  count("events_rejected_total", nil, reported.rejected)
+  count("events_uncounted_total", "late", reported.late)
+  count("events_uncounted_total", "future", reported.future)
+  if reported.rejected > 0 then
     self.tools.log("error", ("ingest rejected %d of %d events; the first one: %s"):format(
-      told.rejected, #lines, told.first or "unknown"))
+      reported.rejected, #lines, reported.first or "unknown"))
   end
   return "progress"
 end

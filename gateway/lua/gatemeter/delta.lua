@@ -77,7 +77,7 @@ function delta.bears_tokens(event)
     return filled(output.text)
       or type(output.choices) == "table" and any_choice(output.choices)
   end
-  -- A message that is a string tells an error.
+  -- A message that is a string is an error.
   local message = type(event.message) == "table" and event.message
   return bears(message) or filled(event.response) or filled(event.content)
     or filled(event.text) or filled(event.thinking)

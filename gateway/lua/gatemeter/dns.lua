@@ -12,7 +12,7 @@ local CNAME, IN = 5, 1
 local NAME_BYTES_MAX, LABEL_BYTES_MAX = 253, 63
 -- Compression pointers followed within one name.
 local POINTERS_MAX = 32
--- Names in a row that stand for one another, within one answer.
+-- Longest CNAME chain within one answer.
 local CNAMES_MAX = 16
 local RECORDS_MAX = 128
 local ADDRESSES_MAX = 16
@@ -118,27 +118,27 @@ local function is_question(bytes, name, kind)
 end
 
 -- Walks from the name asked for through its CNAME records to the addresses.
-local function follow(told, records, name, kind)
-  told.name = name:lower()
+local function follow(reply, records, name, kind)
+  reply.name = name:lower()
   local seen = {}
   for _ = 1, CNAMES_MAX do
     local target, ttl_s
     for _, record in ipairs(records) do
-      if record.name == told.name and record.value then
-        if record.kind == kind and #told.addresses < ADDRESSES_MAX and not seen[record.value] then
+      if record.name == reply.name and record.value then
+        if record.kind == kind and #reply.addresses < ADDRESSES_MAX and not seen[record.value] then
           seen[record.value] = true
-          told.addresses[#told.addresses + 1] = record.value
-          told.ttl_s = math.min(told.ttl_s or record.ttl_s, record.ttl_s)
+          reply.addresses[#reply.addresses + 1] = record.value
+          reply.ttl_s = math.min(reply.ttl_s or record.ttl_s, record.ttl_s)
         elseif record.kind == CNAME then
           target, ttl_s = record.value, record.ttl_s
         end
       end
     end
-    if #told.addresses > 0 or not target then
-      return told
+    if #reply.addresses > 0 or not target then
+      return reply
     end
-    told.ttl_s = math.min(told.ttl_s or ttl_s, ttl_s)
-    told.name = target
+    reply.ttl_s = math.min(reply.ttl_s or ttl_s, ttl_s)
+    reply.name = target
   end
   return nil, "its CNAME records go round in a circle or are too many"
 end
@@ -163,20 +163,20 @@ function dns.read(bytes, id, name, kind)
   if code ~= 0 and code ~= 3 then
     return nil, "answered " .. (RCODES[code] or "code " .. code)
   end
-  local told = { addresses = {}, truncated = bit.band(flags, 2) ~= 0, exists = code == 0 }
+  local reply = { addresses = {}, truncated = bit.band(flags, 2) ~= 0, exists = code == 0 }
   local records, n_records = {}, math.min(u16(bytes, 7), RECORDS_MAX)
   for i = 1, n_records do
     local record
     record, at = read_record(bytes, at)
     if not record then
-      if told.truncated then
+      if reply.truncated then
         break
       end
       return nil, "sent an answer that ends within a record"
     end
     records[i] = record
   end
-  return follow(told, records, name, kind)
+  return follow(reply, records, name, kind)
 end
 
 return dns

@@ -1,7 +1,7 @@
--- Brings events from the log phase to ingest: one queue per worker in shared memory, a timer that
--- sends it, disk at a stop. emit() gives an event its id and seq and queues it; start() and exit()
--- belong to init_worker and exit_worker. A queue whose worker is gone is sent by another one.
--- It must never hold up a request, and never lose an event without counting it.
+-- Delivers events from the log phase to ingest: one queue per worker in shared memory, a timer that
+-- flushes it, and disk at shutdown. emit() gives an event its id and seq and queues it; start() and
+-- exit() belong to init_worker and exit_worker. A queue whose worker is gone is drained by another
+-- one. It must never hold up a request, and never lose an event without counting it.
 local active = require("gatemeter.active")
 local cjson = require("cjson.safe")
 local delivery = require("gatemeter.delivery")
@@ -37,7 +37,7 @@ local next_look_ms = 0
 local n_looks, last_slot = 0, 0
 local flushing, keeping, ending = false, false, false
 local last_said, last_kept, last_gauge_ms = {}, 0, 0
-local gauge_told = {}
+local gauge_reported = {}
 
 function emitter.count(name, label, n)
   if n ~= 0 then
@@ -104,12 +104,12 @@ local function post(body)
     if n_uses == 0 then
       break
     end
-    -- Ingest had closed a connection of the pool: a fresh one tells whether it is there.
+    -- Ingest had closed a pooled connection: a new one shows whether it is up.
   end
   return nil, err
 end
 
--- Sends queues until they are empty or ingest asks to wait. One run at a time.
+-- Flushes queues until they are empty or ingest asks to back off. One run at a time.
 local function flush()
   if flushing then
     return
@@ -241,13 +241,13 @@ end
 local function report_connections(others)
   local counts = active.sum(texts_of(others))
   local lines, time = {}, system.epoch_us()
-  for name in pairs(gauge_told) do
+  for name in pairs(gauge_reported) do
     counts[name] = counts[name] or 0
   end
-  gauge_told = {}
+  gauge_reported = {}
   for name, n in pairs(counts) do
     lines[#lines + 1] = event.connections(name, settings.gateway, n, time)
-    gauge_told[name] = n > 0 or nil
+    gauge_reported[name] = n > 0 or nil
     if #lines == 1000 then
       break
     end

@@ -1,7 +1,7 @@
--- Says whether an event, or a whole answer, below status 400 tells that the attempt has failed.
--- A decoded event and its name go in, an error type of docs/events.md comes out, or nil. Pure; it
--- must never take an `error` that is null, or one further inside (the arguments of a tool), for
--- a failure, nor let a word of the upstream through that is not one of ours.
+-- Detects whether an event, or a whole answer, below status 400 reports a failed attempt. A decoded
+-- event and its name go in, an error type of docs/events.md comes out, or nil. Pure; it must never
+-- take an `error` that is null, or one further inside (the arguments of a tool), for a failure, nor
+-- pass on an error type of the upstream that is not one of docs/events.md.
 local failure = {}
 
 local OURS = {
@@ -23,7 +23,7 @@ end
 local function of_error(value)
   if type(value) == "table" then
     for _, inner in pairs(value) do
-      -- null is told apart from everything else by its type.
+      -- null is distinguished by its type.
       if type(inner) ~= "userdata" then
         return ours(value.type, value.code, value.status)
       end

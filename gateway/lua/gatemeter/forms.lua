@@ -1,7 +1,7 @@
--- Reads the counts of one usage object, by the forms of shapes.lua.
--- read() takes a decoded object and gives its counts, or nil if it has no form that is known. The
--- forms are tables of paths; here they become trees, so that an object is gone through once, by
--- the members it has, and not once per path. Pure; what is no number must never become one.
+-- Reads the counts of one usage object, by the forms of shapes.lua. read() takes a decoded object
+-- and gives its counts, or nil if it has no form that is known. The forms are tables of paths; here
+-- they become trees, so that an object is gone through once, by the members it has, and not once
+-- per path. Pure; a value that is not a number must never become one.
 local bit = require("bit")
 local shapes = require("gatemeter.shapes")
 
@@ -37,7 +37,7 @@ local function grow(tree, form, name)
     for _, path in ipairs(is_sum and member or { member }) do
       local node = node_at(tree, path)
       node.takes = node.takes or {}
-      -- A sum is told from others by its list.
+      -- A sum is recognised by its list.
       table.insert(node.takes, { name = name, sum = is_sum and member or nil })
     end
   end
@@ -68,7 +68,7 @@ for i, form in ipairs(shapes.FORMS) do
 end
 assert(#compiled <= 32, "a form is a bit of a number")
 
--- The member at the end of `names`, or nil; null is told from everything else by its type.
+-- The member at the end of `names`, or nil; null is distinguished by its type.
 function forms.follow(object, names)
   for i = 1, #names do
     if type(object) ~= "table" then
@@ -80,7 +80,7 @@ function forms.follow(object, names)
 end
 local follow = forms.follow
 
--- A count and whether it had to be repaired; false for what is no count.
+-- A count and whether it had to be repaired; false for a value that is not a count.
 local function count(value)
   if type(value) == "number" and value % 1 == 0 and value >= 0 and value <= TOKENS_MAX then
     return value + 0, false
@@ -102,7 +102,7 @@ local function count(value)
   return floor, true
 end
 
--- The largest of what is told for a count is taken, and sums when all of them is there.
+-- The largest reported value of a count is taken, and a sum only if all of its terms exist.
 local function take(found, taken, value)
   local n, repaired = count(value)
   local name, sum = taken.name, taken.sum

@@ -1,7 +1,7 @@
--- The phases of a proxied request: who asks (access), what the answer says (filters), the event
--- (log). init() reads the settings in the master; everything else runs in the workers.
--- The answer passes through untouched and at once. No failure here may cost a request its answer,
--- and neither keys nor text may go to a log or a label.
+-- The phases of a proxied request: namespace (access), reading the answer (filters), the event
+-- (log). init() reads the settings in the master; everything else runs in the workers. The answer
+-- passes through untouched and at once. No failure here may cost a request its answer, and neither
+-- keys nor text may go to a log or a label.
 local answer = require("gatemeter.answer")
 local balancer = require("gatemeter.balancer")
 local cjson = require("cjson.safe")
@@ -157,12 +157,12 @@ function gateway.access()
     key_hash = key and system.sha256_hex(key)
   end
   local named = variables[header_variable]
-  local told, refusal = namespace.tell(settings, named, key_hash)
-  if not told then
+  local identity, refusal = namespace.resolve(settings, named, key_hash)
+  if not identity then
     return refuse(refusal)
   end
   if settings.forward_namespace then
-    ngx.req.set_header(settings.namespace_header, told.namespace)
+    ngx.req.set_header(settings.namespace_header, identity.namespace)
   elseif named then
     ngx.req.clear_header(settings.namespace_header)
   end
@@ -170,9 +170,9 @@ function gateway.access()
     ngx.req.set_header("Authorization", "Bearer " .. settings.upstream_key)
   end
   local ctx = ngx.ctx
-  ctx.start_ms, ctx.told = start_ms, told
+  ctx.start_ms, ctx.identity = start_ms, identity
   -- What entered must leave: from here to the log phase nothing may fail.
-  ctx.entered, ctx.gauge = true, emitter.enter(told.namespace, start_ms)
+  ctx.entered, ctx.gauge = true, emitter.enter(identity.namespace, start_ms)
   emitter.count("admitted_total", nil, 1)
   resolver.wait("upstream", FIRST_ADDRESS_S)
   if settings.inject_include_usage then
@@ -219,13 +219,13 @@ function gateway.header_filter()
   ctx.answered = true
 end
 
--- Asking nginx for a variable costs much for what it is.
+-- Reading an nginx variable is expensive.
 local function uri_of(ctx)
   ctx.uri = ctx.uri or ngx.var.uri
   return ctx.uri
 end
 
--- Looking at a path costs more than knowing the most usual one.
+-- Parsing a path costs more than recognising the most usual one.
 local function is_without_output(ctx)
   return uri_of(ctx) ~= "/v1/chat/completions" and answer.is_without_output(uri_of(ctx))
 end
@@ -256,7 +256,7 @@ local function feed(ctx)
   ctx.came_ms = nil
 end
 
--- Gives the reader what waits for it.
+-- Feeds the buffered chunks to the reader.
 local function read(ctx)
   local ok, err = pcall(feed, ctx)
   if not ok then
@@ -317,7 +317,7 @@ local function requested_model(ctx, json)
   return model
 end
 
--- 499 for a client that left, even when it had seen a status: it did not get the answer.
+-- 499 for a client that disconnected, even after it saw a status: it did not get the answer.
 local function status_of(ctx)
   local status = ngx.status
   if status < 100 or status > 599 then
@@ -329,35 +329,35 @@ local function status_of(ctx)
   return status
 end
 
--- An answer to a question about something that failed (GET) is none that failed.
-local function is_failure(told, method)
-  return told.error_type ~= nil and (told.stream or method == "POST")
+-- A successful GET about something that failed has not failed itself.
+local function is_failure(reported, method)
+  return reported.error_type ~= nil and (reported.stream or method == "POST")
 end
 
-local function count_answer(told, method, status)
-  if is_failure(told, method) and status < 400 then
-    emitter.count(told.stream and "stream_errors_total" or "answer_errors_total", nil, 1)
+local function count_answer(reported, method, status)
+  if is_failure(reported, method) and status < 400 then
+    emitter.count(reported.stream and "stream_errors_total" or "answer_errors_total", nil, 1)
   end
-  emitter.count("usage_elsewhere_total", nil, told.usage and method ~= "POST" and 1 or 0)
-  emitter.count("usage_repaired_total", nil, told.repaired and 1 or 0)
-  if told.mismatch then
-    emitter.count("usage_mismatch_total", told.mismatch, 1)
+  emitter.count("usage_elsewhere_total", nil, reported.usage and method ~= "POST" and 1 or 0)
+  emitter.count("usage_repaired_total", nil, reported.repaired and 1 or 0)
+  if reported.mismatch then
+    emitter.count("usage_mismatch_total", reported.mismatch, 1)
   end
-  if told.unreadable then
-    emitter.count("usage_unreadable_total", told.unreadable, 1)
+  if reported.unreadable then
+    emitter.count("usage_unreadable_total", reported.unreadable, 1)
   end
 end
 
--- What was sent and received, where the upstream did not tell all of its usage: that of a client
--- which left, too, for it is billed up to there. Of an answer that could not be unpacked, or is no
--- text, it is not known what was received.
-local function text_of(ctx, told, status, request)
-  local absent = told.absent or {}
-  local is_complete = told.usage and not (absent.input or absent.output)
-  local has_failed = told.error_type and not told.stream
+-- What was sent and received, where the upstream did not report its whole usage; also after a
+-- client disconnect, which is billed up to that point. Of an answer that could not be decompressed,
+-- or is not text, the received part is unknown.
+local function text_of(ctx, reported, status, request)
+  local absent = reported.absent or {}
+  local is_complete = reported.usage and not (absent.input or absent.output)
+  local has_failed = reported.error_type and not reported.stream
   local room = text_room()
   if is_complete or has_failed or room == 0 or status >= 400 and status ~= 499
-    or told.unreadable or told.foreign or answer.is_without_tokens(uri_of(ctx)) then
+    or reported.unreadable or reported.foreign or answer.is_without_tokens(uri_of(ctx)) then
     return nil
   end
   if ctx.answered and not ctx.reader then
@@ -371,25 +371,25 @@ local function text_of(ctx, told, status, request)
   if ctx.reader then
     received, was_kept = ctx.reader:received()
   end
-  local line, fits = text.write(cjson, sent.read(cjson, request), received, told.usage, room)
+  local line, fits = text.write(cjson, sent.read(cjson, request), received, reported.usage, room)
   emitter.count("texts_too_long_total", nil, fits and was_kept and 0 or 1)
   return line
 end
 
--- What the answer tells. A short one that is usual needs no reader.
-local function told_of(ctx)
+-- What the answer reports. A short, usual one needs no reader.
+local function read_answer_of(ctx)
   if not ctx.answered then
     return {}
   end
   local waiting = not ctx.reader and ctx.waiting
   -- What begins otherwise, as streams do, is not put together for nothing.
   local is_object = waiting and waiting[1]:byte() == OPEN_OBJECT
-  local told = is_object and answer.of_object(table.concat(waiting, "", 1, waiting.n), {
+  local reported = is_object and answer.of_object(table.concat(waiting, "", 1, waiting.n), {
     decode = decode, content_type = header_text("Content-Type"),
     content_encoding = header_text("Content-Encoding"), without_output = is_without_output(ctx),
   })
-  if told then
-    return told
+  if reported then
+    return reported
   end
   read(ctx)
   return ctx.reader and ctx.reader:finish() or {}
@@ -400,30 +400,30 @@ local CLASSES = { "1xx", "2xx", "3xx", "4xx", "5xx" }
 local function attempt(ctx, now_ms)
   local status = status_of(ctx)
   local method = ngx.req.get_method()
-  local told = told_of(ctx)
+  local reported = read_answer_of(ctx)
   local request = method == "POST" and request_json() or nil
   local requested = method == "POST" and requested_model(ctx, request) or nil
   local facts = {
-    time = system.epoch_us(), namespace = ctx.told.namespace, consumer = ctx.told.consumer,
+    time = system.epoch_us(), namespace = ctx.identity.namespace, consumer = ctx.identity.consumer,
     upstream = settings["upstream.name"], method = method, endpoint = event.endpoint(uri_of(ctx)),
-    model = told.model, requested_model = requested ~= told.model and requested or nil,
+    model = reported.model, requested_model = requested ~= reported.model and requested or nil,
     status = status, duration_ms = now_ms - ctx.start_ms,
-    ttft_ms = told.first_token and told.first_token - ctx.start_ms or nil,
-    -- What a GET shows is of an earlier request, which has told it itself.
-    stream = told.stream or false, usage = method == "POST" and told.usage or nil,
-    -- What the client saw stays the status; that the answer failed after it is told beside it.
-    error_type = status < 400 and is_failure(told, method) and told.error_type or nil,
+    ttft_ms = reported.first_token and reported.first_token - ctx.start_ms or nil,
+    -- The usage in a GET belongs to an earlier request, which has reported it.
+    stream = reported.stream or false, usage = method == "POST" and reported.usage or nil,
+    -- The status is what the client saw; a later failure of the answer is reported beside it.
+    error_type = status < 400 and is_failure(reported, method) and reported.error_type or nil,
   }
-  if not told.usage and method == "POST" and status < 400
+  if not reported.usage and method == "POST" and status < 400
     and not answer.is_without_tokens(uri_of(ctx)) then
     emitter.count("usage_absent_total", nil, 1)
   end
   if method == "POST" then
-    facts.text_json = text_of(ctx, told, status, request)
+    facts.text_json = text_of(ctx, reported, status, request)
   end
-  count_answer(told, method, status)
+  count_answer(reported, method, status)
   emitter.count("requests_total", CLASSES[math.floor(status / 100)], 1)
-  emitter.count("streams_total", nil, told.stream and 1 or 0)
+  emitter.count("streams_total", nil, reported.stream and 1 or 0)
   emitter.count("upstream_cut_total", nil, ctx.cut and 1 or 0)
   return facts
 end
@@ -441,13 +441,13 @@ function gateway.log()
   balancer.ended(ctx)
   local ok, facts = pcall(attempt, ctx, now_ms)
   if not ok then
-    -- What an answer said could not be read: the attempt itself is still known.
+    -- The answer could not be read: the attempt itself is still reported.
     ngx.log(ngx.ERR, "gatemeter: facts of an attempt are missing: ", facts)
-    facts = { time = system.epoch_us(), namespace = ctx.told.namespace,
-              consumer = ctx.told.consumer, upstream = settings["upstream.name"],
+    facts = { time = system.epoch_us(), namespace = ctx.identity.namespace,
+              consumer = ctx.identity.consumer, upstream = settings["upstream.name"],
               method = ngx.req.get_method(), endpoint = event.endpoint(uri_of(ctx)),
               status = status_of(ctx), duration_ms = now_ms - ctx.start_ms,
-              stream = ctx.reader and ctx.reader.told.stream or false }
+              stream = ctx.reader and ctx.reader.reported.stream or false }
   end
   emitter.emit(facts)
 end

@@ -1,4 +1,4 @@
--- Unpacks gzip and deflate as they pass, by the libz that is in the process already.
+-- Streaming decompression of gzip and deflate, with the libz already loaded in the process.
 -- Compressed bytes go in by feed(), plain ones out to on_bytes(), in order; finish() frees the
 -- memory. Bounded by what it gives out and by libz's own 32 KiB window. It must never give out
 -- bytes that libz has not vouched for, nor go on after an error.
@@ -125,7 +125,7 @@ function inflate:feed(chunk)
     self.ended = false
     library.inflateReset2(self.stream, WITH_HEADER)
   end
-  -- The two bytes of a header are enough to tell; they may come one by one.
+  -- The two bytes of a header are sufficient; they may arrive one by one.
   self.first = not self.began and self.first and #self.first < 2 and self.first .. chunk or nil
   local code = run(self, chunk)
   if code == DATA_ERROR and not self.began and not self.raw and self.first then

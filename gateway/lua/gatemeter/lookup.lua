@@ -1,7 +1,7 @@
 -- Finds the addresses of a name by asking name servers: which one, for which full name, how often.
--- find() asks for one family (A or AAAA) and tells what came of it; how bytes travel is handed in.
--- Pure; it must end within its time whatever the servers do, and must never take a server that is
--- silent or broken for one that says there is no such name.
+-- find() queries one family (A or AAAA) and returns the result; the transport is injected. Pure; it
+-- must end within its time whatever the servers do, and must never take a server that is silent or
+-- broken for one that says there is no such name.
 local dns = require("gatemeter.dns")
 local names = require("gatemeter.names")
 
@@ -10,7 +10,7 @@ local lookup = {}
 -- Each server is asked twice; a datagram may be lost.
 local WAITS_MS = { 1000, 2000 }
 lookup.TIME_MS_MAX = 10000
--- Names in a row that stand for one another, over several answers.
+-- Longest CNAME chain, over several answers.
 local HOPS_MAX = 8
 
 -- One question to one server, by TCP if the answer does not fit a datagram.
@@ -23,18 +23,18 @@ local function ask(tools, server, name, kind, wait_ms)
   local function read(bytes)
     return dns.read(bytes, id, name, kind)
   end
-  local told
-  told, err = tools.udp(server, query, read, wait_ms)
-  if told and told.truncated then
+  local reply
+  reply, err = tools.udp(server, query, read, wait_ms)
+  if reply and reply.truncated then
     local whole
     whole, err = tools.tcp(server, query, read, wait_ms)
     if whole then
       return whole
-    elseif #told.addresses == 0 then
+    elseif #reply.addresses == 0 then
       return nil, err
     end
   end
-  return told, err
+  return reply, err
 end
 
 -- One full name, with a server that answers. `conf.first` remembers which one did.
@@ -48,10 +48,10 @@ local function ask_servers(tools, conf, name, kind, deadline_ms)
       if left_ms <= 0 or tools.stopping() then
         return nil, reason
       end
-      local told, err = ask(tools, conf.servers[at], name, kind, math.min(wait_ms, left_ms))
-      if told then
+      local reply, err = ask(tools, conf.servers[at], name, kind, math.min(wait_ms, left_ms))
+      if reply then
         conf.first = at
-        return told
+        return reply
       end
       reason = "name server " .. conf.servers[at].text .. " " .. tostring(err)
     end
@@ -63,16 +63,16 @@ end
 local function ask_through(tools, conf, name, kind, deadline_ms)
   local ttl_s
   for _ = 1, HOPS_MAX do
-    local told, err = ask_servers(tools, conf, name, kind, deadline_ms)
-    if not told then
+    local reply, err = ask_servers(tools, conf, name, kind, deadline_ms)
+    if not reply then
       return nil, err
     end
-    ttl_s = math.min(ttl_s or math.huge, told.ttl_s or math.huge)
-    if #told.addresses > 0 or told.name == name:lower() or not told.exists then
-      told.ttl_s = ttl_s
-      return told
+    ttl_s = math.min(ttl_s or math.huge, reply.ttl_s or math.huge)
+    if #reply.addresses > 0 or reply.name == name:lower() or not reply.exists then
+      reply.ttl_s = ttl_s
+      return reply
     end
-    name = told.name
+    name = reply.name
   end
   return nil, "its CNAME records go round in a circle or are too many"
 end
@@ -84,11 +84,11 @@ function lookup.find(tools, conf, name, kind)
   local deadline_ms = tools.now_ms() + lookup.TIME_MS_MAX
   local exists, failed = false, nil
   for _, full in ipairs(names.candidates(name, conf.search, conf.ndots)) do
-    local told, err = ask_through(tools, conf, full, kind, deadline_ms)
-    if told and #told.addresses > 0 then
-      return { addresses = told.addresses, ttl_s = told.ttl_s }
-    elseif told then
-      exists = exists or told.exists
+    local reply, err = ask_through(tools, conf, full, kind, deadline_ms)
+    if reply and #reply.addresses > 0 then
+      return { addresses = reply.addresses, ttl_s = reply.ttl_s }
+    elseif reply then
+      exists = exists or reply.exists
     else
       failed = failed or err
     end

@@ -1,11 +1,11 @@
--- Remembers what was made of words that are few and come again and again.
--- A function that makes something of a text goes in, one that gives the same comes out. Pure, and
--- for makers that are pure as well; it must never keep more than its bounds.
+-- Memoises a function of a few recurring texts. A function that makes something of a text goes in,
+-- one that gives the same comes out. Pure, and for makers that are pure as well; it must never keep
+-- more than its bounds.
 local memo = {}
 
--- Once there are so many texts, it begins anew.
+-- Maximum number of cached texts; then it starts over.
 local TEXTS_MAX = 1000
--- What is longer hardly comes again, and is never kept.
+-- Longer texts rarely recur and are never cached.
 local TEXT_BYTES_MAX = 128
 
 -- make(text) gives one value, or nil and why: that is not kept.

@@ -71,30 +71,30 @@ end
 
 -- The text of resolv.conf as { servers, search, ndots }; without servers the local one is asked.
 function names.resolv_conf(text)
-  local told = { servers = {}, search = {}, ndots = 1 }
+  local conf = { servers = {}, search = {}, ndots = 1 }
   for line in text:gmatch("[^\r\n]+") do
     local key, rest = line:match("^(%a+)%s+(.-)%s*$")
     if key == "nameserver" then
       local one = server(rest:match("^[^%s#;]*"))
-      if one and #told.servers < SERVERS_MAX then
-        told.servers[#told.servers + 1] = one
+      if one and #conf.servers < SERVERS_MAX then
+        conf.servers[#conf.servers + 1] = one
       end
     elseif key == "search" or key == "domain" then
-      told.search = {}
+      conf.search = {}
       for word in rest:gmatch("[^%s]+") do
-        if #told.search < SEARCH_MAX then
-          told.search[#told.search + 1] = (word:gsub("%.$", ""))
+        if #conf.search < SEARCH_MAX then
+          conf.search[#conf.search + 1] = (word:gsub("%.$", ""))
         end
       end
     elseif key == "options" then
       local ndots = tonumber((" " .. rest):match("%sndots:(%d+)"))
-      told.ndots = ndots and math.min(ndots, NDOTS_MAX) or told.ndots
+      conf.ndots = ndots and math.min(ndots, NDOTS_MAX) or conf.ndots
     end
   end
-  if #told.servers == 0 then
-    told.servers[1] = server("127.0.0.1")
+  if #conf.servers == 0 then
+    conf.servers[1] = server("127.0.0.1")
   end
-  return told
+  return conf
 end
 
 -- Name servers that the operator has named: addresses with or without a port, by commas.

@@ -1,6 +1,6 @@
--- Says to which namespace a request belongs: the key map first, then the header, then the default.
--- A key comes in as its SHA-256, a header as sent; out goes a valid namespace or an OpenAI error.
--- Pure; it must never let a name through that ingest would reject, nor show a key to anybody.
+-- Resolves the namespace of a request: the key map first, then the header, then the default. A key
+-- comes in as its SHA-256, a header as sent; out goes a valid namespace or an OpenAI error. Pure;
+-- it must never let a name through that ingest would reject, nor show a key to anybody.
 local memo = require("gatemeter.memo")
 
 local namespace = {}
@@ -25,7 +25,7 @@ function namespace.check(name)
   return true
 end
 
--- Most requests bring one of a few names.
+-- Most requests have one of a few names.
 local check_again = memo.of(namespace.check)
 
 -- The secret of `Authorization: Bearer ..` or of the headers that other clients use instead.
@@ -37,7 +37,7 @@ function namespace.key_of(authorization, api_key)
 end
 
 -- Returns { namespace, consumer }, or nil and { status, code, message, reason }.
-function namespace.tell(settings, header, key_hash)
+function namespace.resolve(settings, header, key_hash)
   local known = key_hash and settings.keys[key_hash]
   if known then
     return known

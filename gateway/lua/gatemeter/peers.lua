@@ -1,11 +1,11 @@
 -- Chooses among the addresses of one name: in turn, IPv4 first, those that failed lately last.
--- set() takes what was resolved, pick() gives the address for an attempt, failed() is told of one
--- that no connection could be made to, reached() of one that took one. Pure; it must always give an
--- address that has not been tried while there is one, however bad its record.
+-- set() takes what was resolved, pick() gives the address for an attempt, failed() reports one that
+-- could not be connected to, reached() one that could. Pure; it must always give an address that
+-- has not been tried while there is one, however bad its record.
 local peers = {}
 peers.__index = peers
 
--- So long an address that failed stands behind the others.
+-- How long a failed address is tried last.
 peers.FAILED_MS = 10000
 
 function peers.new()

@@ -1,13 +1,13 @@
--- Which provider tells usage where, at which endpoint, by its own documents or sources: one row for
--- each. The table in gateway/README.md is made of these rows, and tests/shapes.txt has samples for
--- each. Data alone: it must never say what its source does not.
+-- Where each provider reports usage, by endpoint, according to its own documents or sources: one
+-- row each. The table in gateway/README.md is made of these rows, and tests/shapes.txt has samples
+-- for each. Data only: it must never claim what its source does not.
 local providers = {}
 
 -- When the sources were read, but for rows that say it themselves.
 providers.CHECKED = "2026-11-28"
 
--- Which provider tells what at which endpoint. `sample`: how its samples begin in tests/shapes.txt.
--- `also`: a second source, for what the first does not say.
+-- What each provider reports at which endpoint. `sample`: how its samples begin in
+-- tests/shapes.txt. `also`: a second source, for what the first does not say.
 providers.ROWS = {
   {
     provider = "OpenAI", endpoint = "chat completions",
@@ -61,7 +61,7 @@ providers.ROWS = {
   },
   {
     provider = "OpenAI", endpoint = "audio transcriptions",
-    stands = "`usage` of type `tokens`; of type `duration` it tells seconds and no tokens",
+    stands = "`usage` of type `tokens`; of type `duration` it has seconds and no tokens",
     input = "`input_tokens`, text and sound",
     output = "`output_tokens`",
     form = "openai_responses", sample = "OpenAI transcription",
@@ -245,7 +245,7 @@ providers.ROWS = {
     provider = "Mistral", endpoint = "audio transcriptions",
     stands = "`usage`; in a stream of `transcription.done`",
     input = "`prompt_tokens` + what the total has above both sides: sound, where "
-      .. "`prompt_audio_seconds` tells some",
+      .. "`prompt_audio_seconds` reports some",
     output = "`completion_tokens`",
     form = "openai_chat", sample = "Mistral transcription",
     source = "https://github.com/mistralai/client-python/blob/main/src/mistralai/client/"
@@ -275,7 +275,7 @@ providers.ROWS = {
   },
   {
     provider = "Cohere", endpoint = "chat v1, embed, rerank",
-    stands = "`meta.billed_units`; rerank tells search units there and no tokens",
+    stands = "`meta.billed_units`; rerank reports search units there and no tokens",
     input = "`input_tokens` + `image_tokens` as billed",
     output = "`output_tokens` as billed; none for embed",
     form = "cohere_billed", sample = "Cohere embed",

@@ -1,7 +1,7 @@
--- Knows which workers there are, so that what a dead one left is found and sent by another.
--- join() takes a slot, mark() tells that its worker ends, entries() lists all; whether a process
--- still runs is asked of system.lua. Pure over the store of the spool. It must never free the slot
--- of a worker that runs, and never forget one that is gone before its queue is empty.
+-- Registry of workers, so that the queue of a dead one is found and drained by another. join()
+-- takes a slot, mark() marks a worker as ending, entries() lists all; whether a process still runs
+-- is asked of system.lua. Pure over the store of the spool. It must never free the slot of a worker
+-- that runs, and never forget one that is gone before its queue is empty.
 local registry = {}
 
 -- Workers at once, old ones that finish long streams after a reload included.

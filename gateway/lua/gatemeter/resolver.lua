@@ -1,7 +1,7 @@
--- Keeps the addresses of the few names that the gateway connects to, as their time to live says.
+-- Keeps the addresses of the few names that the gateway connects to, for their time to live.
 -- start() names them in init_worker; a timer reads /etc/hosts when it changes and asks the name
 -- servers when an address has run out; pick() gives an address at once, wait() waits for the first.
--- It must never hold up a request that has an address, nor forget one for a name server is down.
+-- It must never hold up a request that has an address, nor drop one because a name server is down.
 local dns = require("gatemeter.dns")
 local lookup = require("gatemeter.lookup")
 local metrics = require("gatemeter.metrics")
@@ -120,9 +120,9 @@ local function receive(sock, read, wait_ms)
     sock:settimeout(math.ceil(math.min(left, SLICE_MS)))
     local bytes, err = sock:receive(DATAGRAM_BYTES_MAX)
     if bytes then
-      local told, problem, is_other = read(bytes)
-      if told or not is_other then
-        return told, problem
+      local reply, problem, is_other = read(bytes)
+      if reply or not is_other then
+        return reply, problem
       end
       reason = problem
     elseif err ~= "timeout" then
@@ -141,10 +141,10 @@ local function udp(server, query, read, wait_ms)
   if not ok then
     return nil, "cannot be reached: " .. tostring(err)
   end
-  local told
-  told, err = receive(sock, read, wait_ms)
+  local reply
+  reply, err = receive(sock, read, wait_ms)
   sock:close()
-  return told, err
+  return reply, err
 end
 
 -- The same by TCP, where two bytes say the length (RFC 1035, 4.2.2).
@@ -232,8 +232,8 @@ local function look_up(entry)
   end
   local v6, v6_problem, v6_gone
   if other then
-    local ok, told, reason, is_gone = ngx.thread.wait(other)
-    v6, v6_problem, v6_gone = ok and told, reason or told, is_gone
+    local ok, reply, reason, is_gone = ngx.thread.wait(other)
+    v6, v6_problem, v6_gone = ok and reply, reason or reply, is_gone
     entry.v6_after_ms = v4 and not v6 and not v6_gone and began_ms + NO_V6_MS or 0
   elseif not v4 then
     entry.v6_after_ms = 0

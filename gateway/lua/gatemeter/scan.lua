@@ -1,8 +1,8 @@
--- Finds what an answer says about itself in JSON of any size, in bounded memory.
--- Bytes go in by feed(), cut anywhere; for each value at the top (one body, a line of NDJSON, an
--- element of an array) on_value() gets a small JSON text with the members of TREE alone, each where
--- it stood. So a `usage` inside a string, in the arguments of a tool or anywhere else never counts.
--- Pure; it must never keep a value that was cut off, nor more than its bounds allow.
+-- Extracts the relevant members from JSON of any size, in bounded memory. Bytes go in by feed(),
+-- cut anywhere; for each value at the top (one body, a line of NDJSON, an element of an array)
+-- on_value() gets a small JSON text with the members of TREE alone, each where it stood. So a
+-- `usage` inside a string, in the arguments of a tool or anywhere else never counts. Pure; it must
+-- never keep a value that was cut off, nor more than its bounds allow.
 local ffi = require("ffi")
 
 local scan = {}
@@ -293,7 +293,7 @@ function scan:has_kept(member)
   return false
 end
 
--- Members that had ended before the bytes did are still told.
+-- Members that were complete before the end of the bytes are still reported.
 function scan:finish()
   drop(self)
   if self.depth == 0 then

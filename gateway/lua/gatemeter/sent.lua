@@ -1,6 +1,6 @@
--- Takes of a request what was sent to a model, for ingest to count tokens from (text.lua).
--- A decoded request goes in, parts of docs/events.md come out. Pure; pictures and files never go
--- out, nor anything that a provider does not bill as input.
+-- Takes of a request what was sent to a model, for ingest to count tokens from (text.lua). A
+-- decoded request goes in, parts of docs/events.md come out. Pure; images and files never go out,
+-- nor anything that a provider does not bill as input.
 local values = require("gatemeter.values")
 
 local sent = {}
@@ -12,7 +12,7 @@ local LEVELS_MAX = 13
 -- Shortest string that is taken for base64 by its letters and the name of its field.
 local BASE64_BYTES_MIN = 64
 
--- Fields that hold pictures, sounds and files, as base64 or as a data URL.
+-- Fields that hold images, audio and files, as base64 or as a data URL.
 local MEDIA = {}
 for _, name in ipairs({ "data", "url", "image_url", "b64_json", "bytes", "image", "images",
                         "file_data", "audio", "video", "video_url", "input_audio" }) do
@@ -21,14 +21,14 @@ end
 
 local function is_media(field, value)
   if field == "output" then
-    -- What a tool gave is a text, unless it is a picture.
+    -- The result of a tool is text, unless it is an image.
     return value:find("^data:[^,]*;base64,") ~= nil
   end
   return MEDIA[field] and (value:find("^data:") ~= nil
     or #value >= BASE64_BYTES_MIN and not value:find("[^%w+/=_%-]"))
 end
 
--- A copy without pictures and files, and no deeper than `left` levels.
+-- A copy without images and files, and no deeper than `left` levels.
 local function tidy(json, value, field, left)
   if type(value) == "string" then
     return is_media(field, value) and "" or value
@@ -82,7 +82,7 @@ local function options_of(request, name)
 end
 
 -- What the answer must look like, where it is not plain text: of OpenAI (its chats and responses),
--- Anthropic, Gemini and Ollama. For sounds OpenAI has another word under the same name.
+-- Anthropic, Gemini and Ollama. For audio OpenAI uses the same name differently.
 local function format_of(request)
   local gemini = options_of(request, "generationConfig")
   for _, format in ipairs({

@@ -1,6 +1,6 @@
--- The shapes in which upstreams tell usage, as data: FORMS say how a usage object is read, PLACES
+-- The shapes in which upstreams report usage, as data: FORMS say how a usage object is read, PLACES
 -- where one stands in an answer. usage.lua reads by them; providers.lua says who has which, and by
--- what source. Data alone: it must never name a field that no source has.
+-- what source. Data only: it must never name a field that no source has.
 local shapes = {}
 
 -- Elements of a list within a usage object that are added up.
@@ -182,7 +182,7 @@ shapes.FORMS = {
 
 -- Members of an event, or of a whole answer, that may be a usage object. "" is the event itself,
 -- `[]` every element. `forms`: only these are looked for there. `spare`: taken only if no other
--- place tells input or output.
+-- place decides between input and output.
 shapes.PLACES = {
   { path = "usage" },
   { path = "usageMetadata" },

@@ -1,8 +1,8 @@
--- Collects what came back from a model, for ingest to count tokens from where the upstream told no
--- usage: a collector reads an answer, whole or event by event; write() makes the `text` of an event
--- (docs/events.md) of it and of what was sent (sent.lua).
--- Pure. What it keeps is bounded by text_bytes_max. A part of an answer is never taken for the
--- whole: beyond the bound there is no text at all.
+-- Collects what came back from a model, for ingest to count tokens from where the upstream reported
+-- no usage: a collector reads an answer, whole or event by event; write() makes the `text` of an
+-- event (docs/events.md) of it and of what was sent (sent.lua). Pure. What it keeps is bounded by
+-- text_bytes_max. A part of an answer is never taken for the whole: beyond the bound there is no
+-- text at all.
 local event = require("gatemeter.event")
 local loose = require("gatemeter.loose")
 local values = require("gatemeter.values")
@@ -68,7 +68,7 @@ function Collector:call(key, name, arguments)
     return
   end
   local call = pieces_of(self.calls, key)
-  -- Some tell the name again with each piece.
+  -- Some repeat the name with each chunk.
   if filled(name) and not call.name then
     call.name, self.room = name, self.room - #name
   end
@@ -92,8 +92,8 @@ function Collector:part(key, part)
   elseif filled(thought) then
     self:think(key, thought)
   elseif type(thought) == "table" then
-    local told = thought.reasoningText
-    for _, one in ipairs(type(told) == "table" and { told } or thought) do
+    local reported = thought.reasoningText
+    for _, one in ipairs(type(reported) == "table" and { reported } or thought) do
       self:think(key, type(one) == "table" and one.text or one)
     end
   elseif type(called) == "table" then
@@ -115,7 +115,7 @@ function Collector:parts(key, parts)
   end
 end
 
--- What was thought, in a list of its own. Some tell with each piece all that came before it.
+-- Reasoning, in a list of its own. Some chunks repeat everything before them.
 function Collector:details(key, list)
   for _, one in ipairs(list) do
     local piece = type(one) == "table" and one.text
@@ -144,7 +144,7 @@ function Collector:message(key, message)
     self:details(key, message.reasoning_details)
   end
   self:think(key, thought)
-  -- Of what was spoken the words are told as well.
+  -- Audio comes with its transcript.
   self:say(key, type(message.audio) == "table" and message.audio.transcript)
   local calls = message.tool_calls
   if type(calls) == "table" and not is_list(calls) then
@@ -293,8 +293,8 @@ function Collector:add(object)
   end
 end
 
--- The JSON of one event of a stream. It is decoded only if somebody asks for the text, which few
--- do, or once there is as much of it as may be kept.
+-- The JSON of one event of a stream. It is decoded only if the text is requested, which few do, or
+-- once there is as much of it as may be kept.
 function Collector:keep(data)
   if self.room < 0 or self.bytes_max == 0 then
     return

@@ -1,8 +1,8 @@
--- Reads token counts out of what upstreams tell, by the tables of shapes.lua.
--- find() takes the counts of a decoded event or answer, merge() adds those of the next event of
--- the same stream, settle() makes the usage of a native event of them. Pure; a count that the
--- upstream did not give must stay absent, for absent and zero mean different things, and what is no
--- number must never become one.
+-- Reads token counts from what upstreams report, by the tables of shapes.lua. find() takes the
+-- counts of a decoded event or answer, merge() adds those of the next event of the same stream,
+-- settle() makes the usage of a native event of them. Pure; a count that the upstream did not give
+-- must stay absent, for absent and zero mean different things, and what is no number must never
+-- become one.
 local forms = require("gatemeter.forms")
 local shapes = require("gatemeter.shapes")
 
@@ -26,7 +26,7 @@ for _, place in ipairs(shapes.PLACES) do
 end
 
 -- Anthropic lists the rounds of one answer. Those of a compaction, an advisor or a model that gave
--- up are billed and not in the sum, and of the input it tells the first alone.
+-- up are billed and not in the sum, and of the input it reports only the first.
 local function add_rounds(found, raw)
   local rounds = raw.iterations
   if found.form.name ~= "anthropic" and found.form.name ~= "openai_responses"
@@ -55,13 +55,13 @@ local function is_duration(raw)
   return raw.type == "duration"
 end
 
-local function take(told, object, place, event)
+local function take(reported, object, place, event)
   if type(object) ~= "table" or is_duration(object) then
-    return told
+    return reported
   end
   local found = forms.read(object, place.forms)
   if not found then
-    return told
+    return reported
   end
   add_rounds(found, object)
   if event.type == "message_start" then
@@ -70,40 +70,40 @@ local function take(told, object, place, event)
       found[count_name], found.unknown[count_name] = nil, nil
     end
   end
-  told = told or {}
-  told[place.name] = usage.merge_counts(told[place.name], found)
-  return told
+  reported = reported or {}
+  reported[place.name] = usage.merge_counts(reported[place.name], found)
+  return reported
 end
 
-local function take_of_choices(told, event)
+local function take_of_choices(reported, event)
   local list = event.choices
   for i = 1, type(list) == "table" and math.min(#list, ELEMENTS_MAX) or 0 do
     local choice = list[i]
     for j = 1, type(choice) == "table" and #in_choices or 0 do
       local place = in_choices[j]
       if choice[place.first] ~= nil then
-        told = take(told, follow(choice, place.names), place, event)
+        reported = take(reported, follow(choice, place.names), place, event)
       end
     end
   end
-  return told
+  return reported
 end
 
--- What an event or a whole answer tells, or nil.
+-- What an event or a whole answer reports, or nil.
 function usage.find(event)
   if type(event) ~= "table" then
     return nil
   end
-  local told
+  local reported
   for i = 1, #places do
     local place = places[i]
     local first = place.first
     -- Most places are not there, and most of what is there is the first one.
     if not first or event[first] ~= nil then
-      told = take(told, follow(event, place.names), place, event)
+      reported = take(reported, follow(event, place.names), place, event)
     end
   end
-  return take_of_choices(told, event)
+  return take_of_choices(reported, event)
 end
 
 -- Counts of one stream are cumulative and never fall, so the larger one is true, whichever comes
@@ -145,11 +145,11 @@ local TURNS = { { false, false }, { true, false }, { false, true }, { true, true
 
 -- Whether cache and reasoning stand inside or beside, as the total proves it; the last value says
 -- whether it fits at all.
-local function place_by_total(told, slack)
-  local form = told.form
-  local cached = (told.cache_read or 0) + (told.cache_write or 0)
-  local reasoning, total = told.reasoning or 0, told.total
-  local base = (told.input or 0) + (told.output or 0)
+local function place_by_total(reported, slack)
+  local form = reported.form
+  local cached = (reported.cache_read or 0) + (reported.cache_write or 0)
+  local reasoning, total = reported.reasoning or 0, reported.total
+  local base = (reported.input or 0) + (reported.output or 0)
   local cache_beside, beside = form.cache == "beside", form.reasoning_is == "beside"
   if not total then
     return cache_beside, beside, true
@@ -171,41 +171,41 @@ local function place_by_total(told, slack)
   return cache_beside, beside, fits
 end
 
--- What the total proves of a side that is not told, of more input, or of thinking without details.
-local function fill_from_total(told, cache_beside, beside, without_output)
-  local cached = cache_beside and (told.cache_read or 0) + (told.cache_write or 0) or 0
-  local rest = told.total - (told.input or 0) - (told.output or 0) - cached
-    - (beside and told.reasoning or 0)
-  if rest <= 0 or not told.form.by_total.reasoning then
+-- What the total implies for an unreported side, more input, or reasoning without details.
+local function fill_from_total(reported, cache_beside, beside, without_output)
+  local cached = cache_beside and (reported.cache_read or 0) + (reported.cache_write or 0) or 0
+  local rest = reported.total - (reported.input or 0) - (reported.output or 0) - cached
+    - (beside and reported.reasoning or 0)
+  if rest <= 0 or not reported.form.by_total.reasoning then
     return false
   end
   if without_output then
-    if not told.input or (told.output or 0) > 0 then
+    if not reported.input or (reported.output or 0) > 0 then
       return false
     end
-    told.input = told.input + rest
+    reported.input = reported.input + rest
     return true
   end
-  if told.rest_is_input then
-    -- With a side untold as well, nothing says how much of the rest is input.
-    if not told.input or not told.output then
+  if reported.rest_is_input then
+    -- With a side missing as well, nothing says how much of the rest is input.
+    if not reported.input or not reported.output then
       return false
     end
-    told.input = told.input + rest
+    reported.input = reported.input + rest
     return true
   end
-  if told.input and told.output then
-    if told.reasoning then
+  if reported.input and reported.output then
+    if reported.reasoning then
       return false
     end
-    told.output, told.reasoning = told.output + rest, rest
-  elseif told.input then
-    if not beside and (told.reasoning or 0) > rest then
+    reported.output, reported.reasoning = reported.output + rest, rest
+  elseif reported.input then
+    if not beside and (reported.reasoning or 0) > rest then
       return false
     end
-    told.output = rest
+    reported.output = rest
   else
-    told.input = rest
+    reported.input = rest
   end
   return true
 end
@@ -213,7 +213,7 @@ end
 -- Ingest rejects an event whose usage contradicts itself. The two sides are what is billed, so the
 -- parts give way: by what rounding explains, or wholly.
 local function settle_parts(result, slack)
-  -- A part of what is unknown cannot be told.
+  -- A part of an unknown count is unknown.
   if not result.input_tokens then
     result.cache_read_tokens, result.cache_write_tokens = nil, nil
   end
@@ -224,7 +224,7 @@ local function settle_parts(result, slack)
   local over = (result.cache_read_tokens or 0) + (result.cache_write_tokens or 0) - whole
   if over > slack then
     -- OpenAI's guide has reads and writes apart from each other, both within the input; but its
-    -- chat tells writes "unadjusted", up to the breakpoint, which may have been read as well.
+    -- chat reports writes "unadjusted", up to the breakpoint, which may have been read as well.
     result.cache_write_tokens, fits = nil, false
     if (result.cache_read_tokens or 0) > whole then
       result.cache_read_tokens = nil
@@ -244,9 +244,9 @@ local function settle_parts(result, slack)
   return fits
 end
 
--- Takes what only the spare place tells.
-local function with_spare(told)
-  local main, spare = told.main, told.spare
+-- Takes what only the spare place reports.
+local function with_spare(reported)
+  local main, spare = reported.main, reported.spare
   if not main or not spare then
     return main or spare
   end
@@ -267,14 +267,14 @@ function usage.prompt_of(event)
   return event.tokens_evaluated ~= nil and type(event.index) == "number" and event.index or nil
 end
 
--- The usage of all prompts: of each count the sum, nil if one of them does not tell it.
-function usage.sum(told_by_prompt)
-  local prompt, told = next(told_by_prompt)
-  if not told or next(told_by_prompt, prompt) == nil then
-    return told
+-- The usage of all prompts: the sum of each count, nil if one of them does not report it.
+function usage.sum(reported_by_prompt)
+  local prompt, reported = next(reported_by_prompt)
+  if not reported or next(reported_by_prompt, prompt) == nil then
+    return reported
   end
   local sum
-  for _, one in pairs(told_by_prompt) do
+  for _, one in pairs(reported_by_prompt) do
     local counts = with_spare(one)
     if not sum then
       sum = counts
@@ -289,12 +289,12 @@ function usage.sum(told_by_prompt)
   return { main = sum }
 end
 
--- `told` is used up. options.without_output: the endpoint answers with no text;
+-- `reported` is consumed. options.without_output: the endpoint answers with no text;
 -- options.saw_text(counts): whether the answer has brought text. Returns the usage of a native
--- event or nil, and what there is to say about it: { repaired, mismatch = form,
--- absent = { input, output } }.
-function usage.settle(told, options)
-  local counts = told and with_spare(told)
+-- event or nil, and what there is to say about it: { repaired, mismatch = form, absent = { input,
+-- output } }.
+function usage.settle(reported, options)
+  local counts = reported and with_spare(reported)
   if not counts then
     return nil, {}
   end
