@@ -12,10 +12,10 @@
 #   start   run a broker that keeps its data in DIR, on PORT or the next free one; returns when it
 #           answers and prints HOST:PORT. Starting again in the same DIR goes on with its data
 #   stop    stop the broker of DIR by its process id
-#   lend    run a broker until standard input ends: it never outlives whoever started it, however
-#           that one ends. Prints "ready" when it answers; DIR/broker.pid tells its process;
+#   lend    run a broker until standard input ends: it never outlives the process that started
+#           it. Prints "ready" when it answers; DIR/broker.pid has its process id;
 #           --remove deletes DIR at the end
-#   prepare lay out DIR for a broker that somebody else runs, and print the jars' folder
+#   prepare lay out DIR for a broker started by other means, and print the jars' folder
 #   answers exit 0 if a broker on PORT answers a request for metadata
 #
 # Jars lie in $GATEMETER_CACHE, by default ~/.cache/gatemeter. GATEMETER_KAFKA_ADVERTISED sends
@@ -78,7 +78,7 @@ dependency() {
   printf '<version>%s</version></dependency>\n' "$3"
 }
 
-# settings DIR PORT CONTROLLER_PORT: writes what the broker is told.
+# settings DIR PORT CONTROLLER_PORT: writes the broker's server.properties.
 settings() {
   cat >"$1/log4j2.properties" <<PROPERTIES
 appender.out.type = Console

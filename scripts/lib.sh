@@ -86,7 +86,7 @@ need_nginx() {
 }
 
 # install_libraries NAME=PACKAGE..: installs the Debian packages of libraries that pkg-config does
-# not find by NAME. Where there is no Debian, whoever built the system has put them elsewhere.
+# not find by NAME. Systems other than Debian have them elsewhere.
 install_libraries() {
   local pair missing=()
   for pair in "$@"; do

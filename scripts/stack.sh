@@ -70,7 +70,7 @@ offset_of() { cat -- "$1/$marker" 2>/dev/null || true; }
 
 if [ -z "$dir" ]; then
   dir=./gatemeter-stack
-  # A stack of another offset stands beside it, and not in its place.
+  # A stack of another offset goes beside it, and does not replace it.
   if [ "${offset:-0}" -ne 0 ] && [ "$(offset_of "$dir")" != "$offset" ]; then
     dir=./gatemeter-stack-$offset
   fi
@@ -95,8 +95,8 @@ port() {
   printf '%s' $((base + offset))
 }
 
-# began PID: when a process began, in ticks since boot; tells it from a later one with its number.
-# Nothing for one that is dead and only waits to be forgotten.
+# began PID: start time of a process, in ticks since boot; distinguishes it from a later one with
+# its number. Empty for a zombie.
 began() { sed 's/^.*) //' "/proc/$1/stat" 2>/dev/null | grep -v '^[ZX]' | cut -d' ' -f20; }
 
 # pid_of NAME: the process id of a service that runs; fails if it does not.
@@ -127,7 +127,7 @@ launch() {
 session() {
   local leader since stat line fields
   [ -s "$dir/run/$1" ] && read -r leader since <"$dir/run/$1" || return 0
-  # A number that was given to another process since is not ours.
+  # A process id that has been reused since is not one of this stack.
   line=$(sed 's/^.*) //' "/proc/$leader/stat" 2>/dev/null | cut -d' ' -f20)
   [ "${line:-$since}" = "$since" ] || return 0
   for stat in /proc/[0-9]*/stat; do
@@ -147,7 +147,7 @@ marked() {
   done
 }
 
-# end PID..: ends processes that nobody waits for.
+# end PID..: ends processes that are not children of this shell.
 end() {
   local pid
   [ $# -eq 0 ] || kill "$@" 2>/dev/null || true
@@ -179,7 +179,7 @@ start_kafka() {
 }
 
 start_mysql() {
-  # What an up that was interrupted has laid out by half is laid out anew.
+  # A data directory left half initialised by an interrupted up is initialised again.
   if [ ! -d "$dir/mysql/mysql" ] || [ -e "$dir/mysql.laying-out" ]; then
     touch "$dir/mysql.laying-out"
     find "$dir/mysql" -mindepth 1 -maxdepth 1 ! -name lost+found -exec rm -rf {} +
@@ -265,7 +265,7 @@ start_role() {
     --listen "127.0.0.1:$(port "$1")"
 }
 
-# What the roles and Prometheus are told.
+# Writes the configuration of the roles and of Prometheus.
 write_settings() {
   [ -s "$dir/mysql.password" ] ||
     (umask 077 && head -c 24 /dev/urandom | base64 | tr -d '/+=\n' >"$dir/mysql.password")
@@ -303,7 +303,7 @@ bring_up() {
     # shellcheck disable=SC2046 # process ids
     end $(session "$1")
     if port_is_taken "$(port "$1")"; then
-      fail "port $(port "$1") of $1 is taken by somebody else: stop it, or use --offset"
+      fail "port $(port "$1") of $1 is in use by another program: stop it, or use --offset"
     fi
     say "starting $1 on port $(port "$1")"
     case "$1" in
@@ -369,7 +369,7 @@ check() {
       ! port_is_taken "$(port "$other")" || taken="$taken, $(port "$other") ($other)"
     done
   done
-  [ -z "$taken" ] || fail "ports are taken by somebody else: ${taken#, }. Nothing was started:" \
+  [ -z "$taken" ] || fail "ports are in use by other programs: ${taken#, }. Nothing was started:" \
     "stop what holds them, or use another --offset (1000, 2000 and so on beside a stack at 0)"
 }
 
