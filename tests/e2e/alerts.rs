@@ -26,7 +26,7 @@ pub enum Stage {
     Room,
     /// MariaDB is killed.
     Database,
-    /// The same page is scraped twice, and a rule of somebody's cannot be evaluated.
+    /// The same page is scraped twice, and a user's rule cannot be evaluated.
     Settings,
     /// An ingest is cut off from the ledger for longer than a minute, while messages wait.
     Stalled,
@@ -34,7 +34,7 @@ pub enum Stage {
     Brokers,
     /// Ingest and aggregator are killed, and what they have not read is deleted.
     Roles,
-    /// The topic of the log and a raw topic are made anew.
+    /// The topic of the log and a raw topic are recreated.
     Topics,
 }
 
@@ -105,7 +105,7 @@ fn every_alert_fires_by_its_real_cause_and_readiness_says_why() {
         (Stage::Roles, &|| stages::roles_are_killed(&stack, &sight)),
         (Stage::Topics, &|| stages::topics_are_made_anew(&stack, &sight)),
     ];
-    // An ingest is cut off already: it is told a minute later, whatever stage that is in.
+    // One ingest is cut off already: it is reported a minute later, in whatever stage that is.
     let mut made = vec![Stage::Stalled];
     for (stage, act) in stages {
         sight.nothing_else_fires(&made);

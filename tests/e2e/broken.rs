@@ -1,5 +1,5 @@
-//! Log and ledger that are damaged or held by a stranger: counting stops with a reason, and the
-//! process still ends when it is asked to.
+//! Log and ledger that are damaged or locked by another process: counting stops with a reason, and
+//! the process still ends on request.
 
 use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
@@ -54,7 +54,7 @@ fn a_hole_in_the_log_halts_the_partition_and_says_where() {
     assert!(status.success());
 }
 
-/// A stranger that holds the write lock of a file until it is dropped.
+/// Another process that holds the write lock of a file until it is dropped.
 pub struct Stranger(Child);
 
 impl Stranger {

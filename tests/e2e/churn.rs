@@ -1,11 +1,11 @@
-//! Raw topics that are deleted and made anew at random moments under load, while ingests come, go
-//! and are killed: of every message it is known what became of it.
+//! Raw topics that are deleted and recreated at random moments under load, while ingests start,
+//! stop and are killed: every message is accounted for.
 //!
-//! A topic has a life for as long as it has its name, and each life has a namespace of its own:
-//! what was counted, rejected and told as lost of it must be what the broker took. Where nobody
-//! could see the end of a life, the difference must be what was written unseen, and it must have
-//! been said that more may be lost. `GATEMETER_CHURN_ROUNDS` sets how often (5 by default, each
-//! ending once), `GATEMETER_CHURN_SEED` the moments.
+//! A topic has one life from creation to deletion, and each life has its own namespace: what was
+//! counted, rejected and reported as lost must be what the broker accepted. Where no ingest could
+//! see the end of a life, the difference must be what was written unseen, and the report must have
+//! said that more may be lost. `GATEMETER_CHURN_ROUNDS` sets how often (5 by default, each ending
+//! once), `GATEMETER_CHURN_SEED` the moments.
 
 mod lives;
 mod load;
@@ -29,9 +29,9 @@ const TOPICS: [&str; 2] = ["gatemeter.raw", "churn.raw"];
 const ROUNDS: u64 = 5;
 /// Longest gap between two lives: of a short run, and of one that was asked for.
 const GAP_MS_MAX: (u64, u64) = (2_000, 15_000);
-/// Without messages for so long, everybody who looks has seen the end.
+/// After this time without messages every member has seen the end offset.
 const QUIET: Duration = Duration::from_secs(2);
-/// Longest time until something of a topic is counted that there is, and somebody to read it.
+/// Longest time until something of an existing topic with a consumer is counted.
 const STALL_MAX: Duration = Duration::from_secs(10);
 
 fn number(variable: &str, default: u64) -> u64 {
@@ -160,7 +160,7 @@ impl<'a> Churn<'a> {
         }
     }
 
-    /// Deletes the topic of a load. Gives how much was written since nobody could see it.
+    /// Deletes the topic of a load. Returns how much was written unseen.
     fn end_life(&mut self, at: usize, ending: Ending) -> i64 {
         if ending == Ending::Flowing {
             let delete_at = Instant::now() - QUIET;
@@ -238,17 +238,17 @@ impl<'a> Churn<'a> {
             let id = lives::id_of(self.stack, load, &self.lives);
             self.lives.push(Life::new(load, id, Ending::Quiet, 0));
         }
-        let told = || lives::told(self.stack, &self.logs);
+        let reports = || lives::loss_reports(self.stack, &self.logs);
         for life in &self.lives {
-            life.wait(self.stack, told);
+            life.wait(self.stack, reports);
         }
-        let all = told();
+        let all = reports();
         self.lives.iter().for_each(|life| life.check(self.stack, &all));
         for ingest in &self.ingests {
-            let own = lives::told(self.stack, std::slice::from_ref(&ingest.log));
+            let own = lives::loss_reports(self.stack, std::slice::from_ref(&ingest.log));
             let page = get(ingest.port, "/metrics", &[]).expect("its page").body;
             let shown = crate::gatemeter::sum(&page, "gatemeter_raw_lost_messages_total ");
-            assert_eq!(shown, own.iter().map(|told| told.lost).sum::<i64>(), "{own:?}");
+            assert_eq!(shown, own.iter().map(|report| report.lost).sum::<i64>(), "{own:?}");
         }
         self.stack.recount();
         println!("longest stall: {:.1} s", self.stall_max.as_secs_f64());

@@ -1,6 +1,6 @@
-//! A small disk of its own, which a test fills and frees: memory that is mounted on a folder.
+//! A small disk that a test fills and frees: a tmpfs mounted on a folder.
 //!
-//! Only root may mount; whoever asks for one without that right gets none and has to say so.
+//! Only root may mount; without that right there is no disk, and the caller has to say so.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

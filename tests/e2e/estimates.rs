@@ -1,5 +1,5 @@
-//! What the real gateway tells of requests whose upstream told no usage, or half of it, before a
-//! raw upstream that speaks as the test wants and knows when it is hung up on.
+//! What the real gateway reports for requests whose upstream reported no usage, or half of it, with
+//! a raw TCP upstream that sends what the test wants and notices a disconnect.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -132,9 +132,9 @@ fn estimated(place: &Place, namespace: &str, class: &str) -> i64 {
 }
 
 fn counted(place: &Place, body: &Value) -> Value {
-    let told = post(place.api, "/api/tokens/count", &[], body.to_string().as_bytes());
-    let mut told: Value = serde_json::from_str(&told.expect("an answer").body).expect("JSON");
-    told["data"].take()
+    let reply = post(place.api, "/api/tokens/count", &[], body.to_string().as_bytes());
+    let mut reply: Value = serde_json::from_str(&reply.expect("an answer").body).expect("JSON");
+    reply["data"].take()
 }
 
 #[test]
@@ -211,14 +211,14 @@ fn tools_calls_and_thoughts_are_counted(place: &Place, gateway: &Nginx) {
     whole["output"] = json!(format!("It is high. {PLANTED}"));
     whole["reasoning"] = json!(format!("Is the tide high? {PLANTED}"));
     whole["tool_calls"] = json!([{"function": call}]);
-    let told = counted(place, &whole);
-    let count = |name: &str| told[name].as_i64().expect("a count");
-    assert_eq!(told["exact"], false, "a picture and a nested schema: {told}");
+    let counts = counted(place, &whole);
+    let count = |name: &str| counts[name].as_i64().expect("a count");
+    assert_eq!(counts["exact"], false, "a picture and a nested schema: {counts}");
     let of = |class: &str| estimated(place, "telling", class);
     assert_eq!(of("input_uncached"), count("input_tokens"));
     assert_eq!(of("output_reasoning"), count("reasoning_tokens"));
     assert_eq!(of("output_text"), count("output_tokens") - count("reasoning_tokens"));
-    assert!(of("output_reasoning") > 8 && of("output_text") > 15, "{told}");
+    assert!(of("output_reasoning") > 8 && of("output_text") > 15, "{counts}");
 }
 
 /// Checks every file below a folder.

@@ -41,7 +41,7 @@ fn keys_are_made_at_the_first_start_and_asked_for() {
     assert!(!log.contains(&ingest) && !log.contains(&admin), "a key is in the log");
     assert!(!log.contains("stays the valid one"), "the files are those of this start: {log}");
 
-    // Whoever puts another key into the file is told that it is not the one that is asked for.
+    // Another key in the file is reported as not being the valid one.
     assert!(running.terminate().0.success());
     std::fs::write(place.data().join("ingest.key"), &admin).expect("written");
     let mut running = place.start_with(&[]);
@@ -49,8 +49,9 @@ fn keys_are_made_at_the_first_start_and_asked_for() {
     assert_eq!(send(&[&format!("authorization: Bearer {ingest}")]), 200);
     assert_eq!(send(&[&format!("authorization: Bearer {admin}")]), 401);
     let log = place.log();
-    let told: Vec<&str> = log.lines().filter(|line| line.contains("stays the valid one")).collect();
-    assert!(told.len() == 1 && told[0].contains("ingest.key is another one"), "{log}");
+    let warnings: Vec<&str> =
+        log.lines().filter(|line| line.contains("stays the valid one")).collect();
+    assert!(warnings.len() == 1 && warnings[0].contains("ingest.key is another one"), "{log}");
     assert!(!log.contains(&ingest) && !log.contains(&admin), "a key is in the log");
 }
 
@@ -61,9 +62,9 @@ fn a_file_that_cannot_be_written_ends_the_start_with_its_path() {
     let path = place.data().join("ledger.db-shm");
     std::fs::create_dir_all(&path).expect("a folder");
     let output = place.run(&["all", "--dev", "--data", place.data().to_str().expect("UTF-8")]);
-    let said = String::from_utf8_lossy(&output.stderr);
+    let stderr = String::from_utf8_lossy(&output.stderr);
     let words = format!("{} cannot be read and written: Is a directory", path.display());
-    assert!(!output.status.success() && said.contains(&words), "{said}");
+    assert!(!output.status.success() && stderr.contains(&words), "{stderr}");
 }
 
 #[test]
@@ -87,17 +88,17 @@ fn a_second_process_on_the_same_folder_is_refused() {
     let other = Place::new();
     let data = place.data();
     let output = other.run(&["all", "--dev", "--data", data.to_str().expect("UTF-8")]);
-    let said = String::from_utf8_lossy(&output.stderr);
+    let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
-    assert!(said.contains(data.to_str().expect("UTF-8")), "{said}");
+    assert!(stderr.contains(data.to_str().expect("UTF-8")), "{stderr}");
 }
 
 #[test]
 fn development_mode_does_not_leave_loopback() {
     let place = Place::new();
     let output = place.run(&["all", "--dev", "--api-listen", "0.0.0.0:0"]);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && said.contains("loopback"), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && stderr.contains("loopback"), "{stderr}");
 }
 
 #[test]
@@ -106,15 +107,15 @@ fn settings_that_do_not_exist_are_refused_by_name() {
     let file = place.file("bad.toml");
     std::fs::write(&file, "[ingest]\nlisten_adress = \"127.0.0.1:0\"\n").expect("written");
     let output = place.run(&["config", "check", "--config", file.to_str().expect("UTF-8")]);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && said.contains("ingest.listen_adress"), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && stderr.contains("ingest.listen_adress"), "{stderr}");
     let output = place.run(&["config", "default"]);
-    let told = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && told.contains("[aggregator]"), "{told}");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && stdout.contains("[aggregator]"), "{stdout}");
     std::fs::write(&file, &output.stdout).expect("written");
     let output = place.run(&["config", "check", "--config", file.to_str().expect("UTF-8")]);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "what is printed is a settings file: {said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "what is printed is a settings file: {stderr}");
 }
 
 #[test]
@@ -130,7 +131,7 @@ fn healthcheck_says_by_its_exit_code_whether_a_process_is_well() {
     };
     let url = |port: u16, path: &str| format!("http://127.0.0.1:{port}{path}");
     let (code, said) = check(&[&url(place.api, "/readyz")]);
-    assert!(code == Some(1) && said.contains("/readyz"), "nobody is there: {said}");
+    assert!(code == Some(1) && said.contains("/readyz"), "nothing listens there: {said}");
     let mut running = place.start();
     place.wait_ready(&mut running);
     for port in [place.api, place.aggregator, place.ingest] {

@@ -1,5 +1,5 @@
-//! The front end's own settings under a real nginx, with a name server and apis that are the
-//! test's: an api made anew at another address is found again, whatever the name server says.
+//! The front end's own settings under a real nginx, with a name server and apis of the test: an api
+//! that is recreated at another address is found again, whatever the name server answers.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
@@ -115,7 +115,7 @@ fn the_front_end_follows_the_api_to_another_address_and_is_well_only_with_it() {
         assert_eq!(ask("/healthz"), (200, name.to_owned()), "the api itself says how it is");
         assert_eq!(ask("/metrics").0, 404, "metrics are for the api's own port");
     }
-    // An address where nobody listens.
+    // An address without a listener.
     *address.lock().expect("no holder panics") = Some(Ipv4Addr::new(127, 0, 0, 78));
     wait_for("it is not well without the api", || ask("/healthz").0 == 502);
 }

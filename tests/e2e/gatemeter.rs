@@ -111,8 +111,8 @@ impl Place {
         all.extend(args);
         all.extend(["--to", &to, "--json", "--quiet"]);
         let output = self.run(&all);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "replay {args:?}: {said}\n{}", self.log());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "replay {args:?}: {stderr}\n{}", self.log());
         serde_json::from_slice(&output.stdout).expect("a report in JSON")
     }
 
@@ -124,10 +124,10 @@ impl Place {
         let api = self.url(self.api);
         let output =
             self.run(&["recount", "--data", data, "--metrics", &metrics, "--api", &api, "--json"]);
-        let said = String::from_utf8_lossy(&output.stderr);
-        let told = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "recount: {}\n{told}\n{said}", output.status);
-        serde_json::from_str(&told).expect("a report in JSON")
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "recount: {}\n{stdout}\n{stderr}", output.status);
+        serde_json::from_str(&stdout).expect("a report in JSON")
     }
 
     /// The page's business section.

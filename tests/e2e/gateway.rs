@@ -204,20 +204,20 @@ fn compare(place: &Place, sent: &Value) {
 /// Times to first token: in the buckets in which the mock has them, and together hardly longer.
 fn compare_first_tokens(page: &str, shown: &impl Fn(&str, &[(&str, &str)]) -> i64, sent: &Value) {
     const FAMILY: &str = "gatemeter_time_to_first_token_seconds";
-    let told = |name: &str| sent[name].as_i64().unwrap_or(0);
+    let total = |name: &str| sent[name].as_i64().unwrap_or(0);
     let bounds = [1, 5, 10, 20, 40, 60, 80, 100, 250, 500, 750, 1_000, 2_500, 5_000, 7_500];
     for bound_ms in bounds {
         let seconds = format!("{:?}", f64::from(bound_ms) / 1_000.0);
         let found = shown(&format!("{FAMILY}_bucket"), &[("le", &seconds)]);
-        let expected = told(&format!("first_token_le|{bound_ms}"));
+        let expected = total(&format!("first_token_le|{bound_ms}"));
         assert_eq!(found, expected, "first tokens within {bound_ms} ms: {sent}");
     }
     let sums = page.lines().filter(|line| line.starts_with(&format!("{FAMILY}_sum{{")));
     let seconds = sums.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
     let found_ms = seconds.map(|seconds| (seconds * 1_000.0).round() as i64).sum::<i64>();
-    let sent_ms = told("first_token_ms");
+    let sent_ms = total("first_token_ms");
     // Either clock shows whole milliseconds.
-    let may_be = sent_ms - told("stream")..=sent_ms + ADDED_MS_MAX * told("stream");
+    let may_be = sent_ms - total("stream")..=sent_ms + ADDED_MS_MAX * total("stream");
     assert!(may_be.contains(&found_ms), "{found_ms} ms of {sent_ms} ms");
     println!("times to first token: {sent_ms} ms sent, {found_ms} ms seen");
 }

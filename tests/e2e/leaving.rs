@@ -197,7 +197,7 @@ fn send_all(port: u16, seed: u64) -> HashSet<u64> {
     })
 }
 
-/// Input, cached input, output and reasoning that the mock tells for a number (mock.lua).
+/// Input, cached input, output and reasoning that the mock reports for a number (mock.lua).
 fn tokens_of(number: i64) -> [i64; 4] {
     let (input, output) = (100 + number % 900, 10 + number % 300);
     let cached = if number % 4 == 0 { input / 2 } else { 0 };
@@ -205,7 +205,7 @@ fn tokens_of(number: i64) -> [i64; 4] {
     [input, cached, output, reasoning]
 }
 
-fn told(event: &Value) -> Option<[i64; 4]> {
+fn reported(event: &Value) -> Option<[i64; 4]> {
     let of = |name: &str| event["usage"][name].as_i64().unwrap_or(0);
     let is_whole =
         event["usage"]["input_tokens"].is_i64() && event["usage"]["output_tokens"].is_i64();
@@ -254,7 +254,7 @@ fn clients_that_leave_at_random_bytes_cost_no_event_and_make_none_twice() {
     assert!(running.terminate().0.success());
 }
 
-/// Each event on its own and all together; gives the tokens of those whose upstream told them.
+/// Checks each event and all together; returns the tokens that were reported by an upstream.
 fn compare(events: &[Value], stayed: &HashSet<u64>) -> i64 {
     let (mut ids, mut numbers, mut whole) = (HashSet::new(), HashSet::new(), HashSet::new());
     let (mut n_left, mut tokens) = (0, 0);
@@ -269,7 +269,7 @@ fn compare(events: &[Value], stayed: &HashSet<u64>) -> i64 {
         // A client that leaves within its body is nginx's 400 or 499.
         assert!([200, 400, 499].contains(&status), "{event}");
         n_left += i64::from(status == 499);
-        let Some(found) = told(event) else {
+        let Some(found) = reported(event) else {
             assert_ne!(status, 200, "an answer that ended has no usage: {event}");
             continue;
         };

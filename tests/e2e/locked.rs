@@ -1,5 +1,5 @@
-//! Write locks that a stranger holds on log or ledger, for longer than anybody waits: clients are
-//! told to come again and why, at the start as well, and nothing ends or is lost.
+//! Write locks that another process holds on log or ledger, for longer than any timeout: clients
+//! are told to retry and why, also during startup, and no process ends and nothing is lost.
 
 use std::time::Duration;
 

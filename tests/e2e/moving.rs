@@ -286,9 +286,9 @@ fn an_unknown_name_is_asked_for_again_and_healthz_says_why() {
     set.names.say(&[], 1, Manner::Absent);
     let gateway = set.gateway(&set.url(), &[]);
     set.wait_health("there is no such name");
-    let told = set.health();
-    assert_eq!(told.status, 503);
-    assert!(told.body.contains(NAME), "{}", told.body);
+    let health = set.health();
+    assert_eq!(health.status, 503);
+    assert!(health.body.contains(NAME), "{}", health.body);
     let refused = set.post();
     assert_eq!(refused.status, 502, "{}", refused.body);
     assert!(refused.body.contains("upstream_unreachable"), "{}", refused.body);
@@ -298,7 +298,7 @@ fn an_unknown_name_is_asked_for_again_and_healthz_says_why() {
     set.names.say(&[4], 1, Manner::Plain);
     set.wait_who(4, "the name is known now");
     wait_for("/healthz is well again", || set.health().body == "ok\n");
-    // An address whose name is gone for good is somebody else's.
+    // An address whose name no longer exists may belong to another host.
     set.names.say(&[], 1, Manner::Absent);
     wait_for("the address is let go", || set.post().status == 502);
     drop(upstream);
@@ -419,7 +419,7 @@ fn over_tls_the_name_is_asked_for_and_verified_whatever_the_address() {
     let status = |_: &Nginx| get(set.own, "/v1/models", &[NAMESPACE]).expect("an answer").status;
     assert_eq!(status(&gateway), 200, "{}", gateway.log());
     drop(gateway);
-    // The same server under another name: it shows the certificate of a stranger.
+    // The same server under another name: its certificate does not match.
     set.hosts("127.0.0.2 other.test\n");
     let gateway = set.gateway(&format!("https://other.test:{}", set.port), &[trust]);
     assert_eq!(status(&gateway), 502, "a certificate for another name was taken");

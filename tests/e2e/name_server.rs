@@ -1,6 +1,6 @@
-//! A name server for tests, over UDP and TCP, that answers as it is told and misbehaves on demand.
+//! A name server for tests, over UDP and TCP, with configurable answers and misbehaviour.
 //!
-//! It knows one name. What it says is set while it runs; it counts the questions that it got.
+//! It knows one name. Its answers are set while it runs; it counts the queries.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
@@ -105,8 +105,8 @@ fn serve_udp(socket: &UdpSocket, zone: &Mutex<Zone>, n_asked: &AtomicUsize, ends
         let Ok((size, from)) = socket.recv_from(&mut bytes) else { continue };
         n_asked.fetch_add(1, Ordering::SeqCst);
         let query = &bytes[..size];
-        let told = zone.lock().expect("a lock").clone();
-        for answer in datagrams(query, &told) {
+        let answers = zone.lock().expect("a lock").clone();
+        for answer in datagrams(query, &answers) {
             let _ = socket.send_to(&answer, from);
         }
     }

@@ -1,7 +1,7 @@
-//! Answers that come packed although nobody asked, those to a GET, those with words to nginx, and
-//! requests that come packed or in chunks, through the real gateway: the libz that unpacks them is
-//! the one in nginx. The client gets the bytes as they came and when they came; tokens are counted
-//! where they can be read, once, and are never guessed.
+//! Answers that are compressed without being asked for, answers to a GET, answers with headers for
+//! nginx, and compressed or chunked requests, through the real gateway: libz is the one in nginx.
+//! The client gets the bytes unchanged and at once; tokens are counted where they can be read,
+//! once, and are never guessed.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

@@ -45,10 +45,10 @@ impl Prometheus {
             .arg("install")
             .output()
             .expect("scripts/prometheus.sh runs");
-        let said = String::from_utf8_lossy(&installed.stderr);
-        assert!(installed.status.success(), "prometheus.sh: {said}");
-        let told = String::from_utf8(installed.stdout).expect("a folder");
-        let program = PathBuf::from(told.lines().last().expect("a folder")).join("prometheus");
+        let stderr = String::from_utf8_lossy(&installed.stderr);
+        assert!(installed.status.success(), "prometheus.sh: {stderr}");
+        let stdout = String::from_utf8(installed.stdout).expect("a folder");
+        let program = PathBuf::from(stdout.lines().last().expect("a folder")).join("prometheus");
         let log = std::fs::File::options()
             .create(true)
             .append(true)

@@ -56,7 +56,7 @@ fn a_stack_that_cannot_run_is_refused_before_anything_starts() {
     let said = refused(script(&["up", "--offset", &offset], &dir).output().expect("it runs"));
     assert!(said.contains(&format!("{port} (aggregator)")), "{said}");
     assert!(!dir.exists(), "nothing was started");
-    // A folder of somebody's, which --volumes would delete.
+    // A folder of other content, which --volumes would delete.
     std::fs::create_dir(&dir).expect("a folder");
     std::fs::write(dir.join("thesis"), "precious").expect("written");
     let said = refused(script(&["up"], &dir).output().expect("it runs"));

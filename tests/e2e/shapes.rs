@@ -73,8 +73,13 @@ impl Progress {
     fn wait(&self, bytes: usize) {
         let held = self.bytes.lock().expect("a lock");
         let behind = |has: &mut usize| *has < bytes;
-        let (held, told) = self.changed.wait_timeout_while(held, DEADLINE, behind).expect("a lock");
-        assert!(!told.timed_out(), "of {bytes} bytes the client has {} after {DEADLINE:?}", *held);
+        let (held, waited) =
+            self.changed.wait_timeout_while(held, DEADLINE, behind).expect("a lock");
+        assert!(
+            !waited.timed_out(),
+            "of {bytes} bytes the client has {} after {DEADLINE:?}",
+            *held
+        );
     }
 }
 

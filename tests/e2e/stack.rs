@@ -79,7 +79,7 @@ impl Stack {
         Stack::up_with(&[])
     }
 
-    /// One whose processes are told more.
+    /// Starts a stack with additional environment variables.
     pub fn up_with(more: &[(&'static str, &str)]) -> Stack {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let offset = free_offset();
@@ -101,7 +101,7 @@ impl Stack {
         stack
     }
 
-    /// What the processes of the stack are told besides their settings file.
+    /// The environment of the stack's processes.
     pub fn env(&self) -> Vec<(&'static str, String)> {
         let own = vec![
             ("GATEMETER_PROGRAM", program().to_owned()),
@@ -118,9 +118,9 @@ impl Stack {
     /// Starts whatever does not run.
     pub fn start(&self) {
         let output = self.script(&["up", "--offset", &self.offset.to_string()]);
-        let said = String::from_utf8_lossy(&output.stderr);
-        let told = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "up: {told}\n{said}\n{}", self.logs());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "up: {stdout}\n{stderr}\n{}", self.logs());
     }
 
     fn script(&self, args: &[&str]) -> Output {
@@ -234,12 +234,13 @@ impl Stack {
     /// Runs statements as the owner of the server, past the proxy; gives the rows as text.
     pub fn sql(&self, statements: &str) -> String {
         let output = mariadb(&self.dir(), statements).output().expect("mariadb runs");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{statements}: {said}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{statements}: {stderr}");
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    /// Whether the server refuses statements, for instance a row that somebody else has locked.
+    /// Whether the server refuses statements, for instance because another session has locked a
+    /// row.
     pub fn sql_is_refused(&self, statements: &str) -> bool {
         let output = mariadb(&self.dir(), statements).output().expect("mariadb runs");
         !output.status.success()
@@ -408,10 +409,10 @@ impl Stack {
     pub fn recount(&self) -> Value {
         let (metrics, api) = (self.url("aggregator"), self.url("api"));
         let output = self.run(&["recount", "--json", "--metrics", &metrics, "--api", &api]);
-        let said = String::from_utf8_lossy(&output.stderr);
-        let told = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "recount: {}\n{told}\n{said}", output.status);
-        serde_json::from_str(&told).expect("a report in JSON")
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "recount: {}\n{stdout}\n{stderr}", output.status);
+        serde_json::from_str(&stdout).expect("a report in JSON")
     }
 }
 

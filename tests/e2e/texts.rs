@@ -39,10 +39,10 @@ fn tokens_that_nobody_reported_are_counted_from_the_text_which_goes_nowhere() {
     let mut running = place.start();
     let ask = format!("hello world, {PLANTED}");
     let body = json!({"model": "gpt-4o", "messages": [{"role": "user", "content": ask}]});
-    let told = post(place.api, "/api/tokens/count", &[], body.to_string().as_bytes());
-    let told: Value = serde_json::from_str(&told.expect("an answer").body).expect("JSON");
-    let n_input = told["data"]["input_tokens"].as_i64().expect("a count");
-    assert!(n_input > 10, "{told}");
+    let reply = post(place.api, "/api/tokens/count", &[], body.to_string().as_bytes());
+    let reply: Value = serde_json::from_str(&reply.expect("an answer").body).expect("JSON");
+    let n_input = reply["data"]["input_tokens"].as_i64().expect("a count");
+    assert!(n_input > 10, "{reply}");
 
     let text = json!({"messages": [{"role": "user", "content": ask}], "output": "hello world"});
     let events: Vec<Value> = (0..50).map(|n| texted(&format!("t-{n}"), &text)).collect();
@@ -106,17 +106,17 @@ fn half_a_usage_is_completed_from_every_part_of_a_text_and_no_part_goes_anywhere
     let text = planted_everywhere();
     let mut body = text.clone();
     body["model"] = json!("gpt-4o");
-    let told = post(place.api, "/api/tokens/count", &[], body.to_string().as_bytes());
-    let told: Value = serde_json::from_str(&told.expect("an answer").body).expect("JSON");
-    let count = |name: &str| told["data"][name].as_i64().expect("a count");
+    let reply = post(place.api, "/api/tokens/count", &[], body.to_string().as_bytes());
+    let reply: Value = serde_json::from_str(&reply.expect("an answer").body).expect("JSON");
+    let count = |name: &str| reply["data"][name].as_i64().expect("a count");
     let (n_input, n_output, n_reasoning) =
         (count("input_tokens"), count("output_tokens"), count("reasoning_tokens"));
-    assert!(n_input > 50 && n_output > 15 && n_reasoning > 4, "{told}");
-    assert_eq!(told["data"]["exact"], false, "{told}");
+    assert!(n_input > 50 && n_output > 15 && n_reasoning > 4, "{reply}");
+    assert_eq!(reply["data"]["exact"], false, "{reply}");
 
-    let mut half_of_input = texted("input-told", &text);
+    let mut half_of_input = texted("input-reported", &text);
     half_of_input["usage"] = json!({"input_tokens": 700, "cache_read_tokens": 600});
-    let mut half_of_output = texted("output-told", &text);
+    let mut half_of_output = texted("output-reported", &text);
     half_of_output["usage"] = json!({"output_tokens": 0});
     let halves = [half_of_input, half_of_output];
     send(&place, &halves);

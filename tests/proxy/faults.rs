@@ -34,8 +34,8 @@ pub enum Flow {
     /// Bytes pass.
     #[default]
     Open,
-    /// Neither bytes nor the end of the stream pass, and nobody is told. What was sent waits and
-    /// passes once the direction is open again, as TCP would repeat it.
+    /// Neither bytes nor the end of the stream pass, and no error is returned. What was sent waits
+    /// and passes once the direction is open again, as with TCP retransmission.
     Blackhole,
 }
 

@@ -178,21 +178,25 @@ async fn budget_lets_so_many_bytes_pass_and_cuts_at_the_next() {
     Client::connect(&proxy).await.assert_echo(b"after").await;
 }
 
-/// A server that greets, answers every packet with an OK packet, and tells the test the payloads.
+/// A server that greets, answers every packet with an OK packet, and passes the payloads to the
+/// test.
 async fn mysql() -> (SocketAddr, mpsc::UnboundedReceiver<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let (told, payloads) = mpsc::unbounded_channel();
+    let (payload_sender, payloads) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let told = told.clone();
-            tokio::spawn(talk(stream, told));
+            let payload_sender = payload_sender.clone();
+            tokio::spawn(talk(stream, payload_sender));
         }
     });
     (address, payloads)
 }
 
-async fn talk(mut stream: TcpStream, told: mpsc::UnboundedSender<Vec<u8>>) -> std::io::Result<()> {
+async fn talk(
+    mut stream: TcpStream,
+    payload_sender: mpsc::UnboundedSender<Vec<u8>>,
+) -> std::io::Result<()> {
     stream.write_all(&packet(0, b"\x0agreeting")).await?;
     loop {
         let mut head = [0; 4];
@@ -201,7 +205,7 @@ async fn talk(mut stream: TcpStream, told: mpsc::UnboundedSender<Vec<u8>>) -> st
         let mut payload = vec![0; length as usize];
         stream.read_exact(&mut payload).await?;
         // A test that ended has no use for it.
-        let _ = told.send(payload);
+        let _ = payload_sender.send(payload);
         stream.write_all(&ok(head[3].wrapping_add(1))).await?;
     }
 }

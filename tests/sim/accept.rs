@@ -1,5 +1,5 @@
 //! The end of a broken log: an operator accepts the loss, counting goes on, and nothing that was
-//! counted before is counted again, whoever goes on.
+//! counted before is counted again, by any owner.
 
 use std::collections::HashSet;
 
@@ -92,7 +92,7 @@ impl World {
             return Err(format!("I1: behind a loss: {expected:?} expected, {found:?} accounted"));
         }
         if row.account.lost_frames != before.account.lost_frames + LOST.cast_signed() {
-            return Err(format!("I4: {} frames are told as lost", row.account.lost_frames));
+            return Err(format!("I4: {} frames are recorded as lost", row.account.lost_frames));
         }
         let known: HashSet<[u8; 16]> = log.counted_before.iter().map(Made::identity).collect();
         match counted.iter().any(|made| known.contains(&made.identity())) {

@@ -90,10 +90,10 @@ impl World {
         is_settled.then_some(partition)
     }
 
-    /// The log loses a tail that nobody has committed, while somebody has read it. The partition
-    /// is claimed anew at once, as after the failover of a broker; whoever read the old tail must
-    /// not count it any more. The ledger may be put back to before the claim of who read it, when
-    /// the next owner gets the same epoch.
+    /// The log loses a tail that was read, but not committed. The partition is claimed again at
+    /// once, as after the failover of a broker; the process that read the old tail must not count
+    /// it any more. The ledger may be restored to before that process's claim, in which case the
+    /// next owner gets the same epoch.
     fn cut(&mut self) {
         for _ in 0..4 {
             self.produce();
@@ -139,7 +139,7 @@ impl World {
         self.with(partition, true, |shell, place| shell.claim(place));
     }
 
-    /// Retention overtakes the counting, while nobody holds a part of what is deleted.
+    /// Retention overtakes counting, while no process holds a part of the deleted frames.
     fn overtake(&mut self) {
         for _ in 0..4 {
             self.produce();
@@ -175,7 +175,7 @@ impl World {
         log.break_below(next, high);
         self.note(|| format!("log {partition} is broken below {next}"));
         self.sql.forget_backups();
-        // A frame made anew in the same moment could be the very one that was cut off.
+        // A new frame of the same moment could equal the one that was cut off.
         self.now_us += SECOND_US;
         for _ in 0..self.rng.random_range(0..30) {
             self.produce();

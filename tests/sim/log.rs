@@ -106,12 +106,12 @@ impl Partition {
         i64::try_from(lost).expect("few")
     }
 
-    /// Retention deletes what nobody needs any more.
+    /// Retention deletes frames that are no longer needed.
     pub fn retain(&mut self, low: u64) {
         self.low = self.low.max(low);
     }
 
-    /// Retention overtakes the counting: nobody counts or remembers what is deleted.
+    /// Retention overtakes counting: the deleted frames are neither counted nor remembered.
     pub fn overtake(&mut self, next: u64, low: u64) {
         self.low = low;
         self.lost = Some((next, low));

@@ -9,9 +9,9 @@ pub enum Mutation {
     None,
     /// A safeguard of the core or of what it shows.
     Core(Safeguard),
-    /// A commit takes effect whatever offset the row stands at.
+    /// A commit takes effect whatever the row's offset is.
     BaseCheck,
-    /// A commit takes effect whoever owns the row.
+    /// A commit takes effect whatever the row's owner is.
     OwnerCheck,
     /// A commit takes effect if its epoch is the row's, whatever its nonce.
     NonceCheck,

@@ -53,11 +53,11 @@ pub enum Fate {
 pub fn labels(kind: usize) -> Labels<'static> {
     let status = [200, 200, 503, 429, 200, 200, 200][kind];
     // The last kind failed inside its stream.
-    let told = (kind == 6).then_some(ErrorType::ServerError);
+    let error_type = (kind == 6).then_some(ErrorType::ServerError);
     Labels {
         status,
         method: Method::Post,
-        outcome: Outcome::of(status, told),
+        outcome: Outcome::of(status, error_type),
         service_tier: ServiceTier::Standard,
         source: if kind == 5 { UsageSource::None } else { UsageSource::Reported },
         is_final: kind != 2,

@@ -83,10 +83,11 @@ impl Publisher {
 
     /// A commit took effect.
     pub fn committed(&mut self, commit: &Commit, version: i64, sql: &Sql, now_us: i64) {
-        // Only a mutant publishes a commit whose version nobody knows.
+        // Only a mutant publishes a commit of unknown version.
         let version = if version == 0 { self.version + 1 } else { version };
-        // Several processes commit here. After a restore others may bring the ledger up to the very
-        // version that ours follows, which one process that makes every commit never meets.
+        // Several processes commit here. After a restore others may bring the ledger up to exactly
+        // the version that precedes this commit, which cannot happen to a single process that makes
+        // every commit.
         self.is_restored |= self.must_take_over(sql) || self.gate.step(version) == Step::Back;
         if self.gate.step(version) == Step::Next {
             for (id, _, sums) in &commit.totals {

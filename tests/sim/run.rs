@@ -1,4 +1,4 @@
-//! Runs seeds, alone or many of them on all cores, and tells which one failed and how.
+//! Runs seeds, one or many on all cores, and reports which one failed and how.
 
 use std::fmt;
 use std::ops::Range;

@@ -29,7 +29,7 @@ pub struct Place<'a> {
     pub sql: &'a mut Sql,
     /// The partition's log.
     pub log: &'a Partition,
-    /// Nothing for a zombie: nobody sees what it shows.
+    /// `None` for a zombie: its page is never scraped.
     pub publisher: Option<&'a mut Publisher>,
     /// Chance.
     pub rng: &'a mut ChaCha8Rng,

@@ -91,7 +91,7 @@ pub struct Sql {
     pub ledger: Ledger,
     flying: Vec<Flying>,
     backups: Vec<Ledger>,
-    /// Commits that took effect and that nobody has looked at yet.
+    /// Commits that took effect and are not checked yet.
     pub landed: Vec<Arc<Commit>>,
     /// I8: commits that took effect from another offset than the row's.
     pub unfenced: Vec<Unfenced>,

@@ -264,7 +264,7 @@ impl World {
         scraper.scrape(publisher, sql, *now_us, *incarnation)
     }
 
-    /// A ledger that went back is taken over anew, and every owner claims again.
+    /// A restored ledger is taken over again, and every owner claims again.
     pub(crate) fn follow(&mut self) {
         if self.publisher.must_take_over(&self.sql) {
             self.note(|| "publisher sees that the ledger went back".to_owned());

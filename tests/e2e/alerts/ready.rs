@@ -7,14 +7,14 @@ use crate::gatemeter::{Answer, get, wait_for};
 /// Longest time until readiness follows what became of a service.
 const FOLLOW_MAX: Duration = Duration::from_secs(20);
 
-/// Waits until whoever listens there is not ready and gives this reason.
+/// Waits until the role on this port is not ready for this reason.
 pub fn not_ready(port: u16, reason: &str) {
     follows(port, &format!("not ready: {reason}"), |answer| {
         answer.status == 503 && answer.body.contains(reason)
     });
 }
 
-/// Waits until whoever listens there is ready.
+/// Waits until the role on this port is ready.
 pub fn ready(port: u16) {
     follows(port, "ready", |answer| answer.status == 200);
 }

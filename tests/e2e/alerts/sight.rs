@@ -52,8 +52,8 @@ impl Sight {
     /// Starts one that scrapes the stack and the ingest beside it.
     pub fn start(stack: &Stack, beside: u16, room: Room) -> Sight {
         let installed = Command::new(repository("scripts/prometheus.sh")).arg("install").output();
-        let told = String::from_utf8(installed.expect("it runs").stdout).expect("a folder");
-        let program = PathBuf::from(told.lines().last().expect("a folder")).join("prometheus");
+        let stdout = String::from_utf8(installed.expect("it runs").stdout).expect("a folder");
+        let program = PathBuf::from(stdout.lines().last().expect("a folder")).join("prometheus");
         let folder = tempfile::tempdir().expect("a folder");
         let [port, ..] = free_ports();
         std::fs::create_dir(folder.path().join("rules")).expect("a folder");
@@ -85,7 +85,7 @@ impl Sight {
             .expect("Prometheus starts");
         let mut sight = Sight { folder, port, beside, prometheus, since: Instant::now() };
         wait_for("every target is scraped", || sight.value("count(up == 1)") == Some(TARGETS));
-        // Before the first scrape nobody was there.
+        // Before the first scrape the targets were absent.
         let absent = "ALERTS{alertname!~\"Prometheus.*\", alertstate=\"firing\"}";
         wait_for("nothing fires any more", || sight.rows(absent).is_empty());
         sight.since = Instant::now();
@@ -120,8 +120,8 @@ impl Sight {
         }
         assert!(rated.len() > 30, "{rated:?}");
         for series in rated {
-            // What is counted is shown at zero when it is first known, and held there: tests of its
-            // own look at that. Nothing is known of a stack that nobody has used.
+            // Business series appear at zero and are held there, which has its own tests. An unused
+            // stack has none.
             let is_counted = series.contains("gatemeter-aggregator\"");
             let begins_at_start = ["gatemeter_events_total", "_conflicts_", "_lost_frames_"];
             if !is_counted || begins_at_start.iter().any(|name| series.contains(name)) {
@@ -219,7 +219,7 @@ impl Sight {
         }
     }
 
-    /// The business labels are ours, and not those of the target.
+    /// The business labels are those of the page, and not those of the target.
     pub fn labels_are_ours(&self, namespace: &str) {
         let ours = format!("namespace_requests_total{{namespace=\"{namespace}\"}}");
         wait_for("the namespace is ours", || !self.rows(&ours).is_empty());

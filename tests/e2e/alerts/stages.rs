@@ -113,7 +113,7 @@ pub fn database_is_killed(stack: &Stack, sight: &Sight) {
         assert_eq!(send(stack, &[event(&format!("meanwhile-{n}"))]), 200, "what is known is taken");
     }
     ready(stack.port("ingest"));
-    // Names that nobody can register now.
+    // Names that cannot be registered now.
     let strange = |n: usize| {
         let mut one = event(&format!("strange-{n}"));
         one["namespace"] = "stranger-than-known".into();
@@ -170,7 +170,7 @@ pub fn brokers_are_killed(stack: &Stack, sight: &Sight) {
     not_ready(stack.port("ingest"), "the log at");
     not_ready(stack.port("aggregator"), "the log at");
     // It answers from the ledger, without the log and with its own memory alone: it is ready, and
-    // says what is missing to whoever asks for the system.
+    // its system endpoint names what is missing.
     for name in ["log", "redis"] {
         wait_for("the api names it", || missing(stack).iter().any(|missing| missing == name));
     }
@@ -184,7 +184,7 @@ pub fn brokers_are_killed(stack: &Stack, sight: &Sight) {
         not_ready(port, "starting: the log at");
     }
     assert_eq!(get(one, "/healthz", &[]).map(|answer| answer.status), Some(200), "it is alive");
-    // A start that is told to end does, and well.
+    // A process that is stopped while starting exits cleanly.
     given_up.stop();
     sight.all_fired(Stage::Brokers);
     drop(load);

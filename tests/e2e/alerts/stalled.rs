@@ -1,5 +1,5 @@
-//! An ingest of its own, beside the stack's: its way to the ledger is cut off while messages of new
-//! names wait in its raw topic, so that nobody reads them for longer than a minute.
+//! A separate ingest, beside the stack's: it is cut off from the ledger while messages of new names
+//! wait in its raw topic, so that they stay unread for longer than a minute.
 
 use std::net::SocketAddr;
 

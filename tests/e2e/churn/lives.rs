@@ -1,5 +1,5 @@
-//! What became of the messages of topics: counted in the ledger, rejected with a letter, told as
-//! lost in a log of an ingest; and how far the ledger knows that they were read.
+//! What became of the messages of topics: counted in the ledger, rejected with a dead letter,
+//! reported as lost in the log of an ingest; and the read positions in the ledger.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::stack::Stack;
 /// How the life of a topic ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// Somebody has read all of it, and nothing was written for a while.
+    /// All of it was read, and nothing was written for a while.
     Quiet,
     /// While it is written and read.
     Flowing,
@@ -20,8 +20,8 @@ pub enum Ending {
     Dead,
     /// Every ingest was killed, and more was written.
     Unseen,
-    /// The same, but an ingest was started again that is given nothing until the group has noticed
-    /// the death of the others.
+    /// The same, but an ingest was restarted, which is assigned nothing until the dead members'
+    /// sessions have expired.
     Orphaned,
 }
 
@@ -38,14 +38,14 @@ pub struct Life {
     ending: Ending,
     n_taken: i64,
     n_failed: i64,
-    /// Written when nobody could see it any more.
+    /// Written when no ingest could see it any more.
     n_unseen: i64,
     partitions: i32,
 }
 
-/// What an ingest told of a partition that was deleted.
+/// An ingest's report about a deleted partition.
 #[derive(Debug)]
-pub struct Told {
+pub struct LossReport {
     topic_id: String,
     partition: i64,
     pub lost: i64,
@@ -66,66 +66,66 @@ impl Life {
     }
 
     /// What became of its messages.
-    fn found(&self, stack: &Stack, told: &[Told]) -> i64 {
-        let lost: i64 = self.told(told).map(|told| told.lost).sum();
+    fn found(&self, stack: &Stack, reports: &[LossReport]) -> i64 {
+        let lost: i64 = self.own(reports).map(|report| report.lost).sum();
         counted(stack, &self.namespace) + rejected(stack, &self.namespace) + lost
     }
 
-    fn told<'t>(&self, told: &'t [Told]) -> impl Iterator<Item = &'t Told> {
-        told.iter().filter(|told| told.topic_id == self.id)
+    fn own<'t>(&self, reports: &'t [LossReport]) -> impl Iterator<Item = &'t LossReport> {
+        reports.iter().filter(|report| report.topic_id == self.id)
     }
 
-    /// What must be found at least.
+    /// The minimum that must be found.
     fn wanted(&self) -> i64 {
         self.n_taken - self.n_unseen
     }
 
-    /// Waits until nothing of it is under way.
-    pub fn wait(&self, stack: &Stack, told: impl Fn() -> Vec<Told>) {
+    /// Waits until nothing of it is in flight.
+    pub fn wait(&self, stack: &Stack, reports: impl Fn() -> Vec<LossReport>) {
         let mut found = 0;
         let began = std::time::Instant::now();
         while began.elapsed() < crate::gatemeter::DEADLINE {
-            found = self.found(stack, &told());
+            found = self.found(stack, &reports());
             if found >= self.wanted() {
                 return;
             }
             std::thread::park_timeout(std::time::Duration::from_millis(100));
         }
-        panic!("{found} of {}: {self:?} {:?}", self.wanted(), told());
+        panic!("{found} of {}: {self:?} {:?}", self.wanted(), reports());
     }
 
     /// Everything is accounted for, and nothing twice.
-    pub fn check(&self, stack: &Stack, told: &[Told]) {
-        let found = self.found(stack, told);
-        let own: Vec<&Told> = self.told(told).collect();
-        let partitions: BTreeSet<i64> = own.iter().map(|told| told.partition).collect();
-        assert_eq!(partitions.len(), own.len(), "each is told once: {own:?}");
+    pub fn check(&self, stack: &Stack, reports: &[LossReport]) {
+        let found = self.found(stack, reports);
+        let own: Vec<&LossReport> = self.own(reports).collect();
+        let partitions: BTreeSet<i64> = own.iter().map(|report| report.partition).collect();
+        assert_eq!(partitions.len(), own.len(), "each is reported once: {own:?}");
         // A wider topic before it has left rows of partitions that it never had.
-        let mut beyond = own.iter().filter(|told| told.partition >= i64::from(self.partitions));
-        assert!(beyond.all(|told| told.lost == 0), "{own:?}");
+        let mut beyond = own.iter().filter(|report| report.partition >= i64::from(self.partitions));
+        assert!(beyond.all(|report| report.lost == 0), "{own:?}");
         println!(
             "{} {:?}: {} counted, {} rejected, {} lost, {} unseen of {} ({} failed)",
             self.namespace,
             self.ending,
             counted(stack, &self.namespace),
             rejected(stack, &self.namespace),
-            own.iter().map(|told| told.lost).sum::<i64>(),
+            own.iter().map(|report| report.lost).sum::<i64>(),
             self.n_taken - found,
             self.n_taken,
             self.n_failed
         );
         match self.ending {
-            // What was written last, nobody has seen; what failed may be there all the same.
+            // The last messages were never seen; failed writes may be there all the same.
             Ending::Flowing => {
                 assert!(found >= self.wanted(), "{found} {self:?} {own:?}");
                 assert!(found <= self.n_taken + self.n_failed, "{found} {self:?} {own:?}");
             }
             _ => assert_eq!((found, self.n_failed), (self.wanted(), 0), "{self:?} {own:?}"),
         }
-        let is_said = own.iter().any(|told| !told.is_certain);
+        let is_said = own.iter().any(|report| !report.is_certain);
         assert!(found >= self.n_taken || is_said, "more may be lost: {self:?} {own:?}");
         if self.ending == Ending::Dead {
-            assert!(own.iter().all(|told| told.lost == 0), "all was read: {self:?} {own:?}");
+            assert!(own.iter().all(|report| report.lost == 0), "all was read: {self:?} {own:?}");
         }
     }
 }
@@ -199,8 +199,8 @@ pub fn wait_seen(stack: &Stack, load: &Load) {
     });
 }
 
-/// What ingests told of topics that are no more.
-pub fn told(stack: &Stack, logs: &[String]) -> Vec<Told> {
+/// The ingests' reports about deleted topics.
+pub fn loss_reports(stack: &Stack, logs: &[String]) -> Vec<LossReport> {
     let mut all = Vec::new();
     for log in logs {
         let said = stack.said(log);
@@ -211,7 +211,7 @@ pub fn told(stack: &Stack, logs: &[String]) -> Vec<Told> {
                 continue;
             }
             let fields = &line["fields"];
-            all.push(Told {
+            all.push(LossReport {
                 topic_id: fields["topic_id"].as_str().expect("an id").to_owned(),
                 partition: fields["partition"].as_i64().expect("a number"),
                 // All was read where none are named.

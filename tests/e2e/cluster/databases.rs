@@ -12,9 +12,9 @@ use crate::stack::{Books, Stack};
 
 /// How long the server hangs, as the test plan has it.
 const HANG: Duration = Duration::from_secs(60);
-/// How soon a process ends that is asked to.
+/// Longest time of a shutdown.
 const END_MAX: Duration = Duration::from_secs(10);
-/// What MariaDB says of a lock that somebody else holds for too long.
+/// MariaDB's error for a lock that another session holds for too long.
 const LOCKED: &str = "Lock wait timeout exceeded";
 /// What the aggregator may hold while nothing can be committed, bytes.
 const MEMORY_MAX: u64 = 400 << 20;
@@ -67,8 +67,8 @@ pub fn database_refuses_hangs_and_goes_back(stack: &Stack, books: &mut Books) {
     server_hangs(stack, books);
 }
 
-/// The answer to a COMMIT is lost, and whoever asks what became of it finds its row locked for
-/// longer than anybody waits. The process ends in time all the same, and the next one counts on.
+/// The reply to a COMMIT is lost, and the query for its outcome finds the row locked for longer
+/// than its timeout. The process still ends in time, and the next one counts on.
 fn rows_are_locked_while_an_outcome_is_unknown(stack: &Stack, books: &mut Books, load: &[&str]) {
     const LOOKING: &str = "the ledger could not look a commit up";
     let held = "START TRANSACTION; SELECT count(*) FROM (SELECT next FROM partition_state \

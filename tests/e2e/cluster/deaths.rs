@@ -33,7 +33,7 @@ pub fn every_process_is_killed(stack: &Stack, books: &mut Books) {
         SERVICES.iter().for_each(|name| stack.kill(name));
         stack.start();
     });
-    stack.under_load("every role is told to end", books, &args, || {
+    stack.under_load("every role is asked to stop", books, &args, || {
         every_role_ends_when_it_is_told(stack);
     });
 }

@@ -115,7 +115,7 @@ impl<'a> Own<'a> {
         });
     }
 
-    /// Counts the log again, and compares it with ledger and page: exit code and what was said.
+    /// Counts the log again, and compares it with ledger and page: exit code and output.
     fn recount(&self) -> (Option<i32>, String) {
         let output = Command::new(program())
             .args(["recount", "--cluster", "--metrics", &self.stack.url("aggregator"), "--config"])
@@ -126,11 +126,11 @@ impl<'a> Own<'a> {
             .stdin(Stdio::null())
             .output()
             .expect("recount runs");
-        let told = String::from_utf8_lossy(&output.stdout).into_owned();
-        (output.status.code(), told + &String::from_utf8_lossy(&output.stderr))
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code(), stdout + &String::from_utf8_lossy(&output.stderr))
     }
 
-    /// Runs `gatemeter admin`: exit code and what was said.
+    /// Runs `gatemeter admin`: exit code and output.
     fn operator(&self, args: &[&str]) -> (Option<i32>, String) {
         let output = Command::new(program())
             .arg("admin")
@@ -139,8 +139,8 @@ impl<'a> Own<'a> {
             .stdin(Stdio::null())
             .output()
             .expect("admin runs");
-        let told = String::from_utf8_lossy(&output.stdout).into_owned();
-        (output.status.code(), told + &String::from_utf8_lossy(&output.stderr))
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code(), stdout + &String::from_utf8_lossy(&output.stderr))
     }
 
     /// An operator accepts what every partition has lost, each of which is halted.
@@ -194,7 +194,7 @@ impl<'a> Own<'a> {
             assert_eq!(answer.map(|answer| answer.status), Some(200));
         }
         wait_for("what is new is counted", || self.stack.counted() == counted + 20);
-        wait_for("copies are told", || self.stack.events("duplicate") == 20);
+        wait_for("duplicates are counted", || self.stack.events("duplicate") == 20);
         let (code, said) = self.recount();
         assert!(code == Some(0) && said.contains("from the baseline of version"), "{said}");
     }
@@ -255,12 +255,12 @@ fn retention_overtakes_the_ledger(own: &Own<'_>) {
     assert_eq!(deleted.expect("an answer").elements()[0].error(), Ok(()));
     let _aggregator = own.role("aggregator");
     let lost = i64::try_from(high - 1 - next).expect("a number");
-    wait_for("the loss is told to the frame", || {
+    wait_for("the loss is reported to the frame", || {
         stack.shown("gatemeter_lost_frames_total") == Some(lost)
     });
     let text = stack.said(&format!("aggregator-g{}", own.generation));
-    let told = format!("Lost {{ from: {next}, frames: {lost} }}");
-    assert!(text.contains(&told), "the lost offsets are told: {told}: {text}");
+    let lost_range = format!("Lost {{ from: {next}, frames: {lost} }}");
+    assert!(text.contains(&lost_range), "the lost offsets are reported: {lost_range}: {text}");
     wait_for("counting goes on", || own.next(0) == high);
     assert!(stack.counted() > 2_000 && stack.counted() < 5_000, "nothing is reset or made up");
     let (code, said) = own.recount();
@@ -347,7 +347,7 @@ fn log_is_made_anew_and_only_its_id_tells(own: &Own<'_>) {
     own.wait_counted(2_000);
 }
 
-/// A transaction of a stranger leaves an offset without a record.
+/// Another producer's transaction leaves an offset without a record.
 fn hole_stops_its_partition_alone(own: &Own<'_>) {
     let stack = own.stack;
     let _ingest = own.role("ingest");

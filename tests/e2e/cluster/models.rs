@@ -24,7 +24,7 @@ const EACH: i64 = 6;
 /// One event of each kind.
 fn events(namespace: &str) -> Vec<Value> {
     let made_up = format!("made-up-{namespace}");
-    let told = [
+    let reported = [
         (200, None, Some("asked-for")),
         (302, Some(""), Some("asked-for")),
         (404, None, Some("asked-for")),
@@ -46,7 +46,7 @@ fn events(namespace: &str) -> Vec<Value> {
         }
         event
     };
-    told.iter().enumerate().map(event).collect()
+    reported.iter().enumerate().map(event).collect()
 }
 
 fn publish(stack: &Stack, topic: &str, namespace: &str) {
@@ -115,8 +115,8 @@ fn letters_are_sent_again(stack: &Stack, namespace: &str) {
     let made = post(stack.port("api"), "/api/namespaces", &headers, new.as_bytes());
     assert_eq!(made.map(|answer| answer.status), Some(201));
     let output = stack.run(&["dlq", "replay", "--class", "namespace_not_registered"]);
-    let told = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && told.contains("6 sent again, 0 refused"), "{told}");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && stdout.contains("6 sent again, 0 refused"), "{stdout}");
     wait_for("all are taken", || messages("taken") == Some(EACH));
     strict.stop();
 }

@@ -1,5 +1,5 @@
-//! Records that ingest did not write: in the wrong partition, garbled, or no frames at all; and raw
-//! messages that are no events.
+//! Records that ingest did not write: in the wrong partition, garbled, or not frames at all; and
+//! raw messages that are not events.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,7 +16,7 @@ use crate::gatemeter::wait_for;
 use crate::stack::{Books, Stack};
 
 const PARTITIONS: u32 = 6;
-/// Bytes of a record that nobody should send.
+/// Bytes of an oversized record.
 const HUGE: usize = 10_000_000;
 
 /// The log of the stack, as its settings lay it out.
@@ -93,10 +93,10 @@ pub fn with_messages_of<T>(stack: &Stack, bytes_max: usize, act: impl FnOnce() -
         kafka(stack).create().expect("a client of Kafka");
     let topic = log(stack, 1).topic();
     let (specifier, options) = (ResourceSpecifier::Topic(&topic), AdminOptions::new());
-    let told = stack.runtime.block_on(admin.describe_configs([&specifier], &options));
-    let told = told.expect("an answer").remove(0).expect("the topic's settings");
+    let described = stack.runtime.block_on(admin.describe_configs([&specifier], &options));
+    let described = described.expect("an answer").remove(0).expect("the topic's settings");
     // What is not named again falls back to the broker's.
-    let own = told.entries.iter().filter(|entry| entry.source == ConfigSource::DynamicTopic);
+    let own = described.entries.iter().filter(|entry| entry.source == ConfigSource::DynamicTopic);
     let own: Vec<(&str, &str)> =
         own.map(|entry| (entry.name.as_str(), entry.value.as_deref().expect("a value"))).collect();
     let alter = |more: Option<(&str, &str)>| {
@@ -176,8 +176,8 @@ pub fn what_others_write_is_kept_and_counted_once_when_it_is_sent_again(
         let before = stack.events("duplicate");
         let replay = ["dlq", "replay", "--class", "misrouted", "--to", &ingest];
         let output = stack.run(&replay);
-        let told = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && told.contains("5 sent again, 0 refused"), "{told}");
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && stdout.contains("5 sent again, 0 refused"), "{stdout}");
         if round == 1 {
             books.counted += 5;
             books.requests += 5;

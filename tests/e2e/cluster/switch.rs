@@ -1,9 +1,9 @@
-//! The primary moves to a second MariaDB server and back, as operators move it: first by hand, with
-//! a copy, while the old one lives on read-only; then after the death of the primary, to a replica
-//! that has whatever was acknowledged. Events come all the time, of names that nobody knew as well.
+//! The primary moves to a second MariaDB server and back, as operators do it: first by hand, with a
+//! copy, while the old one stays up read-only; then after the death of the primary, to a replica
+//! that has everything acknowledged. Events arrive all the time, also with new names.
 //!
-//! Commits must go on within seconds, and nothing may be counted twice, be lost or fall. The load
-//! and the books are the cluster's; whatever is asked about the servers goes past the proxy.
+//! Commits must resume within seconds, nothing may be counted twice or lost, and no counter may
+//! decrease. The load and the books are the cluster's; queries about the servers bypass the proxy.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -63,8 +63,8 @@ fn version(row: &str) -> i64 {
     row.parse().unwrap_or_else(|_| panic!("a version, not {row:?}"))
 }
 
-/// Moves the address; commits go on there in time, a name that nobody knew is registered there, and
-/// the page is shown again.
+/// Moves the address; commits resume there in time, a new name is registered there, and the page is
+/// served again.
 fn goes_on_at(stack: &Stack, server: SocketAddr, name: &str, version: impl Fn() -> i64) {
     let before = version();
     let switched = Instant::now();
