@@ -62,7 +62,7 @@ pub enum Refusal {
     Changed {
         /// Offset in the request.
         given: u64,
-        /// Actual offset.
+        /// Offset at which the partition is halted.
         found: u64,
     },
     /// The log is shorter than what was counted.
@@ -137,7 +137,7 @@ pub async fn lost_frames(
     Ok(end - low)
 }
 
-/// When the first record of a range was appended, microseconds; `None` if there is none.
+/// When the first record of a range was appended, microseconds; `None` for an empty range.
 async fn append_time_us(
     queue: &Queue,
     partition: u32,

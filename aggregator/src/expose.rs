@@ -96,7 +96,7 @@ pub struct Exposition {
 }
 
 impl Exposition {
-    /// Families without rows. Event accounting stands at zero from the start.
+    /// Families without rows. Event accounting starts at zero.
     #[must_use]
     pub fn new(births: Births) -> Exposition {
         let counter = |name, help| Family::new(Kind::Counter, name, help);

@@ -30,7 +30,7 @@ pub struct LabelText {
 }
 
 impl LabelText {
-    /// Adds a pair.
+    /// Appends a label.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> LabelText {
         debug_assert!(!value.contains(['"', '\\', '\n']), "labels are checked before");
@@ -153,9 +153,9 @@ impl Family {
 /// Whether a series is shown at zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hold {
-    /// At zero.
+    /// The series is shown at zero.
     AtZero,
-    /// At its value.
+    /// The series is shown at its value.
     No,
 }
 

@@ -40,7 +40,7 @@ pub struct HttpState {
     pub publisher: Arc<Publisher>,
     /// Confirms a page before it is served.
     pub confirmer: Arc<Confirmer>,
-    /// The process section.
+    /// Source of the process section.
     pub metrics: Arc<ProcessMetrics>,
     /// Gauges that are refreshed at each request.
     pub gauges: Arc<Gauges>,
@@ -127,7 +127,7 @@ fn reader(peer: Option<Peer>, method: &Method, headers: &HeaderMap) -> Reader {
     Reader::Scrape(hasher.finish())
 }
 
-/// The sections as they are.
+/// The sections uncompressed.
 fn plain(page: Option<Arc<Page>>, process: Option<Bytes>) -> Response {
     let parts: Vec<Bytes> = page.map(|page| page.text.clone()).into_iter().chain(process).collect();
     let body = match <[Bytes; 1]>::try_from(parts) {
@@ -156,7 +156,7 @@ async fn compressed(page: Option<Arc<Page>>, process: Option<Bytes>) -> Response
     (headers, body).into_response()
 }
 
-/// No page yet.
+/// The response while there is no page.
 fn closed(reason: String) -> Response {
     let headers = [(CONTENT_TYPE, "text/plain; charset=utf-8"), (RETRY_AFTER, "1")];
     (StatusCode::SERVICE_UNAVAILABLE, headers, format!("{reason}\n")).into_response()

@@ -33,7 +33,7 @@ impl LabelKeeper {
     /// Registers what the rows of a commit have and the ledger lacks.
     ///
     /// # Errors
-    /// The error of the store; the rows can be committed all the same and are checked again.
+    /// The error of the store; the rows can still be committed and are checked again.
     pub async fn register(&mut self, store: &Store, commit: &Commit) -> Result<(), StoreError> {
         let new = || commit.totals.iter().filter(|(id, _, _)| !self.seen.contains(id));
         let found: BTreeSet<LabelName> = new().flat_map(|(_, labels, _)| names(labels)).collect();

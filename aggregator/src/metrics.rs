@@ -35,7 +35,7 @@ pub struct Lag {
 /// A halted partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Halted {
-    /// Why.
+    /// Reason of the halt.
     pub reason: String,
     /// Offset at which it resumes if the loss is accepted.
     pub resumes_at: u64,
@@ -118,7 +118,7 @@ impl Gauges {
         }))
     }
 
-    /// A commit took effect.
+    /// Adds a commit that took effect.
     pub fn committed(&self, partition: u32, commit: &Commit) {
         let mut states = self.lock();
         let state = states.entry(partition).or_default();

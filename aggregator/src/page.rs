@@ -40,7 +40,7 @@ impl Page {
         Page { text: text.into(), n_series, piece: OnceLock::new() }
     }
 
-    /// The text compressed.
+    /// The compressed text.
     #[must_use]
     pub fn piece(&self) -> Arc<Piece> {
         Arc::clone(self.piece.get_or_init(|| Arc::new(Piece::of(&self.text))))

@@ -170,8 +170,8 @@ impl Publisher {
         state.rebuild();
     }
 
-    /// A partition stands at an offset of the committed ledger; needed once after a claim, since a
-    /// partition with nothing to count commits nothing.
+    /// Sets a partition's committed offset; needed once after a claim, since a partition with
+    /// nothing to count commits nothing.
     pub fn progress(&self, partition: u32, next: u64) {
         let mut state = self.lock();
         if !state.gate.is_open() {
@@ -235,7 +235,7 @@ impl Publisher {
     /// The current page.
     ///
     /// # Errors
-    /// Why there is none yet; a human-readable sentence.
+    /// Why there is no page yet; a human-readable sentence.
     pub fn page(&self, reader: Reader) -> Result<Arc<Page>, String> {
         let now_us = self.now_us();
         let mut state = self.lock();
@@ -248,7 +248,7 @@ impl Publisher {
         page.ok_or_else(|| state.closed())
     }
 
-    /// The sums of the current page; `None` while there is none.
+    /// The sums of the current page; `None` before the first page.
     #[must_use]
     pub fn live(&self) -> Option<Live> {
         let state = self.lock();

@@ -43,9 +43,9 @@ const HOUR_US: i64 = 3_600 * 1_000_000;
 /// Dependencies of the aggregator.
 #[derive(Clone, Debug)]
 pub struct Parts {
-    /// The log.
+    /// The log that is counted.
     pub queue: Arc<Queue>,
-    /// The ledger.
+    /// The ledger that the counts are committed to.
     pub store: Arc<Store>,
     /// Generation of the log.
     pub generation: Generation,
@@ -316,7 +316,7 @@ async fn follow(
     Ok(())
 }
 
-/// One update.
+/// Updates the page with new namespaces and changed connections, once.
 async fn look(
     parts: &Parts,
     publisher: &Publisher,
@@ -331,7 +331,7 @@ async fn look(
     let mut reader = parts.store.read().await?;
     let rows = reader.namespaces_after(*last_id).await?;
     let connections = reader.connections(now_us() - CONNECTIONS_TTL_US).await?;
-    // Only now: what was read is exposed, or is read again by the next update.
+    // Only now, so that after an error the next update reads the rows again.
     *last_id = rows.iter().map(|row| row.id).fold(*last_id, i64::max);
     let codes: Vec<String> = rows.into_iter().map(|row| row.code).collect();
     let has_changed = connections != *last_connections;

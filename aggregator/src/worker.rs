@@ -46,9 +46,9 @@ const MARK_BYTES: u64 = 40;
 /// Dependencies of a worker.
 #[derive(Clone, Debug)]
 pub struct WorkerParts {
-    /// The log.
+    /// The log that is counted.
     pub queue: Arc<Queue>,
-    /// The ledger.
+    /// The ledger that the counts are committed to.
     pub store: Arc<Store>,
     /// Generation of the log.
     pub generation: Generation,
@@ -161,7 +161,7 @@ impl Worker {
         self.finish().await
     }
 
-    /// Commits what is pending and carries it out, once.
+    /// Commits what is pending, once, and executes the effects.
     async fn finish(mut self) -> Result<(), WorkerError> {
         self.effects.extend(self.core.on(Input::Due));
         self.carry_out().await?;

@@ -66,7 +66,7 @@ pub enum Channel {
 /// What a subscriber receives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
-    /// A message.
+    /// A message that was published on a channel.
     Message(Channel, Bytes),
     /// Messages may have been lost: Redis was down.
     Gap,
@@ -107,7 +107,7 @@ impl Cache {
         self.memory.get(key)
     }
 
-    /// The value on Redis; `None` if there is none, or no Redis, or no answer in time.
+    /// The value on Redis; `None` if it is absent, without Redis, or after a timeout.
     pub async fn shared(&self, key: &str) -> Option<Bytes> {
         self.remote.as_ref()?.get(key).await
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How long a value is kept at most: an answer older than a day says nothing about now.
+/// Longest time that a value is kept: an answer older than a day is useless.
 pub const KEPT_MAX: Duration = Duration::from_secs(24 * 3_600);
 
 /// Largest value that is kept, in bytes: an answer for a thousand namespaces is far below.

@@ -94,9 +94,9 @@ list! {
         UpstreamUnreachable = 5 "upstream_unreachable",
         /// Any other 5xx.
         ServerError = 6 "server_error",
-        /// Only if the producer says so.
+        /// Set only by the producer's `error_type`.
         ContentFilter = 7 "content_filter",
-        /// Only if the producer says so.
+        /// Set only by the producer's `error_type`.
         Policy = 8 "policy",
     }
 }
@@ -118,9 +118,9 @@ list! {
         UpstreamUnreachable = 5 "upstream_unreachable",
         /// Any other 5xx.
         ServerError = 6 "server_error",
-        /// Only if the producer says so.
+        /// Set only by the producer's `error_type`.
         ContentFilter = 7 "content_filter",
-        /// Only if the producer says so.
+        /// Set only by the producer's `error_type`.
         Policy = 8 "policy",
     }
 }
@@ -144,8 +144,7 @@ impl Outcome {
         }
     }
 
-    /// Whether it can stand beside a status: an error can beside any, a success only beside one
-    /// below 400.
+    /// Whether it is valid with a status: an error is with any, a success only with one below 400.
     #[must_use]
     pub fn fits(self, status: u16) -> bool {
         status < 400 || self != Outcome::Success
@@ -161,9 +160,9 @@ impl Outcome {
 list! {
     /// Price tier of a request.
     ServiceTier {
-        /// The default.
+        /// The default tier.
         Standard = 1 "standard",
-        /// Asynchronous batches.
+        /// The tier of asynchronous batches.
         Batch = 2 "batch",
         /// Cheaper, slower.
         Flex = 3 "flex",

@@ -1,4 +1,4 @@
-//! What one event says, settled: the tuple of labels it shares with others, and its own facts.
+//! One normalised event: the tuple of labels that it shares with others, and its own facts.
 //!
 //! A frame holds each distinct tuple once. A tuple's bytes begin with the part that chooses the
 //! counted row, so that a reader finds the row by those bytes, without building a text. The
@@ -155,7 +155,7 @@ impl<'a> Labels<'a> {
     }
 }
 
-/// What one event says beyond its tuple.
+/// The data of one event besides its tuple.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// Identity.
@@ -208,7 +208,7 @@ fn text<'a>(rest: &mut &'a [u8]) -> Result<&'a str, LabelsError> {
     std::str::from_utf8(take(rest, length)?).map_err(|_| LabelsError::Text("utf-8"))
 }
 
-/// An empty text stands for absence.
+/// An empty text means absence.
 fn some_text(text: &str) -> Option<&str> {
     if text.is_empty() { None } else { Some(text) }
 }

@@ -106,7 +106,7 @@ pub fn is_consumer(text: &str) -> bool {
 pub struct Label(Box<str>);
 
 impl Label {
-    /// Settles a text: what is not well formed becomes `other`.
+    /// Normalises a text: an ill-formed one becomes `other`.
     #[must_use]
     pub fn settle(text: &str) -> Label {
         Label(if is_label(text) { text } else { OTHER }.into())

@@ -1,10 +1,10 @@
 //! Native JSON: a body of events, read in one pass into checked events and rejects.
 //!
-//! `parse` takes the bytes of a request and says what each item in it is: an event, a report of
-//! open connections, or a reject with its place and reason. `native/fields` reads one object,
-//! `native/check` judges it. A bad event never fails its batch; a body that is not JSON does.
-//! Texts are borrowed from the body. Prompt text is passed over unread; where usage was not
-//! reported, or lacks a side, the event says where in the body its parts are (`native/parts`).
+//! `parse` takes the bytes of a request and classifies each item in it: an event, a report of open
+//! connections, or a reject with its place and reason. `native/fields` reads one object,
+//! `native/check` judges it. A bad event never fails its batch; a body that is not JSON does. Texts
+//! are borrowed from the body. Prompt text is passed over unread; where usage was not reported, or
+//! lacks a side, the event has the positions of its parts in the body (`native/parts`).
 
 mod value;
 
@@ -68,7 +68,7 @@ pub struct Batch<'a> {
 /// Why a body as a whole cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
-    /// Nothing but blanks.
+    /// Only whitespace.
     #[error("the body is empty; it must be a JSON object, an array of objects, or NDJSON")]
     Empty,
     /// A byte that no UTF-8 text has.
@@ -259,7 +259,7 @@ struct Elements<'b, 'a> {
 }
 
 impl<'a> Elements<'_, 'a> {
-    /// Reads the next element; says whether there was one.
+    /// Reads the next element; whether there was one.
     fn next<A: SeqAccess<'a>>(&mut self, array: &mut A) -> Result<bool, A::Error> {
         match self.reading {
             Reading::OnePass => {

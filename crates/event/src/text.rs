@@ -20,7 +20,7 @@ pub enum Part {
     Tools,
     /// What the answer had to look like.
     ResponseFormat,
-    /// The answer.
+    /// Text of the answer.
     Output,
     /// Reasoning before the answer.
     Reasoning,
@@ -32,7 +32,7 @@ pub enum Part {
 pub const N_PARTS: usize = 9;
 
 impl Part {
-    /// Every part.
+    /// All parts, in the order of their numbers.
     pub const EACH: [Part; N_PARTS] = [
         Part::Messages,
         Part::Input,
@@ -75,7 +75,7 @@ pub struct Text<'a> {
 }
 
 impl<'a> Text<'a> {
-    /// A part.
+    /// A part as JSON, if present.
     #[must_use]
     pub fn get(&self, part: Part) -> Option<&'a str> {
         self.parts[part as usize]

@@ -52,9 +52,9 @@ pub struct Account {
     pub counted: i64,
     /// Duplicates.
     pub duplicate: i64,
-    /// Too old.
+    /// Too old to be counted.
     pub late: i64,
-    /// Too far ahead.
+    /// Too far in the future to be counted.
     pub future: i64,
     /// Unreadable.
     pub poison: i64,

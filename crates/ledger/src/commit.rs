@@ -32,7 +32,7 @@ pub struct Progress {
     pub floor_clock_us: Option<i64>,
     /// M after the frame before `next`.
     pub clock_us: Option<i64>,
-    /// XXH3-64 of the record before `next`; `None` if there is none.
+    /// XXH3-64 of the record before `next`; `None` before the first record.
     pub last_print: Option<u64>,
     /// Accounting of all events before `next`.
     pub account: Account,
@@ -106,7 +106,7 @@ pub struct Journal {
 pub struct Commit {
     /// Identity.
     pub id: CommitId,
-    /// Who commits.
+    /// Owner that commits.
     pub owner: Owner,
     /// Offset at which the range begins: the commit takes effect only if the row still has it.
     pub base: u64,

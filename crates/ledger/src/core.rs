@@ -56,13 +56,13 @@ pub struct LogView {
 pub struct Record<'a> {
     /// Nonce of the claim for which it was read.
     pub nonce: [u8; 16],
-    /// Its offset.
+    /// Offset of the record.
     pub offset: u64,
     /// The log's time of the append, microseconds since the epoch.
     pub append_time_us: i64,
     /// Whether the log's own checksum of the record holds.
     pub intact: bool,
-    /// Its bytes.
+    /// Content of the record.
     pub bytes: &'a [u8],
 }
 
@@ -71,7 +71,7 @@ pub struct Record<'a> {
 pub enum Input<'a> {
     /// A claim was made.
     Claimed {
-        /// Its result.
+        /// Result of the claim.
         claim: Claim,
         /// The log at that moment.
         log: LogView,
@@ -108,7 +108,7 @@ pub enum Input<'a> {
     Resolved(Resolution),
     /// An operator accepts what a halted partition has lost.
     Accepted {
-        /// The log as it is now; it reaches `Core::resumes_at`.
+        /// The current log; it reaches `Core::resumes_at`.
         log: LogView,
         /// Frames below that offset which were certainly not counted.
         lost: u64,
@@ -124,7 +124,7 @@ pub enum Effect {
     Resolve(Arc<Commit>),
     /// This commit took effect: show it.
     Publish {
-        /// The commit.
+        /// The commit that took effect.
         commit: Arc<Commit>,
         /// The ledger version that it made.
         version: i64,
@@ -133,7 +133,7 @@ pub enum Effect {
     Reclaim(Reclaim),
     /// Nothing more is counted until an operator accepts what was lost.
     Halt(Halt),
-    /// Should be logged.
+    /// Log this event.
     Notice(Notice),
 }
 
@@ -183,7 +183,7 @@ pub enum Halt {
     /// Reading the window again did not lead to the clock that was stored.
     #[error("clock of the window rebuilt up to offset {next} differs from the stored one")]
     Clock {
-        /// Where the rebuild ended.
+        /// Offset at which the rebuild ended.
         next: u64,
     },
 }
@@ -195,19 +195,19 @@ pub enum Notice {
     Lost {
         /// First lost offset.
         from: u64,
-        /// How many frames.
+        /// Number of lost frames.
         frames: u64,
     },
     /// Frames that the dedup set should be rebuilt from have left the log.
     FloorGone {
-        /// Where the rebuild should have begun.
+        /// Offset at which the rebuild should have begun.
         floor: u64,
-        /// Where it begins.
+        /// Offset at which it begins instead.
         low: u64,
     },
-    /// The dedup set is whole; counting goes on.
+    /// The dedup set is rebuilt; counting resumes.
     Rebuilt {
-        /// How many frames were read again.
+        /// Number of frames that were read again.
         frames: u64,
     },
 }
@@ -215,7 +215,7 @@ pub enum Notice {
 /// State of the owner.
 #[derive(Debug)]
 enum State {
-    /// No claim.
+    /// Without a claim.
     Idle,
     /// Reading and counting.
     Running,

@@ -1,9 +1,9 @@
 //! The exact dedup set of one partition: 128-bit keys with the bucket of their last copy.
 //!
-//! A mark says that a copy of the event was counted or was a duplicate, and when the log's clock
-//! last saw one. Marks older than the window count as absent and are cleared out when a table
-//! would have to grow, so that memory follows the events of one window. A mark that still holds is
-//! never dropped: there is no eviction.
+//! A mark records that a copy of the event was counted or was a duplicate, and when the log's clock
+//! last saw one. Marks older than the window count as absent and are cleared out when a table would
+//! have to grow, so that memory follows the events of one window. A mark that still holds is never
+//! dropped: there is no eviction.
 
 use event::Key;
 use hashbrown::HashTable;
@@ -64,8 +64,7 @@ impl Dedup {
         None
     }
 
-    /// Number of marks that hold if the log's clock stands in a bucket whose window begins with
-    /// `oldest`.
+    /// Number of valid marks if the log's clock is in a bucket whose window begins with `oldest`.
     #[must_use]
     pub fn len_since(&self, oldest: u32) -> u64 {
         self.counts.iter().filter(|(bucket, _)| *bucket >= oldest).map(|(_, n)| n).sum()
@@ -125,12 +124,12 @@ pub struct Copy {
     pub bucket: u32,
 }
 
-/// Whether a copy renews a mark that still holds. Only the simulation ever says no.
+/// Whether a copy renews a mark that still holds. Only the simulation turns this off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Renew {
-    /// It does.
+    /// The mark is renewed.
     Yes,
-    /// It does not.
+    /// The mark stays as it was.
     No,
 }
 

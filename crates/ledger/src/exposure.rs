@@ -94,9 +94,9 @@ impl Gate {
         self.seen.map(|(version, _)| version)
     }
 
-    /// How a version that a commit made stands to the one shown last. Deltas may only be added in
-    /// the order of their versions: then every page is one committed snapshot, and a ledger that
-    /// was restored below a running owner is seen at its first commit, before anything is added.
+    /// Compares the version of a commit with the one shown last. Deltas may only be added in the
+    /// order of their versions: then every page is one committed snapshot, and a ledger that was
+    /// restored below a running owner is seen at its first commit, before anything is added.
     #[must_use]
     pub fn step(&self, version: i64) -> Step {
         let shown = self.seen.map_or(0, |(shown, _)| shown);
@@ -129,7 +129,7 @@ impl Gate {
     }
 }
 
-/// How a version stands to the one shown last.
+/// A version relative to the one shown last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// It follows it: it can be shown.

@@ -61,7 +61,7 @@ impl Buckets {
         if piece == 0 { i64::MAX } else { piece }
     }
 
-    /// The bucket that a moment lies in.
+    /// The bucket of a moment.
     #[must_use]
     pub fn idx(&self, at: i64) -> Option<usize> {
         let n_begun = self.edges.partition_point(|edge| *edge <= at);

@@ -87,7 +87,7 @@ pub struct Pending {
 /// Rows of a commit, sorted.
 #[derive(Debug, Default)]
 pub struct Folded {
-    /// Totals by id.
+    /// Counter totals with the id of their series.
     pub totals: Vec<(SeriesId, FullLabels, Measures)>,
     /// Quarter-hours.
     pub quarters: Vec<(i64, SeriesId, Measures)>,

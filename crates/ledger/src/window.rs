@@ -42,7 +42,7 @@ impl Window {
             && self.keep_us >= self.past_us.saturating_add(self.ahead_us)
     }
 
-    /// Number of the 5-minute bucket that a time of the log's clock lies in.
+    /// Number of the 5-minute bucket of a time of the log's clock.
     #[must_use]
     pub fn bucket(clock_us: i64) -> i64 {
         clock_us.div_euclid(BUCKET_US)

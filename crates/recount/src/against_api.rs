@@ -20,7 +20,7 @@ const SYSTEM: &str = "API system";
 /// Nano-dollars in a dollar.
 const NANO: i128 = 1_000_000_000;
 
-/// Compares the answers with what the log says.
+/// Compares the answers with the recounted log.
 pub fn compare(
     totals: &BTreeMap<Row, Sums>,
     account: &Account,
@@ -155,7 +155,7 @@ fn sum(datasets: &[Dataset], idx: usize) -> Option<i128> {
     Some(datasets.get(idx)?.data.iter().map(|n| i128::from(*n)).sum())
 }
 
-/// Nano-dollars as dollars with every digit; null without any, for there are no prices yet.
+/// Nano-dollars as dollars with every digit; null if absent, because there are no prices yet.
 pub fn dollars(nano: i128) -> String {
     if nano == 0 {
         return "null".to_owned();

@@ -52,7 +52,7 @@ pub fn compare(expected: &Expected, ledger: &Ledger) -> Differences {
     differences
 }
 
-/// The partition's row.
+/// Compares the partition's row.
 fn compare_partition(
     differences: &mut Differences,
     partition: u32,
@@ -197,7 +197,7 @@ fn named<L: Display>(rows: &BTreeMap<(i64, L), Sums>, unit: &str) -> Named {
 struct Table {
     place: &'static str,
     width_us: i64,
-    /// The oldest existing row.
+    /// Start of the oldest existing row.
     oldest: Option<i64>,
     /// Rows that end later than this are never pruned.
     kept_from_us: i64,

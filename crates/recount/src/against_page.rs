@@ -81,7 +81,7 @@ pub fn compare(
     differences
 }
 
-/// How many series a page says that it holds at zero.
+/// How many series a page holds at zero, by its own account.
 pub fn held(page: &Page) -> i128 {
     page.samples.get(&Series::new(HELD, &[])).map_or(0, |value| value / MILLION)
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 /// Differences that are described: more would add nothing.
 const KEPT_MAX: usize = 1_000;
 
-/// One difference.
+/// A difference between an expected and a found value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Difference {
     /// Where it was found, such as `ledger total`.
@@ -31,12 +31,12 @@ impl Display for Difference {
     }
 }
 
-/// All differences.
+/// All differences: the first ones in full, and their number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Differences {
-    /// The first ones.
+    /// The first differences.
     pub kept: Vec<Difference>,
-    /// How many there are.
+    /// Number of all differences.
     pub n: u64,
 }
 
@@ -70,7 +70,7 @@ impl Differences {
         }
     }
 
-    /// As `compare`, for what may be absent.
+    /// As `compare`, for optional values.
     pub fn compare_some<T: PartialEq + Display>(
         &mut self,
         place: &'static str,

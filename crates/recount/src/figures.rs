@@ -1,8 +1,8 @@
-//! The few numbers that people look at: requests, errors, tokens and events, in all and by tenant.
+//! The key figures: requests, errors, tokens and events, in total and by tenant.
 //!
-//! They are made from totals wherever these come from, so that log, ledger, page, API and what a
-//! replay sent can stand side by side. They are shown and compared with what was sent; the proof
-//! is the comparison of every row and series.
+//! They are made from totals of any origin, so that log, ledger, page, API and a replay's report
+//! can be shown side by side. They are shown and compared with what was sent; the proof is the
+//! comparison of every row and series.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub struct Figures {
     pub requests: i128,
     /// Those that succeeded: a status below 400 without an `error_type`.
     pub success: i128,
-    /// The others.
+    /// Final attempts that failed.
     pub error: i128,
     /// Tokens of all attempts, with those of the cache.
     #[serde(rename = "input_tokens")]

@@ -23,7 +23,7 @@ pub struct Ledger {
     pub committed_us: i64,
     /// Codes of the configured namespaces.
     pub namespaces: Vec<String>,
-    /// Where each partition stands.
+    /// Committed progress of each partition.
     pub partitions: BTreeMap<u32, Progress>,
     /// Rows; minutes have no buckets of the time to first token.
     pub rows: Rows,
@@ -51,9 +51,9 @@ pub struct Ledger {
 pub struct Start {
     /// Ledger version.
     pub version: i64,
-    /// Where each partition stood.
+    /// Progress of each partition at that time.
     pub partitions: BTreeMap<u32, Progress>,
-    /// Totals.
+    /// Counter totals by row.
     pub totals: BTreeMap<Row, Sums>,
 }
 

@@ -50,10 +50,10 @@ pub enum Record {
     Unknown,
 }
 
-/// An event.
+/// An event of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Its row.
+    /// Row that it is counted in.
     pub row: Rc<Row>,
     /// Consumer.
     pub consumer: Rc<Consumer>,
@@ -153,7 +153,7 @@ fn events(envelope: &Envelope, payload: &[u8]) -> Option<Vec<Option<Event>>> {
     Some(events)
 }
 
-/// What a tuple of the dictionary says.
+/// A decoded tuple of the dictionary.
 type Tuple = (Rc<Row>, Rc<Consumer>);
 
 /// Reads the dictionary; a tuple that breaks a rule is `None`, and its events are poison.

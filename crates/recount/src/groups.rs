@@ -13,7 +13,7 @@ use store::plain::PlainReader;
 use crate::labels::Consumer;
 use crate::sums::Sums;
 
-/// Who used tokens; an empty consumer is none.
+/// Who used tokens; an empty consumer means no consumer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Group {
     pub namespace: String,

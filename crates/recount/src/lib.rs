@@ -46,11 +46,11 @@ use crate::report::{Column, Report};
 use crate::sent::Sent;
 use crate::views::{Sources, Views};
 
-/// Everything agrees.
+/// Exit code if everything agrees.
 const AGREE: u8 = 0;
 /// There is a difference.
 const DIFFER: u8 = 1;
-/// Nothing could be compared.
+/// Exit code if nothing could be compared.
 const CANNOT_COMPARE: u8 = 2;
 
 const AFTER_HELP: &str = "Exit codes: 0 all agree; 1 there is a difference; 2 nothing could be \
@@ -63,7 +63,7 @@ pub struct RecountArgs {
     /// Directory with the log and the ledger
     #[arg(long, value_name = "DIR", default_value = "./gatemeter-data")]
     data: PathBuf,
-    /// The log on Kafka and the ledger on MySQL, as the settings say, in place of a directory
+    /// Use the log on Kafka and the ledger on MySQL of the settings instead of a directory
     #[arg(long, conflicts_with = "data")]
     cluster: bool,
     /// Settings file for --cluster [default: gatemeter.toml in the working directory, if any]
@@ -79,7 +79,7 @@ pub struct RecountArgs {
     /// File with the admin key that the API asks for
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
-    /// Compare what a replay says it sent (its --json) with the growth of the log; waits until
+    /// Compare what a replay reports as sent (its --json) with the growth of the log; waits until
     /// everything in the log is counted
     #[arg(long, value_name = "FILE")]
     sent: Option<PathBuf>,

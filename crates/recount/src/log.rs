@@ -25,7 +25,7 @@ const REPORT_EVERY: Duration = Duration::from_secs(5);
 pub struct Expected {
     /// Recounted frames.
     pub frames: u64,
-    /// By partition.
+    /// Recounted rows and progress by partition.
     pub partitions: BTreeMap<u32, Part>,
     /// Totals since the first event; quarters and minutes since the starting point.
     pub rows: Rows,
@@ -33,7 +33,7 @@ pub struct Expected {
     pub whole_from_us: i64,
 }
 
-/// One partition.
+/// A recounted partition.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Part {
     /// Offset at which counting began.
@@ -55,7 +55,7 @@ pub struct Part {
 pub struct Beginning(pub Option<Start>);
 
 impl Beginning {
-    /// In words.
+    /// Describes the starting point in words.
     pub fn words(&self) -> String {
         match &self.0 {
             None => "the first".to_owned(),
@@ -125,7 +125,7 @@ impl Expected {
 /// whose log is still there from its floor on, and is the one that was counted.
 ///
 /// # Errors
-/// There is none; with what exists.
+/// The generation does not exist; the error lists those that do.
 pub fn beginning(ledger: &Ledger, ends: &BTreeMap<u32, Watermarks>) -> anyhow::Result<Beginning> {
     let low = |partition: &u32| {
         let accepted = ledger.accepted.get(partition).copied().unwrap_or(0);

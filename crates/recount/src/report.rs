@@ -42,7 +42,7 @@ pub struct Report {
     pub versions: BTreeMap<String, i64>,
     /// How many differences there are.
     pub n_differences: u64,
-    /// The first thousand.
+    /// The first thousand differences.
     #[serde(skip_deserializing)]
     pub differences: Vec<Difference>,
 }
@@ -64,7 +64,7 @@ impl Report {
         }
     }
 
-    /// Adds the verdict.
+    /// Sets the verdict from the differences.
     pub fn conclude(&mut self, differences: Differences) {
         self.agree = differences.n == 0;
         self.n_differences = differences.n;
@@ -85,7 +85,7 @@ impl Report {
     }
 }
 
-/// One column of the table: what a view says, by the names of the lines.
+/// One column of the table: the numbers of a view, by the names of the lines.
 pub type Column = BTreeMap<&'static str, i128>;
 
 /// The lines of the table, in their order.

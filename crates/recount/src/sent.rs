@@ -58,7 +58,7 @@ impl Sent {
     /// Refuses a replay whose totals are uncertain.
     ///
     /// # Errors
-    /// Which totals are uncertain.
+    /// The error names the totals that are uncertain.
     pub fn check(&self) -> anyhow::Result<()> {
         if !self.complete {
             bail!("the replay did not come to its end: what it sent is only a part");

@@ -2,7 +2,7 @@
 //!
 //! Before `count_from` a record only restores marks and clock. From there on every event is put
 //! into its class and the counted ones into totals, quarter-hours, minutes and the commit range
-//! that their frame lies in.
+//! that contains their frame.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
@@ -57,11 +57,11 @@ impl Account {
 pub struct Range {
     /// Events in the range.
     pub events: i128,
-    /// Counted ones.
+    /// Counted events in the range.
     pub counted: i128,
-    /// Their input tokens.
+    /// Input tokens of the counted events.
     pub input: i128,
-    /// Their output tokens.
+    /// Output tokens of the counted events.
     pub output: i128,
     /// Wrapping sum of the last eight bytes of the counted keys.
     pub digest: i64,
@@ -74,7 +74,7 @@ pub struct Range {
 /// Rows of labels with their sums.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rows {
-    /// Totals.
+    /// Counter totals by row.
     pub totals: BTreeMap<Row, Sums>,
     /// Quarter-hours since the epoch.
     pub quarters: BTreeMap<(i64, Row), Sums>,
@@ -89,12 +89,12 @@ pub struct Rows {
 pub struct Tally {
     judge: Judge,
     count_from: u64,
-    /// First offsets of the commits, so that each range is summed by itself.
+    /// First offsets of the commits, so that each range is summed separately.
     bases: BTreeSet<u64>,
     base: u64,
     /// Frames counted.
     pub frames: u64,
-    /// Accounting.
+    /// Events by verdict.
     pub account: Account,
     /// Ranges by their first offset.
     pub ranges: BTreeMap<u64, Range>,
@@ -122,12 +122,12 @@ impl Tally {
         }
     }
 
-    /// Clock and marks, as they stand.
+    /// Current clock and marks.
     pub fn judge(&self) -> &Judge {
         &self.judge
     }
 
-    /// Takes the record at `offset`; `sound` says whether the log's own checksum of it holds.
+    /// Takes the record at `offset`; `sound` is whether the log's own checksum of it holds.
     pub fn record(&mut self, offset: u64, append_us: i64, bytes: &[u8], sound: Sound) {
         let record = read(bytes, sound);
         if let Record::Frame { stamp_us, .. } | Record::Spoiled { stamp_us, .. } = record {

@@ -24,7 +24,7 @@ const QUARTER_S: i64 = 900;
 pub struct Usage {
     /// Groups, those with the most tokens first.
     pub items: Vec<Item>,
-    /// How many groups there are, as the API says.
+    /// Number of groups, according to the API.
     pub total: i64,
 }
 

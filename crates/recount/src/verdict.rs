@@ -55,13 +55,13 @@ pub struct Rules {
     pub ahead_us: i64,
     /// W, microseconds.
     pub keep_us: i64,
-    /// The partition.
+    /// Number of the partition.
     pub partition: u32,
     /// Number of partitions.
     pub n_partitions: u32,
 }
 
-/// The first offset whose clock lies in the window, and that clock.
+/// The first offset whose clock is inside the window, and that clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Floor {
     /// Offset.

@@ -2,7 +2,7 @@
 //!
 //! The version advances while events arrive, so all views are fetched again until they show the
 //! same one; after half a minute the reason is reported. Series that a page holds at zero are no
-//! reason to wait, for that may last for many minutes: the comparison knows of them.
+//! reason to wait, which could take many minutes: the comparison allows for them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -53,7 +53,7 @@ pub struct Views {
     pub beginning: anyhow::Result<Beginning>,
     pub page: Option<Page>,
     pub answers: Option<Answers>,
-    /// What the API says of consumers, if it was asked.
+    /// The API's answers about consumers, if requested.
     pub usage: Option<Usage>,
 }
 
@@ -122,7 +122,7 @@ impl Sources<'_> {
         }
     }
 
-    /// One attempt.
+    /// Reads page and API once.
     async fn look(&self, n_namespaces_max: usize) -> anyhow::Result<Views> {
         let version = self.caught_up().await?;
         let page = match self.metrics {
@@ -167,7 +167,7 @@ impl Sources<'_> {
         Ok(reader.version())
     }
 
-    /// The page of a version, which says how many series it holds at zero.
+    /// The page of a version, which reports how many series it holds at zero.
     async fn page(&self, url: &str, version: i64) -> anyhow::Result<Page> {
         let separator = if url.contains('?') { '&' } else { '?' };
         let text = self.client.get(&format!("{url}{separator}section=business")).await?;

@@ -15,10 +15,11 @@ pub struct Answer {
     pub accepted: u64,
     /// Events that were refused one by one.
     pub rejected: Vec<Reject>,
-    /// Places of accepted events that are too old to be counted, if the receiver says so.
+    /// Places of accepted events that are too old to be counted, if the receiver reports them.
     #[serde(default)]
     pub late: Option<Vec<usize>>,
-    /// Places of accepted events that are too far ahead to be counted, if the receiver says so.
+    /// Places of accepted events that are too far ahead to be counted, if the receiver reports
+    /// them.
     #[serde(default)]
     pub future: Option<Vec<usize>>,
     /// When the answered send went out, microseconds; 0 where it is not known.
@@ -55,7 +56,7 @@ pub struct Reject {
 }
 
 impl Answer {
-    /// The verdicts that ingest is expected to reach, for a way without answers.
+    /// The verdicts expected of ingest, for a way without answers.
     pub fn as_expected(batch: &Batch) -> Answer {
         let refused = batch.items.iter().enumerate().filter(|(_, i)| i.class == Class::Rejected);
         let rejected: Vec<Reject> =

@@ -1,8 +1,8 @@
 //! The command line of `gatemeter replay` and the small languages in it: shares, spans of time,
 //! sources.
 //!
-//! Text goes in, checked values come out; what a wrong text means is said here and nowhere else.
-//! Nothing here opens a file but the one that holds the key.
+//! Text goes in, checked values come out; all messages about wrong arguments are here. Nothing here
+//! opens a file but the one that holds the key.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -12,7 +12,7 @@ pub enum Try {
     Failed {
         /// Reason.
         why: String,
-        /// Whether it may have been taken all the same.
+        /// Whether it may have been accepted nevertheless.
         taken: Taken,
         /// Requested pause before a retry.
         wait: Option<Duration>,
@@ -40,7 +40,7 @@ pub enum Taken {
 }
 
 impl Try {
-    /// Whether the send may have been taken without an answer that says so.
+    /// Whether the send may have been accepted without an answer that confirms it.
     pub fn taken(&self) -> Taken {
         match self {
             Try::Answered(_) => Taken::Yes,

@@ -1,5 +1,5 @@
 //! The files of a ServeGen folder: `chunk-N-trace.csv` and `chunk-N-dataset.json` of each client,
-//! each as it is or with `.gz` behind.
+//! each plain or with the suffix `.gz`.
 //!
 //! A folder goes in, its clients come out in the order of their numbers. What is in the files is
 //! `servegen`'s; a file without its counterpart is an error, because its client would silently be

@@ -13,10 +13,10 @@ use flate2::write::GzEncoder;
 /// The level that zstd itself takes when none is named.
 const ZSTD_LEVEL: i32 = 3;
 
-/// What `--compress` says.
+/// Value of `--compress`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Compress {
-    /// As they are.
+    /// No compression.
     None,
     /// `Content-Encoding: gzip`, level 6.
     Gzip,

@@ -15,8 +15,8 @@ use crate::item::Tokens;
 
 /// The generator of everything a source draws.
 pub const SOURCE_STREAM: u64 = 1;
-/// The generator of what the plan mixes in; apart, so that the good events stay the same whatever
-/// is mixed in.
+/// The generator for what the plan mixes in; separate, so that the good events stay the same
+/// whatever is mixed in.
 pub const PLAN_STREAM: u64 = 2;
 
 /// Statuses with their weights; the weights add up to `STATUS_WEIGHT_SUM`.
@@ -53,7 +53,7 @@ const NAMES: [&str; 12] = [
 /// Whether a model spends output tokens on reasoning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Thinking {
-    /// Never.
+    /// The model never reasons.
     Never,
     /// In half of its answers.
     Often,

@@ -131,7 +131,7 @@ impl Facts {
         render(id, time_us, &[&self.fields, &self.link])
     }
 
-    /// The event without its request, for a late or future event made from it.
+    /// The event without its request; a late or future event is made from it.
     pub fn render_alone(&self, id: &str, time_us: i64) -> String {
         render(id, time_us, &[&self.fields])
     }
@@ -175,7 +175,7 @@ pub struct Batch {
     pub number: u64,
     /// Which way it goes: 0, or 1 for the second one.
     pub way: usize,
-    /// The clock when it was made; what is drawn "now", late or future hangs on it.
+    /// The clock when it was made; "now", late and future are relative to it.
     pub at_us: i64,
     /// The events in the order of the body.
     pub items: Vec<Item>,

@@ -1,4 +1,4 @@
-//! `gatemeter replay`: plays traces, recordings or drawn events to ingest and says what must be
+//! `gatemeter replay`: plays traces, recordings or drawn events to ingest and reports what must be
 //! counted.
 //!
 //! A source yields facts, the plan makes batches of them, the drive writes each to the tape and

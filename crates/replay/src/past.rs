@@ -21,9 +21,9 @@ const TAPE_LINE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 pub struct Past {
     /// What shapes the run.
     pub setup: Setup,
-    /// Where it went, if the tape says so.
+    /// Target URL, if the tape has it.
     pub to: Option<String>,
-    /// Its second way.
+    /// URL of the second way, if there was one.
     pub also: Option<String>,
     /// The batches that were sent; number 1 first.
     pub batches: Vec<PastBatch>,
@@ -32,7 +32,7 @@ pub struct Past {
 /// A batch that was sent.
 #[derive(Debug)]
 pub struct PastBatch {
-    /// Its clock.
+    /// Clock of the batch.
     pub at_us: i64,
     /// Digest of its body.
     pub digest: String,

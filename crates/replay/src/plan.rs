@@ -4,7 +4,7 @@
 //! Facts come from the source; each becomes an item under the run's own id, then what is drawn for
 //! it follows: extra events at once, copies after a drawn distance, some still in the same batch,
 //! some many batches later. The same setup and the same batch clocks give the same bytes, which is
-//! what a resumed run stands on; so nothing here may read a clock or hang on an answer.
+//! what a resumed run relies on; so nothing here may read a clock or depend on an answer.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet, VecDeque};
@@ -82,7 +82,7 @@ impl Plan {
         self.timing
     }
 
-    /// The source, for what it knows about the run as a whole.
+    /// The source, for its information about the run as a whole.
     pub fn source(&self) -> &Source {
         &self.source
     }

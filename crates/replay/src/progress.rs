@@ -19,7 +19,7 @@ const NOTICE_EVERY: Duration = Duration::from_secs(10);
 pub enum Voice {
     /// Progress and remarks.
     Loud,
-    /// Nothing.
+    /// No progress and no remarks.
     Quiet,
 }
 
@@ -31,7 +31,7 @@ pub struct Progress {
     n_events_guess: Option<u64>,
 }
 
-/// Reports trouble, even with `--quiet`: a run that hangs must say why.
+/// Reports failures, even with `--quiet`: a run that hangs must show why.
 #[derive(Default)]
 pub struct Notices {
     bar: Option<ProgressBar>,

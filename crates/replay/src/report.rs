@@ -23,7 +23,7 @@ pub struct Report<'a> {
     exact: bool,
     /// The run came to its end.
     complete: bool,
-    /// Why not.
+    /// Why the run did not come to its end.
     stopped: Option<&'a str>,
     /// Events by class.
     events: Events,

@@ -1,6 +1,6 @@
 //! One batch on its way: sent until it is answered, with the same bytes each time.
 //!
-//! A batch goes in whose first send is on the tape already; a delivery comes out that says what was
+//! A batch goes in whose first send is on the tape already; a delivery comes out that has what was
 //! answered, and how many sends may have been taken although their answer never came. A permanent
 //! refusal ends the delivery at once. After its deadline a batch goes out only in a run that keeps
 //! recorded times; the totals then call its events undecided.
@@ -31,7 +31,7 @@ const TROUBLE_AFTER: Duration = Duration::from_secs(1);
 
 /// The state of a batch in flight.
 pub struct Flight {
-    /// The batch.
+    /// The batch that is sent.
     pub batch: Arc<Batch>,
     /// Sends that may have been taken; the one under way is among them.
     n_unsure: AtomicU64,
@@ -89,9 +89,9 @@ impl Overdue {
 
 /// Outcome of a batch.
 pub struct Delivery {
-    /// The batch.
+    /// The batch that is sent.
     pub batch: Arc<Batch>,
-    /// The answer, or why there is none.
+    /// The answer, or why it is missing.
     pub verdict: Result<Answer, String>,
     /// Sends, other than the answered one, that may have been taken.
     pub n_unsure: u64,
@@ -119,7 +119,7 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// Sends over these ways: a batch says by number which one is its own.
+    /// Sends over these ways: each batch has the number of its own.
     pub fn new(ways: Vec<Way>, options: SendOptions, tape: Option<Tape>) -> Sender {
         Sender { ways, options, tape, notices: Notices::default() }
     }

@@ -26,20 +26,20 @@ const BATCHES_PER_SECOND: u64 = 4;
 /// The shares mixed into the good events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mix {
-    /// Copies.
+    /// Share of duplicates.
     pub duplicates: Share,
-    /// Too old.
+    /// Share of events too old to be counted.
     pub late: Share,
-    /// Too far ahead.
+    /// Share of events too far in the future to be counted.
     pub future: Share,
-    /// With a fault.
+    /// Share of malformed events.
     pub malformed: Share,
 }
 
 /// A file of the run, so that a tape is never resumed over another one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileMark {
-    /// Absolute path.
+    /// Absolute path of the file.
     pub path: PathBuf,
     /// BLAKE3 of its bytes.
     pub blake3: String,
@@ -141,7 +141,7 @@ impl Setup {
         })
     }
 
-    /// Marks the files with what is in them, for a tape.
+    /// Records the digests of the files, for a tape.
     ///
     /// # Errors
     /// A file cannot be read, or the source is stdin, which cannot be resumed.
@@ -167,7 +167,7 @@ impl Setup {
         Ok(())
     }
 
-    /// Checks that the files still hold what they held when the tape began.
+    /// Checks that the files are unchanged since the tape began.
     ///
     /// # Errors
     /// A file is gone, new or differs.

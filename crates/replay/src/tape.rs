@@ -3,7 +3,7 @@
 //! One JSON object a line, in this order:
 //! - `{"kind":"run","tape":1,"setup":{..},"to":"url"[,"also":"url"]}`, the head;
 //! - `{"kind":"batch","batch":n,"at":us,"digest":"..","events":[..]}` before the first send of a
-//!   batch; batches stand in the order of their numbers. An event is
+//!   batch; batches are in the order of their numbers. An event is
 //!   `[id, time us, class, namespace, upstream, model, status, final, [input, output, cache_read,
 //!   cache_write, reasoning] or null]`;
 //! - `{"kind":"send","batch":n}` before each further send of it;
@@ -11,8 +11,8 @@
 //! - `{"kind":"answer","batch":n,"accepted":a,"rejected":[index..],"late":[index..],
 //!   "future":[index..],"sent":us}`: done.
 //!
-//! Every line up to a send is on disk before that send; answers go with the next sync, for a lost
-//! answer costs only one more delivery. The file is append-only.
+//! Every line up to a send is on disk before that send; answers go with the next sync, because a
+//! lost answer costs only one more delivery. The file is append-only.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
@@ -29,7 +29,7 @@ use crate::setup::Setup;
 /// Version of the tape format.
 pub const TAPE_VERSION: u32 = 1;
 
-/// One line.
+/// A line of the tape.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Line {
@@ -37,7 +37,7 @@ pub enum Line {
     Run {
         /// Version of the format.
         tape: u32,
-        /// The run.
+        /// The setup that shapes the run.
         setup: Setup,
         /// Target URL; `None` on tapes of older releases.
         #[serde(default)]

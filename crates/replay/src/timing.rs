@@ -22,7 +22,7 @@ pub enum Timing {
         /// Last recorded time.
         last_us: i64,
     },
-    /// As recorded.
+    /// Recorded times stay.
     Keep,
 }
 
@@ -39,7 +39,7 @@ impl Timing {
         }
     }
 
-    /// Event time of what was recorded at `recorded_us`, in a batch made at `at_us`.
+    /// Event time of an event recorded at `recorded_us`, in a batch made at `at_us`.
     pub fn event_time_us(&self, recorded_us: i64, at_us: i64) -> i64 {
         match *self {
             Timing::Now => at_us,

@@ -59,7 +59,7 @@ pub struct NamespaceTotals {
     pub requests: u64,
     /// Requests that succeeded: a status below 400 without an `error_type`.
     pub success: u64,
-    /// The other requests.
+    /// Requests that failed.
     pub error: u64,
     /// Input tokens of all attempts.
     pub input: u64,
@@ -74,7 +74,7 @@ pub struct Undecided {
     pub events: u64,
     /// Final attempts among them.
     pub requests: u64,
-    /// Their tokens.
+    /// Tokens of the undecided events.
     pub tokens: Tokens,
 }
 
@@ -87,7 +87,7 @@ pub struct Totals {
     pub requests: u64,
     /// Tokens of all counted attempts.
     pub tokens: Tokens,
-    /// By namespace.
+    /// Totals by namespace.
     pub namespaces: BTreeMap<Box<str>, NamespaceTotals>,
     /// Requests by HTTP status.
     pub status: BTreeMap<u16, u64>,
@@ -124,8 +124,8 @@ impl Totals {
         }
     }
 
-    /// The class of an answered event: as ingest says where that is not what was expected, which is
-    /// a surprise. `None` for one that should have been refused: its effect is unknown.
+    /// The class of an answered event: ingest's verdict where that is not what was expected, which
+    /// is a surprise. `None` for one that should have been refused: its effect is unknown.
     fn class(&mut self, item: &Item, verdict: Verdict<'_>, sent_us: i64) -> Option<Class> {
         let expected = item.class_at(sent_us);
         let (class, what) = match (expected, verdict) {

@@ -23,9 +23,9 @@ const KAFKA_SCHEME: &str = "kafka://";
 
 /// A route into the installation.
 pub enum Way {
-    /// To ingest.
+    /// Over HTTP to ingest.
     Http(Poster),
-    /// Through a topic.
+    /// Through a raw topic of Kafka.
     Topic(RawTopic, MessageForm),
 }
 

@@ -71,7 +71,7 @@ impl fmt::Debug for Verifier {
     }
 }
 
-/// The hash of a key, as it is stored.
+/// The stored hash of a key.
 pub fn hash_key(key: &str) -> KeyHash {
     Sha256::digest(key.as_bytes()).into()
 }

@@ -221,7 +221,7 @@ fn with_path(url: &str, path: &str) -> Result<String, String> {
 /// Checks that an address is one of plain HTTP.
 ///
 /// # Errors
-/// Says what is wrong with it.
+/// The URL is not supported; the error names the reason.
 pub fn check_url(url: &str) -> Result<String, String> {
     let uri: Uri = url.parse().map_err(|error| format!("{error}"))?;
     if uri.scheme_str() != Some("http") || uri.authority().is_none() {

@@ -20,26 +20,26 @@ pub enum Error {
     /// The settings file could not be read.
     #[error("cannot read the settings file {}", path.display())]
     ConfigRead {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Cause of the failure.
         #[source]
         source: io::Error,
     },
     /// The settings file is too large.
     #[error("the settings file {} is larger than {bytes_max} bytes", path.display())]
     ConfigTooLarge {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The limit.
+        /// Largest accepted size, bytes.
         bytes_max: u64,
     },
     /// The settings file is not TOML.
     #[error("the settings file {} is not valid TOML", path.display())]
     ConfigSyntax {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Where and why.
+        /// Position and cause.
         #[source]
         source: Box<toml::de::Error>,
     },
@@ -48,7 +48,7 @@ pub enum Error {
     ConfigUnknown {
         /// Dotted path of the setting, such as `ingest.lisen`.
         path: String,
-        /// Where it was set.
+        /// Origin of the value: a file or a variable.
         origin: String,
         /// Existing settings like it.
         known: String,
@@ -66,21 +66,21 @@ pub enum Error {
     ConfigType {
         /// Dotted path of the setting.
         path: String,
-        /// Where it was set.
+        /// Origin of the value: a file or a variable.
         origin: String,
-        /// Accepted values.
+        /// Description of the accepted values.
         expected: String,
         /// The given value.
         found: String,
     },
-    /// A setting with a value of the right type that it does not take.
+    /// A setting with a value of the right type that is out of range.
     #[error("setting `{path}` ({origin}) must be {expected}, not {found}")]
     ConfigRange {
         /// Dotted path of the setting.
         path: String,
-        /// Where it was set.
+        /// Origin of the value: a file or a variable.
         origin: String,
-        /// Accepted values.
+        /// Description of the accepted values.
         expected: String,
         /// The given value.
         found: String,
@@ -91,18 +91,18 @@ pub enum Error {
     /// A file with a secret could not be read.
     #[error("cannot read the secret in {}", path.display())]
     SecretFile {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Cause of the failure.
         #[source]
         source: io::Error,
     },
     /// A file does not hold a valid key or password.
     #[error("the file {} does not hold a secret: {reason}", path.display())]
     SecretContent {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why not.
+        /// Why its content is invalid.
         reason: &'static str,
     },
     /// A second set-up of the logs in one process.
@@ -113,16 +113,16 @@ pub enum Error {
     Metric {
         /// Name of the metric.
         name: String,
-        /// Why.
+        /// Cause of the failure.
         #[source]
         source: prometheus::Error,
     },
     /// A listener could not be opened.
     #[error("{name} cannot listen on {address}")]
     Bind {
-        /// What wanted to listen, such as `ingest`.
+        /// Name of the listener, such as `ingest`.
         name: &'static str,
-        /// Where.
+        /// Address to listen on.
         address: SocketAddr,
         /// Why, such as an address in use.
         #[source]
@@ -134,19 +134,19 @@ pub enum Error {
          add --dev-any-address if something else keeps the network out"
     )]
     DevNotLoopback {
-        /// What wanted to listen.
+        /// Name of the listener.
         name: &'static str,
-        /// Where.
+        /// Address to listen on.
         address: SocketAddr,
     },
     /// A key file could not be written or read.
     #[error("cannot {act} the key file {}", path.display())]
     KeyFile {
-        /// What was tried: `make` or `read`.
+        /// The operation: `make` or `read`.
         act: &'static str,
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Cause of the failure.
         #[source]
         source: io::Error,
     },
@@ -157,7 +157,7 @@ pub enum Error {
         path.display()
     )]
     KeyFileContent {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
     },
     /// The signal handlers could not be installed.
@@ -174,7 +174,7 @@ pub enum Error {
     NoAnswer {
         /// The requested URL.
         url: String,
-        /// Why.
+        /// Cause of the failure.
         #[source]
         source: Box<dyn StdError + Send + Sync>,
     },
@@ -183,7 +183,7 @@ pub enum Error {
     Answered {
         /// The requested URL.
         url: String,
-        /// Not 200.
+        /// Status of the response.
         status: StatusCode,
         /// The beginning of the response.
         text: String,
@@ -193,11 +193,11 @@ pub enum Error {
     Refused {
         /// The requested URL.
         url: String,
-        /// Not 200.
+        /// Status of the response.
         status: StatusCode,
         /// The beginning of the response.
         text: String,
-        /// What may help.
+        /// Advice for the operator.
         hint: &'static str,
     },
     /// An answer that is not in the envelope of ours, or holds other data.
@@ -211,7 +211,7 @@ pub enum Error {
     },
 }
 
-/// An error with everything below it, for the one place where it is logged or printed.
+/// An error with its whole chain of sources, for the one place where it is logged or printed.
 pub fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

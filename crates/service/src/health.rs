@@ -1,7 +1,7 @@
 //! `/healthz` (the process is alive) and `/readyz` (it can do its job, or why it cannot).
 //!
-//! The role gives a closure that looks at its own state; the answer is in the envelope. A look must
-//! be cheap and must not wait: probes come every few seconds, also while the process struggles.
+//! The role provides a closure that examines its own state; the answer is in the envelope. It must
+//! be cheap and must not wait: probes come every few seconds, also under overload.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,9 +15,10 @@ use crate::answer::{Answer, ApiError};
 /// Whether a role can do its job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Readiness {
-    /// It can.
+    /// The role can do its job.
     Ready,
-    /// It cannot, for these reasons; each a short clause such as `the log is catching up`.
+    /// The role cannot do its job, for these reasons; each a short clause such as `the log is
+    /// catching up`.
     NotReady(Vec<String>),
 }
 
@@ -33,12 +34,12 @@ impl Readiness {
 pub struct Reason(Arc<Mutex<Option<String>>>);
 
 impl Reason {
-    /// The current reason, if any.
+    /// Sets the reason, or clears it.
     pub fn set(&self, reason: Option<String>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = reason;
     }
 
-    /// The last answer.
+    /// The current reason, if any.
     pub fn get(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -49,7 +50,7 @@ struct State {
     status: &'static str,
 }
 
-/// The two routes.
+/// The routes `/healthz` and `/readyz`.
 pub fn routes<S, F>(readiness: F) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,

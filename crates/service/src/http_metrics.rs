@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::metrics::ProcessMetrics;
 
 /// Upper bounds of the duration buckets in seconds: those of the contract, which the aggregator
-/// uses as well, so that both can stand on one dashboard.
+/// uses as well, so that both fit on one dashboard.
 pub const DURATION_BUCKETS_SECONDS: [f64; 16] = [
     0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 163.84,
     327.68,

@@ -28,14 +28,14 @@ const MODE: u32 = 0o600;
 pub struct KeyFile {
     /// Whether this call created it, so that the caller can report it.
     pub created: bool,
-    /// SHA-256 of the key, as it is to be stored.
+    /// SHA-256 of the key, to be stored.
     pub sha256: KeyHash,
 }
 
-/// Reads the key file, or creates it if there is none. Its folder must exist.
+/// Reads the key file, or creates it if it is missing. Its folder must exist.
 ///
-/// Only call it while no hash of this key is stored: an operator may take the file away later, and
-/// the key must stay the same.
+/// Only call it while no hash of this key is stored: an operator may remove the file later, and the
+/// key must stay the same.
 ///
 /// # Errors
 /// The file cannot be read or created, or does not hold a valid key.

@@ -1,4 +1,4 @@
-//! Process metrics of one role: what it does, not what it counts.
+//! Process metrics of one role: its operation, not the business counters.
 //!
 //! A role registers its metrics at the start and writes to them; `/metrics` renders them. They are
 //! per instance and begin at zero with every start. Business counters never come in here: those

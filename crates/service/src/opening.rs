@@ -1,8 +1,8 @@
 //! A listener that answers while the services behind it are still being opened.
 //!
-//! A start waits for services for as long as they are away. From the first moment on the listener
-//! says that the process is alive, that it is not ready, and what it waits for; anything else is
-//! 503. Once there is a router, every request goes to it, and it never goes back.
+//! Startup waits for services for as long as they are unavailable. From the first moment the
+//! listener reports that the process is alive, that it is not ready, and what it waits for; any
+//! other request gets 503. Once a router is set, every request goes to it.
 
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
@@ -29,14 +29,14 @@ struct Startup {
 }
 
 impl Opening {
-    /// Sets what the start waits for, as a short clause.
+    /// Sets what startup waits for, as a short clause.
     pub fn wait_for(&self, what: impl Into<String>) {
         self.0.waits_for.set(Some(what.into()));
     }
 
     /// Sends all further requests to this router. Only the first call has an effect.
     pub fn open(&self, router: Router) {
-        // A second router would have a second state, so the first one stays.
+        // A second router would have its own state, so the first one stays.
         let _ = self.0.router.set(router);
     }
 

@@ -1,9 +1,10 @@
 //! The accept loop of every listener, with the limits that keep slow clients harmless.
 //!
-//! Bind first, so that an error comes before any work and port 0 can be asked for; then accept, one
-//! task per connection; then drain until a deadline, and say which of the two ended it. At the cap
-//! of connections the one idle for longest makes room, so that idle sockets cannot shut out a
-//! client with a request. It never accepts without a bound and never leaves a task behind.
+//! Bind first, so that an error comes before any work and port 0 can be requested; then accept, one
+//! task per connection; then drain until a deadline, and return which of the two ended it. At the
+//! connection limit the one that has been idle for longest is closed, so that idle sockets cannot
+//! shut out a client with a request. It never accepts without a bound and never leaves a task
+//! behind.
 
 mod body;
 mod connection;
@@ -45,11 +46,11 @@ pub struct Peer(pub IpAddr);
 /// How serving ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drain {
-    /// Every connection came to its end.
+    /// Every connection has ended.
     Done,
     /// The deadline, or a second signal, came first and these connections were cut.
     Cut {
-        /// How many there were.
+        /// Number of connections that were cut.
         n_connections: usize,
     },
 }

@@ -30,19 +30,19 @@ pub struct Trigger(watch::Sender<Phase>);
 #[derive(Clone, Debug)]
 pub struct Shutdown(watch::Receiver<Phase>);
 
-/// A trigger and what it triggers.
+/// A trigger and the receivers of its signal.
 pub fn channel() -> (Trigger, Shutdown) {
     let (sender, receiver) = watch::channel(Phase::Running);
     (Trigger(sender), Shutdown(receiver))
 }
 
 impl Trigger {
-    /// Asks every task to drain. Once is enough; again does nothing.
+    /// Asks every task to drain. Idempotent.
     pub fn drain(&self) {
         self.raise(Phase::Draining);
     }
 
-    /// Asks every task to drop what it does.
+    /// Asks every task to stop immediately.
     pub fn stop_now(&self) {
         self.raise(Phase::Immediate);
     }
@@ -65,7 +65,7 @@ impl Shutdown {
         if self.0.has_changed().is_err() { phase.max(Phase::Draining) } else { phase }
     }
 
-    /// Returns once a drain is asked for; at once if it was before.
+    /// Returns once a drain is requested; immediately if it already was.
     pub async fn requested(&self) {
         self.reached(Phase::Draining).await;
     }

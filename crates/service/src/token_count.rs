@@ -25,7 +25,7 @@ use crate::query::NoParameters;
 
 /// Path of the route.
 pub const PATH: &str = "/api/tokens/count";
-/// Largest body, bytes: twice the text that is counted, for what JSON adds to it.
+/// Largest body, bytes: twice the text that is counted, to leave room for JSON.
 pub const BODY_BYTES_MAX: usize = 8 << 20;
 /// Maximum number of requests whose bodies are in memory.
 const AT_HAND_MAX: usize = 8;
@@ -66,7 +66,7 @@ struct Request {
 
 impl Request {
     /// The prompt, under whichever of its names it is. An object in `text` holds options, and one
-    /// in `prompt` names a prompt that OpenAI keeps, which may stand beside an input.
+    /// in `prompt` names a prompt that OpenAI keeps, which may be beside an input.
     fn input(&self) -> Result<Option<&Value>, ApiError> {
         let of_texts = |value: &&Value| !value.is_object();
         let prompt = self.prompt.as_ref();
@@ -83,7 +83,7 @@ impl Request {
 
     /// What the answer must look like, wherever a dialect has it: OpenAI's chats at the top, its
     /// responses in `text`, Anthropic in `output_config`, and before that in `output_format`, where
-    /// others say in a word how pictures and sounds are packed.
+    /// others name the encoding of images and audio.
     fn format(&self) -> Option<&Value> {
         let known = [
             self.response_format.as_ref(),
@@ -94,7 +94,7 @@ impl Request {
         known.into_iter().flatten().find(|format| !format.is_null() && format["type"] != "text")
     }
 
-    /// Its texts.
+    /// The texts of the request.
     fn content(&self) -> Result<Content<'_>, ApiError> {
         Ok(Content {
             messages: self.messages.as_ref(),
@@ -123,7 +123,7 @@ struct View {
     reasoning_tokens: Option<u64>,
     /// Whether the tokenizer counted all of it.
     exact: bool,
-    /// Why not.
+    /// Why the count is not exact.
     reason: Option<String>,
     source: &'static str,
 }

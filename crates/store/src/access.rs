@@ -109,7 +109,7 @@ pub(crate) async fn watch_file(writer: Weak<Mutex<Writer>>, fatal: watch::Sender
     loop {
         tokio::time::sleep(LOCK_PROBE_EVERY).await;
         let Some(writer) = writer.upgrade() else { return };
-        // One who writes just now finds out by itself.
+        // A write in progress notices by itself.
         let Ok(mut held) = writer.try_lock() else { continue };
         let Conn::Sqlite(file) = &mut held.steps.conn else { return };
         match file.probe().await {

@@ -1,5 +1,5 @@
 //! Baselines: totals and partitions as they stood before the first commit of a day, from which a
-//! recount goes on after the log has been shortened.
+//! recount still works after retention has shortened the log.
 
 use sqlx::AssertSqlSafe;
 

@@ -19,7 +19,7 @@ pub struct ConnectionsRow {
 /// Stores the newest report of each gateway and namespace.
 pub(crate) async fn put_connections(conn: &mut Conn, rows: &[ConnectionsRow]) -> Result<()> {
     let backend = conn.backend();
-    // A server assigns from left to right: the time comes last, for the rest depends on it.
+    // A server assigns from left to right: the time comes last, because the rest depends on it.
     let sql = backend.text(
         "INSERT INTO connections (gateway, namespace, active, seen_us) VALUES (?, ?, ?, ?) \
          ON CONFLICT (gateway, namespace) \

@@ -2,8 +2,8 @@
 //! that the commit means, or the ledger cannot be trusted.
 //!
 //! SQLite inserts and reads back in one statement. On a server several processes meet the same new
-//! labels, and a row that is only looked at must not be locked: it reads first, inserts what is
-//! missing, in the order of the ids, and reads again.
+//! labels, and a row that is only read must not be locked: it reads first, inserts what is missing,
+//! in the order of the ids, and reads again.
 
 use std::collections::HashMap;
 

@@ -42,7 +42,7 @@ pub enum StoreError {
     /// The file is not a ledger of a known format.
     #[error("{} is not a ledger that this program knows: {reason}", .path.display())]
     Format {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// What is wrong.
         reason: String,
@@ -71,7 +71,7 @@ pub enum StoreError {
         "generation {generation} has {stored} partitions in the ledger, but {given} in the log"
     )]
     Partitions {
-        /// The generation.
+        /// Number of the generation.
         generation: u32,
         /// Partitions in the ledger.
         stored: u32,

@@ -29,7 +29,7 @@ pub enum LabelKind {
 }
 
 impl LabelKind {
-    /// Every kind.
+    /// All kinds.
     pub const EACH: [LabelKind; 6] = [
         LabelKind::Namespace,
         LabelKind::Model,
@@ -47,14 +47,14 @@ pub struct LabelName {
     pub kind: LabelKind,
     /// The namespace for consumers, else empty.
     pub scope: String,
-    /// The name.
+    /// Name to register.
     pub name: String,
 }
 
 /// A name with the budget of its kind and scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelRequest {
-    /// The name.
+    /// Name to register.
     pub label: LabelName,
     /// Budget; `None` registers the name regardless of it.
     pub max: Option<i64>,

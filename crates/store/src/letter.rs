@@ -148,7 +148,7 @@ fn merged(letters: &[RawLetter]) -> Vec<RawLetter> {
     merged
 }
 
-/// A text, cut to what is kept.
+/// A text, truncated to the stored length.
 fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(REASON_BYTES_MAX)]
 }

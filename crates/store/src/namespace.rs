@@ -8,9 +8,9 @@ use crate::sql::{Conn, Row};
 /// Whether a namespace is enabled. Disabling one never rejects events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NamespaceStatus {
-    /// In use.
+    /// It is in use.
     Enabled,
-    /// Switched off.
+    /// It is switched off.
     Disabled,
 }
 
@@ -62,7 +62,7 @@ pub struct NamespaceFilter {
 /// A page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
-    /// The rows.
+    /// Rows of this page.
     pub items: Vec<T>,
     /// Rows of all pages.
     pub total: i64,

@@ -42,7 +42,7 @@ pub enum Part {
 }
 
 impl Part {
-    /// All numbers.
+    /// All parts.
     pub const EACH: [Part; 3] = [Part::Requests, Part::Durations, Part::Tokens];
 }
 
@@ -70,7 +70,7 @@ impl Rows {
         }
     }
 
-    /// Start of the row that a moment lies in, microseconds.
+    /// Start of the row of a moment, microseconds.
     #[must_use]
     pub fn floor(self, us: i64) -> i64 {
         us - us.rem_euclid(self.unit_us())
@@ -93,9 +93,9 @@ impl Rows {
 }
 
 impl Part {
-    /// Sums of rows `q` with series `s`, in the order in which `add` reads them. A condition inside
-    /// of the sum and not a group for it: rows come in the order of time, and sorting all of them
-    /// by anything else would take far longer than adding them up.
+    /// Sums of rows `q` with series `s`, in the order in which `add` reads them. The condition is
+    /// inside the sum instead of a GROUP BY: rows arrive in the order of time, and sorting them by
+    /// anything else would take far longer than adding them up.
     fn columns(self) -> Vec<String> {
         let each = |name: &str| format!("sum(q.{name})");
         let only = |condition: &str, name: &str| {
@@ -120,7 +120,7 @@ impl Part {
         }
     }
 
-    /// Adds what stands in the columns of a row from one on; the column behind them.
+    /// Adds the columns of a row, from `first` on; returns the column after them.
     fn add(self, row: &Row, first: usize, sums: &mut Sums) -> Result<usize> {
         match self {
             Part::Requests => {

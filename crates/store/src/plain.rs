@@ -2,8 +2,8 @@
 //! the counting code.
 //!
 //! A `PlainReader` asks a `Reader` and takes each row apart, field by field. It may not sum, round,
-//! sort, join, leave out rows or put a value right: what is changed here, a recount cannot find.
-//! Enum values use their public names. There is no SQL here.
+//! sort, join, leave out rows or correct a value: a recount cannot find what is changed here. Enum
+//! values use their public names. There is no SQL here.
 
 use std::ops::Range;
 use std::path::Path;
@@ -31,7 +31,7 @@ pub type Used = [i64; N_CONSUMER_SUMS];
 /// A generation of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Generation {
-    /// Its number.
+    /// Number of the generation.
     pub generation: u32,
     /// Which events it counts.
     pub window: Window,
@@ -141,11 +141,11 @@ pub struct JournalLine {
     pub next: u64,
     /// Events in the range.
     pub events: i64,
-    /// Counted ones.
+    /// Counted events in the range.
     pub counted: i64,
-    /// Their input tokens.
+    /// Input tokens of the counted events.
     pub input_tokens: i64,
-    /// Their output tokens.
+    /// Output tokens of the counted events.
     pub output_tokens: i64,
     /// Wrapping sum of the low halves of the counted keys.
     pub digest: i64,
@@ -162,7 +162,7 @@ pub struct Baseline {
     pub version: i64,
     /// Partitions of all generations.
     pub partitions: Vec<Partition>,
-    /// Totals.
+    /// Counter totals by row.
     pub totals: Vec<(Id, Sums)>,
 }
 
@@ -203,7 +203,7 @@ impl PlainStore {
     /// A generation of the log.
     ///
     /// # Errors
-    /// There is none, or it was made with another number of partitions.
+    /// The generation does not exist, or was created with another number of partitions.
     pub async fn generation(&self, generation: u32, partitions: u32) -> Result<Generation> {
         let found = self.0.generation(generation, partitions).await?;
         let window::Window { past_us, ahead_us, keep_us } = found.window;

@@ -83,7 +83,7 @@ pub struct Baseline {
     pub version: i64,
     /// Generation, partition and progress.
     pub partitions: Vec<(u32, u32, Progress)>,
-    /// Totals.
+    /// Counter totals by series.
     pub totals: Vec<(SeriesId, Measures)>,
 }
 

@@ -7,8 +7,8 @@ use crate::sql::Conn;
 
 /// Most rows that one statement deletes, so that no commit waits for long.
 const ROWS_MAX: i64 = 20_000;
-/// How long a gateway's last report of connections is remembered, microseconds: ten minutes, for it
-/// is shown for one only.
+/// How long a gateway's last report of connections is remembered, microseconds: ten minutes,
+/// because it is shown for only one.
 const CONNECTIONS_US: i64 = 10 * 60 * 1_000_000;
 const MINUTE_US: i64 = 60 * 1_000_000;
 const DAY_US: i64 = 24 * 60 * MINUTE_US;
@@ -37,7 +37,7 @@ pub struct Retained {
     pub more: bool,
 }
 
-/// Deletes what is older than its first parameter, at most as many rows as its second one says.
+/// Deletes rows older than its first parameter, at most as many as its second one.
 struct Round {
     sqlite: &'static str,
     mysql: &'static str,
@@ -58,8 +58,8 @@ pub(crate) async fn retain(conn: &mut Conn, now_us: i64, keep: &Keep) -> Result<
     Ok(retained)
 }
 
-/// The rounds, table by table. A server deletes with a limit of its own; SQLite picks the rows
-/// first. The journal keeps its newest line on either.
+/// The rounds, table by table. A server has DELETE .. LIMIT; SQLite selects the rows first. The
+/// journal keeps its newest line on both.
 fn rounds(now_us: i64, keep: &Keep) -> [Round; 9] {
     [
         Round {

@@ -19,8 +19,8 @@ use sqlx::{Decode, Type};
 use crate::error::{Result, StoreError};
 use crate::sql::{Backend, Bound, Row};
 
-/// Rows that one statement writes, the largest number first; what is left is written by the next.
-/// On a server each statement is a round trip, so that it gets more rows at once.
+/// Numbers of rows per statement, largest first; the remainder goes into smaller ones. On a server
+/// each statement is a round trip, so that it gets more rows at once.
 const SQLITE_PIECES: [usize; 2] = [16, 1];
 const MYSQL_PIECES: [usize; 3] = [128, 16, 1];
 
@@ -41,7 +41,7 @@ fn columns(width: Width) -> Vec<String> {
 /// Which columns of a measure a table has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Width {
-    /// All.
+    /// All columns.
     Full,
     /// All but the buckets of the time to first token.
     Short,
@@ -116,7 +116,7 @@ impl Upserts {
         }
     }
 
-    /// Those of a database.
+    /// The statements of a backend.
     pub(crate) fn of(backend: Backend) -> &'static Upserts {
         static SQLITE: LazyLock<Upserts> = LazyLock::new(|| Upserts::new(Backend::Sqlite));
         static MYSQL: LazyLock<Upserts> = LazyLock::new(|| Upserts::new(Backend::Mysql));

@@ -1,8 +1,8 @@
 //! What the errors of a MySQL or MariaDB server mean: one table for the whole crate.
 //!
-//! The number of an error says two things: whether the connection may be used again, and what is
-//! left of the statement. A number that is not in the table says nothing of either, so that its
-//! connection is closed and the statement may be tried again.
+//! An error number determines two things: whether the connection may be reused, and what the
+//! statement has changed. A number that is not in the table determines neither, so its connection
+//! is closed and the statement may be retried.
 
 use sqlx::mysql::MySqlDatabaseError;
 
@@ -13,7 +13,7 @@ pub(crate) enum Meaning {
     Passes,
     /// The disk is full; the connection is usable.
     Full,
-    /// The server's operating system failed; the disk is full, if `errno` says so.
+    /// The server's operating system failed; the disk is full, depending on `errno`.
     Disk,
     /// A row violated a constraint; the connection is usable.
     Rule,

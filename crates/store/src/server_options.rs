@@ -15,7 +15,7 @@ const STATEMENTS_MAX: usize = 200;
 /// Whether connections are encrypted, and what is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MysqlTls {
-    /// Never.
+    /// Unencrypted.
     Disabled,
     /// If the server supports it; the certificate is not verified.
     Preferred,

@@ -2,7 +2,7 @@
 //!
 //! Everything above is written once. Where the dialects differ, it asks for the `Backend` and
 //! chooses the SQL; nothing else depends on which one it is. Parameters are `?` in order, and the
-//! column `partition` stands in backticks, which both understand.
+//! column `partition` is in backticks, which both understand.
 
 use sqlx::mysql::{MySql, MySqlArguments, MySqlRow};
 use sqlx::query::Query;

@@ -13,7 +13,7 @@ use crate::sql::{Backend, Bound, Conn, Done, Row};
 #[derive(Clone, Debug)]
 pub(crate) struct FailAfter(Arc<AtomicI64>);
 
-/// No statement fails.
+/// Value at which no statement fails.
 const NEVER: i64 = i64::MIN;
 
 impl Default for FailAfter {

@@ -103,8 +103,8 @@ impl Writer {
         self.steps.one(query.bind(generation).bind(partition).bind(nonce.to_vec()), CLAIM).await
     }
 
-    /// The row is made if it is missing, locked and read as it stands now: a snapshot taken before
-    /// the lock could be older than the last commit.
+    /// The row is made if it is missing, locked and read in its current state: a snapshot taken
+    /// before the lock could be older than the last commit.
     async fn claim_on_server(
         &mut self,
         generation: u32,
@@ -194,7 +194,7 @@ impl Writer {
         Ok(Some(Applied { version, fresh }))
     }
 
-    /// Caches what is certain once the commit took effect.
+    /// Updates the caches after the commit took effect.
     fn remember(&self, fresh: Vec<SeriesId>, now_us: i64) {
         self.memory.with(|facts| {
             if facts.known.len() > KNOWN_MAX {

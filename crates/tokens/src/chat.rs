@@ -29,9 +29,9 @@ const REPLY: u64 = 3;
 /// Tokens for a call of a tool, besides name and arguments.
 const PER_CALL: u64 = 1;
 
-/// Fields that bear reasoning: of DeepSeek and vLLM, OpenRouter and Groq, Anthropic and Ollama.
+/// Fields with reasoning: of DeepSeek and vLLM, OpenRouter and Groq, Anthropic and Ollama.
 const REASONING: [&str; 3] = ["reasoning_content", "reasoning", "thinking"];
-/// Fields that only a message has, or a part that bears reasoning.
+/// Fields that only a message has, or a part with reasoning.
 const OF_MESSAGE: [&str; 9] = [
     "role",
     "content",
@@ -69,7 +69,7 @@ const MEDIA: [&str; 17] = [
 pub struct Content<'a> {
     /// Messages of a chat.
     pub messages: Option<&'a Value>,
-    /// A prompt, or what is to be embedded: a text, a list of texts or messages, or lists of token
+    /// A prompt, or input of embeddings: a text, a list of texts or messages, or lists of token
     /// numbers.
     pub input: Option<&'a Value>,
     /// System prompt: a text or parts.
@@ -78,9 +78,9 @@ pub struct Content<'a> {
     pub instructions: Option<&'a Value>,
     /// Tools that the model may call.
     pub tools: Option<&'a Value>,
-    /// What the answer must look like: OpenAI's `response_format`, or a schema.
+    /// Format of the answer: OpenAI's `response_format`, or a schema.
     pub response_format: Option<&'a Value>,
-    /// The answer.
+    /// Text of the answer.
     pub output: Option<&'a Value>,
     /// Reasoning before the answer: a text or a list. An object is an option of a request and is
     /// passed over.
@@ -170,8 +170,8 @@ fn is_plain(format: &Value) -> bool {
     is_empty(format) || format["type"] == "text"
 }
 
-/// A schema of the answer is part of the prompt, but no vendor publishes what is put around it, nor
-/// what asking for any JSON adds.
+/// A schema of the answer is part of the prompt, but no vendor publishes its framing, nor what
+/// asking for any JSON adds.
 fn of_format(meter: &mut Meter, format: &Value) -> u64 {
     meter.note(Gap::Format);
     for name in ["json_schema", "schema"] {
@@ -190,7 +190,7 @@ fn of_format(meter: &mut Meter, format: &Value) -> u64 {
     of_json(meter, format)
 }
 
-/// A system prompt counts as a message of its own.
+/// A system prompt counts as a separate message.
 fn of_system(meter: &mut Meter, system: &Value) -> u64 {
     match system {
         Value::Null => 0,
@@ -255,7 +255,7 @@ fn of_dialect(meter: &mut Meter, message: &Value) -> u64 {
     n_tokens
 }
 
-/// Calls of tools: OpenAI's, those of other dialects without what is around them.
+/// Tool calls: OpenAI's; those of other dialects without framing.
 fn of_calls(meter: &mut Meter, calls: &Value) -> u64 {
     match calls {
         Value::Null => 0,
@@ -386,7 +386,7 @@ fn of_text(meter: &mut Meter, text: &Value) -> u64 {
     }
 }
 
-/// A prompt or what is to be embedded: texts, or numbers of tokens, which are tokens already.
+/// A prompt or input of embeddings: texts, or token numbers, which count as tokens.
 fn of_input(meter: &mut Meter, input: &Value) -> u64 {
     match input {
         Value::Array(all) if all.iter().all(Value::is_u64) => all.len() as u64,

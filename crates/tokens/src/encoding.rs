@@ -24,7 +24,7 @@ pub enum Encoding {
 /// How an encoding was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Basis {
-    /// The vendor says that the model has it.
+    /// Published by the model's vendor.
     Published,
     /// The model is unknown, or its vendor publishes no tokenizer of this kind.
     Assumed,
@@ -101,7 +101,7 @@ impl Encoding {
         Encoding::ALL.into_iter().find(|encoding| encoding.name() == name)
     }
 
-    /// Every encoding.
+    /// All encodings.
     pub const ALL: [Encoding; 6] = [
         Encoding::O200kBase,
         Encoding::O200kHarmony,

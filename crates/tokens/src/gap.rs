@@ -1,9 +1,9 @@
 //! Why a count is not exact: content that was not counted as the upstream counts it.
 //!
 //! `meter` collects them while a request is counted; the caller gets each once, as a sentence. A
-//! gap never holds anything of a text.
+//! gap never contains any text.
 
-/// One kind of what makes a count inexact.
+/// A reason why a count is inexact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gap {
     /// A limit of time or bytes was reached.
@@ -14,9 +14,9 @@ pub enum Gap {
     Media,
     /// A schema beyond what the published formula covers.
     Schema,
-    /// A format that the answer must have, other than plain text.
+    /// A required format of the answer, other than plain text.
     Format,
-    /// A shape for which no vendor publishes what is put around its texts.
+    /// A shape for which no vendor publishes the framing of texts.
     Dialect,
     /// An unknown shape.
     Unknown,
@@ -49,18 +49,18 @@ impl Gap {
 pub struct Gaps(u8);
 
 impl Gaps {
-    /// Adds one.
+    /// Adds a gap.
     pub fn add(&mut self, gap: Gap) {
         self.0 |= 1 << (gap as u8);
     }
 
-    /// Whether this one is there.
+    /// Whether the set has this gap.
     #[must_use]
     pub fn has(self, gap: Gap) -> bool {
         self.0 & (1 << (gap as u8)) != 0
     }
 
-    /// Whether there is none: the count is exact.
+    /// Whether the set is empty: the count is exact.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.0 == 0

@@ -19,8 +19,8 @@ pub fn by_length(text: &str) -> u64 {
     n_ascii.div_ceil(ASCII_PER_TOKEN) + n_other
 }
 
-/// The same for JSON as it was written, without what is base64 in it. The names of fields and the
-/// signs of JSON count as text: too many tokens, rather than too few.
+/// The same for JSON as written, without base64 data. The names of fields and the signs of JSON
+/// count as text: too many tokens, rather than too few.
 #[must_use]
 pub fn by_length_of_json(json: &str) -> u64 {
     let (mut n_tokens, mut n_ascii, mut from) = (0, 0, 0);

@@ -1,10 +1,10 @@
 //! Text to token counts, for requests whose upstream reported none.
 //!
-//! `encoding` says which tokenizer a model has, `piece` cuts a text where that changes no count,
+//! `encoding` maps a model to its tokenizer, `piece` cuts a text where that changes no count,
 //! `meter` counts pieces within limits of time and bytes, `tools` and `chat` know what a request
-//! adds around its texts. Every count says whether it is exact, and if not, why (`gap`). No text
+//! adds around its texts. Every count has whether it is exact, and if not, why (`gap`). No text
 //! makes it panic, hang or take more than its limits, and no text is kept or shown in an error.
-//! Counting blocks: it is work for a thread of its own.
+//! Counting blocks: run it on a blocking thread.
 
 mod limits;
 mod encoding;

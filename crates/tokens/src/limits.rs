@@ -6,8 +6,8 @@ use std::time::Duration;
 /// the square of a word's length: 4 KiB without a boundary take some milliseconds.
 pub const PIECE_BYTES_MAX: usize = 4 << 10;
 
-/// Bytes of text that are counted for one request; what is beyond is estimated by its length. A
-/// context of a million tokens of English has about 4 MiB.
+/// Bytes of text that are counted for one request; the rest is estimated by its length. A context
+/// of a million tokens of English has about 4 MiB.
 pub const COUNT_BYTES_MAX: usize = 4 << 20;
 
 /// Longest time that counting one request takes before the rest is estimated by its length. Plain

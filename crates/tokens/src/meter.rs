@@ -62,7 +62,7 @@ impl Meter {
             if !piece.is_clean {
                 self.note(Gap::Cut);
             }
-            // The tokenizer panics where its pattern gives up on a text.
+            // The tokenizer panics if its pattern fails on a text.
             let counted = catch_unwind(AssertUnwindSafe(|| tokenize(self.encoding, piece.text)));
             n_tokens += counted.map_or_else(
                 |_| {

@@ -1,25 +1,25 @@
 //! Cuts a text into pieces small enough for the tokenizer, where a cut changes no count.
 //!
 //! A tokenizer first cuts a text into words by a pattern, then each word into tokens. No pattern
-//! looks behind, so a text may be cut wherever a word is sure to end. That is so after a letter
-//! before anything that is no letter, no mark and no apostrophe (which may join `'s` to it), and
-//! after a digit before any ASCII that is none. Where no such place is near, the cut falls where
-//! it may and the count may be off by a token or two; the piece says so.
+//! looks behind, so a text may be cut wherever a word is sure to end. That is the case between a
+//! letter and a character that is not a letter, mark or apostrophe (which may join `'s` to it), and
+//! between a digit and any other ASCII character. Without such a position nearby the cut is
+//! arbitrary and the count may be off by a token or two; the piece is marked as such.
 
 use crate::limits::PIECE_BYTES_MAX;
 
 /// The beginning of a text, not empty unless the text is, and at most `PIECE_BYTES_MAX` bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Piece<'a> {
-    /// What is counted by itself.
+    /// The text to count.
     pub text: &'a str,
-    /// What comes after it.
+    /// The text after the piece.
     pub rest: &'a str,
     /// Whether the counts of both add up to that of the whole.
     pub is_clean: bool,
 }
 
-/// The first piece of a text: as long as may be.
+/// The first piece of a text: the longest possible.
 pub(crate) fn first(text: &str) -> Piece<'_> {
     if text.len() <= PIECE_BYTES_MAX {
         return Piece { text, rest: "", is_clean: true };

@@ -1,4 +1,4 @@
-//! Tools that a model may call: names, descriptions and schemas with what is put around them.
+//! Tools that a model may call: names, descriptions and schemas with their framing.
 //!
 //! The formula is the one that OpenAI publishes in its cookbook, "How to count tokens with
 //! tiktoken" (<https://github.com/openai/openai-cookbook>, How_to_count_tokens_with_tiktoken),
@@ -97,7 +97,7 @@ fn of_function(meter: &mut Meter, function: &Value, per_tool: u64) -> u64 {
     n_tokens
 }
 
-/// Notes what should be a text, which is counted elsewhere, and is none.
+/// Adds a gap for a value that is not a text; texts are counted elsewhere.
 fn not_text(meter: &mut Meter, value: &Value) -> u64 {
     if !value.is_string() && !value.is_null() {
         meter.note(Gap::Unknown);
@@ -105,13 +105,13 @@ fn not_text(meter: &mut Meter, value: &Value) -> u64 {
     0
 }
 
-/// The schema of what a tool takes, an object.
+/// The schema of a tool's parameters, an object.
 fn of_parameters(meter: &mut Meter, schema: &Value) -> u64 {
     let Value::Object(keywords) = schema else {
         if schema.is_null() {
             return 0;
         }
-        // Some write it as a text of JSON, where it would be nested too deep.
+        // Some encode it as a string of JSON where it would be nested too deep.
         meter.note(Gap::Schema);
         return of_json(meter, schema);
     };
@@ -140,7 +140,7 @@ fn of_properties(meter: &mut Meter, properties: &Value) -> u64 {
     if properties.is_empty() { 0 } else { PROPERTIES + n_tokens }
 }
 
-/// A property, or a schema without a name that stands in another.
+/// A property, or an unnamed schema inside another.
 fn of_property(meter: &mut Meter, name: &str, property: &Value) -> u64 {
     let Value::Object(keywords) = property else {
         meter.note(Gap::Schema);
@@ -161,7 +161,7 @@ fn of_property(meter: &mut Meter, name: &str, property: &Value) -> u64 {
             _ => of_other(meter, keyword, value),
         };
     }
-    // An enumeration is never the first part: what stands before it is worth as much.
+    // An enumeration is never the first part: what precedes it is worth as much.
     if property["enum"].is_array() { n_tokens - ENUMERATION } else { n_tokens }
 }
 
@@ -226,7 +226,7 @@ fn of_keyword(meter: &mut Meter, keyword: &str, value: &Value) -> u64 {
     }
 }
 
-/// A text as it is, anything else as the JSON that it is.
+/// A text itself, anything else as JSON.
 pub fn of_json(meter: &mut Meter, value: &Value) -> u64 {
     match value {
         Value::String(text) => meter.count(text),

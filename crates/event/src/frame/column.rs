@@ -4,8 +4,8 @@
 //! them; a column whose values are all equal has no bytes but its base. The width is the same for
 //! all values, so that decoding is one plain loop.
 
-/// Appends a column: width (0, 1, 2, 4 or 8), base, distances. Values that `is_present` says are
-/// absent are written as distance 0 and do not widen the column.
+/// Appends a column: width (0, 1, 2, 4 or 8), base, distances. Values that according to
+/// `is_present` are absent are written as distance 0 and do not widen the column.
 pub fn put(bytes: &mut Vec<u8>, values: &[u64], is_present: impl Fn(usize) -> bool) {
     let mut least = u64::MAX;
     let mut most = 0;

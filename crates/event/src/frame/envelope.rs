@@ -1,4 +1,4 @@
-//! The 48 bytes at the head of a frame, which say what follows and whether they can be trusted.
+//! The 48-byte header of a frame: what follows, and the checksums to verify it.
 //!
 //! A record without a valid envelope is one poison event, and its stamp moves no clock.
 

@@ -18,7 +18,7 @@ pub enum FrameError {
     /// The envelope is not valid.
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
-    /// The record is longer or shorter than its envelope says.
+    /// The record is longer or shorter than declared in its envelope.
     #[error("frame length differs from its envelope")]
     Length,
     /// The checksum of dictionary and columns does not match.
@@ -86,7 +86,7 @@ impl FrameReader {
         })
     }
 
-    /// Finds where each tuple lies in the record.
+    /// Finds the offset of each tuple in the record.
     fn read_dictionary(&mut self, dictionary: &[u8]) -> Option<()> {
         self.tuples.clear();
         let u16_at = |at: usize| -> Option<usize> {
@@ -119,7 +119,7 @@ impl FrameReader {
 }
 
 impl<'a> FrameView<'a> {
-    /// The envelope.
+    /// The envelope of the frame.
     #[must_use]
     pub fn envelope(&self) -> &Envelope {
         &self.envelope
@@ -169,14 +169,14 @@ impl<'a> FrameView<'a> {
         Key(self.keys[idx])
     }
 
-    /// Time of an event as it stands in the frame; it may be out of range.
+    /// Time of an event as encoded in the frame; it may be out of range.
     #[must_use]
     pub fn time_us(&self, idx: usize) -> i64 {
         self.reader.columns[0][idx].cast_signed()
     }
 
-    /// The facts of an event, or `None` if a number is out of range or the token counts
-    /// contradict `source`, where its tuple says that they come from.
+    /// The facts of an event, or `None` if a number is out of range or the token counts contradict
+    /// `source`, where its tuple declares their origin.
     #[must_use]
     pub fn facts(&self, idx: usize, source: UsageSource) -> Option<Facts> {
         let present = self.reader.presence[idx];

@@ -31,7 +31,7 @@ pub(super) enum Kind {
 }
 
 impl<'a> Fields<'a> {
-    /// What the object says it is; an event if it says nothing.
+    /// The type that the object declares; by default an event.
     ///
     /// # Errors
     /// A kind that does not exist.
@@ -53,7 +53,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The event.
+    /// The checked event.
     ///
     /// # Errors
     /// The first fault, in the order of the fields in docs/events.md.
@@ -241,7 +241,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A required text that may be settled to `other` later, but must say something.
+    /// A required text that may become `other` later, but must not be empty.
     fn label(&mut self, field: Field) -> Result<Cow<'a, str>, Fault> {
         let text = self.text(field)?;
         if text.is_empty() {

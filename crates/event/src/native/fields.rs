@@ -34,7 +34,7 @@ impl Fault {
     }
 }
 
-/// Makes the list of known fields; names inside `usage` stand in the second group.
+/// Makes the list of known fields; names inside `usage` are in the second group.
 macro_rules! fields {
     ({ $($field:ident $name:literal,)+ } usage { $($inner:ident $inner_name:literal,)+ }) => {
         /// A field that is known.

@@ -1,4 +1,4 @@
-//! The parts of `text`, found where they stand in the body and left unread.
+//! The parts of `text`, located in the body without being parsed.
 //!
 //! The object has been delimited already; here each known part gets its place, and what makes it
 //! ambiguous or endless is a fault: a part given twice, too many fields. The content of a part is

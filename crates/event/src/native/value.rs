@@ -2,7 +2,7 @@
 //!
 //! `fields` reads known fields into `Scalar` and throws everything else away through `Skip`. A
 //! value of the wrong type is no error here: `check` names the field. Only faults of JSON itself
-//! are errors. Nothing of what is skipped is ever copied.
+//! are errors. Skipped values are never copied.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -59,9 +59,9 @@ impl<'a> Visitor<'a> for NameSeed {
     }
 }
 
-/// Throws a value away and says what it was: its shape, and how many objects and arrays are inside
-/// one another in it (0 for anything else). Strings in it need not be valid Unicode and numbers may
-/// be of any size, because they are discarded.
+/// Skips a value and returns its shape: what it was, and how many objects and arrays are inside one
+/// another in it (0 for anything else). Strings in it need not be valid Unicode and numbers may be
+/// of any size, because they are discarded.
 pub(super) struct Skip;
 
 impl<'a> DeserializeSeed<'a> for Skip {
@@ -72,7 +72,7 @@ impl<'a> DeserializeSeed<'a> for Skip {
     }
 }
 
-/// Passes over a value as `Skip` does, and says where it is.
+/// Skips a value as `Skip` does, and returns its position.
 pub(super) struct Aside;
 
 impl<'a> DeserializeSeed<'a> for Aside {

@@ -182,7 +182,7 @@ impl Core {
         self.tuples = tuples;
     }
 
-    /// The rules, first match wins. Counts the event, or says why it is kept as a dead letter.
+    /// The rules, first match wins. Counts the event, or returns why it is kept as a dead letter.
     #[inline]
     fn count_or_refuse(
         &mut self,
@@ -312,7 +312,7 @@ impl Core {
     }
 }
 
-/// Decodes a record, or says in a word why it is none.
+/// Decodes a record, or returns in a word why it is invalid.
 fn decode<'a>(
     reader: &'a mut FrameReader,
     record: &Record<'a>,

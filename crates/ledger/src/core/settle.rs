@@ -124,7 +124,7 @@ impl Core {
         vec![Effect::Commit(commit)]
     }
 
-    /// A commit ended.
+    /// Handles the outcome of a commit.
     pub(super) fn on_ended(&mut self, outcome: Outcome) -> Vec<Effect> {
         let State::Committing(commit) = &self.state else { return Vec::new() };
         let commit = Arc::clone(commit);

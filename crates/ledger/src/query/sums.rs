@@ -54,7 +54,7 @@ pub struct Tokens {
 pub struct Requests {
     /// Requests.
     pub n: i64,
-    /// Those that failed.
+    /// Failed requests.
     pub errors: i64,
     /// Sum of their durations, microseconds.
     pub duration_us: i128,
@@ -155,7 +155,7 @@ impl Sums {
         self.clone().each_mut().map(|sum| *sum)
     }
 
-    /// Every sum, for what is done to all of them.
+    /// All sums, for operations on every one.
     fn each_mut(&mut self) -> [&mut i128; N_SUMS] {
         let mut rest = [
             &mut self.requests,
@@ -191,7 +191,7 @@ impl Requests {
     }
 }
 
-/// A sum as it is shown.
+/// A sum in its displayed form.
 pub(crate) fn shown(sum: i128) -> Result<i64, QueryError> {
     i64::try_from(sum).map_err(|_| QueryError::TooLarge)
 }

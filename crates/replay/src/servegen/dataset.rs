@@ -1,7 +1,7 @@
 //! `chunk-N-dataset.json`: how long the prompts and answers of a client were.
 //!
-//! The file is read whole, for it is one object; its distributions are Python dicts in strings and
-//! are parsed here. Anything else is an error with file and line.
+//! The file is read whole because it is one object; its distributions are Python dicts in strings
+//! and are parsed here. Anything else is an error with file and line.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -29,9 +29,9 @@ pub struct Dataset {
 /// How long requests are in one span.
 #[derive(Debug)]
 pub struct Lengths {
-    /// Tokens of prompts.
+    /// Input tokens of a request.
     pub input: Empirical,
-    /// Tokens of answers.
+    /// Output tokens of a request.
     pub output: Empirical,
     /// Reasoning as a share of the answer, from 0 to 1; only models that reason have it.
     pub reasoning: Option<Empirical>,
@@ -95,7 +95,7 @@ impl Dataset {
     /// The distributions of the span in which a window begins.
     ///
     /// # Errors
-    /// There are none, although the trace has requests there.
+    /// The span has no distributions, although the trace has requests in it.
     pub fn lengths(&self, start_s: u64) -> anyhow::Result<&Lengths> {
         let span = self.spans.range(..=start_s).next_back();
         let lengths = span.and_then(|(_, lengths)| lengths.as_ref());
@@ -111,9 +111,9 @@ impl Dataset {
 /// What the values of a distribution are.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum What {
-    /// Whole numbers.
+    /// Numbers of tokens, whole.
     Tokens,
-    /// Parts of one.
+    /// Shares, from 0 to 1.
     Share,
 }
 
@@ -155,7 +155,7 @@ impl Empirical {
         Ok(Some(found))
     }
 
-    /// A value, as often as its weight says.
+    /// Draws a value by weight.
     pub fn draw(&self, rng: &mut ChaCha8Rng) -> f64 {
         let sum = self.weights.last().copied().unwrap_or_default();
         let point = rng.random::<f64>() * sum;
@@ -163,7 +163,7 @@ impl Empirical {
         self.values[value_idx.min(self.values.len() - 1)]
     }
 
-    /// The mean of what is drawn.
+    /// The mean of the distribution.
     #[cfg(test)]
     pub fn mean(&self) -> f64 {
         let mut before = 0.0;

@@ -1,7 +1,7 @@
-//! `chunk-N-trace.csv`: how much a client asked in each ten minutes.
+//! `chunk-N-trace.csv`: a client's requests in each ten minutes.
 //!
-//! Rows go in, the windows with requests come out in their order. A row that does not say what the
-//! format says is an error with file and line; nothing is guessed.
+//! Rows go in, the windows with requests come out in their order. A row that does not follow the
+//! format is an error with file and line; nothing is guessed.
 
 use std::path::Path;
 
@@ -20,18 +20,18 @@ const RATE_MAX: f64 = 10_000.0;
 /// A window in which there were requests.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Load {
-    /// Seconds from the begin of the trace.
+    /// Seconds from the beginning of the trace.
     pub start_s: u64,
-    /// How many requests came in.
+    /// Number of requests in the window.
     pub n_requests: usize,
-    /// How far apart.
+    /// Distribution of the gaps between requests.
     pub gaps: Gaps,
 }
 
-/// The windows of a client in which it asked.
+/// The windows in which a client had requests.
 ///
 /// # Errors
-/// The file cannot be read, or a row is none.
+/// The file cannot be read, or a row is malformed.
 pub fn read_trace(path: &Path) -> anyhow::Result<Vec<Load>> {
     let mut lines = Lines::open(path)?;
     let mut loads = Vec::new();
@@ -49,7 +49,7 @@ pub fn read_trace(path: &Path) -> anyhow::Result<Vec<Load>> {
     Ok(loads)
 }
 
-/// Start of a window and what came in, if anything did.
+/// Start of a window and its load, if it has requests.
 fn read_row(line: &str) -> anyhow::Result<(u64, Option<Load>)> {
     let cells: Vec<&str> = line.split(',').map(str::trim).collect();
     let &[start, rate, variation, family, shape, scale] = &cells[..] else {

@@ -1,7 +1,7 @@
 //! What each setting takes: type and range, one line per setting.
 //!
 //! An entry goes in, a checked TOML value or an error with path and origin comes out. The reasons
-//! for the ranges stand in `config/default.toml`, and a test holds the two together.
+//! for the ranges are in `config/default.toml`, and a test holds the two together.
 
 use std::net::SocketAddr;
 
@@ -53,7 +53,7 @@ pub(super) enum Rule {
 /// Words of `mysql.tls`.
 const MYSQL_TLS: &[&str] = &["disabled", "preferred", "required", "verify_ca", "verify_identity"];
 
-/// Every setting there is.
+/// All settings with their rules.
 pub(super) const RULES: &[(&str, Rule)] = &[
     ("data.dir", Rule::Folder),
     ("ingest.listen", Rule::Address),

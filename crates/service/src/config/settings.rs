@@ -1,6 +1,6 @@
 //! The settings as types, one struct per section of `config/default.toml`.
 //!
-//! They are only made by [`super::load`], which has checked every range; units and reasons stand in
+//! They are only made by [`super::load`], which has checked every range; units and reasons are in
 //! the file. No field has a default here, and none may be missing from the file.
 
 use std::fmt;
@@ -21,9 +21,9 @@ use crate::secret_file::read_password;
 pub struct Settings {
     /// Data directory.
     pub data: DataSettings,
-    /// Ingest.
+    /// Ingest role.
     pub ingest: IngestSettings,
-    /// Aggregator.
+    /// Aggregator role.
     pub aggregator: AggregatorSettings,
     /// Embedded log.
     pub queue: QueueSettings,
@@ -193,7 +193,7 @@ pub struct MysqlSettings {
     password_file: Option<PathBuf>,
     /// Name of the database.
     pub database: String,
-    /// Encryption, and what is verified.
+    /// Encryption, and verification of the certificate.
     pub tls: MysqlTlsMode,
     /// Trusted certificate authorities, instead of the public ones.
     #[serde(deserialize_with = "path")]
@@ -283,11 +283,11 @@ impl fmt::Debug for Password {
     }
 }
 
-/// Whether connections to the server are encrypted, and what is verified.
+/// Encryption of connections to the server, and verification of its certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MysqlTlsMode {
-    /// Never encrypted.
+    /// Unencrypted.
     Disabled,
     /// Encrypted if the server supports it.
     Preferred,
@@ -332,7 +332,7 @@ pub enum LogLevel {
     Info,
     /// Details for developers.
     Debug,
-    /// Everything.
+    /// Every detail.
     Trace,
 }
 
@@ -386,7 +386,7 @@ impl ServerSettings {
     }
 }
 
-/// A path; an empty one is none.
+/// A path; an empty one means no path.
 fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
     let text = String::deserialize(deserializer)?;
     Ok(Some(PathBuf::from(text)).filter(|path| !path.as_os_str().is_empty()))

@@ -127,7 +127,7 @@ where
 /// A request body as its handler sees it. The connection keeps its [`Remainder`].
 pub(super) struct HeldBody<B>(Arc<Mutex<TimedBody<B>>>);
 
-/// The unread rest of a body.
+/// The unread remainder of a body.
 pub(super) struct Remainder<B>(Arc<Mutex<TimedBody<B>>>);
 
 /// Puts the limits on a body. `slow_body` is set when it fails for its slowness.

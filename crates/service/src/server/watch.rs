@@ -51,7 +51,7 @@ enum Phase {
     Rest(Instant),
     /// Some of a header.
     Header(Instant),
-    /// A request; its body has a time limit of its own, its handler none.
+    /// A request; its body has a separate time limit, its handler none.
     Busy,
 }
 
@@ -87,7 +87,7 @@ impl Watch {
         self.lock().is_busy()
     }
 
-    /// When the connection is to be closed, as things stand.
+    /// When the connection is to be closed in its current state.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let state = self.lock();
         let stall = state.stalled.map(|since| since + self.limits.idle);
@@ -101,7 +101,7 @@ impl Watch {
         }
     }
 
-    /// Bytes came in.
+    /// Records that bytes arrived.
     pub(super) fn on_read(&self) {
         let mut state = self.lock();
         if let Phase::Rest(_) = state.phase {
@@ -109,7 +109,7 @@ impl Watch {
         }
     }
 
-    /// The client read bytes.
+    /// Records that the client read bytes.
     pub(super) fn on_write(&self) {
         let mut state = self.lock();
         if state.stalled.take().is_some() {

@@ -66,7 +66,7 @@ struct Fields {
 }
 
 enum Value {
-    /// A number or a switch, written as it is.
+    /// A number or a boolean, written without quotes.
     Bare(String),
     /// Anything else, capped.
     Text(String),
