@@ -32,7 +32,7 @@ pub enum NamespaceError {
     #[error("must begin with a letter a-z or A-Z")]
     FirstLetter,
     /// A later letter is not allowed.
-    #[error("may have letters, digits and -_.:/ only")]
+    #[error("may contain only letters, digits and -_.:/")]
     Letter,
     /// The text is one of the reserved words.
     #[error("must not be one of the reserved words all, none, other")]

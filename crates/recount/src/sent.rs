@@ -61,10 +61,10 @@ impl Sent {
     /// The error names the totals that are uncertain.
     pub fn check(&self) -> anyhow::Result<()> {
         if !self.complete {
-            bail!("the replay did not come to its end: what it sent is only a part");
+            bail!("the replay did not complete, so its totals are partial");
         }
         if !self.exact {
-            bail!("the replay says that its totals are not certain: nothing to compare with");
+            bail!("the replay's totals are not certain and cannot be compared");
         }
         Ok(())
     }

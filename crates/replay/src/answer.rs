@@ -71,7 +71,7 @@ impl Answer {
     /// The body is not the contract's answer, or not to this batch.
     pub fn read(body: &[u8], n_items: usize) -> anyhow::Result<Answer> {
         let answer: Answer =
-            serde_json::from_slice(body).context("the answer is not the one of an ingest")?;
+            serde_json::from_slice(body).context("the response is not one of ingest")?;
         let mut indexes: Vec<usize> = answer.rejected.iter().map(|reject| reject.index).collect();
         indexes.sort_unstable();
         indexes.dedup();
@@ -80,7 +80,7 @@ impl Answer {
             && indexes.last().is_none_or(|last| *last < n_items);
         if !adds_up {
             bail!(
-                "the answer does not add up: {} accepted and {} rejected of {n_items}",
+                "the response is inconsistent: {} accepted and {} rejected of {n_items}",
                 answer.accepted,
                 answer.rejected.len()
             );

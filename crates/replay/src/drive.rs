@@ -186,7 +186,7 @@ impl Drive {
 
     fn repeat(&mut self, past: &PastBatch) -> anyhow::Result<Batch> {
         let batch = self.plan.next_batch(past.at_us)?;
-        let batch = batch.context("the tape holds more batches than its setup makes")?;
+        let batch = batch.context("the tape has more batches than its setup produces")?;
         if batch.digest() != past.digest {
             bail!(
                 "batch {} differs from the tape: was it written by another version?",

@@ -106,10 +106,10 @@ impl Setup {
             _ => {}
         }
         if args.window.is_some() && !matches!(source, SourceSpec::ServeGen(_)) {
-            bail!("--window is for servegen: other sources have no such parts");
+            bail!("--window is only for servegen: other sources have no windows");
         }
         if args.also.is_some() && args.duplicates == Share::default() {
-            bail!("--also carries copies, and there are none: give --duplicates a share");
+            bail!("--also sends only duplicates, and there are none: set --duplicates");
         }
         let count = match source {
             SourceSpec::Synthetic => Some(args.count.unwrap_or(SYNTHETIC_COUNT)),
@@ -176,12 +176,12 @@ impl Setup {
             && !self.source_files()?.iter().eq(self.files.iter().map(|mark| &mark.path))
         {
             let folder = folder.display();
-            bail!("{folder} does not hold the files that it held when run {} began", self.run_id);
+            bail!("the files in {folder} have changed since run {} began", self.run_id);
         }
         for mark in &self.files {
             if fingerprint(&mark.path)? != mark.blake3 {
                 let path = mark.path.display();
-                bail!("{path} is not what it was when run {} began", self.run_id);
+                bail!("{path} has changed since run {} began", self.run_id);
             }
         }
         Ok(())

@@ -205,7 +205,7 @@ impl Tape {
             .with_context(|| format!("cannot open the tape {}", path.display()))?;
         let tape = Tape::locked(file, path.to_path_buf())?;
         let read = {
-            let mut file = tape.file.lock().expect("no one panics with the tape in hand");
+            let mut file = tape.file.lock().expect("no thread panics while it holds the tape");
             file.rewind()?;
             let (read, n_bytes) = reader(&mut *file)
                 .with_context(|| format!("cannot read the tape {}", path.display()))?;
@@ -244,7 +244,7 @@ impl Tape {
             serde_json::to_writer(&mut bytes, line)?;
             bytes.push(b'\n');
         }
-        let mut file = self.file.lock().expect("no one panics with the tape in hand");
+        let mut file = self.file.lock().expect("no thread panics while it holds the tape");
         let written = file.write_all(&bytes);
         written.with_context(|| format!("cannot write the tape {}", self.path.display()))
     }
@@ -254,7 +254,7 @@ impl Tape {
     /// # Errors
     /// The sync failed.
     pub fn sync(&self) -> anyhow::Result<()> {
-        let file = self.file.lock().expect("no one panics with the tape in hand");
+        let file = self.file.lock().expect("no thread panics while it holds the tape");
         let synced = file.sync_data();
         synced.with_context(|| format!("cannot sync the tape {}", self.path.display()))
     }

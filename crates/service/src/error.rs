@@ -54,7 +54,7 @@ pub enum Error {
         known: String,
     },
     /// A misspelt variable.
-    #[error("the environment variable {name} sets nothing: the setting is {right}")]
+    #[error("the environment variable {name} has no effect: the setting is {right}")]
     ConfigVariable {
         /// Name of the variable.
         name: String,
@@ -86,7 +86,7 @@ pub enum Error {
         found: String,
     },
     /// The checked values do not fit the typed settings: `default.toml` and the types differ.
-    #[error("the settings do not fit the types that hold them")]
+    #[error("the checked settings do not match their types")]
     ConfigShape(#[source] Box<toml::de::Error>),
     /// A file with a secret could not be read.
     #[error("cannot read the secret in {}", path.display())]
@@ -130,8 +130,8 @@ pub enum Error {
     },
     /// Development mode would have been open to the network.
     #[error(
-        "--dev asks for no key, so {name} listens on loopback only, not on {address}; \
-         add --dev-any-address if something else keeps the network out"
+        "--dev requires no key, so {name} listens on loopback only, not on {address}; \
+         add --dev-any-address if the port is protected by other means"
     )]
     DevNotLoopback {
         /// Name of the listener.
@@ -161,7 +161,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The signal handlers could not be installed.
-    #[error("cannot listen to the signals that end the process")]
+    #[error("cannot install the handlers of termination signals")]
     Signals(#[source] io::Error),
     /// A key that is not a valid header value.
     #[error("the key has characters that are not allowed in a header")]

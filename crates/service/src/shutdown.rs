@@ -97,7 +97,7 @@ pub fn on_signals(trigger: Trigger) -> Result<JoinHandle<()>, Error> {
         tracing::info!(signal = name, "shutdown requested, draining");
         trigger.drain();
         let name = either(&mut terminate, &mut interrupt).await;
-        tracing::warn!(signal = name, "second signal, stopping at once");
+        tracing::warn!(signal = name, "second signal, stopping immediately");
         trigger.stop_now();
     }))
 }

@@ -24,11 +24,11 @@ pub enum FrameError {
     /// The checksum of dictionary and columns does not match.
     #[error("payload checksum does not match")]
     Checksum,
-    /// The dictionary does not parse.
-    #[error("dictionary does not parse")]
+    /// The dictionary is malformed.
+    #[error("dictionary is malformed")]
     Dictionary,
-    /// The columns do not parse.
-    #[error("columns do not parse")]
+    /// The columns are malformed.
+    #[error("columns are malformed")]
     Columns,
 }
 

@@ -388,7 +388,7 @@ fn namespaces_are_rejected_with_the_rule_that_they_break() {
     for (namespace, reason) in [
         ("", "must not be empty"),
         ("1a", "must begin with a letter a-z or A-Z"),
-        ("a b", "may have letters, digits and -_.:/ only"),
+        ("a b", "may contain only letters, digits and -_.:/"),
         ("all", "must not be one of the reserved words all, none, other"),
     ] {
         let value = format!("\"{namespace}\"");

@@ -134,7 +134,7 @@ fn unknown_setting_is_refused_with_path_and_origin() {
         "",
         &[("GATEMETER_ingest__listen", "127.0.0.1:1")],
         &[("ingest.listen", "127.0.0.1:2")],
-        "the environment variable GATEMETER_ingest__listen sets nothing: the setting is \
+        "the environment variable GATEMETER_ingest__listen has no effect: the setting is \
          GATEMETER_INGEST__LISTEN",
     );
     refused("", &[], &[("data.dri", "x")], "unknown setting `data.dri` (on the command line)");

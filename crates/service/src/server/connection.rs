@@ -73,7 +73,7 @@ pub(super) async fn run(shared: Arc<ListenerState>, stream: TcpStream) {
             biased;
             () = watch.evicted(), if !is_leaving => {
                 if !watch.is_busy() {
-                    tracing::debug!("idle connection makes room");
+                    tracing::debug!("idle connection closed: too many connections");
                     return;
                 }
                 connection.as_mut().graceful_shutdown();

@@ -35,7 +35,7 @@ fn every_setting_has_one_variable_and_no_other_way_to_write_it_passes_unseen() {
         ] {
             let error = check(&[(&wrong, "planted")]).expect_err("it must not pass unseen");
             let expected =
-                format!("the environment variable {wrong} sets nothing: the setting is {right}");
+                format!("the environment variable {wrong} has no effect: the setting is {right}");
             assert_eq!(error, expected);
         }
     }
