@@ -1,4 +1,4 @@
-//! `gatemeter recount`: recounts the log with code of its own, and compares.
+//! `gatemeter recount`: recounts the log with independent code, and compares.
 //!
 //! Log and ledger are read beside a running process, without their lock. Every frame that one
 //! ledger version holds is decoded and judged again; rows, journal, page and API must then agree

@@ -216,7 +216,7 @@ impl std::str::FromStr for Times {
         };
         let window = parse_span(span)?;
         if window > FIT_WINDOW_MAX {
-            return Err("a window beyond 58m leaves no time to send: events turn late after 60m"
+            return Err("a window beyond 58m leaves no time to send: events become late after 60m"
                 .to_string());
         }
         let window_us = i64::try_from(window.as_micros()).expect("58 minutes fit");

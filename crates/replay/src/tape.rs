@@ -1,7 +1,7 @@
 //! The tape: a write-ahead log of the run, synced before each send.
 //!
 //! One JSON object a line, in this order:
-//! - `{"kind":"run","tape":1,"setup":{..},"to":"url"[,"also":"url"]}`, the head;
+//! - `{"kind":"run","tape":1,"setup":{..},"to":"url"[,"also":"url"]}`, the header;
 //! - `{"kind":"batch","batch":n,"at":us,"digest":"..","events":[..]}` before the first send of a
 //!   batch; batches are in the order of their numbers. An event is
 //!   `[id, time us, class, namespace, upstream, model, status, final, [input, output, cache_read,
