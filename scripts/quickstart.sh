@@ -98,7 +98,7 @@ say "replaying the Azure LLM inference trace 2023 (CC-BY 4.0): 28,185 requests"
 "$gatemeter" replay azure:data/azure-llm-trace/AzureLLMInferenceTrace_code.csv.gz \
   azure:data/azure-llm-trace/AzureLLMInferenceTrace_conv.csv.gz \
   --to "http://127.0.0.1:$ingest" --json >"$work/sent.json" ||
-  fail "the replay did not complete, or the verdict on some event was not the expected one: see above"
+  fail "the replay did not complete, or some verdict was not the expected one: see above"
 
 say "what was sent, beside what the log, the ledger, /metrics and the API report"
 recount --sent "$work/sent.json" --before "$work/before.json" ||

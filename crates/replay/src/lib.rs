@@ -196,7 +196,7 @@ fn check_pace(plan: &Plan, rate: Option<u64>) -> anyhow::Result<()> {
     let seconds = i64::try_from(n_items / rate).context("the run would never end")?;
     if now_us().saturating_add(seconds.saturating_mul(SECOND_US)) > deadline_us {
         bail!(
-            "{n_items} events at {rate} a second take {seconds} s, but the oldest become late at {}: \
+            "{n_items} events at {rate} a second take {seconds} s, but the oldest are late at {}: \
              raise --rate, or fit the times into a shorter window (--times fit:15m)",
             show_us(deadline_us)
         );

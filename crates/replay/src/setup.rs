@@ -1,6 +1,6 @@
 //! What shapes a run: the same setup gives the same events in the same batches, always.
 //!
-//! Made once from the command line, or read back from the header of a tape. Options that only affect
+//! Made once from the command line, or read back from a tape's header. Options that only affect
 //! speed or destination are not here. A setup that is on a tape never changes.
 
 use std::fs::File;
