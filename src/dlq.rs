@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use clock::Wall;
 use ingest::LetterAddress;
 use service::client::check_url;
 use service::config::{Settings, Sources, load};
@@ -150,7 +151,7 @@ impl Which {
     fn filter(&self, limit: i64) -> LetterFilter {
         let since_us = self.since.map_or(0, |span| {
             let span_us = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
-            jiff::Timestamp::now().as_microsecond().saturating_sub(span_us)
+            Wall::now().as_us().saturating_sub(span_us)
         });
         LetterFilter { word: self.class.clone(), since_us, limit }
     }

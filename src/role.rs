@@ -15,7 +15,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use service::auth::{DevMode, check_listen};
 use service::config::{Settings, Sources, load};
@@ -125,10 +124,4 @@ async fn make<T>(
         }
         made => made.map(Some),
     }
-}
-
-/// The wall clock, microseconds since the epoch: for signals between roles, never for what counts.
-fn now_us() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

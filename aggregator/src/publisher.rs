@@ -149,7 +149,7 @@ impl Publisher {
     /// Shows a commit that took effect, once all before it are shown. A commit whose version was
     /// exposed before means that the ledger was restored: the page is then closed.
     pub fn committed(&self, commit: &Arc<Commit>, version: i64) {
-        let now_us = self.now_us();
+        let now_us = self.elapsed_us();
         let mut state = self.lock();
         match state.gate.step(version) {
             Step::Next => state.add(commit, version, now_us),
@@ -197,7 +197,7 @@ impl Publisher {
     /// that was shown: the process has to take over again. Returns whether it is closed.
     pub fn close_if_restored(&self, version: i64, commit: Option<CommitId>) -> bool {
         let mut state = self.lock();
-        let now_us = self.now_us();
+        let now_us = self.elapsed_us();
         let waits_in_vain = |(_, since): &(Arc<Commit>, i64)| now_us - since > EARLY_US_MAX;
         if state.gate.is_restored(version, commit) || state.early.values().any(waits_in_vain) {
             state.is_restored = true;
@@ -209,7 +209,7 @@ impl Publisher {
     /// Updates what no commit carries: new namespaces, open connections, and series whose zero has
     /// been scraped often enough.
     pub fn follow(&self, namespaces: &[String], connections: Option<&[(String, i64)]>) {
-        let now_us = self.now_us();
+        let now_us = self.elapsed_us();
         let mut state = self.lock();
         for namespace in namespaces {
             state.exposition.configure(namespace, Born::Now(now_us));
@@ -227,7 +227,7 @@ impl Publisher {
     /// scrape, so that series born now begin at 0.
     pub fn asked_in_vain(&self, reader: Reader) {
         if let Reader::Scrape(scraper) = reader {
-            let now_us = self.now_us();
+            let now_us = self.elapsed_us();
             self.lock().exposition.scraped(scraper, 0, now_us);
         }
     }
@@ -237,7 +237,7 @@ impl Publisher {
     /// # Errors
     /// Why there is no page yet; a human-readable sentence.
     pub fn page(&self, reader: Reader) -> Result<Arc<Page>, String> {
-        let now_us = self.now_us();
+        let now_us = self.elapsed_us();
         let mut state = self.lock();
         let page = state.page.clone();
         if let Reader::Scrape(scraper) = reader {
@@ -264,7 +264,8 @@ impl Publisher {
         if state.is_open() { Ok(()) } else { Err(state.closed()) }
     }
 
-    fn now_us(&self) -> i64 {
+    /// Monotonic time since the publisher was made: what was shown for how long depends on no date.
+    fn elapsed_us(&self) -> i64 {
         i64::try_from(self.started.elapsed().as_micros()).unwrap_or(i64::MAX)
     }
 

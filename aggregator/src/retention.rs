@@ -6,12 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use clock::Wall;
 use queue::Queue;
 use service::shutdown::{Phase, Shutdown};
 use store::{Keep, Store};
 use tracing::warn;
 
-use crate::metrics::{Gauges, now_us};
+use crate::metrics::Gauges;
 
 /// Most steps of one round, a transaction each, so that commits get their turn between two: a
 /// million rows of each table per round.
@@ -36,12 +37,12 @@ pub async fn run(
             if lag.halted.is_some() {
                 continue;
             }
-            if let Err(error) = queue.retain(partition, lag.floor, now_us()).await {
+            if let Err(error) = queue.retain(partition, lag.floor, Wall::now().as_us()).await {
                 warn!(partition, %error, "old frames could not be deleted");
             }
         }
         for _ in 0..STEPS_MAX {
-            match store.retain(now_us(), &keep).await {
+            match store.retain(Wall::now(), &keep).await {
                 Ok(retained) if retained.more && shutdown.phase() == Phase::Running => {}
                 Ok(_) => break,
                 Err(error) => {

@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use axum::Router;
+use clock::Wall;
 use queue::{Queue, QueueError};
 use service::auth::Access;
 use service::chain;
@@ -26,7 +27,7 @@ use tracing::{error, warn};
 use crate::accept;
 use crate::confirm::Confirmer;
 use crate::http::{HttpState, router};
-use crate::metrics::{Gauges, Lag, now_us};
+use crate::metrics::{Gauges, Lag};
 use crate::publisher::{Live, Publisher, Start};
 use crate::retention;
 use crate::worker::{Worker, WorkerError, WorkerParts};
@@ -330,7 +331,7 @@ async fn look(
     }
     let mut reader = parts.store.read().await?;
     let rows = reader.namespaces_after(*last_id).await?;
-    let connections = reader.connections(now_us() - CONNECTIONS_TTL_US).await?;
+    let connections = reader.connections(Wall::now().as_us() - CONNECTIONS_TTL_US).await?;
     // Only now, so that after an error the next update reads the rows again.
     *last_id = rows.iter().map(|row| row.id).fold(*last_id, i64::max);
     let codes: Vec<String> = rows.into_iter().map(|row| row.code).collect();

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use clock::Wall;
 use ledger::commit::Commit;
 use ledger::core::{Core, Effect, Input, LogView, Options, Record};
 use ledger::safeguard::Safeguards;
@@ -445,7 +446,7 @@ impl Worker {
 
     /// Publishes the worker's own numbers, and the pressure of the dedup set.
     fn measure(&mut self) {
-        let now_us = crate::metrics::now_us();
+        let now_us = Wall::now().as_us();
         let marks = self.core.dedup_len_at(now_us);
         let bytes = marks.saturating_mul(MARK_BYTES);
         let budget = self.parts.dedup_bytes_max;

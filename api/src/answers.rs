@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use cache::{Channel, Heard};
+use clock::Wall;
 use http::HeaderValue;
 use http::header::CACHE_CONTROL;
 use ledger::window::MINUTE_US;
@@ -26,7 +27,7 @@ use service::metrics::ProcessMetrics;
 use store::Stamp;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::context::{Parts, now_us};
+use crate::context::Parts;
 use crate::error::Error;
 use crate::single_flight::SingleFlight;
 use crate::snapshot::{Scope, Snapshot};
@@ -164,7 +165,7 @@ impl Answers {
         if Q::ABOUT == About::Config
             && let Some(known) = self.own(&key)
             && known.epoch == epoch
-            && (0..CONFIG_US).contains(&(now_us() - known.at_us))
+            && (0..CONFIG_US).contains(&(Wall::now().as_us() - known.at_us))
         {
             return Ok(self.found(known, "process"));
         }

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use cache::Cache;
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use service::auth::Access;
@@ -91,9 +90,4 @@ impl Parts {
         let dependencies = (self.dependencies)();
         dependencies.iter().any(|each| each.name == "ledger" && each.fault.is_some())
     }
-}
-
-/// The clock that ranges are laid over, microseconds since the epoch.
-pub(crate) fn now_us() -> i64 {
-    Timestamp::now().as_microsecond()
 }

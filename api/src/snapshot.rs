@@ -6,12 +6,13 @@
 
 use std::time::Duration;
 
+use clock::Wall;
 use ledger::query::sums::Sums;
 use ledger::query::{QueryError, Series};
 use service::query::quoted;
 use store::{NamespaceRow, Part, Reader, Rows, Stamp, StoreError};
 
-use crate::context::{Parts, now_us};
+use crate::context::Parts;
 use crate::error::Error;
 use crate::range::{Ask, Retained, Window};
 use crate::view::AsOfView;
@@ -70,7 +71,7 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     /// Opens a snapshot, within `LEDGER_MAX`.
     pub async fn open(parts: &Parts) -> Result<Snapshot, Error> {
-        let now_us = now_us();
+        let now_us = Wall::now().as_us();
         match tokio::time::timeout(LEDGER_MAX, parts.store.read_with_stamp()).await {
             Ok(Ok((reader, stamp))) => Ok(Snapshot { reader, stamp, now_us }),
             Ok(Err(error)) => Err(error.into()),

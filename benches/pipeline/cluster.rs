@@ -12,11 +12,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use clock::Wall;
 use event::frame::FrameReader;
 use queue::{KafkaOptions, Queue};
 
 use crate::cpu::{child_nanos, own_nanos};
-use crate::events::{json, now_us};
+use crate::events::json;
 use crate::{ingest, per_event, row};
 
 /// Events of each part.
@@ -89,7 +90,7 @@ fn print(what: &str, nanos: u128, wall: Duration, base: u128, baseline: &str) {
 
 /// CPU time for reading as many events as JSON.
 fn serde(n_events: u64) -> u128 {
-    let now_us = now_us();
+    let now_us = Wall::now().as_us();
     let bodies: Vec<String> = (0..n_events / 500)
         .map(|body| {
             let events: Vec<String> = (0..500).map(|n| json(body * 500 + n, now_us)).collect();

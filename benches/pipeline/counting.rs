@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use aggregator::Parts;
+use clock::Wall;
 use event::frame::{FrameBuilder, FrameReader, Stamp};
 use queue::{Append, EmbeddedOptions, Queue};
 use service::config::Settings;
@@ -18,7 +19,7 @@ use service::shutdown::channel;
 use store::Store;
 
 use crate::cpu::own_nanos;
-use crate::events::{facts, labels, now_us};
+use crate::events::{facts, labels};
 use crate::{per_event, row};
 
 const EVENTS_PER_FRAME: u64 = 1_000;
@@ -65,7 +66,7 @@ async fn fill(queue: &Queue) -> u64 {
         let frames = (0..FRAMES_PER_APPEND).map(|frame| {
             let first = (append * FRAMES_PER_APPEND + frame) * EVENTS_PER_FRAME;
             let mut builder = FrameBuilder::default();
-            let now_us = now_us();
+            let now_us = Wall::now().as_us();
             for n in first..first + EVENTS_PER_FRAME {
                 builder.push(&labels(n, &namespaces), &facts(n, now_us)).expect("room");
             }

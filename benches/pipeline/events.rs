@@ -1,14 +1,6 @@
 //! Events of a plausible load: 20 tenants, 8 models at 3 upstreams, a few statuses.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use event::{Facts, Key, Labels, Method, Outcome, Secret, ServiceTier, Usage, UsageSource};
-
-/// Wall clock, microseconds.
-pub fn now_us() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after the epoch");
-    i64::try_from(now.as_micros()).expect("fits")
-}
 
 pub const UPSTREAMS: [&str; 3] = ["openai", "azure", "anthropic"];
 pub const MODELS: [&str; 8] = [

@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use clock::Wall;
 use queue::{EmbeddedOptions, Queue};
 use service::auth::Access;
 use service::config::Settings;
@@ -20,7 +21,7 @@ use service::shutdown::channel;
 use store::Store;
 
 use crate::cpu::{child_nanos, own_nanos};
-use crate::events::{json, now_us};
+use crate::events::json;
 use crate::{per_event, row};
 
 /// Flag of the child that serves.
@@ -136,7 +137,7 @@ fn send(address: SocketAddr, first: u64, n_batches: u64) {
 
 /// Events of a batch as an array.
 fn body(batch: u64) -> String {
-    let now_us = now_us();
+    let now_us = Wall::now().as_us();
     let events: Vec<String> = (0..BATCH).map(|idx| json(batch * BATCH + idx, now_us)).collect();
     format!("[{}]", events.join(","))
 }

@@ -7,7 +7,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::events::{json, now_us};
+use clock::Wall;
+
+use crate::events::json;
 use crate::ingest::{Ingest, post};
 use crate::row;
 
@@ -66,7 +68,7 @@ fn connect(address: SocketAddr) -> TcpStream {
 fn send(address: SocketAddr, next: &mut u64, times: &mut Vec<Duration>) {
     let mut stream = connect(address);
     for _ in 0..PLAIN {
-        let event = json(*next, now_us());
+        let event = json(*next, Wall::now().as_us());
         *next += 1;
         let began = Instant::now();
         post(&mut stream, &event);
@@ -85,7 +87,7 @@ fn hostile(address: SocketAddr, n_texts: &AtomicU64, is_over: &AtomicBool) {
             "{{\"id\":\"text-{n}\",\"time\":{},\"namespace\":\"hostile\",\"upstream\":\"openai\",\
              \"model\":\"gpt-4o\",\"method\":\"POST\",\"endpoint\":\"/v1/chat/completions\",\
              \"status\":200,\"duration_ms\":1,\"text\":{{\"input\":\"{text}\"}}}}",
-            now_us()
+            Wall::now().as_us()
         );
         post(&mut stream, &event);
     }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use clock::Wall;
 use event::frame::{FrameBuilder, Stamp};
 use event::limits::FRAME_EVENTS_MAX;
 use ledger::window::Window;
@@ -194,7 +195,7 @@ impl Gatherer {
 
     /// Seals a frame and appends it in the background.
     fn append(&mut self, group: Vec<Job>) {
-        let ingest_us = now_us();
+        let ingest_us = Wall::now().as_us();
         let mut group = group.into_iter();
         let Some(first) = group.next() else { return };
         let mut frame = first.builder;
@@ -242,12 +243,4 @@ fn check_clocks(
         warn!(apart_us, "clocks of ingest and log drift apart");
     }
     Ok(position)
-}
-
-/// The wall clock, microseconds since the epoch.
-#[must_use]
-pub fn now_us() -> i64 {
-    let since =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use clock::Wall;
 use event::native::{Batch, BodyError, parse};
 use event::{Facts, Labels};
 use queue::{Position, Queue};
@@ -22,7 +23,7 @@ use tracing::{info, warn};
 
 use crate::estimate::Estimator;
 use crate::gateways::Gateways;
-use crate::gather::{GatherError, GatherOptions, Gatherers, now_us};
+use crate::gather::{GatherError, GatherOptions, Gatherers};
 use crate::label::{LabelCache, names};
 use crate::metrics::IngestMetrics;
 use crate::stamp::{Columns, Stamped, Stamper};
@@ -236,7 +237,7 @@ impl Intake {
             known: &self.labels.known(),
             gateways: &self.gateways,
             generation: &self.parts.generation,
-            now_us: now_us(),
+            now_us: Wall::now().as_us(),
         };
         Ok(stamper.stamp(batch, &estimates, source, columns))
     }
@@ -272,7 +273,7 @@ impl Intake {
                 facts,
                 &self.labels.known(),
                 &self.parts.generation,
-                now_us(),
+                Wall::now().as_us(),
             )
         };
         let results = events.iter().map(again).collect();

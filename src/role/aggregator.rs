@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aggregator::Aggregator;
+use clock::Wall;
 use service::answer::with_fallbacks;
 use service::health::{Readiness, Reason, routes};
 use service::metrics::ProcessMetrics;
@@ -16,7 +17,7 @@ use store::Store;
 use tokio::task::JoinHandle;
 use tracing::{error, warn};
 
-use super::{Start, make, now_us, watch};
+use super::{Start, make, watch};
 use crate::keys::{Guarded, access};
 use crate::live;
 use crate::services;
@@ -128,7 +129,7 @@ async fn stop(aggregator: &mut aggregator::Aggregator) {
 async fn tell(store: Arc<Store>, pressure: Arc<AtomicBool>, shutdown: Shutdown) {
     loop {
         if pressure.load(Ordering::Relaxed)
-            && let Err(error) = store.put_pressure(now_us()).await
+            && let Err(error) = store.put_pressure(Wall::now()).await
         {
             warn!(%error, "memory pressure could not be stored");
         }

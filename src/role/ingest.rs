@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use clock::Wall;
 use ingest::RawWay;
 use service::config::Settings;
 use service::health::Reason;
@@ -18,7 +19,7 @@ use store::Store;
 use tokio::task::JoinHandle;
 use tracing::{error, warn};
 
-use super::{Start, make, now_us, watch};
+use super::{Start, make, watch};
 use crate::keys::{Guarded, access};
 use crate::services;
 
@@ -158,7 +159,7 @@ impl Reading {
 /// answer changes nothing: what was known holds on.
 async fn follow(store: Arc<Store>, pressure: Arc<AtomicBool>, shutdown: Shutdown) {
     loop {
-        if let Ok(is_under_pressure) = store.under_pressure(now_us()).await {
+        if let Ok(is_under_pressure) = store.under_pressure(Wall::now()).await {
             pressure.store(is_under_pressure, Ordering::Relaxed);
         }
         tokio::select! {

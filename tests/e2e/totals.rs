@@ -1,5 +1,6 @@
 //! What is sent is counted to the token, and every view agrees.
 
+use clock::Wall;
 use serde_json::json;
 
 use crate::gatemeter::{Place, get, post, repository, wait_for};
@@ -101,12 +102,8 @@ fn every_class_of_a_mixed_stream_is_exact() {
 
 /// A native event of a namespace.
 pub fn event(id: &str, namespace: &str) -> serde_json::Value {
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .expect("after the epoch")
-        .as_millis();
     json!({
-        "id": id, "time": u64::try_from(now).expect("fits"), "namespace": namespace,
+        "id": id, "time": Wall::now().as_us() / 1_000, "namespace": namespace,
         "upstream": "openai", "model": "gpt-4o", "method": "POST",
         "endpoint": "/v1/chat/completions", "status": 200, "duration_ms": 812.5,
         "usage": {"input_tokens": 100, "output_tokens": 20},

@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
+use clock::Wall;
 use event::frame::{FrameBuilder, Stamp};
 use event::{Facts, Key, Labels, Method, Outcome, Secret, ServiceTier, Usage, UsageSource};
 use http::{Request, StatusCode};
@@ -20,11 +21,6 @@ use tower::ServiceExt as _;
 use crate::{Aggregator, Parts, start};
 
 pub(super) const DEADLINE: Duration = Duration::from_secs(30);
-
-fn now_us() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after the epoch");
-    i64::try_from(now.as_micros()).expect("fits")
-}
 
 /// A frame of events with these ids, all of one series.
 fn frame(ids: std::ops::Range<u32>) -> Append {
@@ -55,7 +51,7 @@ pub(super) fn frame_for(partition: u32, ids: impl IntoIterator<Item = u32>) -> A
         consumer: None,
     };
     let mut builder = FrameBuilder::default();
-    let now_us = now_us();
+    let now_us = Wall::now().as_us();
     for id in ids {
         let facts = Facts {
             key: key(id),

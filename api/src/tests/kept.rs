@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
+use clock::Wall;
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::fixture::{Fact, Place, change, get};
-use crate::context::now_us;
 
 /// Longest time that a test waits for a state.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -42,13 +42,13 @@ async fn from(place: &Place, source: &str) -> u64 {
 async fn answer_is_cached_at_one_version_and_equals_that_of_the_ledger() {
     let mut place = Place::open().await;
     for round in 1..4 {
-        place.commit(&[Fact::new(now_us(), "wechat", 7)]).await;
+        place.commit(&[Fact::new(Wall::now().as_us(), "wechat", 7)]).await;
         for path in &QUERIES[..4] {
             // Unless the minute changes in between, the second answer is the cached first one.
-            let began = now_us().div_euclid(60_000_000);
+            let began = Wall::now().as_us().div_euclid(60_000_000);
             let (first, second) = (place.get(path).await, place.get(path).await);
             let fresh = ask(&place.beside(false), path).await["data"].take();
-            if now_us().div_euclid(60_000_000) == began {
+            if Wall::now().as_us().div_euclid(60_000_000) == began {
                 assert_eq!((&first, &second), (&fresh, &fresh), "{path}");
             }
             assert_eq!(first["as_of"]["version"], round, "{path}");
@@ -67,9 +67,9 @@ async fn answer_is_cached_at_one_version_and_equals_that_of_the_ledger() {
 async fn callers_of_a_new_version_share_one_answer() {
     let mut place = Place::open().await;
     for round in 1..6 {
-        place.commit(&[Fact::new(now_us(), "wechat", 7)]).await;
+        place.commit(&[Fact::new(Wall::now().as_us(), "wechat", 7)]).await;
         for path in QUERIES {
-            let began = now_us().div_euclid(60_000_000);
+            let began = Wall::now().as_us().div_euclid(60_000_000);
             let before = from(&place, "ledger").await;
             let asked: Vec<_> = (0..16)
                 .map(|_| {
@@ -81,7 +81,7 @@ async fn callers_of_a_new_version_share_one_answer() {
                 assert_eq!(asked.await.expect("no panic")["code"], 200, "{path}");
             }
             let n_worked_out = from(&place, "ledger").await - before;
-            if now_us().div_euclid(60_000_000) == began {
+            if Wall::now().as_us().div_euclid(60_000_000) == began {
                 assert_eq!(n_worked_out, 1, "{path} at version {round}");
             }
         }
@@ -91,24 +91,24 @@ async fn callers_of_a_new_version_share_one_answer() {
 #[tokio::test]
 async fn system_and_dashboard_are_cached_at_one_version_and_show_the_current_state() {
     let mut place = Place::open().await;
-    place.commit(&[Fact::new(now_us() - 60_000_000, "wechat", 7)]).await;
+    place.commit(&[Fact::new(Wall::now().as_us() - 60_000_000, "wechat", 7)]).await;
     let report = |active| store::ConnectionsRow {
         gateway: "g".to_owned(),
         namespace: "wechat".to_owned(),
         active,
-        seen_us: now_us(),
+        seen_us: Wall::now().as_us(),
     };
     let dashboard = "/api/metrics/dashboard?namespace=wechat&timeRange=24h";
     for path in ["/api/metrics/system", "/api/metrics/system?timeRange=1h", dashboard] {
         for (frames, active) in [(3, 4), (5, 9)] {
-            let began = now_us().div_euclid(60_000_000);
+            let began = Wall::now().as_us().div_euclid(60_000_000);
             place.get(path).await;
             let (n_shared, n_new) = (from(&place, "process").await, from(&place, "ledger").await);
             place.lag_frames.store(frames, Ordering::Relaxed);
             place.store.put_connections(vec![report(active)]).await.expect("kept");
             let shared = place.get(path).await;
             let fresh = ask(&place.beside(false), path).await["data"].take();
-            if now_us().div_euclid(60_000_000) != began {
+            if Wall::now().as_us().div_euclid(60_000_000) != began {
                 continue;
             }
             assert_eq!(shared.to_string(), fresh.to_string(), "{path}");
@@ -120,7 +120,7 @@ async fn system_and_dashboard_are_cached_at_one_version_and_show_the_current_sta
             assert_eq!(from(&place, "ledger").await, n_new, "{path}");
         }
     }
-    place.commit(&[Fact::new(now_us(), "wechat", 2)]).await;
+    place.commit(&[Fact::new(Wall::now().as_us(), "wechat", 2)]).await;
     let data = place.get(dashboard).await;
     assert_eq!(
         (&data["stats"]["totalRequests"], &data["system"]["events"]["counted"]),
@@ -131,7 +131,7 @@ async fn system_and_dashboard_are_cached_at_one_version_and_show_the_current_sta
 #[tokio::test]
 async fn query_takes_few_statements_whatever_its_range() {
     let mut place = Place::open().await;
-    let now = now_us();
+    let now = Wall::now().as_us();
     let facts = [Fact::new(now, "wechat", 7), Fact::new(now - 40 * 86_400_000_000, "alipay", 1)];
     place.commit(&facts).await;
     let ranges = ["15m", "1h", "6h", "24h", "today", "yesterday", "week", "month", "all"];
@@ -148,7 +148,7 @@ async fn query_takes_few_statements_whatever_its_range() {
         queries.push((4, format!("/api/metrics/system?{range}")));
     }
     for (most, path) in queries {
-        let began = now_us().div_euclid(60_000_000);
+        let began = Wall::now().as_us().div_euclid(60_000_000);
         let before = place.store.n_read_statements();
         place.get(&path).await;
         let first = place.store.n_read_statements() - before;
@@ -157,7 +157,7 @@ async fn query_takes_few_statements_whatever_its_range() {
         let again = place.store.n_read_statements() - before - first;
         let is_of_now = path.contains("dashboard") || path.contains("system");
         let wanted = if is_of_now { 2 } else { 1 };
-        let is_same_minute = now_us().div_euclid(60_000_000) == began;
+        let is_same_minute = Wall::now().as_us().div_euclid(60_000_000) == began;
         assert!(again == wanted || !is_same_minute, "{path}: {again} statements for the same");
     }
 }
@@ -165,7 +165,7 @@ async fn query_takes_few_statements_whatever_its_range() {
 #[tokio::test]
 async fn last_answers_are_served_as_stale_while_the_ledger_is_down() {
     let mut place = Place::open().await;
-    place.commit(&[Fact::new(now_us(), "wechat", 7)]).await;
+    place.commit(&[Fact::new(Wall::now().as_us(), "wechat", 7)]).await;
     let mut before = Vec::new();
     for path in QUERIES {
         let (_, _, answer) = place.ask(get(path)).await;
@@ -242,7 +242,7 @@ async fn configuration_change_reaches_other_processes() {
 #[tokio::test]
 async fn live_totals_are_streamed_until_shutdown() {
     let mut place = Place::open().await;
-    place.commit(&[Fact::new(now_us(), "wechat", 7)]).await;
+    place.commit(&[Fact::new(Wall::now().as_us(), "wechat", 7)]).await;
     let request: Request<Body> = get("/api/metrics/live");
     let response = place.router.clone().oneshot(request).await.expect("routers do not fail");
     assert_eq!(response.headers()["content-type"], "text/event-stream");

@@ -1,11 +1,11 @@
 //! Status distribution, trend, tokens and system.
 
+use clock::Wall;
 use event::{ErrorType, UsageSource};
 use serde_json::json;
 use store::Keep;
 
 use super::fixture::{Fact, Place, sum};
-use crate::context::now_us;
 
 const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 60 * MINUTE;
@@ -14,7 +14,7 @@ const DAY: i64 = 24 * HOUR;
 /// A day of two tenants: two requests failed, one was retried.
 async fn filled() -> Place {
     let mut place = Place::open().await;
-    let now = now_us();
+    let now = Wall::now().as_us();
     place.store.create_namespace("idle", "nobody asks").await.expect("made");
     place
         .commit(&[
@@ -55,7 +55,7 @@ async fn distribution_has_every_namespace_and_every_outcome() {
 #[tokio::test]
 async fn error_inside_an_answer_of_200_is_an_error_in_every_answer_and_range() {
     let mut place = Place::open().await;
-    let now = now_us();
+    let now = Wall::now().as_us();
     let error_type = Some(ErrorType::ServerError);
     place
         .commit(&[
@@ -111,7 +111,7 @@ async fn trend_has_whole_numbers_and_its_buckets_add_up_in_every_range() {
     let label = data["labels"][0].as_str().expect("a label");
     assert!(label.ends_with("+08:00"), "{label}");
     assert_eq!(data["range"]["aligned_to_seconds"], 60);
-    let minute = (now_us() / MINUTE - 1) * 60;
+    let minute = (Wall::now().as_us() / MINUTE - 1) * 60;
     let (from, to) = (minute - 3_600, minute + 120);
     let path =
         format!("/api/metrics/namespaces/request-trend?from={from}&to={to}&namespace=wechat");
@@ -121,7 +121,7 @@ async fn trend_has_whole_numbers_and_its_buckets_add_up_in_every_range() {
 #[tokio::test]
 async fn buckets_add_up_in_zones_of_every_kind_and_for_namespaces_without_events() {
     let mut place = filled().await;
-    let now = now_us();
+    let now = Wall::now().as_us();
     // Both days on which clocks change lie within 400 days.
     let facts: Vec<Fact> =
         (0..400).map(|day| Fact::new(now - day * DAY - 7 * MINUTE, "wechat", 1 + day)).collect();
@@ -193,7 +193,7 @@ async fn tokens_cover_all_attempts_and_a_namespace_is_found_by_code_or_id() {
 #[tokio::test]
 async fn estimated_tokens_are_shown_separately_from_every_kind_of_rows() {
     let mut place = Place::open().await;
-    let now = now_us();
+    let now = Wall::now().as_us();
     let estimated = Fact {
         source: UsageSource::Estimated,
         input: 70,
@@ -223,7 +223,7 @@ async fn estimated_tokens_are_shown_separately_from_every_kind_of_rows() {
 #[tokio::test]
 async fn rows_deleted_by_retention_are_in_the_first_bucket_of_all() {
     let mut place = Place::open().await;
-    let now = now_us();
+    let now = Wall::now().as_us();
     let facts = [Fact::new(now - 40 * DAY, "wechat", 5), Fact::new(now, "wechat", 2)];
     place.commit(&facts).await;
     let path = "/api/metrics/namespaces/request-trend?timeRange=all";
@@ -237,7 +237,7 @@ async fn rows_deleted_by_retention_are_in_the_first_bucket_of_all() {
         journal_us: year,
         letter_us: year,
     };
-    place.store.retain(now, &keep).await.expect("old rows go");
+    place.store.retain(Wall::from_us(now), &keep).await.expect("old rows go");
     let after = place.get(path).await;
     assert_eq!(
         (&after["labels"][0], &after["datasets"][0]["data"][0]),

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use axum::body::Body;
+use clock::Wall;
 use http::{Request, StatusCode};
 use service::auth::{Access, Verifier, hash_key};
 
 use super::fixture::{Fact, Place, get};
-use crate::context::now_us;
 
 #[tokio::test]
 async fn numbers_require_the_key_and_the_page_does_not() {
@@ -58,7 +58,7 @@ async fn page_loads_nothing_from_elsewhere_and_is_not_sent_twice() {
 #[tokio::test]
 async fn requests_are_counted_by_route_and_existing_namespace() {
     let mut place = Place::open().await;
-    place.commit(&[Fact::new(now_us(), "wechat", 1)]).await;
+    place.commit(&[Fact::new(Wall::now().as_us(), "wechat", 1)]).await;
     for path in ["wechat", "nobody", "all"] {
         place.ask(get(&format!("/api/metrics/namespaces/{path}/tokens"))).await;
     }

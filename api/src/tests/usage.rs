@@ -1,9 +1,9 @@
 //! Tokens by consumer, model and namespace.
 
+use clock::Wall;
 use serde_json::{Value, json};
 
 use super::fixture::{Fact, Place};
-use crate::context::now_us;
 
 const MINUTE: i64 = 60_000_000;
 const DAY: i64 = 24 * 60 * MINUTE;
@@ -11,7 +11,7 @@ const DAY: i64 = 24 * 60 * MINUTE;
 /// Three consumers, the first with a namesake in another tenant, and events without a consumer.
 async fn filled() -> Place {
     let mut place = Place::open().await;
-    let now = now_us();
+    let now = Wall::now().as_us();
     let of = |namespace, consumer, n| Fact { consumer, ..Fact::new(now, namespace, n) };
     place
         .commit(&[

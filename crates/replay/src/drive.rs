@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use clock::Wall;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
@@ -21,7 +22,6 @@ use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::send::{Delivery, Flight, Sender};
 use crate::tape::{Line, Tape};
-use crate::timing::now_us;
 use crate::totals::Totals;
 
 /// An interrupted run waits this long for the answers that are due: longer than ingest ever takes.
@@ -177,7 +177,7 @@ impl Drive {
             outcome.n_batches += 1;
             self.progress.advance(batch.items.len() as u64);
         }
-        let batch = self.plan.next_batch(now_us())?;
+        let batch = self.plan.next_batch(Wall::now().as_us())?;
         Ok(batch.map(|batch| {
             let line = Line::batch(&batch);
             (batch, 0, line)

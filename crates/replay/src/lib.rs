@@ -59,6 +59,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use clock::Wall;
 
 use crate::args::TO_DEFAULT;
 use crate::drive::Drive;
@@ -71,7 +72,7 @@ use crate::send::{Overdue, SendOptions, Sender};
 use crate::setup::Setup;
 use crate::source::Source;
 use crate::tape::{Tape, Ways};
-use crate::timing::{now_us, show_us};
+use crate::timing::show_us;
 use crate::way::Way;
 
 /// Runs `gatemeter replay`. The exit code is 0 only when the run came to its end and every total
@@ -173,7 +174,7 @@ impl Session {
             let ways = Ways { to, also: args.also.clone().or(past.also) };
             return Ok(Session { setup: past.setup, ways, tape: Some(tape), past: batches });
         }
-        let mut setup = Setup::from_args(args, now_us())?;
+        let mut setup = Setup::from_args(args, Wall::now().as_us())?;
         let to = args.to.clone().unwrap_or_else(|| TO_DEFAULT.to_owned());
         let ways = Ways { to, also: args.also.clone() };
         let Some(path) = &args.tape else {
@@ -194,7 +195,7 @@ fn check_pace(plan: &Plan, rate: Option<u64>) -> anyhow::Result<()> {
         return Ok(());
     };
     let seconds = i64::try_from(n_items / rate).context("the run would never end")?;
-    if now_us().saturating_add(seconds.saturating_mul(SECOND_US)) > deadline_us {
+    if Wall::now().as_us().saturating_add(seconds.saturating_mul(SECOND_US)) > deadline_us {
         bail!(
             "{n_items} events at {rate} a second take {seconds} s, but the oldest are late at {}: \
              raise --rate, or fit the times into a shorter window (--times fit:15m)",

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use clock::Wall;
 use tokio::time::Instant;
 
 use crate::answer::Answer;
@@ -17,7 +18,7 @@ use crate::attempt::{Taken, Try};
 use crate::item::Batch;
 use crate::progress::Notices;
 use crate::tape::{Line, Tape};
-use crate::timing::{now_us, show_us};
+use crate::timing::show_us;
 use crate::way::{Parcel, Way};
 
 /// Longest wait for one answer: three times what ingest itself allows a batch.
@@ -186,7 +187,7 @@ impl Sender {
             }
             if started.elapsed() >= TROUBLE_AFTER {
                 let left = give_up_at.saturating_duration_since(Instant::now());
-                self.notices.report(|| trouble(number, &why, now_us(), left));
+                self.notices.report(|| trouble(number, &why, Wall::now().as_us(), left));
             }
             tokio::time::sleep(wait).await;
             self.check_deadline(&delivery.batch)?;
@@ -206,7 +207,7 @@ impl Sender {
     ) -> Try {
         let until = give_up_at.min(Instant::now() + TRY_MAX);
         let started = Instant::now();
-        let sent_us = now_us();
+        let sent_us = Wall::now().as_us();
         match tokio::time::timeout_at(until, way.send(parcel, &delivery.batch)).await {
             Err(_) => Try::failed("no answer in time", Taken::Perhaps),
             Ok(Err(failure)) => failure,
@@ -233,7 +234,7 @@ impl Sender {
     /// The limit that has passed, human-readable.
     pub fn check_deadline(&self, batch: &Batch) -> Result<(), String> {
         let deadline_us = batch.deadline_us();
-        if self.options.overdue == Overdue::Send || now_us() <= deadline_us {
+        if self.options.overdue == Overdue::Send || Wall::now().as_us() <= deadline_us {
             return Ok(());
         }
         Err(format!(

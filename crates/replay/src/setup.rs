@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use clock::Wall;
 use serde::{Deserialize, Serialize};
 
 use crate::args::{
@@ -218,6 +219,6 @@ fn fingerprint(path: &PathBuf) -> anyhow::Result<String> {
 fn random_run_id() -> String {
     let mut hasher = std::hash::RandomState::new().build_hasher();
     hasher.write_u32(std::process::id());
-    hasher.write_i128(jiff::Timestamp::now().as_nanosecond());
+    hasher.write_i64(Wall::now().as_us());
     format!("r{:016x}", hasher.finish())
 }

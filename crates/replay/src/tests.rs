@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clock::Wall;
 use serde_json::Value;
 
 use crate::Session;
@@ -19,7 +20,6 @@ use crate::plan::Plan;
 use crate::setup::Setup;
 use crate::source::Source;
 use crate::tape::{Tape, Ways};
-use crate::timing::now_us;
 use fake::{Act, Fake, Tally};
 
 const MIXED: &str = "synthetic --count 3000 --batch 100 --duplicates 5% --late 2% --future 1% \
@@ -275,7 +275,7 @@ async fn without_a_receiver_nothing_is_unknown() {
 async fn an_event_that_is_rejected_against_expectation_makes_the_totals_uncertain() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("events");
-    let time_us = now_us();
+    let time_us = Wall::now().as_us();
     let event = |id: &str, namespace: &str| {
         format!(
             r#"{{"id":"{id}","time":{time_us},"namespace":"{namespace}","upstream":"u",
@@ -302,7 +302,7 @@ async fn a_tape_whose_events_would_turn_late_is_refused_and_accounted_for() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tape");
     let words = "synthetic --count 30 --batch 10 --times fit:45m --run-id old";
-    let setup = Setup::from_args(&args(words), now_us() - 20 * MINUTE_US).unwrap();
+    let setup = Setup::from_args(&args(words), Wall::now().as_us() - 20 * MINUTE_US).unwrap();
     let tape = Tape::create(&path, &setup, &nowhere()).unwrap();
     let mut plan = Plan::new(Source::open(&setup).unwrap(), &setup);
     let batch = plan.next_batch(setup.base_us).unwrap().unwrap();

@@ -68,11 +68,6 @@ impl Timing {
     }
 }
 
-/// The clock, microseconds since 1970.
-pub fn now_us() -> i64 {
-    jiff::Timestamp::now().as_microsecond()
-}
-
 /// A time, human-readable.
 pub fn show_us(time_us: i64) -> String {
     match jiff::Timestamp::from_microsecond(time_us) {

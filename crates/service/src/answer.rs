@@ -8,6 +8,7 @@ use std::ops::Not;
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};
+use clock::Wall;
 use http::{HeaderValue, Method, StatusCode, Uri, header};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -144,7 +145,8 @@ fn respond<T: Serialize>(
     data: Option<T>,
     stale: bool,
 ) -> Response {
-    let timestamp = format!("{:.3}", Timestamp::now());
+    let now = Timestamp::from_microsecond(Wall::now().as_us()).unwrap_or_default();
+    let timestamp = format!("{now:.3}");
     let envelope = Envelope { code: status.as_u16(), message, data, stale, timestamp };
     match serde_json::to_vec(&envelope) {
         Ok(body) => {

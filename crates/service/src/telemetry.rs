@@ -16,7 +16,8 @@ use crate::error::Error;
 
 /// Our crates. Their messages follow the setting; those of other crates are shown from `warn` on at
 /// most, for at `debug` the SQL and HTTP crates write several lines per request.
-const OUR_CRATES: [&str; 14] = [
+const OUR_CRATES: [&str; 15] = [
+    "clock",
     "event",
     "kafka_id",
     "queue",

@@ -1,6 +1,7 @@
 //! Losses of halted partitions that an operator accepted. Kept forever; nothing that counts reads
 //! them.
 
+use clock::Wall;
 use ledger::commit::{AcceptedLoss, Commit};
 
 use crate::error::Result;
@@ -34,7 +35,7 @@ pub(crate) async fn keep(
     commit: &Commit,
     loss: &AcceptedLoss,
     version: i64,
-    now_us: i64,
+    now: Wall,
 ) -> Result<()> {
     let query = steps
         .backend()
@@ -48,7 +49,7 @@ pub(crate) async fn keep(
         .bind(signed(commit.progress.next)?)
         .bind(loss.frames)
         .bind(loss.reason.as_str())
-        .bind(now_us);
+        .bind(now.as_us());
     steps.run(query, "note an accepted loss").await?;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Baselines: totals and partitions as they stood before the first commit of a day, from which a
 //! recount still works after retention has shortened the log.
 
+use clock::Wall;
 use sqlx::AssertSqlSafe;
 
 use crate::error::Result;
@@ -13,8 +14,8 @@ const DAY_US: i64 = 24 * 3_600 * 1_000_000;
 const ACTION: &str = "keep a baseline";
 
 /// Number of the day of a time, since the epoch.
-pub(crate) fn day_of(now_us: i64) -> i64 {
-    now_us.div_euclid(DAY_US)
+pub(crate) fn day_of(now: Wall) -> i64 {
+    now.as_us().div_euclid(DAY_US)
 }
 
 /// Stores the baseline of a day unless it exists, in a transaction that has changed nothing yet.

@@ -1,5 +1,7 @@
 //! Access keys, as hashes.
 
+use clock::Wall;
+
 use crate::error::Result;
 use crate::read::Reader;
 use crate::rows::{bytes, get};
@@ -20,7 +22,7 @@ pub(crate) async fn put_key(
     role: &str,
     source: &str,
     sha256: [u8; 32],
-    now_us: i64,
+    now: Wall,
 ) -> Result<()> {
     let backend = conn.backend();
     let sql = backend.text(
@@ -29,7 +31,7 @@ pub(crate) async fn put_key(
         "INSERT INTO access_key (role, source, sha256, created_us) VALUES (?, ?, ?, ?) \
          ON DUPLICATE KEY UPDATE source = source",
     );
-    let query = backend.query(sql).bind(role).bind(source).bind(sha256.to_vec()).bind(now_us);
+    let query = backend.query(sql).bind(role).bind(source).bind(sha256.to_vec()).bind(now.as_us());
     conn.execute(query, "store a key").await.map(|_| ())
 }
 

@@ -4,6 +4,8 @@
 //! registrations racing for the last slot only one wins. Labels are never removed: a name that was
 //! accepted stays accepted.
 
+use clock::Wall;
+
 use crate::error::{Result, StoreError};
 use crate::namespace::{self, NamespaceRow};
 use crate::read::Reader;
@@ -75,7 +77,7 @@ pub enum Registration {
 pub(crate) async fn register(
     conn: &mut Conn,
     requests: &[LabelRequest],
-    now_us: i64,
+    now: Wall,
 ) -> Result<Vec<Registration>> {
     let mut verdicts = vec![Registration::Known; requests.len()];
     // Two processes that lock the budgets in one order never wait for each other in a ring.
@@ -85,7 +87,7 @@ pub(crate) async fn register(
         (label.kind, &label.scope)
     });
     for idx in order {
-        verdicts[idx] = register_one(conn, &requests[idx], now_us).await?;
+        verdicts[idx] = register_one(conn, &requests[idx], now).await?;
     }
     Ok(verdicts)
 }
@@ -95,11 +97,7 @@ const REGISTER: &str = "register a label";
 /// Takes a slot of the budget and stores the name. The budget row is locked before the name is
 /// looked up again, so that of two processes registering the same new name one stores it and the
 /// other finds it.
-async fn register_one(
-    conn: &mut Conn,
-    request: &LabelRequest,
-    now_us: i64,
-) -> Result<Registration> {
+async fn register_one(conn: &mut Conn, request: &LabelRequest, now: Wall) -> Result<Registration> {
     let label = &request.label;
     let kind = label.kind as u8;
     let backend = conn.backend();
@@ -125,7 +123,7 @@ async fn register_one(
     let query = query.bind(kind).bind(&label.scope).bind(&label.name);
     conn.execute(query, REGISTER).await?;
     if label.kind == LabelKind::Namespace {
-        namespace::insert(conn, &label.name, now_us).await?;
+        namespace::insert(conn, &label.name, now).await?;
     }
     Ok(Registration::Added)
 }
@@ -141,14 +139,14 @@ pub(crate) async fn create_namespace(
     conn: &mut Conn,
     code: &str,
     name: &str,
-    now_us: i64,
+    now: Wall,
 ) -> Result<NamespaceRow> {
     if namespace::of_code(conn, code).await?.is_some() {
         return Err(StoreError::Exists(code.to_owned()));
     }
     let label =
         LabelName { kind: LabelKind::Namespace, scope: String::new(), name: code.to_owned() };
-    let made = register_one(conn, &LabelRequest { label, max: None }, now_us).await?;
+    let made = register_one(conn, &LabelRequest { label, max: None }, now).await?;
     if made != Registration::Added {
         // Another process made it between the two looks.
         return Err(StoreError::Exists(code.to_owned()));

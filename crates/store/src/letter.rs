@@ -5,6 +5,8 @@
 //! own topic, partition and offset, and its content stays in the topic. Both kinds are capped per
 //! hour; beyond the cap only addresses and counts are kept.
 
+use clock::Wall;
+
 use crate::error::Result;
 use crate::read::Reader;
 use crate::rows::{get, number, signed};
@@ -87,10 +89,10 @@ pub(crate) async fn put_raw(
     conn: &mut Conn,
     letters: &[RawLetter],
     hour_max: i64,
-    now_us: i64,
+    now: Wall,
 ) -> Result<()> {
     const ACTION: &str = "keep a dead letter";
-    let hour_us = now_us.div_euclid(HOUR_US) * HOUR_US;
+    let hour_us = now.as_us().div_euclid(HOUR_US) * HOUR_US;
     let sql = "SELECT count(*) FROM raw_letter WHERE stored_us >= ?";
     let row = conn.fetch_one(conn.query(sql).bind(hour_us), ACTION).await?;
     let room = usize::try_from(hour_max.saturating_sub(get(&row, 0)?)).unwrap_or(0);
@@ -118,7 +120,7 @@ pub(crate) async fn put_raw(
             .bind(&letter.field)
             .bind(cut(&letter.reason))
             .bind(letter.event_id.as_deref())
-            .bind(now_us);
+            .bind(now.as_us());
         conn.execute(query, ACTION).await?;
     }
     Ok(())

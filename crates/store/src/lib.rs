@@ -40,8 +40,8 @@ mod tests;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use clock::Wall;
 use ledger::commit::{Claim, Commit, CommitId, Outcome, Resolution};
 use ledger::measures::Measures;
 use ledger::series::FullLabels;
@@ -223,7 +223,7 @@ impl Store {
         };
         let task = tokio::spawn(async move {
             match writers.hold().await {
-                Ok(mut held) => held.commit(&commit, now_us()).await,
+                Ok(mut held) => held.commit(&commit, Wall::now()).await,
                 Err(error) => (Outcome::Aborted, Some(error)),
             }
         });
@@ -306,7 +306,7 @@ impl Store {
     /// # Errors
     /// The error of the database; nothing was written.
     pub async fn register_many(&self, requests: Vec<LabelRequest>) -> Result<Vec<Registration>> {
-        transact!(self, |conn| label::register(conn, &requests, now_us()))
+        transact!(self, |conn| label::register(conn, &requests, Wall::now()))
     }
 
     /// Creates a namespace on an operator's request.
@@ -315,7 +315,7 @@ impl Store {
     /// `Exists` if there is one of this code.
     pub async fn create_namespace(&self, code: &str, name: &str) -> Result<NamespaceRow> {
         let (code, name) = (code.to_owned(), name.to_owned());
-        transact!(self, |conn| label::create_namespace(conn, &code, &name, now_us()))
+        transact!(self, |conn| label::create_namespace(conn, &code, &name, Wall::now()))
     }
 
     /// Enables or disables a namespace; `None` if the number is unknown.
@@ -327,7 +327,7 @@ impl Store {
         id: i64,
         status: NamespaceStatus,
     ) -> Result<Option<NamespaceRow>> {
-        transact!(self, |conn| namespace::set_status(conn, id, status, now_us()))
+        transact!(self, |conn| namespace::set_status(conn, id, status, Wall::now()))
     }
 
     /// Stores the newest report of each gateway and namespace.
@@ -344,7 +344,7 @@ impl Store {
     /// # Errors
     /// The error of the database; nothing was written.
     pub async fn put_raw_letters(&self, letters: Vec<RawLetter>, hour_max: i64) -> Result<()> {
-        transact!(self, |conn| letter::put_raw(conn, &letters, hour_max, now_us()))
+        transact!(self, |conn| letter::put_raw(conn, &letters, hour_max, Wall::now()))
     }
 
     /// Stores the progress of a consumer group in raw topics. A topic id other than the stored one
@@ -360,7 +360,7 @@ impl Store {
         known: Vec<RawPlace>,
     ) -> Result<()> {
         let reader = reader.to_owned();
-        transact!(self, |conn| raw_place::put_all(conn, &reader, &places, &known, now_us()))
+        transact!(self, |conn| raw_place::put_all(conn, &reader, &places, &known, Wall::now()))
     }
 
     /// Settles the progress in a replaced topic, whose name now belongs to `topic_id`. Returns the
@@ -375,7 +375,7 @@ impl Store {
         topic_id: String,
     ) -> Result<Option<Settled>> {
         let reader = reader.to_owned();
-        transact!(self, |conn| raw_place::settle(conn, &reader, &known, &topic_id, now_us()))
+        transact!(self, |conn| raw_place::settle(conn, &reader, &known, &topic_id, Wall::now()))
     }
 
     /// Settles the progress in all earlier topics of the same name.
@@ -390,7 +390,7 @@ impl Store {
     ) -> Result<Vec<Settled>> {
         let (reader, topic) = (reader.to_owned(), topic.to_owned());
         transact!(self, |conn| {
-            raw_place::settle_rest(conn, &reader, &topic, &topic_id, now_us())
+            raw_place::settle_rest(conn, &reader, &topic, &topic_id, Wall::now())
         })
     }
 
@@ -399,17 +399,17 @@ impl Store {
     ///
     /// # Errors
     /// The error of the database.
-    pub async fn put_pressure(&self, now_us: i64) -> Result<()> {
-        transact!(self, |conn| pressure::put(conn, now_us))
+    pub async fn put_pressure(&self, now: Wall) -> Result<()> {
+        transact!(self, |conn| pressure::put(conn, now))
     }
 
     /// Whether an aggregator reported a full dedup set within the last seconds.
     ///
     /// # Errors
     /// See [`Reader`].
-    pub async fn under_pressure(&self, now_us: i64) -> Result<bool> {
+    pub async fn under_pressure(&self, now: Wall) -> Result<bool> {
         let seen_us = self.read().await?.pressure_seen_us().await?;
-        Ok(seen_us.is_some_and(|seen_us| now_us - seen_us < PRESSURE_US))
+        Ok(seen_us.is_some_and(|seen_us| now.as_us() - seen_us < PRESSURE_US))
     }
 
     /// Stores the hash of a key of a role, bound to a source.
@@ -418,16 +418,16 @@ impl Store {
     /// The error of the database.
     pub async fn put_key(&self, role: &str, source: &str, sha256: [u8; 32]) -> Result<()> {
         let (role, source) = (role.to_owned(), source.to_owned());
-        transact!(self, |conn| key::put_key(conn, &role, &source, sha256, now_us()))
+        transact!(self, |conn| key::put_key(conn, &role, &source, sha256, Wall::now()))
     }
 
     /// Deletes rows that are no longer kept; bounded work per call.
     ///
     /// # Errors
     /// The error of the database.
-    pub async fn retain(&self, now_us: i64, keep: &Keep) -> Result<Retained> {
+    pub async fn retain(&self, now: Wall, keep: &Keep) -> Result<Retained> {
         let keep = *keep;
-        transact!(self, |conn| retain::retain(conn, now_us, &keep))
+        transact!(self, |conn| retain::retain(conn, now, &keep))
     }
 
     /// Turns true when the ledger can no longer be trusted; the process must then exit.
@@ -489,11 +489,4 @@ impl Store {
 /// The error for a task that panicked.
 fn defect(error: &tokio::task::JoinError) -> StoreError {
     StoreError::Fatal { reason: format!("a write panicked: {error}") }
-}
-
-/// The wall clock, microseconds since the epoch: for when something was stored, never for what
-/// counts.
-fn now_us() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

@@ -1,5 +1,7 @@
 //! Configured namespaces. Each is also a label, and takes a slot of that budget.
 
+use clock::Wall;
+
 use crate::error::Result;
 use crate::read::Reader;
 use crate::rows::get;
@@ -69,7 +71,7 @@ pub struct Page<T> {
 }
 
 /// Inserts the row of a namespace for its label.
-pub(crate) async fn insert(conn: &mut Conn, code: &str, now_us: i64) -> Result<()> {
+pub(crate) async fn insert(conn: &mut Conn, code: &str, now: Wall) -> Result<()> {
     let backend = conn.backend();
     let sql = backend.text(
         "INSERT INTO namespace (code, name, status, created_us, updated_us) \
@@ -77,7 +79,7 @@ pub(crate) async fn insert(conn: &mut Conn, code: &str, now_us: i64) -> Result<(
         "INSERT INTO namespace (code, name, status, created_us, updated_us) \
          VALUES (?, ?, 1, ?, ?) ON DUPLICATE KEY UPDATE code = code",
     );
-    let query = backend.query(sql).bind(code).bind(code).bind(now_us).bind(now_us);
+    let query = backend.query(sql).bind(code).bind(code).bind(now.as_us()).bind(now.as_us());
     conn.execute(query, "register a namespace").await.map(|_| ())
 }
 
@@ -86,10 +88,10 @@ pub(crate) async fn set_status(
     conn: &mut Conn,
     id: i64,
     status: NamespaceStatus,
-    now_us: i64,
+    now: Wall,
 ) -> Result<Option<NamespaceRow>> {
     let sql = "UPDATE namespace SET status = ?, updated_us = ? WHERE id = ? AND status <> ?";
-    let query = conn.query(sql).bind(status.code()).bind(now_us).bind(id).bind(status.code());
+    let query = conn.query(sql).bind(status.code()).bind(now.as_us()).bind(id).bind(status.code());
     conn.execute(query, "change a namespace").await?;
     of_id(conn, id).await
 }

@@ -7,6 +7,8 @@
 //! nothing. Where reading resumes is not decided here, but by the offset commit in Kafka. Of the
 //! log's own topic the aggregator stores only the id.
 
+use clock::Wall;
+
 use crate::error::Result;
 use crate::read::Reader;
 use crate::rows::{get, number, signed};
@@ -75,7 +77,7 @@ pub(crate) async fn put(
     conn: &mut Conn,
     reader: &str,
     places: &[RawPlace],
-    now_us: i64,
+    now: Wall,
 ) -> Result<()> {
     const ACTION: &str = "keep a place in a raw topic";
     let backend = conn.backend();
@@ -100,7 +102,7 @@ pub(crate) async fn put(
             .bind(&place.topic_id)
             .bind(signed(place.next)?)
             .bind(signed(place.high.max(place.next))?)
-            .bind(now_us);
+            .bind(now.as_us());
         conn.execute(query, ACTION).await?;
     }
     Ok(())
@@ -112,7 +114,7 @@ pub(crate) async fn put_known(
     conn: &mut Conn,
     reader: &str,
     places: &[RawPlace],
-    now_us: i64,
+    now: Wall,
 ) -> Result<()> {
     let sql = conn.backend().text(
         "UPDATE raw_place SET high = max(high, ?), next = max(next, ?), seen_us = ? \
@@ -125,7 +127,7 @@ pub(crate) async fn put_known(
             .query(sql)
             .bind(signed(place.high.max(place.next))?)
             .bind(signed(place.next)?)
-            .bind(now_us)
+            .bind(now.as_us())
             .bind(reader)
             .bind(&place.topic)
             .bind(place.partition)
@@ -141,10 +143,10 @@ pub(crate) async fn put_all(
     reader: &str,
     places: &[RawPlace],
     known: &[RawPlace],
-    now_us: i64,
+    now: Wall,
 ) -> Result<()> {
-    put(conn, reader, places, now_us).await?;
-    put_known(conn, reader, known, now_us).await
+    put(conn, reader, places, now).await?;
+    put_known(conn, reader, known, now).await
 }
 
 /// Settles one partition, whose topic name now belongs to `topic_id`. Returns the last known
@@ -154,18 +156,18 @@ pub(crate) async fn settle(
     reader: &str,
     known: &Known,
     topic_id: &str,
-    now_us: i64,
+    now: Wall,
 ) -> Result<Option<Settled>> {
     let (Known::Read(own) | Known::Seen(own)) = known;
     let Some(row) = row_of(conn, reader, own).await? else {
-        let is_first = begun(conn, reader, own, topic_id, now_us).await?;
+        let is_first = begun(conn, reader, own, topic_id, now).await?;
         return Ok(is_first.then(|| Settled { place: own.clone() }));
     };
     if matches!(known, Known::Seen(_)) && row.topic_id != own.topic_id {
         // Another process has reported it, or will report what the ledger has.
         return Ok(None);
     }
-    if row.topic_id == topic_id || !taken(conn, reader, &row, topic_id, now_us).await? {
+    if row.topic_id == topic_id || !taken(conn, reader, &row, topic_id, now).await? {
         return Ok(None);
     }
     let mut place = own.clone();
@@ -194,7 +196,7 @@ async fn begun(
     reader: &str,
     known: &RawPlace,
     topic_id: &str,
-    now_us: i64,
+    now: Wall,
 ) -> Result<bool> {
     // An existing row must not count as changed.
     let sql = conn.backend().text(
@@ -209,7 +211,7 @@ async fn begun(
         .bind(&known.topic)
         .bind(known.partition)
         .bind(topic_id)
-        .bind(now_us);
+        .bind(now.as_us());
     Ok(conn.execute(query, "begin a place in a raw topic").await?.rows == 1)
 }
 
@@ -219,7 +221,7 @@ pub(crate) async fn settle_rest(
     reader: &str,
     topic: &str,
     topic_id: &str,
-    now_us: i64,
+    now: Wall,
 ) -> Result<Vec<Settled>> {
     const ACTION: &str = "settle the places in a raw topic";
     let backend = conn.backend();
@@ -229,7 +231,7 @@ pub(crate) async fn settle_rest(
     let mut settled = Vec::new();
     for row in conn.fetch_all(query, ACTION).await? {
         let place = place(&row)?;
-        if taken(conn, reader, &place, topic_id, now_us).await? && !place.topic_id.is_empty() {
+        if taken(conn, reader, &place, topic_id, now).await? && !place.topic_id.is_empty() {
             settled.push(Settled { place });
         }
     }
@@ -242,14 +244,14 @@ async fn taken(
     reader: &str,
     old: &RawPlace,
     topic_id: &str,
-    now_us: i64,
+    now: Wall,
 ) -> Result<bool> {
     let sql = "UPDATE raw_place SET topic_id = ?, next = 0, high = 0, seen_us = ? \
                WHERE reader = ? AND topic = ? AND `partition` = ? AND topic_id = ?";
     let query = conn
         .query(sql)
         .bind(topic_id)
-        .bind(now_us)
+        .bind(now.as_us())
         .bind(reader)
         .bind(&old.topic)
         .bind(old.partition)

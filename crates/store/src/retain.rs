@@ -2,6 +2,8 @@
 //!
 //! Totals, labels and namespaces are never deleted: what was shown once is shown forever.
 
+use clock::Wall;
+
 use crate::error::Result;
 use crate::sql::Conn;
 
@@ -45,9 +47,9 @@ struct Round {
 }
 
 /// One round over all tables, in one transaction of the caller.
-pub(crate) async fn retain(conn: &mut Conn, now_us: i64, keep: &Keep) -> Result<Retained> {
+pub(crate) async fn retain(conn: &mut Conn, now: Wall, keep: &Keep) -> Result<Retained> {
     let mut retained = Retained::default();
-    for round in rounds(now_us, keep) {
+    for round in rounds(now.as_us(), keep) {
         let backend = conn.backend();
         let query = backend.query(backend.text(round.sqlite, round.mysql));
         let query = query.bind(round.before).bind(ROWS_MAX);

@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use clock::Wall;
 use ledger::commit::{Claim, Commit, CommitId, Outcome, Owner, Resolution};
 use ledger::series::SeriesId;
 use sqlx::AssertSqlSafe;
@@ -139,15 +140,15 @@ impl Writer {
     pub(crate) async fn commit(
         &mut self,
         commit: &Commit,
-        now_us: i64,
+        now: Wall,
     ) -> (Outcome, Option<StoreError>) {
         if let Err(error) = self.steps.begin().await {
             return (Outcome::Aborted, Some(error));
         }
-        let failed = match self.apply(commit, now_us).await {
+        let failed = match self.apply(commit, now).await {
             Ok(Some(Applied { version, fresh })) => match self.steps.commit().await {
                 Ok(()) => {
-                    self.remember(fresh, now_us);
+                    self.remember(fresh, now);
                     return (Outcome::Committed { version }, None);
                 }
                 // The COMMIT may have arrived, and its answer may be lost.
@@ -168,8 +169,8 @@ impl Writer {
 
     /// The statements of a commit; `None` if the compare-and-swap found another owner or offset.
     /// The version comes last: all commits serialise on its row, and lock it only briefly.
-    async fn apply(&mut self, commit: &Commit, now_us: i64) -> Result<Option<Applied>> {
-        let day = baseline::day_of(now_us);
+    async fn apply(&mut self, commit: &Commit, now: Wall) -> Result<Option<Applied>> {
+        let day = baseline::day_of(now);
         if self.memory.with(|facts| facts.baseline_day != Some(day)) {
             baseline::keep(&mut self.steps, day).await?;
         }
@@ -183,25 +184,25 @@ impl Writer {
         self.add(&upserts.quarter, &timed(&commit.quarters), commit.id, bind_full).await?;
         self.add(&upserts.minute, &timed(&commit.minutes), commit.id, bind_short).await?;
         self.add(&upserts.consumer, &timed(&commit.used), commit.id, bind_used).await?;
-        self.letters(commit, now_us).await?;
-        let version = self.journal(commit, now_us).await?;
+        self.letters(commit, now).await?;
+        let version = self.journal(commit, now).await?;
         if commit.is_shortened {
             baseline::replace(&mut self.steps, day, version).await?;
         }
         if let Some(loss) = &commit.accepted {
-            accepted::keep(&mut self.steps, commit, loss, version, now_us).await?;
+            accepted::keep(&mut self.steps, commit, loss, version, now).await?;
         }
         Ok(Some(Applied { version, fresh }))
     }
 
     /// Updates the caches after the commit took effect.
-    fn remember(&self, fresh: Vec<SeriesId>, now_us: i64) {
+    fn remember(&self, fresh: Vec<SeriesId>, now: Wall) {
         self.memory.with(|facts| {
             if facts.known.len() > KNOWN_MAX {
                 facts.known.clear();
             }
             facts.known.extend(fresh);
-            facts.baseline_day = Some(baseline::day_of(now_us));
+            facts.baseline_day = Some(baseline::day_of(now));
         });
     }
 
@@ -269,7 +270,7 @@ impl Writer {
         Ok(())
     }
 
-    async fn letters(&mut self, commit: &Commit, now_us: i64) -> Result<()> {
+    async fn letters(&mut self, commit: &Commit, now: Wall) -> Result<()> {
         const SQL: &str = "INSERT INTO dead_letter (generation, `partition`, at, idx, n, class, \
             reason, time_us, namespace, content, clock_us, stored_us, commit_id) \
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
@@ -289,7 +290,7 @@ impl Writer {
                 .bind(letter.namespace.as_deref())
                 .bind(letter.content.as_deref())
                 .bind(letter.clock_us)
-                .bind(now_us)
+                .bind(now.as_us())
                 .bind(commit.id.0.to_vec());
             self.steps.run(query, "keep a dead letter").await?;
         }
@@ -297,7 +298,7 @@ impl Writer {
     }
 
     /// The last statements: the ledger's version and the line of the journal.
-    async fn journal(&mut self, commit: &Commit, now_us: i64) -> Result<i64> {
+    async fn journal(&mut self, commit: &Commit, now: Wall) -> Result<i64> {
         const ACTION: &str = "raise the version";
         let backend = self.steps.backend();
         let sql = backend.text(
@@ -305,7 +306,7 @@ impl Writer {
             // The number comes back with the answer: one way there and back less while all wait.
             "UPDATE ledger_version SET v = LAST_INSERT_ID(v + 1), committed_us = ?",
         );
-        let query = backend.query(sql).bind(now_us);
+        let query = backend.query(sql).bind(now.as_us());
         let version = match backend {
             Backend::Sqlite => self.steps.one(query, ACTION).await?.get(0)?,
             Backend::Mysql => self.steps.run(query, ACTION).await?.last_id.cast_signed(),
@@ -330,7 +331,7 @@ impl Writer {
             .bind(journal.digest)
             .bind(journal.first_clock_us)
             .bind(journal.last_clock_us)
-            .bind(now_us);
+            .bind(now.as_us());
         self.steps.run(query, "write the journal").await?;
         Ok(version)
     }

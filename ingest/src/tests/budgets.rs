@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use clock::Wall;
 use event::Outcome;
 use serde_json::{Value, json};
 use store::{LabelKind, LabelName, LabelRequest, Store};
@@ -288,7 +289,7 @@ async fn connection_report_needs_a_registered_namespace() {
     let (_folder, running) = Running::fresh_with(options()).await;
     let report = |namespace: &str| {
         json!({"kind": "connections", "namespace": namespace, "gateway": "gw", "active": 1,
-            "time": crate::gather::now_us()})
+            "time": Wall::now().as_us()})
     };
     let body = json!([report("a"), report("b"), report("c")]);
     check_not_registered(&running.send(body.to_string()).await, 3, 2);

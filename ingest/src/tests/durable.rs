@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
+use clock::Wall;
 use event::Key;
 use event::limits::FRAME_EVENTS_MAX;
 use http::StatusCode;
@@ -20,7 +21,6 @@ use tokio::task::JoinSet;
 use super::fixture::{
     Logged, Options, Running, ask, batch, event, event_with, indexes, logged_by, post,
 };
-use crate::gather::now_us;
 
 /// The number of copies of each key in the log.
 fn copies(events: &[Logged]) -> HashMap<Key, usize> {
@@ -110,7 +110,8 @@ async fn late_and_future_events_are_accepted_and_marked() {
     let (_folder, running) = Running::fresh().await;
     let window = running.generation.window;
     let margin_us = 60_000_000;
-    let at = |id: &str, ahead_us: i64| event_with(id, &json!({"time": now_us() + ahead_us}));
+    let at =
+        |id: &str, ahead_us: i64| event_with(id, &json!({"time": Wall::now().as_us() + ahead_us}));
     let body = json!([
         at("now", 0),
         at("late", -window.past_us - 1),
@@ -118,7 +119,7 @@ async fn late_and_future_events_are_accepted_and_marked() {
         {"id": "bad"},
         at("ahead", window.ahead_us - margin_us),
         at("future", window.ahead_us + margin_us),
-        at("ancient", 1 - now_us()),
+        at("ancient", 1 - Wall::now().as_us()),
     ]);
     let answer = running.send(body.to_string()).await;
     assert_eq!(answer.accepted(7), 6);

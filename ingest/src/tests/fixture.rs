@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
+use clock::Wall;
 use event::frame::FrameReader;
 use event::limits::BODY_BYTES_MAX;
 use event::{Facts, Key, Outcome};
@@ -24,7 +25,6 @@ use store::{Generation, Store};
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 
-use crate::gather::now_us;
 use crate::stamp::SOURCE;
 use crate::{Ingest, Parts, start};
 
@@ -275,7 +275,7 @@ pub async fn ask(router: Router, request: Request<Body>) -> Answer {
 pub fn event(id: &str) -> Value {
     json!({
         "id": id,
-        "time": now_us(),
+        "time": Wall::now().as_us(),
         "namespace": "wechat",
         "upstream": "openai",
         "model": "gpt-4o",

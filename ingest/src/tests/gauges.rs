@@ -1,9 +1,9 @@
 //! Connection reports, health and metrics.
 
+use clock::Wall;
 use serde_json::{Value, json};
 
 use super::fixture::{Running, batch, event};
-use crate::gather::now_us;
 
 fn report(gateway: &str, namespace: &str, active: u64, time_us: i64) -> Value {
     json!({"kind": "connections", "gateway": gateway, "namespace": namespace,
@@ -13,13 +13,13 @@ fn report(gateway: &str, namespace: &str, active: u64, time_us: i64) -> Value {
 /// Connections per namespace, as reported in the last minute.
 async fn connections(running: &Running) -> Vec<(String, i64)> {
     let mut reader = running.store.read().await.expect("a reader");
-    reader.connections(now_us() - 60_000_000).await.expect("connections")
+    reader.connections(Wall::now().as_us() - 60_000_000).await.expect("connections")
 }
 
 #[tokio::test]
 async fn newest_connection_report_of_a_gateway_wins_and_none_enters_the_log() {
     let (_folder, running) = Running::fresh().await;
-    let now_us = now_us();
+    let now_us = Wall::now().as_us();
     let body = json!([
         report("gw-1", "wechat", 7, now_us),
         report("gw-2", "wechat", 5, now_us),
@@ -47,9 +47,9 @@ async fn newest_connection_report_of_a_gateway_wins_and_none_enters_the_log() {
 async fn connection_report_from_the_future_is_dated_now() {
     let (_folder, running) = Running::fresh().await;
     let hour_us = 3_600_000_000;
-    let body = report("gw", "wechat", 7, now_us() + hour_us).to_string();
+    let body = report("gw", "wechat", 7, Wall::now().as_us() + hour_us).to_string();
     assert_eq!(running.send(body).await.accepted(1), 1);
-    let newest = report("gw", "wechat", 1, now_us() + 1_000_000).to_string();
+    let newest = report("gw", "wechat", 1, Wall::now().as_us() + 1_000_000).to_string();
     assert_eq!(running.send(newest).await.accepted(1), 1);
     assert_eq!(connections(&running).await, [("wechat".to_owned(), 1)]);
     running.stop().await;
@@ -58,7 +58,7 @@ async fn connection_report_from_the_future_is_dated_now() {
 #[tokio::test]
 async fn gateways_of_a_namespace_are_limited_and_one_above_the_limit_is_a_reject() {
     let (_folder, running) = Running::fresh().await;
-    let now_us = now_us();
+    let now_us = Wall::now().as_us();
     let body = |from: usize, to: usize| {
         let reports: Vec<Value> =
             (from..to).map(|n| report(&format!("gw-{n}"), "wechat", 1, now_us)).collect();

@@ -3,13 +3,13 @@
 
 use std::sync::atomic::Ordering;
 
+use clock::Wall;
 use http::StatusCode;
 use queue::EmbeddedOptions;
 use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::fixture::{Answer, Ledger, Options, Running, ask, batch, event, event_with, post};
-use crate::gather::now_us;
 
 const WAITING: &str = "gatemeter_ingest_waiting_events";
 
@@ -124,7 +124,7 @@ async fn read_only_ledger_refuses_only_bodies_with_new_names_or_connection_repor
     assert_eq!(running.send(event("b").to_string()).await.accepted(1), 1);
     let new = event_with("c", &json!({"model": "never-seen"}));
     let report = json!({"kind": "connections", "namespace": "wechat", "gateway": "gw",
-        "active": 1, "time": now_us()});
+        "active": 1, "time": Wall::now().as_us()});
     for other in [new, event_with("d", &json!({"namespace": "new"})), report] {
         let body = json!([event("e"), other]).to_string();
         check_unavailable(&running.send(body).await, "the ledger does not answer");

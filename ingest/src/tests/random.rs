@@ -1,6 +1,7 @@
 //! Random bodies: whatever is sent, the answer is an allowed one that accounts for every item of
 //! the body, and the log grows by exactly what was accepted.
 
+use clock::Wall;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -10,7 +11,6 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::fixture::{Answer, Running, event, gzip, post_as, zstd};
-use crate::gather::now_us;
 
 /// Names of fields, in `usage` too.
 const FIELDS: &[&str] = &[
@@ -129,7 +129,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 /// A valid event or report with some fields replaced or added, in `usage` too, or left out.
 fn mutated() -> impl Strategy<Value = Value> {
     let report = json!({"kind": "connections", "namespace": "wechat", "gateway": "gw",
-        "active": 3, "time": now_us()});
+        "active": 3, "time": Wall::now().as_us()});
     let changes = vec((select(FIELDS), any_json(), 0..4u8), 0..4);
     (prop_oneof![4 => Just(event("e")), 1 => Just(report)], changes).prop_map(
         |(mut item, changes)| {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use clock::Wall;
 use queue::{Append, Queue, RawTopic};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 use super::Stage;
 use super::ready::{not_ready, ready};
 use super::sight::Sight;
-use crate::cluster::strangers::{frame, kafka, keys_of, log, now_us};
+use crate::cluster::strangers::{frame, kafka, keys_of, log};
 use crate::gatemeter::{DEADLINE, free_ports, get, post, wait_for};
 use crate::stack::Stack;
 
@@ -30,8 +31,9 @@ const SMALL: [&str; 9] =
 
 pub fn event(id: &str) -> Value {
     json!({
-        "id": id, "time": now_us(), "namespace": "wechat", "upstream": "openai", "model": "gpt-4o",
-        "method": "POST", "endpoint": "/v1/chat/completions", "status": 200, "duration_ms": 7,
+        "id": id, "time": Wall::now().as_us(), "namespace": "wechat", "upstream": "openai",
+        "model": "gpt-4o", "method": "POST", "endpoint": "/v1/chat/completions", "status": 200,
+        "duration_ms": 7,
         "usage": {"input_tokens": 3, "output_tokens": 2},
     })
 }
@@ -86,7 +88,10 @@ pub fn senders_make_mistakes(stack: &Stack, sight: &Sight) {
         one["namespace"] = "slow".into();
     });
     assert_eq!(send(stack, &slow), 200);
-    assert_eq!(send(stack, &many("late", |one| one["time"] = (now_us() - HOURS_US).into())), 200);
+    assert_eq!(
+        send(stack, &many("late", |one| one["time"] = (Wall::now().as_us() - HOURS_US).into())),
+        200
+    );
     assert_eq!(send(stack, &many("bad", |one| one["status"] = 99.into())), 422);
     let mut same = event("same");
     assert_eq!(send(stack, &[same.clone()]), 200);
@@ -225,7 +230,7 @@ pub fn roles_are_killed(stack: &Stack, sight: &Sight) {
         dropped() > 0
     });
     let since = stack.own("gateway", "gatemeter_gateway_start_time_seconds");
-    assert!((0..3_600).contains(&(now_us() / 1_000_000 - since)), "it began at {since}");
+    assert!((0..3_600).contains(&(Wall::now().as_us() / 1_000_000 - since)), "it began at {since}");
     sight.fires("GatemeterTargetDown");
     stack.start();
     sight.all_fired(Stage::Roles);

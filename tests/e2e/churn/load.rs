@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use clock::Wall;
 use rdkafka::ClientContext;
 use rdkafka::message::Message as _;
 use rdkafka::producer::{
@@ -17,7 +18,7 @@ use rdkafka::producer::{
 };
 use serde_json::json;
 
-use crate::cluster::strangers::{kafka, now_us};
+use crate::cluster::strangers::kafka;
 use crate::gatemeter::wait_for;
 use crate::stack::Stack;
 
@@ -153,7 +154,7 @@ impl Drop for Load {
 fn event(namespace: &str, n: u64) -> String {
     let status = if n.is_multiple_of(BAD_EVERY) { 99 } else { 200 };
     let event = json!({
-        "id": format!("{namespace}-{n}"), "time": now_us(), "namespace": namespace,
+        "id": format!("{namespace}-{n}"), "time": Wall::now().as_us(), "namespace": namespace,
         "upstream": "openai", "model": "gpt-4o", "method": "POST",
         "endpoint": "/v1/chat/completions", "status": status, "duration_ms": 5,
         "usage": {"input_tokens": 2, "output_tokens": 1},

@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use clock::Wall;
 use serde_json::{Value, json};
 
 use super::LOAD;
-use super::strangers::now_us;
 use crate::gatemeter::{get, post, wait_for};
 use crate::stack::{Books, Stack};
 
@@ -234,8 +234,9 @@ fn server_hangs(stack: &Stack, books: &mut Books) {
 /// An event of names that are known after the first one.
 fn event(n: i64) -> Value {
     json!({
-        "id": format!("hang-{n}"), "time": now_us(), "namespace": "patient", "upstream": "openai",
-        "model": "gpt-4o", "method": "POST", "endpoint": "/v1/chat/completions", "status": 200,
-        "duration_ms": 7, "usage": {"input_tokens": 3, "output_tokens": 2},
+        "id": format!("hang-{n}"), "time": Wall::now().as_us(), "namespace": "patient",
+        "upstream": "openai", "model": "gpt-4o", "method": "POST",
+        "endpoint": "/v1/chat/completions", "status": 200, "duration_ms": 7,
+        "usage": {"input_tokens": 3, "output_tokens": 2},
     })
 }

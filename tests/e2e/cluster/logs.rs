@@ -7,6 +7,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use clock::Wall;
 use queue::{Append, Queue};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
@@ -15,7 +16,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use serde_json::{Value, json};
 
-use super::strangers::{kafka, log, now_us};
+use super::strangers::{kafka, log};
 use crate::gatemeter::{get, post, program, wait_for};
 use crate::referee::Referee;
 use crate::stack::{Role, Stack};
@@ -177,7 +178,7 @@ impl<'a> Own<'a> {
         let oldest = self.stack.sql(&format!("{sql}{}.partition_state", self.generation));
         let oldest: i64 = oldest.parse().expect("a time");
         wait_for("an event is neither late nor of the future", || {
-            time = now_us() + 295_000_000;
+            time = Wall::now().as_us() + 295_000_000;
             time >= oldest
         });
         let event = |n: i64| {

@@ -2,10 +2,11 @@
 //! letter of one that is sent again, the same rule says what they count under.
 
 use bytes::Bytes;
+use clock::Wall;
 use queue::RawTopic;
 use serde_json::{Value, json};
 
-use super::strangers::{log, now_us};
+use super::strangers::log;
 use crate::gatemeter::{free_ports, get, post, sum, wait_for};
 use crate::stack::{Books, Stack};
 
@@ -35,7 +36,7 @@ fn events(namespace: &str) -> Vec<Value> {
     ];
     let event = |(n, (status, model, asked)): (usize, &(u16, Option<&str>, Option<&str>))| {
         let mut event = json!({
-            "id": format!("{namespace}-{n}"), "time": now_us(), "namespace": namespace,
+            "id": format!("{namespace}-{n}"), "time": Wall::now().as_us(), "namespace": namespace,
             "upstream": "openai", "method": "POST", "endpoint": "/v1/chat/completions",
             "status": status, "duration_ms": 5, "usage": {"input_tokens": 3, "output_tokens": 2},
         });

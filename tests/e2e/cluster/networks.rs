@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use clock::Wall;
 use proxy::faults::{Accept, Flow};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::LOAD;
-use super::strangers::{now_us, with_messages_of};
+use super::strangers::with_messages_of;
 use crate::gatemeter::{post, wait_for};
 use crate::stack::{Books, Stack};
 
@@ -80,13 +81,13 @@ fn half_of_the_partitions_refuse(stack: &Stack, books: &mut Books) {
 
 /// Events without usage, of consumers whose names cannot be compressed.
 fn events(name: &str, n: i64) -> Vec<Value> {
-    let run = now_us();
+    let run = Wall::now().as_us();
     let event = |n| {
         let id = format!("{name}-{run}-{n}");
         let consumer: String =
             Sha256::digest(&id).iter().map(|byte| format!("{byte:02x}")).collect();
         json!({
-            "id": id, "time": now_us(), "namespace": "stranger", "upstream": "openai",
+            "id": id, "time": Wall::now().as_us(), "namespace": "stranger", "upstream": "openai",
             "method": "POST", "endpoint": "/v1/chat/completions", "status": 200, "duration_ms": 1,
             "consumer": consumer,
         })

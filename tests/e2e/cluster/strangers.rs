@@ -1,8 +1,9 @@
 //! Records that ingest did not write: in the wrong partition, garbled, or not frames at all; and
 //! raw messages that are not events.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use clock::Wall;
 use event::frame::{FrameBuilder, Stamp};
 use event::{Facts, Key, Labels, Method, Outcome, Secret, ServiceTier, Usage, UsageSource};
 use queue::{Append, KafkaOptions, Queue, RawTopic};
@@ -30,11 +31,6 @@ pub fn log(stack: &Stack, generation: u32) -> KafkaOptions {
     }
 }
 
-pub fn now_us() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
-    i64::try_from(since.as_micros()).expect("before the year 294,000")
-}
-
 /// A frame of events with these keys, each a request of 30 input and 12 output tokens.
 pub fn frame(keys: &[Key]) -> Vec<u8> {
     let labels = Labels {
@@ -58,7 +54,7 @@ pub fn frame(keys: &[Key]) -> Vec<u8> {
         let usage = Usage { input: Some(30), output: Some(12), ..Usage::default() };
         let facts = Facts {
             key: *key,
-            time_us: now_us(),
+            time_us: Wall::now().as_us(),
             duration_us: 800_000,
             ttft_us: None,
             usage,
@@ -68,7 +64,7 @@ pub fn frame(keys: &[Key]) -> Vec<u8> {
         };
         builder.push(&labels, &facts).expect("a frame has room");
     }
-    builder.encode(Stamp { ingest_us: now_us(), ..Stamp::default() })
+    builder.encode(Stamp { ingest_us: Wall::now().as_us(), ..Stamp::default() })
 }
 
 /// Keys of a partition.
@@ -200,7 +196,7 @@ fn unreadable_messages(stack: &Stack, books: &mut Books) {
             "{{\"id\":\"{id}\",\"time\":{},\"namespace\":\"stranger\",\"upstream\":\"openai\",\
              \"method\":\"POST\",\"endpoint\":\"/v1/chat/completions\",\"status\":{status},\
              \"duration_ms\":5,\"text\":{{\"output\":\"planted prompt\"}}}}",
-            now_us()
+            Wall::now().as_us()
         )
     };
     let messages = [

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use clock::Wall;
 use serde_json::json;
 
 use super::LOAD;
-use super::strangers::now_us;
 use crate::gatemeter::{post, wait_for};
 use crate::stack::{Books, Stack};
 
@@ -92,9 +92,9 @@ fn expect_new_name(books: &mut Books) {
 /// Whether an event of a namespace of its own is taken, which the ledger has to know for that.
 fn sends_new_name(stack: &Stack, name: &str) -> bool {
     let event = json!({
-        "id": format!("switch-{name}"), "time": now_us(), "namespace": format!("switch-{name}"),
-        "upstream": "openai", "model": "gpt-4o", "method": "POST",
-        "endpoint": "/v1/chat/completions", "status": 200, "duration_ms": 7,
+        "id": format!("switch-{name}"), "time": Wall::now().as_us(),
+        "namespace": format!("switch-{name}"), "upstream": "openai", "model": "gpt-4o",
+        "method": "POST", "endpoint": "/v1/chat/completions", "status": 200, "duration_ms": 7,
         "usage": {"input_tokens": 3, "output_tokens": 2},
     });
     post(stack.port("ingest"), "/v1/events", &[], event.to_string().as_bytes())

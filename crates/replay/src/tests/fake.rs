@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use clock::Wall;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -19,7 +20,6 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::timing::now_us;
 use crate::totals::{Events, NamespaceTotals};
 
 /// What happens to one request.
@@ -259,8 +259,8 @@ async fn serve(
             let text = Full::from("{\"code\":401,\"message\":\"no\"}");
             return Ok(Response::builder().status(status).body(text).unwrap());
         }
-        Act::Skewed => desk.tally.lock().unwrap().take(&batch, now_us() + 3_600_000_000),
-        _ => desk.tally.lock().unwrap().take(&batch, now_us()),
+        Act::Skewed => desk.tally.lock().unwrap().take(&batch, Wall::now().as_us() + 3_600_000_000),
+        _ => desk.tally.lock().unwrap().take(&batch, Wall::now().as_us()),
     };
     match act {
         Act::TakeThenBusy => Ok(busy().body(Full::default()).unwrap()),

@@ -3,18 +3,18 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clock::Wall;
 use serde_json::{Value, json};
 
 use super::fake::{Act, Fake};
 use super::{MIXED, args, assert_agree, play, run};
 use crate::item::{MINUTE_US, SECOND_US};
-use crate::timing::now_us;
 
 /// A recording with one event at each of these ages, and the folder that holds it.
 fn recording(ages_us: &[i64]) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("events.ndjson");
-    let now_us = now_us();
+    let now_us = Wall::now().as_us();
     let line = |(number, age_us): (usize, &i64)| {
         json!({"id": format!("e{number}"), "time": now_us - age_us, "namespace": "a",
             "upstream": "u", "endpoint": "/e", "status": 200, "duration_ms": 1,

@@ -14,6 +14,6 @@ async fn every_other_copy_goes_the_second_way() {
     assert_eq!(here.duplicate + there.counted, copies);
     assert!(here.duplicate.abs_diff(there.counted) <= 60, "{here:?} {there:?}");
     assert_eq!((here.counted, there.late, there.rejected), (3_000, 0, 0));
-    let none = Setup::from_args(&args("synthetic --also http://127.0.0.1:9"), now_us());
+    let none = Setup::from_args(&args("synthetic --also http://127.0.0.1:9"), Wall::now().as_us());
     assert!(none.unwrap_err().to_string().contains("--duplicates"));
 }

@@ -7,6 +7,7 @@
 use std::error::Error as StdError;
 use std::fmt::{self, Write as _};
 
+use clock::Wall;
 use jiff::Timestamp;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
@@ -42,7 +43,7 @@ where
         let mut fields = Fields::default();
         event.record(&mut fields);
         let head = Head {
-            time: Timestamp::now(),
+            time: Timestamp::from_microsecond(Wall::now().as_us()).unwrap_or_default(),
             level: level_name(*event.metadata().level()),
             target: event.metadata().target(),
         };

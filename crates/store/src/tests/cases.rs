@@ -4,6 +4,7 @@ mod sums;
 
 use std::sync::Arc;
 
+use clock::Wall;
 use ledger::account::Account;
 use ledger::commit::{AcceptedLoss, Commit, CommitId, Journal, Outcome, Progress, Resolution};
 use ledger::consumer::ConsumerSums;
@@ -335,7 +336,7 @@ pub(super) async fn old_rows_are_deleted_and_totals_stay(bed: Bed) {
     assert_eq!(reader.connections(99).await.expect("rows"), [("a".to_owned(), 5)]);
     drop(reader);
     let keep = Keep { minute_us: 0, quarter_us: 0, consumer_us: 0, journal_us: 0, letter_us: 0 };
-    let far = crate::now_us() + 3 * 24 * 3_600 * 1_000_000;
+    let far = Wall::from_us(Wall::now().as_us() + 3 * 24 * 3_600 * 1_000_000);
     let retained = store.retain(far, &keep).await.expect("retained");
     assert!(retained.deleted >= 5 && !retained.more, "{retained:?}");
     let mut reader = store.read().await.expect("a reader");

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use clock::Wall;
 use event::{Outcome as Ended, UsageSource};
 use ledger::commit::{Commit, Outcome, Owner, Progress};
 use ledger::measures::Measures;
@@ -165,7 +166,7 @@ pub(in crate::tests) async fn totals_and_their_buckets_come_in_one_statement_and
                 journal_us: i64::MAX / 2,
                 letter_us: i64::MAX / 2,
             };
-            bed.store.retain(240 * 900_000_000, &keep).await.expect("old rows go");
+            bed.store.retain(Wall::from_us(240 * 900_000_000), &keep).await.expect("old rows go");
         }
         let kept = if is_retained { 240 * 15 } else { 0 };
         let mut reader = bed.store.read().await.expect("a reader");
