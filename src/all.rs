@@ -25,7 +25,6 @@ use store::{Generation, Store};
 use tracing::{error, info, warn};
 
 use crate::keys::{Guarded, access};
-use crate::live::view;
 use crate::rights;
 use crate::services::refuse_foreign_log;
 use crate::start::{Each, Ports, Stopped};
@@ -277,18 +276,6 @@ fn api_parts(
     aggregator: &aggregator::Aggregator,
     shutdown: Shutdown,
 ) -> anyhow::Result<api::Parts> {
-    let lag = aggregator.lag();
-    let lag = move || {
-        lag()
-            .into_iter()
-            .map(|(partition, lag)| api::Lag {
-                partition,
-                frames: lag.frames,
-                commit_age_us: lag.commit_age_us,
-                halted: lag.halted.map(|halted| halted.reason),
-            })
-            .collect()
-    };
     let (log, ledger) = (storage.queue.fatal(), storage.store.fatal());
     let dependencies = move || {
         [("log", &log), ("ledger", &ledger)]
@@ -298,18 +285,17 @@ fn api_parts(
             })
             .to_vec()
     };
-    let live = aggregator.live();
     // Alone in its process, it has nobody to share with.
     let options = CacheOptions { bytes_max: settings.redis.own_bytes_max, ..Default::default() };
     Ok(api::Parts {
         store: Arc::clone(&storage.store),
         access,
-        lag: Arc::new(lag),
+        lag: Arc::new(aggregator.lag()),
         dependencies: Arc::new(dependencies),
         timezone: settings.api.timezone.clone(),
         version: env!("CARGO_PKG_VERSION"),
         cache: Arc::new(Cache::new(&options)?),
-        live: Arc::new(move || live().map(view)),
+        live: Arc::new(aggregator.live()),
         shutdown,
     })
 }

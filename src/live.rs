@@ -1,63 +1,55 @@
-//! Live totals on their way from the aggregator to every api, through Redis.
+//! Live totals on their way from the aggregator to every api, over the publish/subscribe of Redis.
 //!
-//! Told once a second and never kept: whoever missed one hears the next. An api that heard nothing
-//! for a while asks the ledger instead.
+//! Published once a second and never stored: a subscriber that misses a message takes the next one.
+//! An api whose newest message is stale asks the ledger instead.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cache::{Cache, Channel, Heard};
 use service::shutdown::{Phase, Shutdown};
+use service::status::Live;
 use tokio::sync::broadcast::error::RecvError;
 use tracing::debug;
 
-/// From one word to the next.
-const TELL_EVERY: Duration = Duration::from_secs(1);
-/// After this long without a word the last one says nothing about now.
-const HEARD_MAX: Duration = Duration::from_secs(3);
+/// Time between two messages.
+const PUBLISH_EVERY: Duration = Duration::from_secs(1);
+/// Age at which a message is stale: three were missed.
+const STALE_AFTER: Duration = Duration::from_secs(3);
 
-/// The totals of an aggregator, as an api knows them.
-pub fn view(live: aggregator::Live) -> api::Live {
-    let aggregator::Live { version, requests, errors, input_tokens, output_tokens } = live;
-    api::Live { version, requests, errors, input_tokens, output_tokens }
-}
-
-/// Tells the totals until shutdown.
-pub async fn tell(cache: Cache, live: impl Fn() -> Option<aggregator::Live>, shutdown: Shutdown) {
+/// Publishes the totals until shutdown.
+pub async fn publish(cache: Cache, live: impl Fn() -> Option<Live>, shutdown: Shutdown) {
     while shutdown.phase() == Phase::Running {
         if let Some(live) = live()
-            && let Ok(text) = serde_json::to_vec(&view(live))
+            && let Ok(text) = serde_json::to_vec(&live)
         {
             cache.publish(Channel::Live, text.into());
         }
-        tokio::select! {
-            () = tokio::time::sleep(TELL_EVERY) => {}
-            () = shutdown.requested() => return,
-        }
+        shutdown.sleep(PUBLISH_EVERY).await;
     }
 }
 
-/// What was heard last.
+/// The newest totals that were received, with the time of their arrival. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Ear(Arc<Mutex<Option<(api::Live, Instant)>>>);
+pub struct Subscriber(Arc<Mutex<Option<(Live, Instant)>>>);
 
-impl Ear {
-    /// The newest totals, unless they are old.
-    pub fn newest(&self) -> Option<api::Live> {
-        let heard = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.filter(|(_, at)| at.elapsed() < HEARD_MAX).map(|(live, _)| live)
+impl Subscriber {
+    /// The newest totals; `None` if there are none yet or they are stale.
+    pub fn newest(&self) -> Option<Live> {
+        let newest = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        newest.filter(|(_, at)| at.elapsed() < STALE_AFTER).map(|(live, _)| live)
     }
 
-    /// Listens for as long as the cache lives.
-    pub async fn listen(self, cache: Arc<Cache>) {
-        let mut listener = cache.listen();
+    /// Receives messages for as long as the cache lives.
+    pub async fn run(self, cache: Arc<Cache>) {
+        let mut messages = cache.listen();
         drop(cache);
         loop {
-            match listener.recv().await {
+            match messages.recv().await {
                 Ok(Heard::Message(Channel::Live, text)) => match serde_json::from_slice(&text) {
                     Ok(live) => {
-                        let heard = Some((live, Instant::now()));
-                        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = heard;
+                        let newest = Some((live, Instant::now()));
+                        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = newest;
                     }
                     Err(error) => debug!(%error, "live totals cannot be read"),
                 },

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use service::answer::{Answer, AnswerResult, ApiError};
 use service::auth::{Access, require_key, require_own_origin};
 use service::query::NoParameters;
+use service::status::Lag;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::metrics::Gauges;
@@ -208,8 +209,8 @@ async fn partitions(
     State(state): State<AcceptState>,
     _: NoParameters,
 ) -> Answer<Vec<PartitionView>> {
-    let view = |(partition, lag): (u32, crate::metrics::Lag)| PartitionView {
-        partition,
+    let view = |lag: Lag| PartitionView {
+        partition: lag.partition,
         lag_frames: lag.frames,
         next: lag.next,
         halted: lag.halted.as_ref().map(|halt| halt.reason.clone()),
@@ -241,7 +242,7 @@ async fn accept_loss(
     let Json(AcceptLoss { next }) =
         body.map_err(|error| ApiError::bad_request(error.body_text()))?;
     let lags = state.gauges.lag(&state.queue);
-    if lags.get(&number).is_none_or(|lag| lag.halted.is_none()) {
+    if !lags.iter().any(|lag| lag.partition == number && lag.halted.is_some()) {
         return Err(conflict(format!("partition {number} is not halted")));
     }
     let (answer, answered) = oneshot::channel();

@@ -20,7 +20,6 @@ mod run;
 mod tests;
 
 pub use accept::{AcceptLoss, Accepted, PartitionView};
-pub use metrics::{Halted, Lag};
 pub use page::Page;
-pub use publisher::{Live, Publisher, Reader, Start};
+pub use publisher::{Publisher, Reader, Start};
 pub use run::{Aggregator, AggregatorError, Parts, start};

@@ -1,9 +1,8 @@
 //! The worker's own numbers: per process, they may reset.
 //!
-//! Lag, commit age, dedup size and log size are read when the process section is asked for, never
-//! counted per event. What waits to be committed is derived from the high watermarks of the log,
-//! whatever state the worker is in: one that is blocked on the ledger, a claim or an operator
-//! cannot report it.
+//! Lag, commit age, dedup size and log size are read when the process section is requested, never
+//! counted per event. Lag is measured from the ends of the log and not reported by workers: one
+//! that is blocked on the ledger, on its claim or on an operator would report nothing.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -14,48 +13,23 @@ use ledger::core::Core;
 use prometheus::{GaugeVec, IntGauge, IntGaugeVec};
 use queue::Queue;
 use service::metrics::ProcessMetrics;
+use service::status::{Halted, Lag};
 use store::Store;
 
-/// Lag of one partition.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Lag {
-    /// Frames in the log that are not committed.
-    pub frames: u64,
-    /// Microseconds for which something has been waiting to be committed, without a commit; 0 if
-    /// nothing waits, or this process does not own the partition.
-    pub commit_age_us: u64,
-    /// Why the partition is halted, if it is.
-    pub halted: Option<Halted>,
-    /// Offset after the last committed frame.
-    pub next: u64,
-    /// Lowest offset that a rebuild of the dedup set needs.
-    pub floor: u64,
-}
-
-/// A halted partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Halted {
-    /// Reason of the halt.
-    pub reason: String,
-    /// Offset at which it resumes if the loss is accepted.
-    pub resumes_at: u64,
-}
-
-/// State of one partition.
+/// The position of one partition.
 #[derive(Clone, Debug, Default)]
-struct PartitionState {
-    is_owned: bool,
+struct Partition {
+    is_ours: bool,
     next: u64,
     floor: u64,
     waits_since: Option<Instant>,
     halted: Option<Halted>,
 }
 
-impl PartitionState {
-    /// Updates the wait from the high watermark. What a commit leaves uncommitted starts a new
-    /// wait.
-    fn look(&mut self, high: u64) {
-        // A recreated log may end below the counted offset.
+impl Partition {
+    /// Takes the end of the log. What is still there after a commit starts to wait anew.
+    fn observe(&mut self, high: u64) {
+        // A log that was made anew may end below what is counted of the one before.
         let waits = high > self.next || (self.halted.is_some() && high > 0);
         self.waits_since = match (self.is_owned && waits, self.waits_since) {
             (false, _) => None,
@@ -67,7 +41,7 @@ impl PartitionState {
 /// Gauges of all partitions.
 #[derive(Debug)]
 pub struct Gauges {
-    states: Mutex<BTreeMap<u32, PartitionState>>,
+    partitions: Mutex<BTreeMap<u32, Partition>>,
     lag_frames: IntGaugeVec,
     commit_age_seconds: GaugeVec,
     halted: IntGaugeVec,
@@ -87,7 +61,7 @@ impl Gauges {
     pub fn new(metrics: &ProcessMetrics) -> Result<Arc<Gauges>, service::Error> {
         let per_partition = |name, help| metrics.gauge_vec(name, help, &["partition"]);
         Ok(Arc::new(Gauges {
-            states: Mutex::default(),
+            partitions: Mutex::default(),
             lag_frames: per_partition(
                 "gatemeter_lag_frames",
                 "Frames in the log that are not committed.",
@@ -120,79 +94,84 @@ impl Gauges {
 
     /// Adds a commit that took effect.
     pub fn committed(&self, partition: u32, commit: &Commit) {
-        let mut states = self.lock();
-        let state = states.entry(partition).or_default();
-        state.next = commit.progress.next;
-        state.floor = commit.progress.floor;
-        state.waits_since = None;
+        let mut partitions = self.lock();
+        let entry = partitions.entry(partition).or_default();
+        entry.next = commit.progress.next;
+        entry.floor = commit.progress.floor;
+        entry.waits_since = None;
     }
 
-    /// Sets the offset that the ledger has at startup.
+    /// Sets the offset that the ledger holds at the start.
     pub fn known(&self, partition: u32, next: u64) {
         self.lock().entry(partition).or_default().next = next;
     }
 
-    /// This process owns the partition.
+    /// This process owns the partition from now on.
     pub fn taken(&self, partition: u32) {
         self.lock().entry(partition).or_default().is_owned = true;
     }
 
-    /// This process does not own the partition: its owner reports the lag.
+    /// Another process owns the partition, and reports what waits there.
     pub fn released(&self, partition: u32) {
-        let mut states = self.lock();
-        let state = states.entry(partition).or_default();
-        state.is_owned = false;
-        state.waits_since = None;
+        let mut partitions = self.lock();
+        let entry = partitions.entry(partition).or_default();
+        entry.is_ours = false;
+        entry.waits_since = None;
     }
 
-    /// A partition was halted, or resumed.
+    /// A partition was halted, or resumes with `None`.
     pub fn halted(&self, partition: u32, halted: Option<Halted>) {
         self.lock().entry(partition).or_default().halted = halted;
     }
 
-    /// Takes over the offsets of a claimed partition from its worker.
+    /// Sets the offsets of a partition that its worker has claimed.
     pub fn claimed(&self, partition: u32, core: &Core) {
-        let mut states = self.lock();
-        let state = states.entry(partition).or_default();
-        state.next = core.committed().next;
-        state.floor = core.committed().floor;
+        let mut partitions = self.lock();
+        let entry = partitions.entry(partition).or_default();
+        entry.next = core.committed().next;
+        entry.floor = core.committed().floor;
     }
 
-    /// Updates the dedup gauges after each round of a worker.
+    /// Updates the gauges of the dedup set, after each round of a worker.
     pub fn measured(&self, partition: u32, core: &Core, marks: u64) {
         let label = partition.to_string();
         self.dedup_events.with_label_values(&[&label]).set(whole(marks));
         self.dedup_bytes.with_label_values(&[&label]).set(whole(core.dedup_bytes() as u64));
     }
 
-    /// Lag per partition. A wait starts when this call first sees it, so it should be called about
-    /// once a second.
+    /// The lag of every partition. The age of what waits runs from the first call that finds it
+    /// waiting, so this must be called about once a second.
     #[must_use]
-    pub fn lag(&self, queue: &Queue) -> BTreeMap<u32, Lag> {
-        let mut states = self.lock();
-        (0..queue.partitions())
-            .map(|partition| {
-                let high = queue.high(partition);
-                let state = states.entry(partition).or_default();
-                state.look(high);
-                let state = state.clone();
-                let age = state.waits_since.map_or(0, |since| since.elapsed().as_micros());
-                let lag = Lag {
-                    frames: high.saturating_sub(state.next),
-                    commit_age_us: u64::try_from(age).unwrap_or(u64::MAX),
-                    halted: state.halted,
-                    next: state.next,
-                    floor: state.floor,
-                };
-                (partition, lag)
-            })
-            .collect()
+    pub fn lag(&self, queue: &Queue) -> Vec<Lag> {
+        let mut partitions = self.lock();
+        let lag = |partition| {
+            let high = queue.high(partition);
+            let entry = partitions.entry(partition).or_default();
+            entry.observe(high);
+            let age = entry.waits_since.map_or(0, |since| since.elapsed().as_micros());
+            Lag {
+                partition,
+                next: entry.next,
+                frames: high.saturating_sub(entry.next),
+                commit_age_us: u64::try_from(age).unwrap_or(u64::MAX),
+                halted: entry.halted.clone(),
+            }
+        };
+        (0..queue.partitions()).map(lag).collect()
+    }
+
+    /// The lowest offset that counting still needs, for every partition that is not halted.
+    #[must_use]
+    pub fn floors(&self) -> Vec<(u32, u64)> {
+        let partitions = self.lock();
+        let running = partitions.iter().filter(|(_, entry)| entry.halted.is_none());
+        running.map(|(partition, entry)| (*partition, entry.floor)).collect()
     }
 
     /// Brings the gauges up to date before they are written.
     pub fn refresh(&self, queue: &Queue, store: &Store) {
-        for (partition, lag) in self.lag(queue) {
-            let label = partition.to_string();
+        for lag in self.lag(queue) {
+            let label = lag.partition.to_string();
             self.lag_frames.with_label_values(&[&label]).set(whole(lag.frames));
             let age = Duration::from_micros(lag.commit_age_us);
             self.commit_age_seconds.with_label_values(&[&label]).set(age.as_secs_f64());
@@ -204,8 +183,8 @@ impl Gauges {
         self.ledger_wal_bytes.set(whole(store.wal_bytes()));
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u32, PartitionState>> {
-        self.states.lock().expect("no holder panics")
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u32, Partition>> {
+        self.partitions.lock().expect("no holder panics")
     }
 }
 

@@ -15,6 +15,7 @@ use ledger::exposure::{Births, Gate, Goals, Step};
 use ledger::measures::Measures;
 use ledger::safeguard::Safeguards;
 use ledger::series::FullLabels;
+use service::status::Live;
 
 use crate::expose::{Born, Exposition};
 use crate::page::Page;
@@ -36,36 +37,20 @@ pub struct Start {
     pub goals: BTreeMap<u32, u64>,
 }
 
-/// Sums of everything that is exposed, for live totals.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Live {
-    /// Ledger version.
-    pub version: i64,
-    /// Requests: final attempts.
-    pub requests: i64,
-    /// Those of them that failed.
-    pub errors: i64,
-    /// Input tokens of all attempts.
-    pub input_tokens: i64,
-    /// Output tokens of all attempts.
-    pub output_tokens: i64,
-}
-
-impl Live {
-    fn add(&mut self, labels: &FullLabels, sums: &Measures) {
-        if labels.is_final {
-            self.requests = self.requests.saturating_add(sums.n);
-            if labels.outcome != Outcome::Success {
-                self.errors = self.errors.saturating_add(sums.n);
-            }
+/// Adds a series to the totals.
+fn add(live: &mut Live, labels: &FullLabels, sums: &Measures) {
+    if labels.is_final {
+        live.requests = live.requests.saturating_add(sums.n);
+        if labels.outcome != Outcome::Success {
+            live.errors = live.errors.saturating_add(sums.n);
         }
-        let [uncached, read, write, text, reasoning] = sums.tokens;
-        for tokens in [uncached, read, write] {
-            self.input_tokens = self.input_tokens.saturating_add(tokens);
-        }
-        for tokens in [text, reasoning] {
-            self.output_tokens = self.output_tokens.saturating_add(tokens);
-        }
+    }
+    let [uncached, read, write, text, reasoning] = sums.tokens;
+    for tokens in [uncached, read, write] {
+        live.input_tokens = live.input_tokens.saturating_add(tokens);
+    }
+    for tokens in [text, reasoning] {
+        live.output_tokens = live.output_tokens.saturating_add(tokens);
     }
 }
 
@@ -134,7 +119,7 @@ impl Publisher {
         }
         for (labels, sums) in &start.totals {
             exposition.add(labels.id(), labels, sums, Born::Before);
-            live.add(labels, sums);
+            add(&mut live, labels, sums);
         }
         let mut state = self.lock();
         state.exposition = exposition;
@@ -279,7 +264,7 @@ impl State {
     fn add(&mut self, commit: &Commit, version: i64, now_us: i64) {
         for (id, labels, sums) in &commit.totals {
             self.exposition.add(*id, labels, sums, Born::Now(now_us));
-            self.live.add(labels, sums);
+            add(&mut self.live, labels, sums);
         }
         let partition = commit.owner.partition;
         self.accounts.insert(partition, commit.progress.account);

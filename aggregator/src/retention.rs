@@ -33,11 +33,8 @@ pub async fn run(
             () = tokio::time::sleep(EVERY) => {}
             () = shutdown.requested() => return,
         }
-        for (partition, lag) in gauges.lag(&queue) {
-            if lag.halted.is_some() {
-                continue;
-            }
-            if let Err(error) = queue.retain(partition, lag.floor, Wall::now().as_us()).await {
+        for (partition, floor) in gauges.floors() {
+            if let Err(error) = queue.retain(partition, floor, Wall::now().as_us()).await {
                 warn!(partition, %error, "old frames could not be deleted");
             }
         }

@@ -18,6 +18,7 @@ use service::config::Settings;
 use service::health::Readiness;
 use service::metrics::ProcessMetrics;
 use service::shutdown::{Phase, Shutdown};
+use service::status::{Lag, Live};
 use store::{Generation, Keep, Store, StoreError};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -27,8 +28,8 @@ use tracing::{error, warn};
 use crate::accept;
 use crate::confirm::Confirmer;
 use crate::http::{HttpState, router};
-use crate::metrics::{Gauges, Lag};
-use crate::publisher::{Live, Publisher, Start};
+use crate::metrics::Gauges;
+use crate::publisher::{Publisher, Start};
 use crate::retention;
 use crate::worker::{Worker, WorkerError, WorkerParts};
 
@@ -187,9 +188,9 @@ impl Aggregator {
         let (queue, store) = (Arc::clone(&self.queue), Arc::clone(&self.store));
         move || {
             let lags = gauges.lag(&queue);
-            let halted = lags.iter().filter_map(|(partition, lag)| {
+            let halted = lags.iter().filter_map(|lag| {
                 let reason = &lag.halted.as_ref()?.reason;
-                Some(format!("partition {partition} is halted: {reason}"))
+                Some(format!("partition {} is halted: {reason}", lag.partition))
             });
             let refusing = store.refusing().or(store.takes_no_writes()).map(str::to_owned);
             let reasons = publisher.ready().err().into_iter().chain(halted).chain(refusing);
@@ -197,13 +198,13 @@ impl Aggregator {
         }
     }
 
-    /// Lag per partition, for the API's system view.
-    pub fn lag(&self) -> impl Fn() -> BTreeMap<u32, Lag> + Send + Sync + Clone + use<> {
+    /// The lag of every partition.
+    pub fn lag(&self) -> impl Fn() -> Vec<Lag> + Send + Sync + Clone + use<> {
         let (gauges, queue) = (Arc::clone(&self.gauges), Arc::clone(&self.queue));
         move || gauges.lag(&queue)
     }
 
-    /// Sums of what is shown; for live totals.
+    /// Totals of the page that is shown; `None` while there is none.
     pub fn live(&self) -> impl Fn() -> Option<Live> + Send + Sync + Clone + use<> {
         let publisher = Arc::clone(&self.publisher);
         move || publisher.live()

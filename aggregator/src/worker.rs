@@ -20,12 +20,13 @@ use ledger::safeguard::Safeguards;
 use queue::{Queue, QueueError};
 use service::chain;
 use service::shutdown::{Phase, Shutdown};
+use service::status::Halted;
 use store::{Generation, Store, StoreError};
 use tracing::{error, info, warn};
 
 use crate::accept::Requests;
 use crate::labels::LabelKeeper;
-use crate::metrics::{Gauges, Halted};
+use crate::metrics::Gauges;
 use crate::publisher::Publisher;
 
 /// Maximum payload of one read, bytes: large enough to amortise it, small enough that a commit is

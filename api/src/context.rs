@@ -7,25 +7,12 @@ use std::sync::Arc;
 
 use cache::Cache;
 use jiff::tz::TimeZone;
-use serde::{Deserialize, Serialize};
 use service::auth::Access;
 use service::shutdown::Shutdown;
+use service::status::{Lag, Live};
 use store::Store;
 
-/// How far the counting of a partition lags behind the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lag {
-    /// Partition of the log.
-    pub partition: u32,
-    /// Frames in the log that are not committed yet.
-    pub frames: u64,
-    /// How long frames have been waiting to be committed, microseconds; 0 if none are.
-    pub commit_age_us: u64,
-    /// Why the partition is halted; `None` if it is not.
-    pub halted: Option<String>,
-}
-
-/// A service that the process depends on, and its state.
+/// Something that the process needs, and how it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dependency {
     /// Name, such as `ledger`.
@@ -34,22 +21,7 @@ pub struct Dependency {
     pub fault: Option<&'static str>,
 }
 
-/// Totals of the ledger.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Live {
-    /// Ledger version.
-    pub version: i64,
-    /// Requests, that is final attempts.
-    pub requests: i64,
-    /// Requests that failed.
-    pub errors: i64,
-    /// Input tokens of all attempts.
-    pub input_tokens: i64,
-    /// Output tokens of all attempts.
-    pub output_tokens: i64,
-}
-
-/// A view of the newest totals. Returns `None` if none were published in the last few seconds.
+/// A view of the newest totals; `None` if none were published within the last seconds.
 pub type LiveView = Arc<dyn Fn() -> Option<Live> + Send + Sync>;
 /// A view of the lag of every partition.
 pub type LagView = Arc<dyn Fn() -> Vec<Lag> + Send + Sync>;

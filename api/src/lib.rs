@@ -23,5 +23,5 @@ mod routes;
 #[cfg(test)]
 mod tests;
 
-pub use context::{Dependency, Lag, Live, Parts};
+pub use context::{Dependency, DependencyView, LagView, LiveView, Parts};
 pub use routes::router;

@@ -17,10 +17,11 @@ use http::{HeaderValue, Uri};
 use serde::Serialize;
 use service::answer::ApiError;
 use service::shutdown::Phase;
+use service::status::Live;
 use store::{Part, Rows};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::context::{Live, Parts};
+use crate::context::Parts;
 use crate::error::Error;
 use crate::params::Params;
 

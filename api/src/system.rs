@@ -14,10 +14,11 @@ use ledger::window::MINUTE_US;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use service::answer::ApiError;
+use service::status::Lag;
 use store::{Part, Pulse};
 
 use crate::answers::{Answers, Known, Question};
-use crate::context::{Dependency, Lag, Parts};
+use crate::context::{Dependency, Parts};
 use crate::error::Error;
 use crate::metrics::{DistributionView, StatsView, TokensView, TrendView};
 use crate::params::Params;
@@ -277,7 +278,7 @@ impl LagTotal {
             partition: lag.partition,
             frames: lag.frames,
             commit_age_ms: lag.commit_age_us / 1_000,
-            halted: lag.halted,
+            halted: lag.halted.map(|halted| halted.reason),
         };
         let partitions: Vec<PartitionLag> = lags.into_iter().map(partition).collect();
         LagTotal {

@@ -64,7 +64,7 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
     let (aggregator_trigger, aggregator_shutdown) = channel();
     let mut aggregator = aggregator::start(&settings, parts, metrics, aggregator_shutdown).await?;
     let cache = services::cache(&settings)?;
-    let sharing = tokio::spawn(live::tell(cache, aggregator.live(), shutdown.clone()));
+    let sharing = tokio::spawn(live::publish(cache, aggregator.live(), shutdown.clone()));
     let router = aggregator.router().merge(token_count::routes(&access));
     let faults = [Reason::default(), Reason::default()];
     let [ledger, log] = faults.clone();

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use super::lags::Lags;
 use super::{Start, make};
 use crate::keys::{Guarded, access};
-use crate::live::Ear;
+use crate::live::Subscriber;
 use crate::services;
 
 /// Runs until a signal.
@@ -42,8 +42,8 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
     ];
     let metrics = Arc::new(ProcessMetrics::new("api", env!("CARGO_PKG_VERSION"))?);
     let cache = Arc::new(services::cache(&settings)?);
-    let ear = Ear::default();
-    let hearing = tokio::spawn(ear.clone().listen(Arc::clone(&cache)));
+    let subscriber = Subscriber::default();
+    let receiving = tokio::spawn(subscriber.clone().run(Arc::clone(&cache)));
     let (lag, dependencies, redis) = (Arc::clone(&lags), lags, Arc::clone(&cache));
     let parts = api::Parts {
         store: Arc::clone(&store),
@@ -59,13 +59,13 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
         timezone: settings.api.timezone.clone(),
         version: env!("CARGO_PKG_VERSION"),
         cache,
-        live: Arc::new(move || ear.newest()),
+        live: Arc::new(move || subscriber.newest()),
         shutdown: shutdown.clone(),
     };
     opening.open(api::router(parts, metrics)?);
     serving.await;
     following.iter().for_each(JoinHandle::abort);
-    hearing.abort();
+    receiving.abort();
     store.close().await;
     Ok(())
 }

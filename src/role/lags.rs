@@ -1,168 +1,164 @@
-//! How far the counting is behind, as a process sees it that does not count itself.
+//! The lag of every partition, measured by a process that does not count itself.
 //!
-//! The ends of the log come from the brokers and the committed offsets from the ledger, about once
-//! a second; what is shown is little older than that, and nothing is counted from it.
+//! Log ends come from the brokers and committed offsets from the ledger, polled about once a second
+//! each. A lag is therefore a second or two old; it is shown, and nothing is counted from it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use api::Dependency;
 use queue::{QueueError, QueueReader};
 use service::config::Settings;
 use service::shutdown::{Phase, Shutdown};
+use service::status::Lag;
 use store::Store;
 use tracing::warn;
 
 use super::watch::ANSWER_MAX;
 use crate::services;
 
-/// Time from one look to the next.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Pause between two polls of the same service.
+const POLL_EVERY: Duration = Duration::from_secs(1);
 
-/// What was seen last.
+/// The newest result of the polls.
 #[derive(Debug, Default)]
 pub struct Lags {
-    seen: Mutex<Seen>,
+    polled: Mutex<Polled>,
 }
 
 #[derive(Debug, Default)]
-struct Seen {
-    places: BTreeMap<u32, Place>,
-    log: Option<&'static str>,
-    ledger: Option<&'static str>,
+struct Polled {
+    partitions: BTreeMap<u32, Offsets>,
+    log_fault: Option<&'static str>,
+    ledger_fault: Option<&'static str>,
 }
 
-/// Where one partition stands.
+/// The end of one partition, and how far it is committed.
 #[derive(Clone, Copy, Debug, Default)]
-struct Place {
+struct Offsets {
     high: u64,
     next: u64,
     behind_since: Option<Instant>,
 }
 
 impl Lags {
-    /// How far each partition is behind.
-    pub fn lag(&self) -> Vec<api::Lag> {
-        let seen = self.lock();
-        let lag = |(partition, place): (&u32, &Place)| {
-            let age = place.behind_since.map_or(0, |since| since.elapsed().as_micros());
-            api::Lag {
+    /// The lag of every partition.
+    pub fn lag(&self) -> Vec<Lag> {
+        let polled = self.lock();
+        let lag = |(partition, offsets): (&u32, &Offsets)| {
+            let age = offsets.behind_since.map_or(0, |since| since.elapsed().as_micros());
+            Lag {
                 partition: *partition,
-                frames: place.high.saturating_sub(place.next),
+                next: offsets.next,
+                frames: offsets.high.saturating_sub(offsets.next),
                 commit_age_us: u64::try_from(age).unwrap_or(u64::MAX),
                 halted: None,
             }
         };
-        seen.places.iter().map(lag).collect()
+        polled.partitions.iter().map(lag).collect()
     }
 
-    /// How log and ledger answer.
-    pub fn dependencies(&self) -> Vec<api::Dependency> {
-        let seen = self.lock();
+    /// Whether log and ledger answer.
+    pub fn dependencies(&self) -> Vec<Dependency> {
+        let polled = self.lock();
         vec![
-            api::Dependency { name: "log", fault: seen.log },
-            api::Dependency { name: "ledger", fault: seen.ledger },
+            Dependency { name: "log", fault: polled.log_fault },
+            Dependency { name: "ledger", fault: polled.ledger_fault },
         ]
     }
 
-    /// Looks at the log until shutdown.
-    pub async fn follow_log(self: Arc<Lags>, settings: Settings, stop: Shutdown) {
+    /// Polls the log until shutdown.
+    pub async fn follow_log(self: Arc<Lags>, settings: Settings, shutdown: Shutdown) {
         let mut log = None;
-        while stop.phase() == Phase::Running {
+        while shutdown.phase() == Phase::Running {
             if log.is_none() {
-                log = self.open(&settings).await;
+                log = self.open_log(&settings).await;
             }
             if let Some(reader) = &log
-                && let Err(error) = self.look_at_log(reader).await
+                && let Err(error) = self.poll_log(reader).await
             {
-                self.lost(&error.into());
+                self.lost_log(&error.into());
                 log = None;
             }
-            rest(&stop).await;
+            shutdown.sleep(POLL_EVERY).await;
         }
         if let Some(reader) = log {
             reader.close().await;
         }
     }
 
-    /// Looks at the ledger until shutdown. Apart from the log, whose answers may take long.
+    /// Polls the ledger until shutdown. A task of its own: the log may be slow to answer.
     pub async fn follow_ledger(
         self: Arc<Lags>,
         store: Arc<Store>,
         generation: u32,
-        stop: Shutdown,
+        shutdown: Shutdown,
     ) {
-        while stop.phase() == Phase::Running {
-            let look = self.look_at_ledger(&store, generation);
-            if tokio::time::timeout(ANSWER_MAX, look).await.is_err() {
-                self.lock().ledger = Some("does not answer");
+        while shutdown.phase() == Phase::Running {
+            let poll = self.poll_ledger(&store, generation);
+            if tokio::time::timeout(ANSWER_MAX, poll).await.is_err() {
+                self.lock().ledger_fault = Some("does not answer");
             }
-            rest(&stop).await;
+            shutdown.sleep(POLL_EVERY).await;
         }
     }
 
-    /// Opens the log, once there is one: it is made by whoever writes or counts it first.
-    async fn open(&self, settings: &Settings) -> Option<QueueReader> {
+    /// Opens the log if there is one yet: ingest or an aggregator creates the topic.
+    async fn open_log(&self, settings: &Settings) -> Option<QueueReader> {
         let error = match services::log_to_read(settings).await {
             Ok(reader) => return Some(reader),
             Err(error) => error,
         };
         let cause = error.downcast_ref::<QueueError>();
         if !matches!(cause, Some(QueueError::TopicMissing { .. })) {
-            self.lost(&error);
+            self.lost_log(&error);
         }
         None
     }
 
-    async fn look_at_ledger(&self, store: &Store, generation: u32) {
+    async fn poll_ledger(&self, store: &Store, generation: u32) {
         let rows = match store.read().await {
             Ok(mut reader) => reader.partitions().await,
             Err(error) => Err(error),
         };
-        let mut seen = self.lock();
-        seen.ledger = rows.as_ref().err().map(|_| "does not answer");
+        let mut polled = self.lock();
+        polled.ledger_fault = rows.as_ref().err().map(|_| "does not answer");
         for row in rows.into_iter().flatten().filter(|row| row.generation == generation) {
-            let place = seen.places.entry(row.partition).or_default();
-            if row.progress.next != place.next {
-                // A commit since then: what waits now has not waited for as long.
-                place.next = row.progress.next;
-                place.behind_since = None;
+            let offsets = polled.partitions.entry(row.partition).or_default();
+            if row.progress.next != offsets.next {
+                // There was a commit: what is behind now was appended after it.
+                offsets.next = row.progress.next;
+                offsets.behind_since = None;
             }
         }
     }
 
-    async fn look_at_log(&self, log: &QueueReader) -> Result<(), QueueError> {
+    async fn poll_log(&self, log: &QueueReader) -> Result<(), QueueError> {
         let mut highs = BTreeMap::new();
         for partition in 0..log.partitions() {
             highs.insert(partition, log.watermarks(partition).await?.high);
         }
-        let mut seen = self.lock();
-        seen.log = None;
+        let mut polled = self.lock();
+        polled.log_fault = None;
         for (partition, high) in highs {
-            let place = seen.places.entry(partition).or_default();
-            place.high = high;
-            let since = place.behind_since.unwrap_or_else(Instant::now);
-            place.behind_since = (high > place.next).then_some(since);
+            let offsets = polled.partitions.entry(partition).or_default();
+            offsets.high = high;
+            let since = offsets.behind_since.unwrap_or_else(Instant::now);
+            offsets.behind_since = (high > offsets.next).then_some(since);
         }
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Polled> {
+        self.polled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lost(&self, error: &anyhow::Error) {
-        let mut seen = self.lock();
-        if seen.log.is_none() {
+    fn lost_log(&self, error: &anyhow::Error) {
+        let mut polled = self.lock();
+        if polled.log_fault.is_none() {
             warn!(error = &**error as &dyn std::error::Error, "log does not answer");
         }
-        seen.log = Some("does not answer");
-    }
-}
-
-async fn rest(stop: &Shutdown) {
-    tokio::select! {
-        () = tokio::time::sleep(LOOK_EVERY) => {}
-        () = stop.requested() => {}
+        polled.log_fault = Some("does not answer");
     }
 }

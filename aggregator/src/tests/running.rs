@@ -123,7 +123,7 @@ impl Running {
     /// Waits until what waits to be committed has waited as long as wanted, microseconds.
     pub(super) async fn commit_age(&self, what: &str, is_so: impl Fn(u64) -> bool) {
         let look = async {
-            while !is_so(self.aggregator.lag()()[&0].commit_age_us) {
+            while !is_so(self.aggregator.lag()()[0].commit_age_us) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -176,7 +176,7 @@ async fn frames_are_counted_once_and_numbers_survive_a_restart() {
     running.page_with("gatemeter_events_total{class=\"counted\"} 9").await;
     running.page_with("gatemeter_events_total{class=\"duplicate\"} 3").await;
     let lag = running.aggregator.lag()();
-    assert_eq!(lag.get(&0).map(|lag| lag.frames), Some(0));
+    assert_eq!(lag.first().map(|lag| lag.frames), Some(0));
     running.stop().await;
 }
 

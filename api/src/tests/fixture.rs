@@ -20,10 +20,11 @@ use serde_json::{Value, json};
 use service::auth::Access;
 use service::metrics::ProcessMetrics;
 use service::shutdown::{Trigger, channel};
+use service::status::Lag;
 use store::Store;
 use tower::ServiceExt as _;
 
-use crate::context::{Dependency, Lag, Parts};
+use crate::context::{Dependency, Parts};
 
 /// Identical attempts.
 #[derive(Clone, Debug)]
@@ -142,7 +143,7 @@ impl Place {
             access,
             lag: Arc::new(move || {
                 let frames = frames.load(Ordering::Relaxed);
-                vec![Lag { partition: 0, frames, commit_age_us: 1_500_000, halted: None }]
+                vec![Lag { frames, commit_age_us: 1_500_000, ..Lag::default() }]
             }),
             dependencies: Arc::new(move || {
                 let fault =

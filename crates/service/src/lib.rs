@@ -17,6 +17,7 @@ pub mod telemetry;
 pub mod answer;
 pub mod query;
 pub mod health;
+pub mod status;
 pub mod opening;
 pub mod metrics;
 

@@ -4,6 +4,8 @@
 //! clone of [`Shutdown`] and waits on it beside its work. The phase only ever rises, so that no
 //! task can miss it. Nothing here ends the process: `main` returns once its tasks are joined.
 
+use std::time::Duration;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -68,6 +70,13 @@ impl Shutdown {
     /// Returns once a drain is requested; immediately if it already was.
     pub async fn requested(&self) {
         self.reached(Phase::Draining).await;
+    }
+
+    /// Waits for `time`, or until a drain is requested if that is sooner. Returns the phase then.
+    pub async fn sleep(&self, time: Duration) -> Phase {
+        // Either way the phase says how it ended.
+        let _ = tokio::time::timeout(time, self.requested()).await;
+        self.phase()
     }
 
     /// Returns once everything is to be dropped; never if all triggers are gone without it.

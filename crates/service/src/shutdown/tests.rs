@@ -21,6 +21,15 @@ async fn every_clone_learns_of_the_drain_even_if_it_asks_later() {
 }
 
 #[tokio::test]
+async fn a_sleep_lasts_its_time_or_ends_with_the_drain() {
+    let (trigger, shutdown) = channel();
+    assert_eq!(shutdown.sleep(Duration::from_millis(1)).await, Phase::Running);
+    trigger.drain();
+    let slept = tokio::time::timeout(DEADLINE, shutdown.sleep(DEADLINE * 100)).await;
+    assert_eq!(slept, Ok(Phase::Draining));
+}
+
+#[tokio::test]
 async fn phase_never_falls_back() {
     let (trigger, shutdown) = channel();
     trigger.stop_now();
