@@ -27,7 +27,7 @@ use tracing::{error, info, warn};
 use crate::keys::{Guarded, access};
 use crate::rights;
 use crate::services::refuse_foreign_log;
-use crate::start::{Each, Ports, Stopped};
+use crate::ports::{Each, Ports, Stopped};
 
 /// Options of `gatemeter all`.
 #[derive(Debug, clap::Args)]

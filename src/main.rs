@@ -7,7 +7,7 @@ mod settings;
 mod keys;
 mod services;
 mod live;
-mod start;
+mod ports;
 mod rights;
 mod all;
 mod role;
