@@ -1,7 +1,7 @@
 //! The keys of the two guarded ports: made once, at the first start without `--dev`.
 //!
-//! The key goes to a file that its owner alone can read, its hash to the store; from then on the
-//! stored hash decides, so that a file that was taken away never makes a second key.
+//! The key goes to a file that only its owner can read, and its hash to the store. From then on the
+//! stored hash decides, so that a deleted file never leads to a second key.
 
 use std::path::Path;
 
@@ -10,12 +10,12 @@ use service::key_file::{ensure_key, misleads};
 use store::Store;
 use tracing::{info, warn};
 
-/// A guarded port, with the source that its key stands for.
+/// A guarded port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guarded {
-    /// Events come in; every one belongs to this source until keys have sources of their own.
+    /// Ingest. All its events belong to one source until keys have sources of their own.
     Ingest,
-    /// Questions and configuration.
+    /// Queries, configuration and what operators decide.
     Admin,
 }
 
@@ -35,7 +35,7 @@ impl Guarded {
     }
 }
 
-/// How a port is guarded. Makes its key at the first start and keeps the hash of it.
+/// The access check of a port. Creates its key at the first start.
 ///
 /// # Errors
 /// The store does not answer, or the file cannot be made.
@@ -59,7 +59,7 @@ pub async fn access(
     std::fs::create_dir_all(dir)?;
     let key = ensure_key(&path)?;
     store.put_key(role, guarded.source(), key.sha256).await?;
-    // Whoever was first decides, should two processes start at once.
+    // If two processes start at once, the key that was stored first is valid.
     let stored = store.keys(role).await?.first().map_or(key.sha256, |stored| stored.sha256);
     if stored == key.sha256 {
         info!(role, file = %path.display(), "key for those who need it is in the file");

@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use api::LiveView;
 use cache::{Cache, Channel, Heard};
 use service::shutdown::{Phase, Shutdown};
 use service::status::Live;
@@ -18,7 +19,7 @@ const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 const STALE_AFTER: Duration = Duration::from_secs(3);
 
 /// Publishes the totals until shutdown.
-pub async fn publish(cache: Cache, live: impl Fn() -> Option<Live>, shutdown: Shutdown) {
+pub async fn publish(cache: Cache, live: LiveView, shutdown: Shutdown) {
     while shutdown.phase() == Phase::Running {
         if let Some(live) = live()
             && let Ok(text) = serde_json::to_vec(&live)

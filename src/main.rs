@@ -1,12 +1,14 @@
-//! The program `gatemeter`: reads the command line and hands over to the part that was asked for.
+//! The program `gatemeter`: parses the command line and runs one subcommand.
 //!
-//! It says on standard error, in one line with all causes, why something did not work, and ends
-//! with a code other than 0. What a subcommand reports goes to standard output.
+//! An error is one line on standard error with all its causes, and an exit code other than 0. What
+//! a subcommand reports goes to standard output.
 
 mod settings;
+mod process;
 mod keys;
 mod services;
 mod live;
+mod compose;
 mod ports;
 mod rights;
 mod all;
@@ -18,6 +20,8 @@ mod healthcheck;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::process::Role;
 
 /// Exactly-once metrics for AI gateways: requests and tokens per namespace, upstream and model.
 #[derive(Debug, Parser)]
@@ -55,9 +59,9 @@ enum Command {
 async fn main() -> ExitCode {
     let ended = match Arguments::parse().command {
         Command::All(args) => all::run(args).await,
-        Command::Ingest(args) => role::run(role::Role::Ingest, args).await,
-        Command::Aggregator(args) => role::run(role::Role::Aggregator, args).await,
-        Command::Api(args) => role::run(role::Role::Api, args).await,
+        Command::Ingest(args) => role::run(Role::Ingest, args).await,
+        Command::Aggregator(args) => role::run(Role::Aggregator, args).await,
+        Command::Api(args) => role::run(Role::Api, args).await,
         Command::Replay(args) => replay::run(args, services::kafka_from_settings).await,
         Command::Recount(args) => recount::run(args, services::cluster_to_read).await,
         Command::Dlq(args) => dlq::run(args).await,

@@ -1,8 +1,8 @@
 //! The ports of `gatemeter all`, and a start that waits for files which somebody else has locked:
 //! a backup that runs, a shell that was left open.
 //!
-//! Ports are bound first. What is opened then is tried again while it is locked; meanwhile the
-//! ports answer that the process waits, and for what. Any other error ends the start.
+//! Ports are bound first. Opening is retried while the file is locked; meanwhile the ports answer
+//! that the process waits, and for what. Any other error ends the start.
 
 use std::time::Duration;
 
@@ -10,22 +10,24 @@ use queue::QueueError;
 use service::config::{ServerSettings, Settings};
 use service::opening::{Opening, Router};
 use service::server::Server;
-use service::shutdown::Shutdown;
+use service::shutdown::{Phase, Shutdown};
 use store::StoreError;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-/// Pause between two tries; SQLite itself waits as long within each.
+use crate::process::Stopped;
+
+/// Pause between two attempts; SQLite itself waits as long within each.
 const TRY_EVERY: Duration = Duration::from_millis(250);
 
-/// Something for each port.
+/// One value for each port.
 #[derive(Clone, Debug, Default)]
 pub struct Each<T> {
-    /// Takes events in.
+    /// Of the port that takes events in.
     pub ingest: T,
-    /// Shows the metrics.
+    /// Of the port that serves the metrics.
     pub aggregator: T,
-    /// Answers questions.
+    /// Of the port that answers questions.
     pub api: T,
 }
 
@@ -38,7 +40,7 @@ impl<T> Each<T> {
 
 /// The three listeners, bound before anything is opened.
 pub struct Ports {
-    /// Nothing once they serve.
+    /// `None` once they serve.
     servers: Option<Each<Server>>,
     limits: ServerSettings,
     shutdown: Shutdown,
@@ -50,18 +52,6 @@ struct Early {
     opening: Each<Opening>,
     serving: JoinHandle<()>,
 }
-
-/// The process was asked to end before it had started.
-#[derive(Debug)]
-pub struct Stopped;
-
-impl std::fmt::Display for Stopped {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the process was asked to end while it started")
-    }
-}
-
-impl std::error::Error for Stopped {}
 
 impl Ports {
     /// Opens the listeners.
@@ -82,10 +72,10 @@ impl Ports {
         })
     }
 
-    /// Opens something, waiting for as long as somebody else has locked it.
+    /// Retries `open` for as long as it fails because another process holds a lock.
     ///
     /// # Errors
-    /// What keeps it from being opened; `Stopped` if the process is to end.
+    /// Any other error of `open`; `Stopped` if the process is to end.
     pub async fn unlocked<T>(
         &mut self,
         mut open: impl AsyncFnMut() -> anyhow::Result<T>,
@@ -115,9 +105,8 @@ impl Ports {
                 has_waited = true;
             }
             self.serve_early(reason);
-            tokio::select! {
-                () = tokio::time::sleep(TRY_EVERY) => {}
-                () = shutdown.requested() => return Err(Stopped.into()),
+            if shutdown.sleep(TRY_EVERY).await != Phase::Running {
+                return Err(Stopped.into());
             }
         }
     }
@@ -164,7 +153,7 @@ async fn serve(
     );
 }
 
-/// What somebody else has locked, if that is the error.
+/// What another process has locked, if that is the error.
 fn lock_on(error: &anyhow::Error) -> Option<&'static str> {
     error.chain().find_map(|cause| {
         let is_log = cause.downcast_ref::<QueueError>().is_some_and(QueueError::is_locked);

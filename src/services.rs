@@ -1,9 +1,8 @@
-//! The services that a role stands on, opened as the settings say.
+//! Kafka, MySQL and Redis, opened as the settings say.
 //!
-//! A start waits for them for as long as it takes, and says on its port what for: in a stack that
-//! starts all at once, a database is often the last to be there, and one that is away for an hour
-//! is back without anybody having to start us again. What is wrong in the settings themselves is
-//! told at once.
+//! A start retries without a time limit while a service is away, and its port answers what it waits
+//! for: in a stack that starts all at once the database is often the last to be up, and after an
+//! outage nobody has to restart a role. An error in the settings ends the start at once.
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -25,13 +24,13 @@ use store::plain::PlainStore;
 use store::{Generation, MysqlOptions, MysqlTls, Store, StoreError};
 use tracing::warn;
 
-/// Pause between two tries.
+/// Pause between two attempts.
 const TRY_EVERY: Duration = Duration::from_millis(500);
 
-/// Where the log is.
+/// Options of the log.
 ///
 /// # Errors
-/// A password is wanted and there is none.
+/// The security protocol needs a password and there is none.
 pub fn kafka_options(settings: &Settings) -> anyhow::Result<KafkaOptions> {
     let kafka = &settings.kafka;
     let retention_days = i64::from(settings.queue.retention_days);
@@ -45,7 +44,7 @@ pub fn kafka_options(settings: &Settings) -> anyhow::Result<KafkaOptions> {
     })
 }
 
-/// Where the log is, as this settings file says, or the settings of the process without one.
+/// Options of the log from this settings file, or from the settings of the process without one.
 ///
 /// # Errors
 /// The settings are wrong, or as `kafka_options`.
@@ -77,7 +76,7 @@ fn security(kafka: &KafkaSettings) -> anyhow::Result<KafkaSecurity> {
     })
 }
 
-/// Where the ledger is.
+/// Options of the ledger.
 ///
 /// # Errors
 /// The file of the password cannot be read.
@@ -105,10 +104,10 @@ pub fn mysql_options(mysql: &MysqlSettings) -> anyhow::Result<MysqlOptions> {
     })
 }
 
-/// Opens the ledger and makes its tables if they are missing.
+/// Opens the ledger and creates its tables if they are missing.
 ///
 /// # Errors
-/// It is of another format, or refuses us.
+/// It has another format, or the server refuses the user.
 pub async fn ledger(settings: &Settings, opening: &Opening) -> anyhow::Result<Store> {
     let options = mysql_options(&settings.mysql)?;
     let place = format!("{}:{}", options.host, options.port);
@@ -124,7 +123,7 @@ pub async fn ledger(settings: &Settings, opening: &Opening) -> anyhow::Result<St
 /// Opens the log for appends.
 ///
 /// # Errors
-/// The topic is laid out otherwise than the settings say.
+/// The topic does not match the settings.
 pub async fn log_to_write(settings: &Settings, opening: &Opening) -> anyhow::Result<Queue> {
     let options = kafka_options(settings)?;
     let open = || Queue::open_kafka_producer(&options);
@@ -132,7 +131,7 @@ pub async fn log_to_write(settings: &Settings, opening: &Opening) -> anyhow::Res
     opened.with_context(|| format!("the log at {} cannot be opened", options.brokers))
 }
 
-/// Opens the log for counting it.
+/// Opens the log as a consumer that counts it.
 ///
 /// # Errors
 /// As `log_to_write`.
@@ -143,7 +142,7 @@ pub async fn log_to_count(settings: &Settings, opening: &Opening) -> anyhow::Res
     opened.with_context(|| format!("the log at {} cannot be opened", options.brokers))
 }
 
-/// Begins to read raw topics.
+/// Opens a reader of raw topics.
 ///
 /// # Errors
 /// As `log_to_write`.
@@ -163,7 +162,7 @@ pub async fn raw_topics(
     opened.with_context(|| format!("the raw topics at {} cannot be read", options.brokers))
 }
 
-/// Opens the log for looking at it alone.
+/// Opens the log read-only.
 ///
 /// # Errors
 /// As `log_to_write`, and if there is no topic yet.
@@ -173,8 +172,8 @@ pub async fn log_to_read(settings: &Settings) -> anyhow::Result<QueueReader> {
     opened.with_context(|| format!("the log at {} cannot be opened", options.brokers))
 }
 
-/// Opens log and ledger for looking at them alone, as this settings file says, or the settings of
-/// the process without one.
+/// Opens log and ledger read-only, with this settings file, or the settings of the process without
+/// one.
 ///
 /// # Errors
 /// As `log_to_read`, and if there is no ledger yet.
@@ -184,10 +183,10 @@ pub async fn cluster_to_read(file: Option<PathBuf>) -> anyhow::Result<(QueueRead
     Ok((log_to_read(&settings).await?, store.into()))
 }
 
-/// What was answered before, shared through Redis if there is one.
+/// The cache of answers, shared through Redis if one is configured.
 ///
 /// # Errors
-/// The settings of Redis are wrong. It need not be there.
+/// The settings of Redis are wrong. Redis itself may be away.
 pub fn cache(settings: &Settings) -> anyhow::Result<Cache> {
     let redis = &settings.redis;
     let has_redis = !redis.url.is_empty();
@@ -198,11 +197,11 @@ pub fn cache(settings: &Settings) -> anyhow::Result<Cache> {
     })?)
 }
 
-/// The generation of the log, made by whoever is first. A topic that was made a moment ago may not
-/// have its leaders yet.
+/// The generation of the log, created by whichever role starts first. A new topic may not have its
+/// leaders yet.
 ///
 /// # Errors
-/// The ledger does not answer, or knows the log with another number of partitions.
+/// The ledger does not answer, or has the log with another number of partitions.
 pub async fn generation(
     settings: &Settings,
     store: &Store,
@@ -226,8 +225,8 @@ pub async fn generation(
     Ok(store.generation(kafka.generation, kafka.partitions).await?)
 }
 
-/// Refuses a log that holds frames although the ledger does not know it. A new secret for the same
-/// frames would give every id another key, and a retry of what was counted would count again.
+/// Refuses a log that has frames while the ledger does not know its generation. A new secret would
+/// give every id another key, so that a retry of a counted event would count again.
 ///
 /// # Errors
 /// `high`, the end of the log, is not 0.
@@ -240,17 +239,17 @@ pub fn refuse_foreign_log(high: u64, generation: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether trying again cannot help.
+/// Whether a retry cannot succeed.
 fn is_final(error: &QueueError) -> bool {
     matches!(error, QueueError::TopicSetting { .. } | QueueError::KafkaSetting { .. })
 }
 
-/// Says on the port that the log is being waited for.
+/// Shows on the port why the log is being waited for.
 fn log_waits(options: &KafkaOptions, opening: &Opening) -> impl Fn(&str) {
     move |why| opening.wait_for(format!("the log at {} {why}", options.brokers))
 }
 
-/// Retries until it works, or cannot. Dropped at shutdown.
+/// Retries until `open` succeeds or fails for good. Dropped at shutdown.
 async fn wait_for<T, E, F, Fut>(
     waits: impl Fn(&str),
     mut open: F,
@@ -261,7 +260,7 @@ where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<T, E>>,
 {
-    let mut told = String::new();
+    let mut logged = String::new();
     waits("is being opened");
     loop {
         let error = match open().await {
@@ -269,12 +268,12 @@ where
             Err(error) if is_final(&error) => return Err(error),
             Err(error) => error,
         };
-        // Anybody may ask the port: what lies below is for the log.
+        // The port is open to anybody: the causes go to the log alone.
         waits(&format!("cannot be opened: {error}"));
         let error = chain(&error);
-        if told != error {
+        if logged != error {
             warn!(error, "waiting for a service");
-            told = error;
+            logged = error;
         }
         tokio::time::sleep(TRY_EVERY).await;
     }

@@ -31,7 +31,7 @@ impl Partition {
     fn observe(&mut self, high: u64) {
         // A log that was made anew may end below what is counted of the one before.
         let waits = high > self.next || (self.halted.is_some() && high > 0);
-        self.waits_since = match (self.is_owned && waits, self.waits_since) {
+        self.waits_since = match (self.is_ours && waits, self.waits_since) {
             (false, _) => None,
             (true, since) => Some(since.unwrap_or_else(Instant::now)),
         };
@@ -108,7 +108,7 @@ impl Gauges {
 
     /// This process owns the partition from now on.
     pub fn taken(&self, partition: u32) {
-        self.lock().entry(partition).or_default().is_owned = true;
+        self.lock().entry(partition).or_default().is_ours = true;
     }
 
     /// Another process owns the partition, and reports what waits there.

@@ -1,71 +1,67 @@
 //! `gatemeter api`: answers questions from the ledger, keeps the configuration, serves the page.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
-use service::metrics::ProcessMetrics;
+use api::Dependency;
 use service::opening::Opening;
-use service::server::Server;
+use service::server::Drain;
 use tokio::task::JoinHandle;
 
 use super::lags::Lags;
-use super::{Start, make};
+use super::open;
+use crate::compose::{self, Views};
 use crate::keys::{Guarded, access};
 use crate::live::Subscriber;
+use crate::process::Process;
 use crate::services;
 
 /// Runs until a signal.
 ///
 /// # Errors
 /// Whatever keeps it from starting.
-pub async fn run(start: Start) -> anyhow::Result<()> {
-    let Start { settings, dev, shutdown, .. } = start;
-    let server = Server::bind("api", settings.api.listen).await?;
-    let opening = Opening::default();
-    let serving = server.serve(opening.router(), &settings.server, shutdown.clone());
-    tokio::pin!(serving);
-    let making = async {
-        let store = Arc::new(services::ledger(&settings, &opening).await?);
-        let access = access(Guarded::Admin, &settings.data.dir, dev, &store).await?;
+pub async fn run(
+    process: &Process,
+    opening: &Opening,
+    mut serving: Pin<&mut impl Future<Output = Drain>>,
+) -> anyhow::Result<()> {
+    let Process { settings, dev, shutdown, .. } = process;
+    let opened = async {
+        let store = Arc::new(services::ledger(settings, opening).await?);
+        let access = access(Guarded::Admin, &settings.data.dir, *dev, &store).await?;
         Ok((store, access))
     };
-    let Some((store, access)) = make(making, serving.as_mut(), &shutdown).await? else {
+    let Some((store, access)) = open(opened, serving.as_mut(), shutdown).await? else {
         return Ok(());
     };
-    let lags = Arc::new(Lags::default());
-    let following = [
+    let (lags, subscriber) = (Arc::new(Lags::default()), Subscriber::default());
+    let cache = Arc::new(services::cache(settings)?);
+    let generation = settings.kafka.generation;
+    let tasks = [
         tokio::spawn(Arc::clone(&lags).follow_log(settings.clone(), shutdown.clone())),
         tokio::spawn(Arc::clone(&lags).follow_ledger(
             Arc::clone(&store),
-            settings.kafka.generation,
+            generation,
             shutdown.clone(),
         )),
+        tokio::spawn(subscriber.clone().run(Arc::clone(&cache))),
     ];
-    let metrics = Arc::new(ProcessMetrics::new("api", env!("CARGO_PKG_VERSION"))?);
-    let cache = Arc::new(services::cache(&settings)?);
-    let subscriber = Subscriber::default();
-    let receiving = tokio::spawn(subscriber.clone().run(Arc::clone(&cache)));
-    let (lag, dependencies, redis) = (Arc::clone(&lags), lags, Arc::clone(&cache));
-    let parts = api::Parts {
-        store: Arc::clone(&store),
-        access,
-        lag: Arc::new(move || lag.lag()),
-        dependencies: Arc::new(move || {
-            let mut all = dependencies.dependencies();
-            if redis.has_redis() {
-                all.push(api::Dependency { name: "redis", fault: redis.fault() });
-            }
-            all
-        }),
-        timezone: settings.api.timezone.clone(),
-        version: env!("CARGO_PKG_VERSION"),
-        cache,
-        live: Arc::new(move || subscriber.newest()),
-        shutdown: shutdown.clone(),
+    let (polled, redis) = (Arc::clone(&lags), Arc::clone(&cache));
+    let dependencies = move || {
+        let mut all = polled.dependencies();
+        if redis.has_redis() {
+            all.push(Dependency { name: "redis", fault: redis.fault() });
+        }
+        all
     };
-    opening.open(api::router(parts, metrics)?);
+    let views = Views {
+        lag: Arc::new(move || lags.lag()),
+        dependencies: Arc::new(dependencies),
+        live: Arc::new(move || subscriber.newest()),
+    };
+    opening.open(compose::api(process, &store, access, cache, views)?);
     serving.await;
-    following.iter().for_each(JoinHandle::abort);
-    receiving.abort();
+    tasks.iter().for_each(JoinHandle::abort);
     store.close().await;
     Ok(())
 }

@@ -1,0 +1,245 @@
+//! How each role is put together from storage, settings and keys, one function per role.
+//!
+//! `gatemeter all` and the single roles call the same functions and differ in what they pass: the
+//! storage they have opened, what can keep a role from being ready, where the API gets lag and
+//! totals. Nothing is opened or served here; the caller decides when a role ends, and in which
+//! order.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use aggregator::{Aggregator, AggregatorError};
+use api::{DependencyView, LagView, LiveView};
+use cache::Cache;
+use ingest::Ingest;
+use queue::Queue;
+use service::answer::with_fallbacks;
+use service::auth::Access;
+use service::config::Settings;
+use service::health::{self, Readiness, Reason};
+use service::metrics::ProcessMetrics;
+use service::opening::Router;
+use service::shutdown::{Trigger, channel};
+use service::token_count;
+use store::{Generation, Store};
+use tracing::warn;
+
+use crate::process::{Process, Role};
+
+/// How long the last appends may take once a listener is closed: an append takes milliseconds.
+pub const DRAIN_MAX: Duration = Duration::from_secs(1);
+/// How long workers may take to end after a failure; they give their last commit up sooner.
+const STOP_MAX: Duration = Duration::from_secs(2);
+/// Version of the program.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Who else uses a storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// Nobody: files of this process.
+    Own,
+    /// Other processes, through Kafka and MySQL.
+    Shared,
+}
+
+/// Log and ledger, opened.
+#[derive(Debug)]
+pub struct Storage {
+    /// The log.
+    pub queue: Arc<Queue>,
+    /// The ledger.
+    pub store: Arc<Store>,
+    /// Generation of the log.
+    pub generation: Generation,
+    /// Who else uses them.
+    pub sharing: Sharing,
+    /// Set by the aggregator while the dedup set is at its budget, read by ingest. Processes of
+    /// their own pass it on through the ledger.
+    pub pressure: Arc<AtomicBool>,
+}
+
+impl Storage {
+    /// Storage without memory pressure.
+    pub fn new(
+        queue: Arc<Queue>,
+        store: Arc<Store>,
+        generation: Generation,
+        sharing: Sharing,
+    ) -> Storage {
+        Storage { queue, store, generation, sharing, pressure: Arc::default() }
+    }
+
+    /// Returns why the process must end, once its storage cannot be written any more. A ledger on
+    /// a server is not watched: there a failed statement is retried and spoils nothing.
+    pub async fn failed(&self) -> anyhow::Error {
+        let (mut queue, mut store) = (self.queue.fatal(), self.store.fatal());
+        let what = tokio::select! {
+            Ok(_) = queue.wait_for(|is_fatal| *is_fatal) => "the log",
+            Ok(_) = store.wait_for(|is_fatal| *is_fatal), if self.sharing == Sharing::Own => {
+                "the ledger"
+            }
+            else => std::future::pending().await,
+        };
+        anyhow::anyhow!("{what} failed and cannot be trusted")
+    }
+
+    /// Closes log and ledger.
+    pub async fn close(&self) {
+        self.queue.close().await;
+        self.store.close().await;
+    }
+}
+
+/// Starts ingest. It is not ready while one of `faults` is set.
+///
+/// # Errors
+/// The labels cannot be read.
+pub async fn ingest(
+    settings: &Settings,
+    storage: &Storage,
+    access: Access,
+    faults: Vec<Reason>,
+) -> anyhow::Result<Ingest> {
+    let parts = ingest::Parts {
+        queue: Arc::clone(&storage.queue),
+        store: Arc::clone(&storage.store),
+        generation: storage.generation.clone(),
+        access,
+        pressure: Arc::clone(&storage.pressure),
+        settings: settings.ingest.clone(),
+        faults,
+    };
+    Ok(ingest::start(parts, metrics(Role::Ingest)?).await?)
+}
+
+/// Waits for the last appends of ingest. Its routers must be gone.
+pub async fn drain(ingest: Ingest) {
+    if tokio::time::timeout(DRAIN_MAX, ingest.drained()).await.is_err() {
+        warn!("requests that were cut off were abandoned");
+    }
+}
+
+/// A running aggregator. It has a shutdown of its own, since it must count what comes in until
+/// everything else of the process has ended.
+pub struct Counting {
+    aggregator: Aggregator,
+    trigger: Trigger,
+    router: Router,
+}
+
+/// Starts the aggregator. It is not ready while one of `faults` is set.
+///
+/// # Errors
+/// Log or ledger cannot be read.
+pub async fn aggregator(
+    settings: &Settings,
+    storage: &Storage,
+    access: &Access,
+    faults: Vec<Reason>,
+) -> anyhow::Result<Counting> {
+    let parts = aggregator::Parts {
+        queue: Arc::clone(&storage.queue),
+        store: Arc::clone(&storage.store),
+        generation: storage.generation.clone(),
+        pressure: Arc::clone(&storage.pressure),
+        access: access.clone(),
+        is_shared: storage.sharing == Sharing::Shared,
+    };
+    let (trigger, shutdown) = channel();
+    let metrics = metrics(Role::Aggregator)?;
+    let aggregator = aggregator::start(settings, parts, metrics, shutdown).await?;
+    let counting = aggregator.readiness();
+    let readiness = move || {
+        let mut reasons: Vec<String> = faults.iter().filter_map(Reason::get).collect();
+        if let Readiness::NotReady(more) = counting() {
+            reasons.extend(more);
+        }
+        Readiness::from_reasons(reasons)
+    };
+    let router = aggregator.router().merge(token_count::routes(access));
+    let router = with_fallbacks(router.merge(health::routes(readiness)));
+    Ok(Counting { aggregator, trigger, router })
+}
+
+impl Counting {
+    /// The routes of the aggregator's port.
+    pub fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    /// A view of the lag of every partition.
+    pub fn lag(&self) -> LagView {
+        Arc::new(self.aggregator.lag())
+    }
+
+    /// A view of the totals of the page.
+    pub fn live(&self) -> LiveView {
+        Arc::new(self.aggregator.live())
+    }
+
+    /// Returns why the process must end, once counting has stopped without having been asked to.
+    pub async fn failed(&mut self) -> anyhow::Error {
+        match self.aggregator.ended().await {
+            Err(error) => error.into(),
+            Ok(()) => anyhow::anyhow!("the aggregator ended by itself"),
+        }
+    }
+
+    /// Commits what was read, and ends. Called when nothing more can come in.
+    ///
+    /// # Errors
+    /// The last commit failed.
+    pub async fn drain(mut self) -> Result<(), AggregatorError> {
+        self.trigger.drain();
+        self.aggregator.ended().await
+    }
+
+    /// Ends after a failure. Waits for the workers, whose threads must not outlive the runtime.
+    pub async fn stop(mut self) {
+        self.trigger.drain();
+        if tokio::time::timeout(STOP_MAX, self.aggregator.stopped()).await.is_err() {
+            warn!("the aggregator did not stop in time");
+        }
+    }
+}
+
+/// Where the API gets what the ledger does not hold.
+pub struct Views {
+    /// The lag of every partition.
+    pub lag: LagView,
+    /// What the process depends on, and how it is.
+    pub dependencies: DependencyView,
+    /// The newest totals.
+    pub live: LiveView,
+}
+
+/// The routes of the API.
+///
+/// # Errors
+/// A metric cannot be registered.
+pub fn api(
+    process: &Process,
+    store: &Arc<Store>,
+    access: Access,
+    cache: Arc<Cache>,
+    views: Views,
+) -> anyhow::Result<Router> {
+    let Views { lag, dependencies, live } = views;
+    let parts = api::Parts {
+        store: Arc::clone(store),
+        access,
+        lag,
+        dependencies,
+        timezone: process.settings.api.timezone.clone(),
+        version: VERSION,
+        cache,
+        live,
+        shutdown: process.shutdown.clone(),
+    };
+    Ok(api::router(parts, metrics(Role::Api)?)?)
+}
+
+fn metrics(role: Role) -> anyhow::Result<Arc<ProcessMetrics>> {
+    Ok(Arc::new(ProcessMetrics::new(role.name(), VERSION)?))
+}
