@@ -28,11 +28,7 @@ pub async fn run(
     keep: Keep,
     shutdown: Shutdown,
 ) {
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(EVERY) => {}
-            () = shutdown.requested() => return,
-        }
+    while shutdown.sleep(EVERY).await == Phase::Running {
         for (partition, floor) in gauges.floors() {
             if let Err(error) = queue.retain(partition, floor, Wall::now().as_us()).await {
                 warn!(partition, %error, "old frames could not be deleted");

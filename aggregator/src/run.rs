@@ -2,7 +2,7 @@
 //! port; and stops them in an order that loses nothing.
 //!
 //! Workers run on threads of their own, since counting a batch takes longer than an async thread
-//! may be held. The role never imports ingest or api; what they need of it is in `Aggregator`.
+//! may be held. The role never imports ingest or api; `Aggregator` has what they need.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,8 +34,8 @@ use crate::retention;
 use crate::worker::{Worker, WorkerError, WorkerParts};
 
 /// Interval at which namespaces, connections and held series are updated.
-const FOLLOW_EVERY: Duration = Duration::from_millis(500);
 /// Interval at which the lag is measured.
+const FOLLOW_EVERY: Duration = Duration::from_millis(500);
 const LAG_EVERY: Duration = Duration::from_secs(1);
 /// How long a gateway's report of open connections is shown, microseconds.
 const CONNECTIONS_TTL_US: i64 = 60 * 1_000_000;
@@ -144,8 +144,8 @@ pub async fn start(
     let helpers = vec![
         tokio::spawn(async move {
             if let Err(error) = following.await {
-                error!(%error, "metrics page is closed until the process restarts");
                 // `wait` reports it; without a waiter the process is ending anyway.
+                error!(%error, "metrics page is closed until the process restarts");
                 let _ = restored_sender.send(true);
             }
         }),
@@ -255,15 +255,12 @@ impl Aggregator {
 /// Measures the lag every second, so that a wait is noticed without a scrape and while the ledger
 /// does not answer.
 async fn watch_lag(gauges: Arc<Gauges>, queue: Arc<Queue>, shutdown: Shutdown) {
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(LAG_EVERY) => drop(gauges.lag(&queue)),
-            () = shutdown.requested() => return,
-        }
+    while shutdown.sleep(LAG_EVERY).await == Phase::Running {
+        drop(gauges.lag(&queue));
     }
 }
 
-/// Loads one snapshot of the ledger, and the log ends to be reached before the first page.
+/// Loads one snapshot of the ledger, and the log ends to reach before the first page.
 async fn take_over(
     parts: &Parts,
     publisher: &Publisher,
@@ -302,12 +299,8 @@ async fn follow(
 ) -> Result<(), AggregatorError> {
     let mut last_id = 0;
     let mut last_connections = Vec::new();
-    while shutdown.phase() == Phase::Running {
-        tokio::select! {
-            () = tokio::time::sleep(FOLLOW_EVERY) => {}
-            () = shutdown.requested() => return Ok(()),
-        }
-        match look(&parts, &publisher, &mut last_id, &mut last_connections).await {
+    while shutdown.sleep(FOLLOW_EVERY).await == Phase::Running {
+        match poll(&parts, &publisher, &mut last_id, &mut last_connections).await {
             Ok(()) => {}
             Err(error @ AggregatorError::Restored) => return Err(error),
             Err(error) => {
@@ -319,7 +312,7 @@ async fn follow(
 }
 
 /// Updates the page with new namespaces and changed connections, once.
-async fn look(
+async fn poll(
     parts: &Parts,
     publisher: &Publisher,
     last_id: &mut i64,

@@ -439,10 +439,7 @@ impl Worker {
         if self.shutdown.phase() != Phase::Running {
             return tokio::time::sleep(BACKOFF_MIN).await;
         }
-        tokio::select! {
-            () = tokio::time::sleep(backoff) => {}
-            () = self.shutdown.requested() => {}
-        }
+        self.shutdown.sleep(backoff).await;
     }
 
     /// Publishes the worker's own numbers, and the pressure of the dedup set.
