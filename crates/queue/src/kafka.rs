@@ -22,9 +22,8 @@ mod consumer;
 mod raw_parts;
 
 mod identity;
-mod raw_member;
 
-mod raw_poller;
+mod raw_handler;
 
 mod raw;
 mod raw_topic;

@@ -7,6 +7,7 @@
 //! the new topic is read from its first offset.
 
 mod answers;
+mod assignment;
 
 use std::collections::VecDeque;
 use std::ffi::CString;
@@ -22,10 +23,10 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use tokio::sync::mpsc;
 
 use self::answers::{Topic, Waiting, What, poll};
+use self::assignment::{Member, keep};
 use super::identity::Identity;
 use super::listener::Listener;
 use super::poller::{Membership, concerns_the_log, settings};
-use super::raw_member::{Member, keep};
 use super::raw_parts::{Key, Part, RawMessage, Shared, is_of, kept_in, list_of, lock};
 use crate::error::QueueError;
 use crate::limits::{

@@ -13,8 +13,8 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
-use super::listener::Listener;
-use super::raw_parts::{Part, Shared, lock};
+use crate::kafka::listener::Listener;
+use crate::kafka::raw_parts::{Part, Shared, lock};
 
 /// A member of the group.
 pub(super) struct Member {
