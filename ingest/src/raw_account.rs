@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use queue::{RAW_STALL_SECONDS, RawWatch, Remade, Teller, TopicId};
+use queue::{RAW_STALL_SECONDS, RawWatch, Remade, TopicId, Witness};
 use service::config::RawTopic;
 use store::{Known, RawPlace, Settled, Store, StoreError};
 use tokio::time::timeout;
@@ -165,10 +165,10 @@ impl PositionTracker {
         self.lost = lost;
         let now = Instant::now();
         for remade in self.watch.remade() {
-            let wait = match (&remade.place, remade.teller) {
-                (Some(_), Teller::Reader) => Duration::ZERO,
-                (Some(_), Teller::Former) => FORMER_DELAY,
-                (Some(_), Teller::Observer) => OBSERVER_DELAY,
+            let wait = match (&remade.place, remade.witness) {
+                (Some(_), Witness::Reader) => Duration::ZERO,
+                (Some(_), Witness::Former) => FORMER_DELAY,
+                (Some(_), Witness::Observer) => OBSERVER_DELAY,
                 (None, _) => LEDGER_DELAY,
             };
             self.waiting.push((now + wait, remade));
@@ -185,9 +185,9 @@ impl PositionTracker {
             match &remade.place {
                 Some(known) => {
                     let known = of_ledger(topic, known);
-                    let known = match remade.teller {
-                        Teller::Reader => Known::Read(known),
-                        Teller::Former | Teller::Observer => Known::Seen(known),
+                    let known = match remade.witness {
+                        Witness::Reader => Known::Read(known),
+                        Witness::Former | Witness::Observer => Known::Seen(known),
                     };
                     let settled = self.store.settle_raw_place(&self.group, known, id).await?;
                     let is_certain = remade.is_quiet;

@@ -2,7 +2,7 @@
 //! reads it alone.
 //!
 //! Opening makes the topic or checks it; then each direction has a client of its own. This file
-//! only tells the directions apart and holds no state of the log itself.
+//! only dispatches to the direction and holds no state of the log itself.
 
 mod options;
 
@@ -12,10 +12,13 @@ mod question;
 
 mod topic;
 
-mod handoff;
 mod producer;
 
 mod poller;
+
+mod handoff;
+
+mod log_handler;
 
 mod consumer;
 
@@ -35,7 +38,7 @@ use tokio::sync::watch;
 
 pub use self::options::{KafkaOptions, KafkaPassword, KafkaProtocol, KafkaSasl, KafkaSecurity};
 pub use self::raw::{RawReader, RawWatch};
-pub use self::raw_parts::{RawMark, RawMessage, RawPlace, Remade, Teller};
+pub use self::raw_parts::{RawMark, RawMessage, RawPlace, Remade, Witness};
 pub use self::raw_topic::RawTopic;
 
 use self::consumer::Consumer;
@@ -96,7 +99,7 @@ impl Kafka {
         let listener = Listener::new(fatal.clone());
         let questions = Questions::new(&config, &options.topic(), listener.clone())?;
         topic::ensure(&Layout::of_log(options), &config, &questions, &listener).await?;
-        // Asked before anybody looks at what is in it, so that no other one goes unnoticed.
+        // Asked before the topic is read, so that no replacement goes unnoticed.
         let id = questions.id().await?;
         Kafka::reading(options, &config, Membership::Group, questions, fatal, id)
     }

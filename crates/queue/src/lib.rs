@@ -11,7 +11,7 @@
 //! # The contract
 //! - **Durable.** When `append` returns `Ok`, the records of that call survive. Embedded, the
 //!   death of the process and the loss of power: their transaction has been committed with
-//!   `synchronous=FULL`, which means that the file system has said that it is on the disk. Kafka,
+//!   `synchronous=FULL`, which means that the file system has reported it to be on the disk. Kafka,
 //!   the loss of any one broker: a majority of the copies has them (`acks=all` and
 //!   `min.insync.replicas`), in page caches at least. With one copy that is one page cache.
 //! - **All or nothing** holds embedded only: the records of one call are in the log together,
@@ -19,12 +19,13 @@
 //!   waiting. On Kafka each record stands for itself: after an error any of them may be in the
 //!   log, now or within the delivery time, and records of other calls may lie between. Records of
 //!   one call and partition keep their order.
-//! - **At least once.** After any error but those that say that nothing was written, a record
+//! - **At least once.** After any error but those that state that nothing was written, a record
 //!   may still be in the log. The producer repeats the call, the consumer removes duplicates. On
 //!   Kafka the client's own retries add none.
 //! - **Ordered, without holes.** Offsets start at 0 and grow by one per record, also after
 //!   retention has deleted everything. A read returns consecutive offsets from the one asked
-//!   for, or says why it cannot. A foreign transaction leaves holes in a topic; a read stops there.
+//!   for, or an error that states why it cannot. A foreign transaction leaves holes in a topic; a
+//!   read stops there.
 //! - **Never silently wrong.** Embedded, a record whose bytes the storage garbled is delivered
 //!   with `intact: false`, a file that contradicts itself is not opened, and after a failed write
 //!   or sync the writer stops for good. Kafka, a batch whose checksum does not hold is never
@@ -70,7 +71,7 @@ pub use error::QueueError;
 pub use foreign_lock::{ForeignLock, LOCK_PROBE_EVERY, LOCK_TRY, LOCK_WAIT_MAX};
 pub use kafka::{
     Kafka, KafkaOptions, KafkaPassword, KafkaProtocol, KafkaSasl, KafkaSecurity, RawMark,
-    RawMessage, RawPlace, RawReader, RawTopic, RawWatch, Remade, Teller,
+    RawMessage, RawPlace, RawReader, RawTopic, RawWatch, Remade, Witness,
 };
 pub use kafka_id::TopicId;
 pub use limits::{
@@ -181,14 +182,14 @@ impl Queue {
     /// Reads records with consecutive offsets, the first at `from`: as many as fit into
     /// `bytes_max` payload bytes, but one at least if there is one, and [`READ_RECORDS_MAX`] at
     /// most. Empty if `from` is the end of the log, or on Kafka, if it is where the last read
-    /// ended and nothing more has come yet: [`Queue::subscribe`] tells when to read again. A read
+    /// ended and nothing more has come yet: [`Queue::subscribe`] shows when to read again. A read
     /// from anywhere else starts over there and waits for the first record.
     ///
     /// # Errors
     /// [`QueueError::Gap`] if `from` is no longer retained, [`QueueError::PastEnd`] if it lies
     /// past the end, [`QueueError::Hole`] if it is missing between others,
     /// [`QueueError::Sql`], [`QueueError::Kafka`] or [`QueueError::Slow`] if it cannot be read now.
-    /// [`QueueError::NotAssigned`] if the partition is not ours, or was not for a moment.
+    /// [`QueueError::NotAssigned`] if the partition is not assigned to us, or was not for a moment.
     /// [`QueueError::Remade`] once the topic has another id than when it was opened.
     pub async fn read(
         &self,
@@ -203,7 +204,7 @@ impl Queue {
     }
 
     /// Waits until the partition may be read by this process; embedded, it always may. It can be
-    /// taken away again at any time: reads then answer [`QueueError::NotAssigned`].
+    /// revoked at any time: reads then answer [`QueueError::NotAssigned`].
     ///
     /// # Errors
     /// [`QueueError::Partition`], [`QueueError::Direction`]; [`QueueError::Closed`] or
@@ -244,7 +245,7 @@ impl Queue {
     }
 
     /// Has the consumer group's offset of a partition committed soon, for tools that show its lag:
-    /// everything before `next` is counted. Nothing of ours reads it, and embedded it does nothing.
+    /// everything before `next` is counted. Nothing here reads it, and embedded it does nothing.
     pub fn commit_offset(&self, partition: u32, next: u64) {
         match self {
             Queue::Embedded(_) => {}
@@ -261,11 +262,11 @@ impl Queue {
         }
     }
 
-    /// Name and id of the topic that the log is in, as the brokers say now; nothing embedded, and
-    /// with brokers that tell no ids.
+    /// Name and id of the topic that the log is in, as the brokers report it now; `None` embedded,
+    /// and with brokers that report no ids.
     ///
     /// # Errors
-    /// [`QueueError::Kafka`] if nobody answers.
+    /// [`QueueError::Kafka`] if there is no answer.
     pub async fn topic_id(&self) -> Result<Option<(String, TopicId)>, QueueError> {
         match self {
             Queue::Embedded(_) => Ok(None),
@@ -276,7 +277,8 @@ impl Queue {
     /// Both ends of a partition, in one snapshot.
     ///
     /// # Errors
-    /// [`QueueError::Partition`]; [`QueueError::Sql`] or [`QueueError::Kafka`] if nobody answers.
+    /// [`QueueError::Partition`]; [`QueueError::Sql`] or [`QueueError::Kafka`] if there is no
+    /// answer.
     pub async fn watermarks(&self, partition: u32) -> Result<Watermarks, QueueError> {
         match self {
             Queue::Embedded(embedded) => embedded.reader.watermarks(partition).await,
@@ -287,7 +289,7 @@ impl Queue {
     /// Deletes records that are older than the retention time at `now_us` (microseconds since
     /// the Unix epoch), and the oldest ones while the log holds more than seven eighths of
     /// `bytes_max`; never one at or past `floor`, the lowest offset that is still needed. One
-    /// call does a bounded amount of work and says whether more could go. On Kafka the brokers
+    /// call does a bounded amount of work and reports whether more could go. On Kafka the brokers
     /// delete by age alone, whatever the floor, and this call does nothing.
     ///
     /// # Errors
@@ -325,8 +327,8 @@ impl Queue {
     }
 
     /// Why appends are refused at present although the log works: no space, a wall clock that
-    /// cannot be trusted, or a lock that somebody else holds. Space that is back is noticed by the
-    /// next append or retention, a lock that is gone within a second.
+    /// cannot be trusted, or a lock that another process holds. Space that is back is noticed by
+    /// the next append or retention, a lock that is gone within a second.
     pub fn refusing(&self) -> Option<&'static str> {
         match self {
             Queue::Embedded(embedded) => embedded.refusing(),

@@ -1,9 +1,10 @@
-//! Hands records over from the consumer's thread to whoever reads a partition.
+//! Hands records over from the poller's thread to the reader of a partition.
 //!
-//! The reader asks for a place, the thread brings records from there on, and only the offset that
-//! comes next is accepted: what comes twice is dropped, what is missing is fetched again and then
-//! reported. Every start and every loss of a partition has a number of its own, so that a record
-//! or a wish from before is never taken for one of now. Nothing here waits or talks to a broker.
+//! The reader requests a start at an offset, the thread delivers records from there on, and only
+//! the next offset in order is accepted: duplicates are dropped, and a hole is fetched once more
+//! before it is reported. Every start and every loss of a partition has a number of its own, so
+//! that a record or a request from before is never mistaken for a current one. Nothing here waits
+//! or talks to a broker.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,13 +16,13 @@ use crate::limits::{HANDOFF_BYTES_MAX, READ_RECORDS_MAX};
 use crate::record::Record;
 
 /// One partition between its reader and the thread.
-pub(super) struct Place {
-    /// Held by a reader for the whole of its call: a place has one reader at a time.
+pub(super) struct Slot {
+    /// Held by a reader for the whole of its call: a slot has one reader at a time.
     pub turn: tokio::sync::Mutex<()>,
     state: Mutex<State>,
     /// Offset behind the last record that can be read.
     end: watch::Sender<u64>,
-    /// Changes with everything that a reader may wait for.
+    /// Changes with every event that a reader may wait for.
     pulse: watch::Sender<u64>,
     assigned: watch::Sender<bool>,
 }
@@ -30,40 +31,41 @@ pub(super) struct Place {
 struct State {
     is_assigned: bool,
     is_closed: bool,
-    /// The topic is another one than when it was opened; for ever, unless somebody trusts it.
+    /// The topic is not the one that was opened; until a reader declares that it trusts it.
     is_remade: bool,
     /// Number of the last start or loss.
-    nonce: u64,
+    start: u64,
     phase: Phase,
     /// Offset of the first record that can be read, or of the one that comes next.
     next: u64,
-    /// Offset that the log must bring next.
+    /// Offset of the next record to be accepted.
     expected: u64,
     records: VecDeque<Record>,
     bytes: usize,
-    is_paused: bool,
-    /// A hole before this offset was seen once; it may be the client's mistake.
+    /// Whether fetching has to pause until half of the bytes are read.
+    is_full: bool,
+    /// A hole at this offset was seen once; the client may have skipped records.
     hole_seen: Option<u64>,
     broken: Option<Broken>,
     low: u64,
     high: u64,
-    /// Offset to be shown to tools, once it is committed in the ledger.
+    /// Offset to commit to Kafka, already committed in the ledger.
     to_commit: Option<u64>,
 }
 
-/// How far a place has come.
+/// State of the start of a slot.
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// Nobody has asked for anything.
+    /// No start was requested.
     #[default]
     Idle,
-    /// Somebody has, and the thread does not know yet.
-    Wanted,
-    /// Records come in.
+    /// A start was requested, and the thread has not taken the request yet.
+    Requested,
+    /// Records are delivered.
     Running,
 }
 
-/// Why a partition does not go on.
+/// Why a partition is not read on.
 #[derive(Debug, Clone)]
 pub(super) enum Broken {
     /// Offsets are missing between two records.
@@ -72,7 +74,7 @@ pub(super) enum Broken {
         next: u64,
     },
     /// The brokers reported an error after which the log's metadata must be refreshed.
-    Disturbed(Arc<KafkaError>),
+    Reset(Arc<KafkaError>),
 }
 
 /// What a reader finds.
@@ -80,45 +82,44 @@ pub(super) enum Broken {
 pub(super) enum Taken {
     /// Records, the first at the offset asked for.
     Records(Vec<Record>),
-    /// It is the right place, and nothing has come yet.
+    /// No record has been delivered at this offset yet.
     Nothing,
-    /// The thread reads somewhere else, or nowhere.
+    /// The thread reads at another offset, or not at all.
     Elsewhere,
-    /// Nothing more will come.
+    /// Nothing more is delivered until the reader starts over.
     Broken(Broken),
-    /// The topic is another one than it was.
+    /// The topic is not the one that was opened.
     Remade,
-    /// The partition is not ours.
+    /// The partition is not assigned to this member.
     NotAssigned,
     /// The consumer has ended.
     Closed,
 }
 
-/// What the thread has to do for a place.
+/// A request to fetch a partition from an offset on.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Wish {
-    /// Fetch from this offset on.
-    Start { from: u64, nonce: u64 },
-    /// Go on fetching.
-    Resume,
+pub(super) struct Request {
+    pub from: u64,
+    /// Number of this start; records are offered with it.
+    pub start: u64,
 }
 
-/// What became of a record.
+/// What happened to a record.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Offer {
     /// It can be read.
     Accepted,
-    /// It can be read, and no more should come until somebody has.
+    /// It can be read, and the slot is now full.
     Full,
-    /// It belongs to something that is over.
+    /// It is a duplicate, or was fetched for an earlier start.
     Dropped,
-    /// Offsets are missing before it: fetch them.
-    Again,
+    /// Offsets are missing before it; they have to be fetched again.
+    Refetch,
 }
 
-impl Place {
-    pub(super) fn new() -> Place {
-        Place {
+impl Slot {
+    pub(super) fn new() -> Slot {
+        Slot {
             turn: tokio::sync::Mutex::new(()),
             state: Mutex::default(),
             end: watch::Sender::new(0),
@@ -127,7 +128,7 @@ impl Place {
         }
     }
 
-    /// What a reader may have from `from` on: as many as fit, one at least.
+    /// Takes the records from `from` on: as many as fit, one at least.
     pub(super) fn take(&self, from: u64, bytes_max: usize) -> Taken {
         let mut state = self.lock();
         if state.is_closed {
@@ -160,15 +161,15 @@ impl Place {
         }
     }
 
-    /// A reader wants records from `from` on; what is there is dropped. Nothing if the partition
-    /// is not ours.
-    pub(super) fn start(&self, from: u64) -> bool {
+    /// Requests a start at `from`; records of an earlier one are dropped. False if the partition is
+    /// not assigned.
+    pub(super) fn request_start(&self, from: u64) -> bool {
         let mut state = self.lock();
         if !state.is_assigned || state.is_closed {
             return false;
         }
         state.clear();
-        state.phase = Phase::Wanted;
+        state.phase = Phase::Requested;
         state.next = from;
         state.expected = from;
         drop(state);
@@ -176,31 +177,35 @@ impl Place {
         true
     }
 
-    /// A reader has heard why nothing comes: the next one starts over.
+    /// Drops the current start, so that the next read requests a new one.
     pub(super) fn forget(&self) {
         let mut state = self.lock();
         state.clear();
     }
 
-    /// What the thread has to do, if anything. A start is returned once.
-    pub(super) fn wish(&self) -> Option<Wish> {
+    /// The start that was requested since the last call.
+    pub(super) fn take_request(&self) -> Option<Request> {
         let mut state = self.lock();
-        if state.phase == Phase::Wanted {
-            state.phase = Phase::Running;
-            state.is_paused = false;
-            return Some(Wish::Start { from: state.expected, nonce: state.nonce });
+        if state.phase != Phase::Requested {
+            return None;
         }
-        if state.is_paused && state.bytes < HANDOFF_BYTES_MAX / 2 {
-            state.is_paused = false;
-            return Some(Wish::Resume);
-        }
-        None
+        state.phase = Phase::Running;
+        state.is_full = false;
+        Some(Request { from: state.expected, start: state.start })
     }
 
-    /// The thread brings a record for the start with this number.
-    pub(super) fn offer(&self, nonce: u64, record: Record) -> Offer {
+    /// Whether the partition must not be fetched: from the moment its bytes reach the bound until
+    /// half of them are read.
+    pub(super) fn is_full(&self) -> bool {
         let mut state = self.lock();
-        if state.nonce != nonce || state.phase != Phase::Running || state.broken.is_some() {
+        state.is_full &= state.bytes >= HANDOFF_BYTES_MAX / 2;
+        state.is_full
+    }
+
+    /// Takes a record that was fetched for the start with this number.
+    pub(super) fn offer(&self, start: u64, record: Record) -> Offer {
+        let mut state = self.lock();
+        if state.start != start || state.phase != Phase::Running || state.broken.is_some() {
             return Offer::Dropped;
         }
         if record.offset < state.expected {
@@ -214,8 +219,8 @@ impl Place {
         let was_empty = state.records.is_empty();
         state.records.push_back(record);
         let end = state.expected;
-        let is_full = state.bytes >= HANDOFF_BYTES_MAX && !state.is_paused;
-        state.is_paused |= is_full;
+        let is_full = state.bytes >= HANDOFF_BYTES_MAX && !state.is_full;
+        state.is_full |= is_full;
         drop(state);
         self.end.send_replace(end);
         if was_empty {
@@ -224,7 +229,8 @@ impl Place {
         if is_full { Offer::Full } else { Offer::Accepted }
     }
 
-    /// A first hole is fetched again: the client may have skipped. A second one is believed.
+    /// A hole is fetched again once, because the client may have skipped records. If it is still
+    /// there, it is in the log.
     fn note_hole(&self, mut state: MutexGuard<'_, State>, next: u64) -> Offer {
         let expected = state.expected;
         if state.hole_seen == Some(expected) {
@@ -234,22 +240,25 @@ impl Place {
             return Offer::Dropped;
         }
         state.hole_seen = Some(expected);
-        state.nonce += 1;
-        state.phase = Phase::Wanted;
-        Offer::Again
+        state.start += 1;
+        state.phase = Phase::Requested;
+        Offer::Refetch
     }
 
-    /// Nothing more will come before somebody has looked at the log anew.
-    pub(super) fn disturb(&self, error: &Arc<KafkaError>) {
+    /// Delivers nothing more until the reader has checked the log and started over. True if
+    /// records were being delivered.
+    pub(super) fn reset(&self, error: &Arc<KafkaError>) -> bool {
         let mut state = self.lock();
-        if state.phase != Phase::Idle && state.broken.is_none() {
-            state.broken = Some(Broken::Disturbed(Arc::clone(error)));
-            drop(state);
-            self.beat();
+        if state.phase == Phase::Idle || state.broken.is_some() {
+            return false;
         }
+        state.broken = Some(Broken::Reset(Arc::clone(error)));
+        drop(state);
+        self.beat();
+        true
     }
 
-    /// The topic is another one: nothing of it is read before somebody trusts it.
+    /// The topic was replaced: nothing of it is read before a reader trusts it.
     pub(super) fn remake(&self) {
         let mut state = self.lock();
         state.clear();
@@ -258,12 +267,12 @@ impl Place {
         self.beat();
     }
 
-    /// The topic is the right one, whatever it was before.
+    /// The topic is the right one, although it was replaced.
     pub(super) fn trust(&self) {
         self.lock().is_remade = false;
     }
 
-    /// The group has given us the partition.
+    /// The group has assigned the partition to this member.
     pub(super) fn assign(&self) {
         let mut state = self.lock();
         state.clear();
@@ -273,7 +282,7 @@ impl Place {
         self.beat();
     }
 
-    /// The group has taken the partition: whatever was handed over is somebody else's.
+    /// The group has revoked the partition: records that were not read belong to its next owner.
     pub(super) fn revoke(&self) {
         let mut state = self.lock();
         state.clear();
@@ -281,8 +290,8 @@ impl Place {
         state.to_commit = None;
         let is_closed = state.is_closed;
         drop(state);
-        // Leaving the group takes everything from a consumer that has ended; whoever waits for an
-        // assignment then must hear of the end.
+        // A consumer that has ended loses its partitions when it leaves the group; callers that
+        // wait for an assignment then must still return and see that it has ended.
         self.assigned.send_replace(is_closed);
         self.beat();
     }
@@ -293,7 +302,7 @@ impl Place {
         state.clear();
         state.is_closed = true;
         drop(state);
-        // Whoever waits for an assignment asks again and hears of it.
+        // Callers that wait for an assignment return and see that it is closed.
         self.assigned.send_replace(true);
         self.beat();
     }
@@ -302,8 +311,8 @@ impl Place {
         self.lock().is_closed
     }
 
-    /// The client knows of these ends.
-    pub(super) fn seen(&self, low: u64, high: u64) {
+    /// Notes the ends of the partition.
+    pub(super) fn ends_seen(&self, low: u64, high: u64) {
         let mut state = self.lock();
         state.low = low;
         state.high = high;
@@ -316,7 +325,7 @@ impl Place {
         (state.low, state.high.max(expected))
     }
 
-    /// The ledger has counted up to `next`.
+    /// Everything before `next` is committed in the ledger.
     pub(super) fn commit_offset(&self, next: u64) {
         let mut state = self.lock();
         if state.is_assigned {
@@ -329,7 +338,7 @@ impl Place {
         self.lock().to_commit.take()
     }
 
-    /// Bytes that wait to be read.
+    /// Bytes of records that wait to be read.
     pub(super) fn bytes(&self) -> usize {
         self.lock().bytes
     }
@@ -356,13 +365,14 @@ impl Place {
 }
 
 impl State {
-    /// Ends whatever was under way, under a number that nothing of it has.
+    /// Drops the current start with all its records; what is still fetched for it has an old
+    /// number.
     fn clear(&mut self) {
-        self.nonce += 1;
+        self.start += 1;
         self.phase = Phase::Idle;
         self.records.clear();
         self.bytes = 0;
-        self.is_paused = false;
+        self.is_full = false;
         self.hole_seen = None;
         self.broken = None;
     }

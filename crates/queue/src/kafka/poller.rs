@@ -1,354 +1,190 @@
-//! The consumer's thread: polls the client, follows the group, and hands records over.
+//! The thread that polls a Kafka consumer: one loop for the log and for raw topics.
 //!
-//! It alone touches the client that reads. It never waits for a reader: a partition whose place is
-//! full is paused, and polling goes on, so that the group never takes us for dead. Where to start
-//! comes from readers only, for they know the ledger; offsets in Kafka are shown to tools and
-//! never read.
+//! It owns the client, and no other thread calls it. It never waits for a reader: a partition
+//! whose reader falls behind is paused, and polling goes on, so that the group does not take this
+//! member for dead. What differs between the log and raw topics is a [`Handler`]: where a
+//! partition starts, what becomes of a message, which partitions are to be paused, and which
+//! offsets are committed. The handler is a type parameter, so that a message costs no dynamic
+//! call.
 
-use std::collections::BTreeMap;
+mod client;
+mod thread;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Message as _};
-use rdkafka::statistics::Statistics;
-use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use rdkafka::consumer::CommitMode;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::BorrowedMessage;
 
-use super::handoff::{Offer, Place, Wish};
-use super::listener::Listener;
-use crate::error::QueueError;
-use crate::limits::{
-    KAFKA_FETCH_WAIT_MS_MAX, KAFKA_FETCHED_KBYTES_MAX, KAFKA_POLL_MS_MAX, KAFKA_SESSION_MS,
-    KAFKA_SHOW_SECONDS, KAFKA_STATISTICS_MS,
-};
-use crate::record::Record;
+pub(super) use self::client::{Assignment, Client, Key, Membership, list_of, settings};
+pub(super) use self::thread::{PollerThread, Stop};
+use crate::limits::KAFKA_POLL_MS_MAX;
 
-/// How a consumer comes to its partitions.
+/// Time between two ticks of a handler, and the longest poll when nothing waits.
+pub(super) const TICK: Duration = Duration::from_millis(KAFKA_POLL_MS_MAX);
+
+/// What differs between the topics that a poller reads. Everything here runs on its thread.
+pub(super) trait Handler: Send + 'static {
+    /// What it shares with the callbacks of the client.
+    type Assignment: Assignment;
+    /// Time between two offset commits.
+    const COMMIT_EVERY: Duration;
+    /// Whether the offset commit before the end is waited for.
+    const LAST_COMMIT: CommitMode;
+
+    /// Called before each poll: starts the partitions that are to be read from another offset on.
+    fn before_poll(&mut self, client: &mut Client<Self::Assignment>);
+
+    /// Longest time that the next poll may wait for a message.
+    fn poll_max(&self) -> Duration {
+        TICK
+    }
+
+    /// Takes a message.
+    fn message(&mut self, message: &BorrowedMessage<'_>);
+
+    /// Called about every [`TICK`].
+    fn tick(&mut self, _client: &mut Client<Self::Assignment>, _now: Instant) {}
+
+    /// Whether [`Handler::full`] may have changed since the last call. Asked before each poll.
+    fn flow_changed(&mut self) -> bool;
+
+    /// The partitions that must not be fetched until their readers have caught up.
+    fn full(&self) -> BTreeSet<Key>;
+
+    /// The client refused to pause or resume these partitions; it is asked again.
+    fn flow_refused(&mut self, keys: &[Key], error: KafkaError);
+
+    /// Offsets may not be where they were, or a topic may be another one. The error does not name
+    /// the partition, so all of them have to be checked.
+    fn log_changed(&mut self, error: KafkaError);
+}
+
+/// A client with its handler.
+pub(super) struct Poller<H: Handler> {
+    // Dropped first: the client leaves its group while the handler's channels are still open.
+    client: Client<H::Assignment>,
+    handler: H,
+    ticks: Every,
+    commits: Every,
+}
+
+impl<H: Handler> Poller<H> {
+    pub(super) fn new(client: Client<H::Assignment>, handler: H) -> Poller<H> {
+        Poller { client, handler, ticks: Every::new(TICK), commits: Every::new(H::COMMIT_EVERY) }
+    }
+
+    /// Polls until it is stopped, then leaves the group.
+    fn run(mut self, stop: &Stop) {
+        let _close = CloseOnDrop(Arc::clone(self.client.shared()));
+        while !stop.is_set() {
+            self.handler.before_poll(&mut self.client);
+            self.control_flow();
+            match self.client.poll(self.handler.poll_max()) {
+                None => {}
+                Some(Ok(message)) => self.handler.message(&message),
+                Some(Err(error)) => self.failed(error),
+            }
+            let now = Instant::now();
+            if self.ticks.is_due(now) {
+                self.handler.tick(&mut self.client, now);
+            }
+            if self.commits.is_due(now) {
+                self.client.commit(CommitMode::Async);
+            }
+        }
+        self.client.commit(H::LAST_COMMIT);
+    }
+
+    /// Pauses the partitions that are full and resumes those that no longer are. A partition that
+    /// was started is not paused in the client, so it is looked at again too.
+    fn control_flow(&mut self) {
+        let was_started = self.client.take_started();
+        if !self.handler.flow_changed() && !was_started && !self.client.is_flow_refused() {
+            return;
+        }
+        let full = self.handler.full();
+        if let Err((keys, error)) = self.client.pause_only(&full) {
+            self.handler.flow_refused(&keys, error);
+        }
+    }
+
+    /// Sorts an error of the client by what it means for the log.
+    fn failed(&mut self, error: KafkaError) {
+        match ErrorClass::of(&error) {
+            ErrorClass::Fatal => self.client.fail(&error.to_string()),
+            ErrorClass::ConcernsTheLog => {
+                let topics = self.client.shared().topics();
+                tracing::warn!(%error, ?topics, "topic metadata must be refreshed");
+                self.handler.log_changed(error);
+            }
+            ErrorClass::Recovers => {
+                tracing::debug!(%error, "kafka client recovers from an error");
+            }
+        }
+    }
+}
+
+/// What an error of the client means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Membership {
-    /// A group gives them out and takes them back.
-    Group,
-    /// It takes what it is asked for and never joins a group.
-    Alone,
+enum ErrorClass {
+    /// The client can do nothing more.
+    Fatal,
+    /// Offsets may not be where they were, or the topic may be another one.
+    ConcernsTheLog,
+    /// The client deals with it.
+    Recovers,
 }
 
-/// What the thread and the readers share.
-pub(super) struct Shared {
-    pub places: Vec<Place>,
-    /// Some place may have a wish.
-    pub has_wishes: AtomicBool,
-    pub is_stopping: AtomicBool,
-}
-
-/// Settings of the client. Every start names its offset and no offset is stored, so that nothing
-/// but a reader ever decides where reading goes on.
-pub(super) fn settings(config: &ClientConfig, group: &str, membership: Membership) -> ClientConfig {
-    let mut config = config.clone();
-    config
-        .set("group.id", group)
-        .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false")
-        .set("auto.offset.reset", "error")
-        .set("allow.auto.create.topics", "false")
-        .set("enable.partition.eof", "false")
-        // Nothing of ours is transactional, and a stranger's open transaction must not hold up
-        // what is behind it.
-        .set("isolation.level", "read_uncommitted")
-        .set("check.crcs", "true")
-        .set("fetch.queue.backoff.ms", "10")
-        .set("fetch.wait.max.ms", KAFKA_FETCH_WAIT_MS_MAX.to_string())
-        .set("queued.max.messages.kbytes", KAFKA_FETCHED_KBYTES_MAX.to_string());
-    if membership == Membership::Group {
-        config
-            .set("group.protocol", "classic")
-            .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("session.timeout.ms", KAFKA_SESSION_MS.to_string())
-            .set("heartbeat.interval.ms", (KAFKA_SESSION_MS / 4).to_string())
-            .set("statistics.interval.ms", KAFKA_STATISTICS_MS.to_string());
-    }
-    config
-}
-
-/// The thread's own.
-pub(super) struct Poller {
-    client: BaseConsumer<Member>,
-    shared: Arc<Shared>,
-    topic: String,
-    membership: Membership,
-    /// Number of the start that each partition is fetched for.
-    nonces: Vec<Option<u64>>,
-    committed_at: Instant,
-}
-
-impl Poller {
-    /// Sets the client up, and joins the group if there is one. Nothing is read before somebody
-    /// asks.
-    pub(super) fn new(
-        config: &ClientConfig,
-        topic: &str,
-        membership: Membership,
-        shared: Arc<Shared>,
-        listener: Listener,
-    ) -> Result<Poller, QueueError> {
-        let member = Member { topic: topic.to_owned(), shared: Arc::clone(&shared), listener };
-        let client: BaseConsumer<Member> =
-            config.create_with_context(member).map_err(QueueError::kafka("set up the consumer"))?;
-        match membership {
-            Membership::Group => {
-                client.subscribe(&[topic]).map_err(QueueError::kafka("subscribe to the topic"))?;
-            }
-            Membership::Alone => shared.places.iter().for_each(Place::assign),
-        }
-        let nonces = vec![None; shared.places.len()];
-        let topic = topic.to_owned();
-        Ok(Poller { client, shared, topic, membership, nonces, committed_at: Instant::now() })
-    }
-
-    /// Polls until somebody stops it, then leaves the group.
-    pub(super) fn run(mut self) {
-        let shared = Arc::clone(&self.shared);
-        let _closed = CloseAtEnd(Arc::clone(&shared));
-        while !shared.is_stopping.load(Ordering::Acquire) {
-            if shared.has_wishes.swap(false, Ordering::AcqRel) {
-                self.fulfil();
-            }
-            match self.client.poll(Duration::from_millis(KAFKA_POLL_MS_MAX)) {
-                None => {}
-                Some(Ok(message)) => hand_over(&self, &message),
-                Some(Err(error)) => self.disturbed(error),
-            }
-            if self.committed_at.elapsed() >= Duration::from_secs(KAFKA_SHOW_SECONDS) {
-                self.commit_offsets();
-            }
-        }
-        self.commit_offsets();
-    }
-
-    /// Does what readers want.
-    fn fulfil(&mut self) {
-        for at in 0..self.shared.places.len() {
-            match self.shared.places[at].wish() {
-                None => {}
-                Some(Wish::Start { from, nonce }) => self.start(at, from, nonce),
-                Some(Wish::Resume) => {
-                    let list = self.list(at, Offset::Invalid);
-                    self.note(at, self.client.resume(&list), "partition not resumed");
-                }
-            }
-        }
-    }
-
-    /// Fetches a partition from another offset on: taken from the client and given anew, for a
-    /// seek in a client that has paused or lost its place is not to be trusted.
-    fn start(&mut self, at: usize, from: u64, nonce: u64) {
-        let list = self.list(at, Offset::Invalid);
-        let is_held = match self.client.assignment() {
-            Ok(held) => held.find_partition(&self.topic, number(at)).is_some(),
-            Err(_) => false,
-        };
-        if is_held {
-            self.note(at, self.client.resume(&list), "partition not resumed");
-            self.note(at, self.client.incremental_unassign(&list), "partition not given back");
-        }
-        let offset = Offset::Offset(i64::try_from(from).unwrap_or(i64::MAX));
-        let assigned = self.client.incremental_assign(&self.list(at, offset));
-        self.nonces[at] = assigned.is_ok().then_some(nonce);
-        self.note(at, assigned, "partition not taken");
-    }
-
-    /// A list of one partition.
-    fn list(&self, at: usize, offset: Offset) -> TopicPartitionList {
-        let mut list = TopicPartitionList::with_capacity(1);
-        list.add_partition_offset(&self.topic, number(at), offset)
-            .expect("a list takes any of our offsets");
-        list
-    }
-
-    /// A call that failed disturbs its partition: whoever reads it starts over.
-    fn note(&self, at: usize, done: KafkaResult<()>, what: &'static str) {
-        if let Err(error) = done {
-            tracing::warn!(partition = at, %error, what, "kafka client refused");
-            self.shared.places[at].disturb(&Arc::new(error));
-        }
-    }
-
-    /// Sorts an error of the client: some mean that the log is not what it was.
-    fn disturbed(&self, error: KafkaError) {
+impl ErrorClass {
+    fn of(error: &KafkaError) -> ErrorClass {
         if let KafkaError::MessageConsumptionFatal(_) = error {
-            self.client.context().listener.fail(&error.to_string());
-            return;
+            return ErrorClass::Fatal;
         }
-        if !concerns_the_log(&error) {
-            tracing::debug!(%error, "kafka client recovers from an error");
-            return;
-        }
-        // The error does not say which partition it is about: all are looked at anew.
-        tracing::warn!(%error, topic = self.topic, "log metadata must be refreshed");
-        let error = Arc::new(error);
-        self.shared.places.iter().for_each(|place| place.disturb(&error));
-    }
-
-    /// Commits offsets for tools that show a lag.
-    fn commit_offsets(&mut self) {
-        self.committed_at = Instant::now();
-        if self.membership == Membership::Alone {
-            return;
-        }
-        let mut list = TopicPartitionList::new();
-        for (at, place) in self.shared.places.iter().enumerate() {
-            if let Some(next) = place.take_commit() {
-                let offset = Offset::Offset(i64::try_from(next).unwrap_or(i64::MAX));
-                list.add_partition_offset(&self.topic, number(at), offset)
-                    .expect("a list takes any of our offsets");
-            }
-        }
-        if list.count() > 0
-            && let Err(error) = self.client.commit(&list, CommitMode::Async)
-        {
-            tracing::debug!(%error, "offset commit failed");
-        }
-    }
-}
-
-/// Hands a record to the place of its partition.
-fn hand_over(poller: &Poller, message: &BorrowedMessage<'_>) {
-    let at = usize::try_from(message.partition()).unwrap_or(usize::MAX);
-    let Some((place, Some(nonce))) =
-        poller.shared.places.get(at).zip(poller.nonces.get(at).copied())
-    else {
-        return;
-    };
-    let Ok(offset) = u64::try_from(message.offset()) else { return };
-    let record = Record {
-        offset,
-        append_time_us: message.timestamp().to_millis().unwrap_or(0).saturating_mul(1_000),
-        bytes: Bytes::copy_from_slice(message.payload().unwrap_or_default()),
-        // The client has checked the batch; one that is garbled is never delivered.
-        intact: true,
-    };
-    match place.offer(nonce, record) {
-        Offer::Accepted | Offer::Dropped => {}
-        Offer::Full => {
-            let list = poller.list(at, Offset::Invalid);
-            poller.note(at, poller.client.pause(&list), "partition not paused");
-        }
-        Offer::Again => {
-            tracing::warn!(partition = at, offset, "offsets are missing, fetching them again");
-            poller.shared.has_wishes.store(true, Ordering::Release);
-        }
-    }
-}
-
-/// Whether an error says that offsets are not where they were, or that the topic is another.
-pub(super) fn concerns_the_log(error: &KafkaError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(
-            RDKafkaErrorCode::AutoOffsetReset
+        match error.rdkafka_error_code() {
+            Some(
+                RDKafkaErrorCode::AutoOffsetReset
                 | RDKafkaErrorCode::LogTruncation
                 | RDKafkaErrorCode::OffsetOutOfRange
                 | RDKafkaErrorCode::UnknownTopicOrPartition
                 | RDKafkaErrorCode::UnknownTopic
                 | RDKafkaErrorCode::UnknownPartition
                 | RDKafkaErrorCode::UnknownTopicId
-                | RDKafkaErrorCode::BadMessage
-        )
-    )
+                | RDKafkaErrorCode::BadMessage,
+            ) => ErrorClass::ConcernsTheLog,
+            _ => ErrorClass::Recovers,
+        }
+    }
 }
 
-fn number(at: usize) -> i32 {
-    i32::try_from(at).unwrap_or(i32::MAX)
+/// Something that is done at intervals.
+pub(super) struct Every {
+    period: Duration,
+    last: Instant,
 }
 
-/// Tells readers that the thread has ended, however it ended.
-struct CloseAtEnd(Arc<Shared>);
+impl Every {
+    pub(super) fn new(period: Duration) -> Every {
+        Every { period, last: Instant::now() }
+    }
 
-impl Drop for CloseAtEnd {
+    /// Whether a period has passed; the next one begins now if so.
+    pub(super) fn is_due(&mut self, now: Instant) -> bool {
+        let is_due = now.saturating_duration_since(self.last) >= self.period;
+        if is_due {
+            self.last = now;
+        }
+        is_due
+    }
+}
+
+/// Closes the assignment when the loop ends, also by a panic, before the client leaves its group.
+struct CloseOnDrop<A: Assignment>(Arc<A>);
+
+impl<A: Assignment> Drop for CloseOnDrop<A> {
     fn drop(&mut self) {
-        self.0.places.iter().for_each(Place::close);
-    }
-}
-
-/// A member of the group, as the client calls it back: on the thread, within a poll.
-pub(super) struct Member {
-    topic: String,
-    shared: Arc<Shared>,
-    listener: Listener,
-}
-
-impl Member {
-    /// The places of a list.
-    fn places<'a>(
-        &'a self,
-        list: &TopicPartitionList,
-    ) -> impl Iterator<Item = (usize, &'a Place)> + use<'a> {
-        let of_topic = list.elements_for_topic(&self.topic);
-        let numbers: Vec<i32> = of_topic.iter().map(|element| element.partition()).collect();
-        numbers.into_iter().filter_map(|number| {
-            let at = usize::try_from(number).ok()?;
-            Some((at, self.shared.places.get(at)?))
-        })
-    }
-}
-
-impl ClientContext for Member {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        Listener::line(level, facility, line);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.listener.global(&error, reason);
-    }
-
-    fn stats(&self, statistics: Statistics) {
-        let Some(topic) = statistics.topics.get(&self.topic) else { return };
-        let ends: BTreeMap<i32, (i64, i64)> =
-            topic.partitions.iter().map(|(n, p)| (*n, (p.lo_offset, p.hi_offset))).collect();
-        for (number, (low, high)) in ends {
-            let place = usize::try_from(number).ok().and_then(|at| self.shared.places.get(at));
-            // Below zero: nothing is known yet.
-            if let (Some(place), Ok(low), Ok(high)) =
-                (place, u64::try_from(low), u64::try_from(high))
-            {
-                place.seen(low, high);
-            }
-        }
-    }
-}
-
-impl ConsumerContext for Member {
-    fn rebalance(
-        &self,
-        client: &BaseConsumer<Self>,
-        what: RDKafkaRespErr,
-        list: &mut TopicPartitionList,
-    ) {
-        let done = if what == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            // Offsets in Kafka are never read: a partition waits at its end for a reader that
-            // says where to start, and nothing before that is accepted.
-            let mut at_end = TopicPartitionList::new();
-            for (at, place) in self.places(list) {
-                at_end
-                    .add_partition_offset(&self.topic, number(at), Offset::End)
-                    .expect("a list takes any of our offsets");
-                place.assign();
-                tracing::info!(partition = at, topic = self.topic, "partition assigned");
-            }
-            client.incremental_assign(&at_end)
-        } else {
-            for (at, place) in self.places(list) {
-                place.revoke();
-                tracing::info!(partition = at, topic = self.topic, "partition revoked");
-            }
-            client.incremental_unassign(list)
-        };
-        if let Err(error) = done {
-            tracing::error!(%error, topic = self.topic, "group assignment failed");
-        }
+        self.0.close();
     }
 }

@@ -1,39 +1,41 @@
 //! Reads messages that others publish straight to Kafka, as a member of the group of ingests.
 //!
-//! These topics have no ledger: where reading goes on is an offset in Kafka, and it only moves
-//! behind messages of which the caller has said that they are durable elsewhere. Whatever ends in
-//! between, a message comes again and none is passed over; what the brokers deleted before it was
-//! read is counted as lost. A topic is what its id says: one that was made anew is read from its
-//! begin. Each start of a partition has a number, so that word of a message from before it was
-//! lost to another member changes nothing.
+//! These topics have no ledger: where reading goes on is an offset in Kafka, and it only moves past
+//! messages that the caller has marked as durable elsewhere. Whatever fails in between, a message
+//! is read again and none is skipped; messages that the brokers deleted unread are counted as lost.
+//! A topic is identified by its id: one that was made anew is read from its first offset. Each
+//! start of a partition has a number, so that a mark from before the partition moved to another
+//! member has no effect.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
+use super::identity::Identity;
 use super::listener::Listener;
 use super::options::KafkaOptions;
+use super::poller::{Client, Membership, Poller, PollerThread, Stop};
 use super::question::Questions;
-use super::raw_handler::Poller;
-use super::raw_parts::{RawMark, RawMessage, RawPlace, Remade, Shared, lock, signed};
+use super::raw_handler::{self, RawHandler};
+use super::raw_parts::{RawMark, RawMessage, RawPlace, RawState, Remade, lock, signed};
 use super::topic::{self, Layout};
 use crate::error::QueueError;
-use crate::limits::{KAFKA_CLOSE_SECONDS_MAX, RAW_STALL_SECONDS};
+use crate::limits::RAW_STALL_SECONDS;
 
 /// Reads the messages of some topics.
 pub struct RawReader {
     messages: mpsc::UnboundedReceiver<RawMessage>,
-    shared: Arc<Shared>,
+    state: Arc<RawState>,
     fatal: watch::Sender<bool>,
-    ended: oneshot::Receiver<()>,
+    thread: PollerThread,
 }
 
 impl fmt::Debug for RawReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RawReader").field("topics", &self.shared.topics).finish_non_exhaustive()
+        f.debug_struct("RawReader").field("topics", &self.state.topics).finish_non_exhaustive()
     }
 }
 
@@ -57,31 +59,29 @@ impl RawReader {
             let layout = Layout::of_raw(options, name);
             topic::ensure(&layout, &config, &questions, &listener).await?;
         }
-        let shared = Arc::new(Shared { topics, ..Shared::default() });
+        let state = Arc::new(RawState { topics, ..RawState::default() });
         let (sender, messages) = mpsc::unbounded_channel();
-        let poller = Poller::new(&config, group, Arc::clone(&shared), sender, listener)?;
-        let (end, ended) = oneshot::channel();
-        let at_end = AtEnd { shared: Arc::clone(&shared), fatal: fatal.clone(), _end: end };
-        std::thread::Builder::new()
-            .name("kafka-raw".to_owned())
-            .spawn(move || {
-                let _at_end = at_end;
-                poller.run();
-            })
-            .map_err(|source| QueueError::io("start the thread for", "raw topics", source))?;
-        Ok(RawReader { messages, shared, fatal, ended })
+        let stop = Stop::default();
+        let config = raw_handler::settings(&config, group);
+        let (own, ear) = (Arc::clone(&state), listener.clone());
+        let client = Client::new(config.clone(), Membership::Group, own, ear)?;
+        let identity = Identity::start(&config, &state, listener, stop.clone())?;
+        let handler = RawHandler::new(Arc::clone(&state), identity, sender);
+        let poller = Poller::new(client, handler);
+        let thread = PollerThread::start("kafka-raw", poller, stop, fatal.clone())?;
+        Ok(RawReader { messages, state, fatal, thread })
     }
 
     /// Waits for messages and adds up to `messages_max` of them, those of one partition in their
-    /// order; false once there will be no more. What was taken counts as waiting until it is
+    /// order; false once there will be no more. A message counts as waiting until it is
     /// dropped, and beyond [`crate::RAW_BYTES_MAX`] nothing more is fetched.
     pub async fn take(&mut self, messages: &mut Vec<RawMessage>, messages_max: usize) -> bool {
         self.messages.recv_many(messages, messages_max).await > 0
     }
 
-    /// Everything before the marks is durable elsewhere: it need not come again.
+    /// Everything before the marks is durable elsewhere and need not be read again.
     pub fn done(&self, marks: &[RawMark]) {
-        let mut parts = self.shared.parts();
+        let mut parts = self.state.parts();
         for mark in marks {
             let key = (mark.topic, i32::try_from(mark.partition).unwrap_or(i32::MAX));
             if let Some(part) = parts.get_mut(&key).filter(|part| part.start == mark.start) {
@@ -90,75 +90,65 @@ impl RawReader {
         }
     }
 
-    /// For whoever looks at the reader from elsewhere.
+    /// A view of the reader for metrics and health checks.
     pub fn watch(&self) -> RawWatch {
-        RawWatch { shared: Arc::clone(&self.shared) }
+        RawWatch { state: Arc::clone(&self.state) }
     }
 
-    /// Turns true when no message will ever come again.
+    /// Turns true when no message will ever be read again.
     pub fn fatal(&self) -> watch::Receiver<bool> {
         self.fatal.subscribe()
     }
 
-    /// Keeps what is done with, leaves the group and ends the thread.
-    pub async fn close(mut self) {
-        self.shared.is_stopping.store(true, Ordering::Release);
-        let limit = Duration::from_secs(KAFKA_CLOSE_SECONDS_MAX);
-        if tokio::time::timeout(limit, &mut self.ended).await.is_err() {
-            tracing::warn!("reader of raw topics did not leave in time, the group will notice");
-        }
+    /// Commits offsets, leaves the group and ends the thread, within a bound.
+    pub async fn close(self) {
+        self.thread.close().await;
     }
 }
 
-impl Drop for RawReader {
-    fn drop(&mut self) {
-        self.shared.is_stopping.store(true, Ordering::Release);
-    }
-}
-
-/// Looks at a reader of raw topics. Cheap to clone.
+/// A view of a reader of raw topics. Cheap to clone.
 #[derive(Clone)]
 pub struct RawWatch {
-    shared: Arc<Shared>,
+    state: Arc<RawState>,
 }
 
 impl fmt::Debug for RawWatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RawWatch").field("topics", &self.shared.topics).finish_non_exhaustive()
+        f.debug_struct("RawWatch").field("topics", &self.state.topics).finish_non_exhaustive()
     }
 }
 
 impl RawWatch {
-    /// Messages of a topic, in the partitions of this member, that are not done with: as of about
+    /// Messages of a topic, in the partitions of this member, that are not durable yet: as of about
     /// a second ago.
     pub fn lag(&self, topic: usize) -> u64 {
-        let parts = self.shared.parts();
+        let parts = self.state.parts();
         let of_topic = parts.iter().filter(|((other, _), _)| *other == topic);
         of_topic.map(|(_, part)| part.high.saturating_sub(part.done).max(0).unsigned_abs()).sum()
     }
 
     /// Bytes of messages that were fetched and are not dropped yet.
     pub fn waiting_bytes(&self) -> usize {
-        self.shared.room.bytes.load(Ordering::Relaxed)
+        self.state.room.bytes.load(Ordering::Relaxed)
     }
 
-    /// Messages that the brokers deleted before they were done with, since the start. Those of
+    /// Messages that the brokers deleted unread, since the start. Those of
     /// topics that were deleted as a whole are not among them: see [`RawWatch::remade`].
     pub fn lost(&self) -> u64 {
-        self.shared.lost.load(Ordering::Relaxed)
+        self.state.lost.load(Ordering::Relaxed)
     }
 
-    /// Takes what there is to tell of topics that were made anew, and of topics seen for the first
-    /// time. Partitions bound how much it is: each is told once for each new topic.
+    /// Takes the reports of topics that were made anew, and of topics seen for the first time. Each
+    /// partition is reported once for each new topic, which bounds their number.
     pub fn remade(&self) -> Vec<Remade> {
-        std::mem::take(&mut *lock(&self.shared.remade))
+        std::mem::take(&mut *lock(&self.state.remade))
     }
 
-    /// How far the partitions of this member are done with, and what it has seen of those that
-    /// nobody reads. Nothing of a topic whose broker does not tell its id.
+    /// How far the partitions of this member are read, and what it has seen of those that no member
+    /// reads. Topics whose brokers report no id are left out.
     pub fn places(&self) -> Vec<RawPlace> {
-        let mut places: Vec<RawPlace> = lock(&self.shared.seen).values().copied().collect();
-        places.extend(self.shared.parts().iter().filter_map(|(key, part)| part.place(*key)));
+        let mut places: Vec<RawPlace> = lock(&self.state.seen).values().copied().collect();
+        places.extend(self.state.parts().iter().filter_map(|(key, part)| part.place(*key)));
         places
     }
 
@@ -166,26 +156,8 @@ impl RawWatch {
     /// number: those of this member, and all of a topic of which it has none.
     pub fn stalled(&self) -> Vec<(usize, u32)> {
         let limit = Duration::from_secs(RAW_STALL_SECONDS);
-        let stalled = lock(&self.shared.stalled);
+        let stalled = lock(&self.state.stalled);
         let long = stalled.iter().filter(|(_, stall)| stall.since.elapsed() >= limit);
         long.map(|((topic, number), _)| (*topic, u32::try_from(*number).unwrap_or(0))).collect()
-    }
-}
-
-/// Tells that the thread has ended. One that ends by itself has failed, and the process must hear
-/// of it.
-struct AtEnd {
-    shared: Arc<Shared>,
-    fatal: watch::Sender<bool>,
-    /// Its receiver hears when this is dropped.
-    _end: oneshot::Sender<()>,
-}
-
-impl Drop for AtEnd {
-    fn drop(&mut self) {
-        if !self.shared.is_stopping.load(Ordering::Acquire) {
-            tracing::error!("the reader of raw topics ended, the process must exit");
-            self.fatal.send_replace(true);
-        }
     }
 }

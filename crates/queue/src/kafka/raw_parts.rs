@@ -1,7 +1,8 @@
-//! What the reader of raw topics, its thread and its callbacks share.
+//! What the reader of raw topics shares with its handler and the client's callbacks.
 //!
-//! Each partition of this member has an entry from the moment it is given until it is taken away;
-//! what was fetched has a place until it is dropped. Nothing here talks to a broker.
+//! Each partition of this member has an entry from its assignment until it is revoked. A message
+//! counts against the bounds of memory from the moment it is fetched until it is dropped. Nothing
+//! here talks to a broker.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -12,34 +13,35 @@ use bytes::Bytes;
 use kafka_id::{TopicId, kept_words};
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::poller::Key;
 use crate::limits::{RAW_BYTES_MAX, RAW_MESSAGES_MAX};
 
-/// A message, as somebody published it.
+/// A message of a raw topic.
 #[derive(Debug)]
 pub struct RawMessage {
     /// Index of its topic among those asked for.
     pub topic: usize,
-    /// Which topic had the name when it came.
+    /// Which topic had the name when it was fetched.
     pub id: TopicId,
     /// Its partition.
     pub partition: u32,
     /// Its offset.
     pub offset: u64,
-    /// What it says.
+    /// Its payload.
     pub bytes: Bytes,
     pub(super) start: u64,
-    pub(super) _place: Place,
+    pub(super) _permit: Permit,
 }
 
 impl RawMessage {
-    /// What to tell once this message, and every earlier one of its partition, is done with.
+    /// The mark to report once this message and every earlier one of its partition are durable.
     pub fn mark(&self) -> RawMark {
         let RawMessage { topic, partition, offset, start, .. } = *self;
         RawMark { topic, partition, next: offset + 1, start }
     }
 }
 
-/// A place in a partition up to which every message is done with.
+/// A position in a partition before which every message is durable elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RawMark {
     pub(super) topic: usize,
@@ -48,49 +50,41 @@ pub struct RawMark {
     pub(super) start: u64,
 }
 
-/// Name of a partition: index of its topic among those asked for, and its number.
-pub(super) type Key = (usize, i32);
-
-/// What the threads, the callbacks and the reader share.
+/// State of all partitions of the raw topics.
 #[derive(Default)]
-pub(super) struct Shared {
+pub(super) struct RawState {
     pub topics: Vec<String>,
     /// The partitions of this member.
     pub parts: Mutex<BTreeMap<Key, Part>>,
-    /// The partitions that it had, as they were when they were taken away.
+    /// The partitions that it had, as they were when they were revoked.
     pub left: Mutex<BTreeMap<Key, Part>>,
-    /// Partitions of others, or of nobody, with messages that nobody read when this member looked
-    /// at them last.
+    /// Partitions of other members, or of none, that had unread messages and did not move when this
+    /// member last looked at them.
     pub seen: Mutex<BTreeMap<Key, RawPlace>>,
     pub answers: Mutex<Answers>,
-    /// Places of topics that are no more, for whoever keeps account of them.
+    /// Reports of topics that were replaced or deleted, for the account of losses.
     pub remade: Mutex<Vec<Remade>>,
     /// Partitions that stand still although there are messages.
     pub stalled: Mutex<BTreeMap<Key, Stall>>,
-    /// Counts what was polled: whatever has a number up to one was there before it was read.
+    /// Counts messages and positions that were polled. All with a number up to a value of this
+    /// counter were polled before that value was read.
     pub polled: AtomicU64,
-    /// Changes with every start of a partition.
-    pub n_starts: AtomicU64,
-    /// Some partition may have to be started.
+    /// A partition may be waiting for its start.
     pub is_waiting: AtomicBool,
     pub room: Arc<Room>,
     pub lost: AtomicU64,
-    pub is_stopping: AtomicBool,
 }
 
-impl Shared {
+impl RawState {
     pub fn parts(&self) -> MutexGuard<'_, BTreeMap<Key, Part>> {
         lock(&self.parts)
     }
 
-    /// The partitions of a list that belong to our topics.
-    pub fn keys(&self, list: &TopicPartitionList) -> Vec<Key> {
-        let elements = list.elements();
-        let key = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
-            let topic = self.topics.iter().position(|topic| topic == element.topic())?;
-            Some((topic, element.partition()))
-        };
-        elements.iter().filter_map(key).collect()
+    /// Has all partitions start again, once the brokers have answered a question that is asked
+    /// after `n_answers` of them.
+    pub fn restart_all(&self, n_answers: u64) {
+        self.parts().values_mut().for_each(|part| part.restart(n_answers));
+        self.is_waiting.store(true, Ordering::Relaxed);
     }
 }
 
@@ -101,7 +95,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The brokers' answers about the topics.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
-    /// How often they have answered.
+    /// Number of their answers.
     pub n: u64,
     pub of_topic: Vec<Answer>,
 }
@@ -113,35 +107,36 @@ pub(super) struct Answer {
     pub id: Option<TopicId>,
     /// Whether they have answered, with an id or that there is no such topic.
     pub is_known: bool,
-    /// What was polled up to here was polled before the question was asked.
+    /// Value of [`RawState::polled`] when the question was asked.
     pub asked_at: u64,
     pub partitions: usize,
 }
 
-/// A place in a topic that is no more.
+/// A position in a topic that was replaced or deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remade {
     /// Index of the topic among those asked for.
     pub topic: usize,
     /// The topic that has the name now.
     pub id: TopicId,
-    /// How far a partition of the one before was read. Nothing if this process knows no more than
-    /// that the topic has this id: the ledger may know of another.
+    /// How far a partition of the earlier topic was read. `None` if this process only knows that
+    /// the topic has this id; the ledger may know of an earlier one.
     pub place: Option<RawPlace>,
-    /// What this process had to do with the partition.
-    pub teller: Teller,
-    /// Whether nothing had come for a while when the topic went, so that the end is certain.
+    /// How this process knows of the partition.
+    pub witness: Witness,
+    /// Whether no message had been fetched for a while when the topic was deleted, so that its end
+    /// is certain.
     pub is_quiet: bool,
 }
 
-/// Who tells of a partition that is no more, in the order of how well it knows.
+/// How a process knows of a partition that is gone, best knowledge first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Teller {
+pub enum Witness {
     /// It read the partition to its end.
     Reader,
     /// It read the partition before; another member may have read on.
     Former,
-    /// It never read it, and has seen from outside that nobody did.
+    /// It never read the partition, and saw its ends while no member read it.
     Observer,
 }
 
@@ -154,25 +149,25 @@ pub struct RawPlace {
     pub id: TopicId,
     /// Its partition.
     pub partition: u32,
-    /// Offset before which everything is done with.
+    /// Offset before which every message is durable elsewhere.
     pub next: u64,
     /// The next offset to be written, as last seen.
     pub high: u64,
 }
 
-/// A partition that may stand still.
+/// Since when a partition with messages has not moved.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stall {
-    pub place: i64,
+    pub position: i64,
     pub since: Instant,
 }
 
 /// A partition of this member.
 #[derive(Clone, Debug)]
 pub(super) struct Part {
-    /// Whether its messages are handed over; else it waits for a start.
+    /// Whether it was started; else it waits for that, and its messages are dropped.
     pub is_started: bool,
-    /// Number of the start that it was last placed by.
+    /// Number of the start that last set its position.
     pub start: u64,
     /// Which topic it was started in.
     pub id: TopicId,
@@ -182,31 +177,31 @@ pub(super) struct Part {
     pub next: i64,
     /// Offset behind the last message that was handed over.
     pub handed: i64,
-    /// Offset before which everything is done with.
+    /// Offset before which every message is durable elsewhere.
     pub done: i64,
-    /// The offset that Kafka keeps, as far as is known; -1 for none.
-    pub kept: i64,
+    /// The offset that was last committed to Kafka; -1 for none.
+    pub committed: i64,
     /// The next offset to be written, as last seen.
     pub high: i64,
     /// The same when the brokers were last asked which topic it is..
     pub high_asked: i64,
     /// ..and when they last confirmed it.
     pub high_sure: i64,
-    /// Position and end that the client had before the start and may tell for a while.
+    /// Position and end that the client had before the start and may still report for a while.
     pub stale: (i64, i64),
-    /// Whether it was taken away because its topic was gone.
+    /// Whether it was revoked because its topic was gone.
     pub is_last: bool,
-    /// Answers that there had been when a start was last wanted.
-    pub wanted_at: u64,
-    /// How often it was started anew since a message last came.
+    /// Number of answers when a start was last requested.
+    pub requested_at: u64,
+    /// How often it was started again since its last message.
     pub n_mended: u32,
-    /// When a message last came, or it was started.
+    /// When its last message was polled, or it was started.
     pub moved_at: Instant,
 }
 
 impl Part {
-    /// One that waits for its start, and for an answer that is newer than those before.
-    pub fn new(wanted_at: u64) -> Part {
+    /// One that waits for its start, and for an answer to a question that is asked from now on.
+    pub fn new(requested_at: u64) -> Part {
         Part {
             is_started: false,
             start: 0,
@@ -215,20 +210,26 @@ impl Part {
             next: -1,
             handed: -1,
             done: -1,
-            kept: -1,
+            committed: -1,
             high: -1,
             high_asked: -1,
             high_sure: -1,
             stale: (-1, -1),
             is_last: false,
-            wanted_at,
+            requested_at,
             n_mended: 0,
             moved_at: Instant::now(),
         }
     }
 
-    /// Everything before `next` is done with. Behind the last message that was handed over there
-    /// is nothing to be done up to the place that was reached.
+    /// Has it start again, after an answer to a question that is asked from now on.
+    pub fn restart(&mut self, n_answers: u64) {
+        self.is_started = false;
+        self.requested_at = n_answers;
+    }
+
+    /// Everything before `next` is durable. If that covers the last message that was handed over,
+    /// so is everything up to the position that was reached: there are no messages in between.
     pub fn done(&mut self, next: i64) {
         self.done = self.done.max(next);
         if self.done >= self.handed {
@@ -236,7 +237,7 @@ impl Part {
         }
     }
 
-    /// Where it stands, for whoever must know it after this process.
+    /// Its position, for those who need it after this process.
     pub fn place(&self, key: Key) -> Option<RawPlace> {
         if self.id.is_unknown() || self.next < 0 {
             return None;
@@ -252,7 +253,7 @@ impl Part {
     }
 }
 
-/// What waits between the thread and the end of the work on it.
+/// Memory that messages take from when they are fetched until they are dropped.
 #[derive(Debug, Default)]
 pub(super) struct Room {
     pub bytes: AtomicUsize,
@@ -271,22 +272,22 @@ impl Room {
     }
 }
 
-/// The place of one message.
+/// The memory of one message.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Permit {
     room: Arc<Room>,
     bytes: usize,
 }
 
-impl Place {
-    pub fn take(room: &Arc<Room>, bytes: usize) -> Place {
+impl Permit {
+    pub fn take(room: &Arc<Room>, bytes: usize) -> Permit {
         room.bytes.fetch_add(bytes, Ordering::Relaxed);
         room.messages.fetch_add(1, Ordering::Relaxed);
-        Place { room: Arc::clone(room), bytes }
+        Permit { room: Arc::clone(room), bytes }
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.room.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
         self.room.messages.fetch_sub(1, Ordering::Relaxed);
@@ -297,37 +298,24 @@ pub(super) fn signed(offset: u64) -> i64 {
     i64::try_from(offset).unwrap_or(i64::MAX)
 }
 
-/// Partitions of a topic, each with this offset.
-pub(super) fn list_of(
-    topic: &str,
-    numbers: impl IntoIterator<Item = i32>,
-    offset: Offset,
-) -> TopicPartitionList {
-    let mut list = TopicPartitionList::new();
-    for number in numbers {
-        list.add_partition_offset(topic, number, offset).expect("a list takes any of our offsets");
-    }
-    list
-}
-
-/// The offset of a partition in a list of those that were kept, and the id of the topic that it was
-/// kept under. Words that are no id are somebody else's, in whatever encoding.
-pub(super) fn kept_in(
+/// The committed offset of a partition, and the id of the topic that was committed with it as
+/// metadata. Metadata that is no id was written by a foreign tool, in any encoding.
+pub(super) fn committed_in(
     list: &TopicPartitionList,
     topic: &str,
     number: i32,
 ) -> Option<(i64, TopicId)> {
     match list.find_partition(topic, number)?.offset() {
         Offset::Offset(offset) => {
-            let words = kept_words(list, topic, number);
-            Some((offset, TopicId::try_from(&words[..]).unwrap_or_default()))
+            let metadata = kept_words(list, topic, number);
+            Some((offset, TopicId::try_from(&metadata[..]).unwrap_or_default()))
         }
         _ => None,
     }
 }
 
-/// Whether an offset that was kept under one id holds in the topic with another. Brokers that tell
-/// no ids leave nothing to compare, and neither does an offset that somebody else set.
-pub(super) fn is_of(kept: TopicId, id: TopicId) -> bool {
-    kept == id || kept.is_unknown() || id.is_unknown()
+/// Whether an offset that was committed under one id is valid in the topic with another. Brokers
+/// that report no ids leave nothing to compare, and neither does an offset set by a foreign tool.
+pub(super) fn is_of(committed: TopicId, id: TopicId) -> bool {
+    committed == id || committed.is_unknown() || id.is_unknown()
 }

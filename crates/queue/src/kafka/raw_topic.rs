@@ -1,6 +1,6 @@
-//! One raw topic from the outside: publishes messages to it as a gateway does, and looks at one.
+//! One raw topic from the outside: publishes to it as a gateway does, and reads single messages.
 //!
-//! For tools: replays publish, whoever looks into a dead letter reads the message that it is about.
+//! For tools: replays publish, and the command that shows a dead letter reads its message.
 //! Nothing here joins a group or moves an offset.
 
 use std::fmt;
@@ -57,7 +57,7 @@ impl RawTopic {
         Ok(RawTopic { topic, id, config, questions, producer, turn: AtomicU32::new(0) })
     }
 
-    /// Which topic had the name when it was found; unknown if its broker is too old to tell.
+    /// Which topic had the name when it was found; unknown if the brokers report no ids.
     pub fn id(&self) -> TopicId {
         self.id
     }

@@ -1,11 +1,11 @@
-//! What the reader's thread does with what brokers say of its topics: hands over what was polled
-//! before they were asked, and starts over in a topic that was made anew.
+//! Applies the brokers' answers about the topics: hands over what was polled before they were
+//! asked, and starts again in a topic that was made anew.
 //!
-//! Whatever waits when the topic turns out to be another one is handed over as well: nobody can
-//! tell whose it is, and a copy costs nothing. What was not polled of the old one is told.
+//! Messages that wait when the topic turns out to be another one are handed over as well: which of
+//! the two they are from cannot be known, and a duplicate does no harm. What was not polled of the
+//! old topic is reported.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ffi::CString;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -13,10 +13,10 @@ use bytes::Bytes;
 use kafka_id::TopicId;
 use rdkafka::message::{BorrowedMessage, Message as _};
 
-use super::Poller;
-use crate::kafka::raw_parts::signed;
+use super::RawHandler;
+use crate::kafka::poller::Key;
 use crate::kafka::raw_parts::{
-    Answer, Key, Part, Place, RawMessage, RawPlace, Remade, Shared, Teller, lock,
+    Answer, Part, Permit, RawMessage, RawPlace, RawState, Remade, Witness, lock, signed,
 };
 use crate::limits::RAW_GONE_SECONDS;
 
@@ -33,24 +33,23 @@ pub(super) struct Waiting {
 
 pub(super) enum What {
     Message(RawMessage),
-    /// There is nothing more before this offset.
+    /// There are no more messages before this offset.
     Reached(i64),
 }
 
-/// What the thread knows of a topic.
+/// What the handler knows of a topic.
 pub(super) struct Topic {
-    pub name: CString,
     pub waiting: VecDeque<Waiting>,
-    /// Which one it was when there was one.
+    /// Which topic last had the name.
     pub id: Option<TopicId>,
     pub gone_since: Option<Instant>,
 }
 
-impl Poller {
+impl RawHandler {
     /// Applies the brokers' latest answers.
-    pub(super) fn heed_answers(&mut self) {
+    pub(super) fn apply_answers(&mut self) {
         let answers = {
-            let answers = lock(&self.shared.answers);
+            let answers = lock(&self.state.answers);
             if answers.n == self.n_answers {
                 return;
             }
@@ -59,17 +58,17 @@ impl Poller {
         };
         for (topic, answer) in answers.iter().enumerate().filter(|(_, answer)| answer.is_known) {
             match answer.id {
-                Some(id) => self.named(topic, id, answer),
+                Some(id) => self.found(topic, id, answer),
                 None => self.missing(topic, answer),
             }
         }
     }
 
-    /// The name stands for this topic.
-    fn named(&mut self, topic: usize, id: TopicId, answer: &Answer) {
+    /// The topic of the name has this id.
+    fn found(&mut self, topic: usize, id: TopicId, answer: &Answer) {
         let gone_at = self.topics[topic].gone_since.take().unwrap_or_else(Instant::now);
         let mut is_remade = false;
-        for part in of_topic(&mut self.shared.parts(), topic) {
+        for part in of_topic(&mut self.state.parts(), topic) {
             if part.id.is_unknown() {
                 // It was started before its broker reported ids, or not at all.
                 part.id = if part.is_started { id } else { part.id };
@@ -81,18 +80,18 @@ impl Poller {
         }
         let before = self.topics[topic].id.replace(id);
         if !id.is_unknown() && (is_remade || before.is_some_and(|before| before != id)) {
-            let name = self.shared.topics[topic].as_str();
+            let name = self.state.topics[topic].as_str();
             tracing::warn!(topic = name, %id, "topic was made anew, read from its first offset");
             // These may be from the new topic, so they are not dropped.
             self.hand_over(topic, u64::MAX, None);
-            self.tell(topic, id, gone_at);
+            self.report_remade(topic, id, gone_at);
         } else {
             self.hand_over(topic, answer.asked_at, Some(id));
         }
         if before != Some(id) && !id.is_unknown() {
-            let teller = Teller::Observer;
-            let seen = Remade { topic, id, place: None, teller, is_quiet: false };
-            lock(&self.shared.remade).push(seen);
+            let witness = Witness::Observer;
+            let seen = Remade { topic, id, place: None, witness, is_quiet: false };
+            lock(&self.state.remade).push(seen);
         }
     }
 
@@ -100,19 +99,19 @@ impl Poller {
     fn missing(&mut self, topic: usize, answer: &Answer) {
         self.hand_over(topic, answer.asked_at, None);
         let since = *self.topics[topic].gone_since.get_or_insert_with(|| {
-            tracing::warn!(topic = self.shared.topics[topic], "topic is gone");
+            tracing::warn!(topic = self.state.topics[topic], "topic is gone");
             Instant::now()
         });
         if since.elapsed() >= Duration::from_secs(RAW_GONE_SECONDS) {
-            self.tell(topic, TopicId::default(), since);
+            self.report_remade(topic, TopicId::default(), since);
         }
     }
 
-    /// Tells how far topics were read that had the name before, and starts over.
-    fn tell(&self, topic: usize, id: TopicId, gone_at: Instant) {
-        let mut remade = lock(&self.shared.remade);
-        let mut left = lock(&self.shared.left);
-        let mut parts = self.shared.parts();
+    /// Reports how far the topics were read that had the name before, and starts again.
+    fn report_remade(&self, topic: usize, id: TopicId, gone_at: Instant) {
+        let mut remade = lock(&self.state.remade);
+        let mut left = lock(&self.state.left);
+        let mut parts = self.state.parts();
         let mut seen = self.take_seen(topic, id);
         let of_left = left.iter_mut().map(|entry| (entry, false));
         for ((key, part), is_held) in of_left.chain(parts.iter_mut().map(|entry| (entry, true))) {
@@ -120,9 +119,9 @@ impl Poller {
                 continue;
             }
             let place = part.place(*key).map(|mut place| {
-                // What was handed over is real, and is done with in its time.
+                // What was handed over has been read, and becomes durable later.
                 place.next = u64::try_from(part.next).unwrap_or(0);
-                // It may have been looked at since it was taken away.
+                // Its end may have been seen again after it was revoked.
                 let seen = seen.get(key).filter(|seen| seen.id == place.id);
                 place.high = place.high.max(seen.map_or(0, |seen| seen.high)).max(place.next);
                 place
@@ -130,24 +129,24 @@ impl Poller {
             if place.is_some() {
                 seen.remove(key);
             }
-            let teller = if is_held || part.is_last { Teller::Reader } else { Teller::Former };
+            let witness = if is_held || part.is_last { Witness::Reader } else { Witness::Former };
             let is_quiet = gone_at.saturating_duration_since(part.moved_at) >= QUIET;
-            let tell = |place| Remade { topic, id, place: Some(place), teller, is_quiet };
-            remade.extend(place.map(tell));
+            let report = |place| Remade { topic, id, place: Some(place), witness, is_quiet };
+            remade.extend(place.map(report));
             *part = Part::new(self.n_answers);
         }
         remade.extend(seen.into_values().map(|place| {
-            // More may have been written since, or somebody may have begun to read.
-            let (place, teller) = (Some(place), Teller::Observer);
-            Remade { topic, id, place, teller, is_quiet: false }
+            // More may have been written since, or a member may have begun to read.
+            let (place, witness) = (Some(place), Witness::Observer);
+            Remade { topic, id, place, witness, is_quiet: false }
         }));
         left.retain(|_, part| !part.id.is_unknown());
-        self.shared.is_waiting.store(true, Ordering::Relaxed);
+        self.state.is_waiting.store(true, Ordering::Relaxed);
     }
 
-    /// Takes what was seen from outside of topics that had the name before.
+    /// Takes what this member saw of unread partitions of topics that had the name before.
     fn take_seen(&self, topic: usize, id: TopicId) -> BTreeMap<Key, RawPlace> {
-        let mut seen = lock(&self.shared.seen);
+        let mut seen = lock(&self.state.seen);
         let is_old = |place: &RawPlace| place.topic == topic && place.id != id;
         let old = seen.iter().filter(|(_, place)| is_old(place));
         let old: BTreeMap<Key, RawPlace> = old.map(|(key, place)| (*key, *place)).collect();
@@ -155,12 +154,12 @@ impl Poller {
         old
     }
 
-    /// Hands over what was polled up to a number. With an id, only what another member of the
-    /// group does not get: the topic is still there.
+    /// Hands over what was polled up to a number. With an id, messages of revoked partitions are
+    /// dropped: the topic is still there, so another member reads them.
     fn hand_over(&mut self, topic: usize, until: u64, id: Option<TopicId>) {
         let waiting = &mut self.topics[topic].waiting;
-        let mut left = lock(&self.shared.left);
-        let mut parts = self.shared.parts();
+        let mut left = lock(&self.state.left);
+        let mut parts = self.state.parts();
         while waiting.front().is_some_and(|first| first.seq <= until) {
             let Some(Waiting { number, start, what, .. }) = waiting.pop_front() else { return };
             let key = (topic, number);
@@ -182,7 +181,7 @@ impl Poller {
                     message.id = part.id;
                     part.next = part.next.max(signed(message.offset) + 1);
                     part.handed = part.next;
-                    // Nobody takes any more: the process ends, and the message comes again.
+                    // If the reader is gone, the process ends, and the message is read again.
                     let _ = self.messages.send(message);
                 }
             }
@@ -191,14 +190,14 @@ impl Poller {
 }
 
 /// Takes a message, if its partition was started.
-pub(super) fn poll(shared: &Shared, topics: &mut [Topic], message: &BorrowedMessage<'_>) {
-    let Some(topic) = shared.topics.iter().position(|topic| topic == message.topic()) else {
+pub(super) fn take(state: &RawState, topics: &mut [Topic], message: &BorrowedMessage<'_>) {
+    let Some(topic) = state.topics.iter().position(|topic| topic == message.topic()) else {
         return;
     };
     let (number, offset) = (message.partition(), message.offset());
     let (Ok(partition), Ok(at)) = (u32::try_from(number), u64::try_from(offset)) else { return };
     let (start, id) = {
-        let mut parts = shared.parts();
+        let mut parts = state.parts();
         let Some(part) = parts.get_mut(&(topic, number)).filter(|part| part.is_started) else {
             return;
         };
@@ -213,9 +212,9 @@ pub(super) fn poll(shared: &Shared, topics: &mut [Topic], message: &BorrowedMess
         (part.start, part.id)
     };
     let bytes = Bytes::copy_from_slice(message.payload().unwrap_or_default());
-    let place = Place::take(&shared.room, bytes.len());
-    let message = RawMessage { topic, id, partition, offset: at, bytes, start, _place: place };
-    let seq = shared.polled.fetch_add(1, Ordering::AcqRel) + 1;
+    let permit = Permit::take(&state.room, bytes.len());
+    let message = RawMessage { topic, id, partition, offset: at, bytes, start, _permit: permit };
+    let seq = state.polled.fetch_add(1, Ordering::AcqRel) + 1;
     topics[topic].waiting.push_back(Waiting { seq, number, start, what: What::Message(message) });
 }
 

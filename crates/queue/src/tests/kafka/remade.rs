@@ -1,5 +1,5 @@
-//! Raw topics that are deleted and made anew: a topic is what its id says, and what is read of the
-//! new one is all of it, whatever was read of the old one.
+//! Raw topics that are deleted and made anew: a topic is identified by its id, and what is read of
+//! the new one is all of it, whatever was read of the old one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use super::raw::{Raw, some, take};
 use super::*;
-use crate::{RawMessage, RawReader, RawWatch, Remade, Teller, TopicId};
+use crate::{RawMessage, RawReader, RawWatch, Remade, TopicId, Witness};
 
 impl Raw {
     async fn delete(&self) {
@@ -60,7 +60,7 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Takes until every one of these texts has come under an id other than `old`; copies may come.
-/// Says what is done with as it goes.
+/// Marks each message as durable.
 async fn take_all(reader: &mut RawReader, texts: Vec<Bytes>, old: &[TopicId]) -> TopicId {
     let mut missing: BTreeSet<Bytes> = texts.into_iter().collect();
     let mut id = TopicId::default();
@@ -77,9 +77,9 @@ async fn take_all(reader: &mut RawReader, texts: Vec<Bytes>, old: &[TopicId]) ->
 }
 
 /// What was reported of old topics, by partition: the offset read up to, and the end.
-async fn told(watch: &RawWatch, n: usize) -> BTreeMap<u32, (u64, u64)> {
+async fn reported(watch: &RawWatch, n: usize) -> BTreeMap<u32, (u64, u64)> {
     let mut found = BTreeMap::new();
-    until("it is told", || {
+    until("it is reported", || {
         for Remade { place, .. } in watch.remade() {
             found.extend(place.map(|place| (place.partition, (place.next, place.high))));
         }
@@ -101,12 +101,12 @@ async fn topic_made_anew_is_read_from_its_begin_however_long_it_is() {
     raw.make_anew(2).await;
     raw.publish(0, some(100..150)).await;
     let second = take_all(&mut reader, some(100..150), &[first]).await;
-    assert_eq!(told(&watch, 1).await.get(&0), Some(&(20, 20)), "all of the old one was read");
+    assert_eq!(reported(&watch, 1).await.get(&0), Some(&(20, 20)), "all of the old one was read");
     // Shorter, with fewer partitions.
     raw.make_anew(1).await;
     raw.publish(0, some(200..205)).await;
     let third = take_all(&mut reader, some(200..205), &[first, second]).await;
-    assert_eq!(told(&watch, 1).await.get(&0), Some(&(50, 50)));
+    assert_eq!(reported(&watch, 1).await.get(&0), Some(&(50, 50)));
     // With more partitions, and gone for longer than the client looks.
     raw.delete().await;
     tokio::time::sleep(Duration::from_millis(2_500)).await;
@@ -155,9 +155,9 @@ async fn what_was_not_read_of_the_old_topic_is_told() {
     until("it fills up", is_full).await;
     until("its end is seen", || watch.places().iter().any(|place| place.high >= 25)).await;
     raw.make_anew(1).await;
-    let (next, high) = told(&watch, 1).await[&0];
+    let (next, high) = reported(&watch, 1).await[&0];
     let old = take(&mut reader, usize::try_from(next).unwrap()).await;
-    assert_eq!((old.len() as u64, high), (next, 25), "what is not told is there");
+    assert_eq!((old.len() as u64, high), (next, 25), "what is not reported is there");
     assert!(next >= 16, "{next}");
     drop(old);
     raw.publish(0, some(0..30)).await;
@@ -195,17 +195,17 @@ async fn what_nobody_read_of_the_old_topic_is_told_by_whoever_saw_its_end() {
     raw.make_anew(2).await;
     raw.publish(1, some(100..103)).await;
     let mut found = None;
-    until("it is told", || {
+    until("it is reported", || {
         found = watch
             .remade()
             .into_iter()
-            .find_map(|remade| remade.place.map(|place| (place, remade.teller, remade.is_quiet)));
+            .find_map(|remade| remade.place.map(|place| (place, remade.witness, remade.is_quiet)));
         found.is_some()
     })
     .await;
-    let (place, teller, is_quiet) = found.unwrap();
+    let (place, witness, is_quiet) = found.unwrap();
     assert_eq!((place.id, place.partition, place.next, place.high), (first, 1, 0, 7));
-    assert_eq!((teller, is_quiet), (Teller::Observer, false), "more may be lost");
+    assert_eq!((witness, is_quiet), (Witness::Observer, false), "more may be lost");
     drop(dead);
     take_all(&mut reader, some(100..103), &[first]).await;
     let is_unread = || watch.places().iter().any(|place| (place.partition, place.next) == (1, 0));
