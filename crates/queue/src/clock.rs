@@ -45,16 +45,16 @@ fn system_us(id: rustix::time::ClockId) -> i64 {
     now.tv_sec * SECOND_US + now.tv_nsec / 1_000
 }
 
-/// Whether the wall clock found at start is taken as right, whatever the log says.
+/// Whether the wall clock found at start is accepted whatever the log holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ClockPolicy {
-    /// Hold it against the last append.
+    /// Check it against the last append.
     Check,
     /// An operator has confirmed it.
     Accept,
 }
 
-/// What the guard says to a reading.
+/// The guard's verdict on a reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// The wall time may be used.
@@ -88,7 +88,7 @@ pub(crate) struct ClockGuard {
 
 impl ClockGuard {
     /// Pairs the clocks as they are at start. Refuses at once if the wall clock is earlier than
-    /// the last append by more than F and nobody has accepted it.
+    /// the last append by more than F and no operator has accepted it.
     pub(crate) fn open(
         now: Reading,
         last_append_us: Option<i64>,
@@ -110,8 +110,8 @@ impl ClockGuard {
         self.refusal
     }
 
-    /// Judges a reading. A refusal stays until the queue is opened again: a clock that jumps to
-    /// and fro is not to be trusted in between.
+    /// Judges a reading. A refusal stays until the queue is opened again: a clock that jumps back
+    /// and forth is not to be trusted in between.
     pub(crate) fn check(&mut self, now: Reading) -> Verdict {
         if let Some(refusal) = self.refusal {
             return Verdict::Refused(refusal);

@@ -1,5 +1,5 @@
 //! What the writer is asked to do, and how appends that wait are gathered for one commit.
-//! A command carries the way back to its caller; each is answered once, whatever happens. A
+//! A command carries a channel to its caller; each is answered once, whatever happens. A
 //! command never holds anything of the file.
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};

@@ -22,7 +22,7 @@ impl DiskReserve {
 
     /// True if `bytes` more can be appended without touching the reserve. Pages that retention
     /// has freed inside the file count as room: they are used again before the file grows. A
-    /// file system that does not tell its free space has no reserve.
+    /// file system that does not report its free space has no reserve.
     pub(crate) async fn has_room(&self, conn: &mut SqliteConnection, bytes: u64) -> bool {
         let needed = self.reserve_bytes.saturating_add(bytes);
         let Ok(disk) = rustix::fs::statvfs(&self.dir) else { return true };

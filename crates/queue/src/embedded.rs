@@ -208,7 +208,7 @@ impl Embedded {
     }
 
     pub(crate) fn refusing(&self) -> Option<&'static str> {
-        self.refusing.borrow().or_else(|| self.lock.told())
+        self.refusing.borrow().or_else(|| self.lock.report())
     }
 
     pub(crate) fn fatal(&self) -> watch::Receiver<bool> {
@@ -233,7 +233,7 @@ impl Embedded {
         self.reader.close().await;
     }
 
-    /// Why the writer does not answer.
+    /// Why the writer cannot answer any more.
     fn gone(&self) -> QueueError {
         match *self.fatal.borrow() {
             true => QueueError::Fatal,
@@ -242,7 +242,7 @@ impl Embedded {
     }
 }
 
-/// A writer that panics has failed as well, and the process must hear of it.
+/// A writer that panics has failed as well, and the process must exit.
 async fn supervise(writer: Writer, commands: mpsc::Receiver<Command>, fatal: watch::Sender<bool>) {
     match tokio::spawn(writer.run(commands)).await {
         Ok(Ended::Closed | Ended::Fatal) => {}

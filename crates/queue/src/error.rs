@@ -1,5 +1,5 @@
 //! What can go wrong in the queue, one enum for the crate.
-//! Each variant says what a caller may do next: come back later, give up this call, or exit.
+//! Each variant states what a caller may do next: try again later, give up this call, or exit.
 //! The enum is `Clone`, because one failed group commit answers many callers. A variant never
 //! carries bytes of a record.
 
@@ -13,20 +13,21 @@ use crate::sqlite::SqliteClass;
 /// An error of the queue.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum QueueError {
-    /// Too many appends wait, or the log has reached its `bytes_max` and the consumer has not
-    /// come far enough for retention to make room. Come back later. Embedded, nothing was
+    /// Too many appends wait, or the log has reached its `bytes_max` and the consumer is not
+    /// far enough for retention to make room. Try again later. Embedded, nothing was
     /// written; on Kafka, records of the call that were sent before may be in the log.
     #[error("the queue is full")]
     Full,
     /// The disk is full, or appends would eat the space left for the ledger. Nothing of this
-    /// call was acknowledged; reads go on; come back later.
+    /// call was acknowledged; reads go on; try again later.
     #[error("the disk of the queue is full")]
     DiskFull,
-    /// Somebody else holds the write lock of the log's file. Nothing was written; come back later.
+    /// Another process holds the write lock of the log's file. Nothing was written; try again
+    /// later.
     #[error("the log is locked by another process")]
     Locked,
-    /// The file cannot be written at present, for a right or a page that is lacking; the cause is
-    /// in the log of the process. Nothing was written; come back later.
+    /// The file cannot be written at present, for lack of a permission or a readable page; the
+    /// cause is in the log of the process. Nothing was written; try again later.
     #[error("the log cannot be written now")]
     Unwritable,
     /// A write or sync failed, and what the disk holds now is uncertain. The writer has stopped
@@ -84,7 +85,7 @@ pub enum QueueError {
         partitions: u32,
     },
     /// The partition belongs to another member of the group, or to none yet: wait with
-    /// [`crate::Queue::assigned`]. What was read before may belong to somebody else by now.
+    /// [`crate::Queue::assigned`]. What was read before may belong to another member by now.
     #[error("partition {partition} is not assigned to this process")]
     NotAssigned {
         /// The partition.
@@ -102,7 +103,7 @@ pub enum QueueError {
         /// The topic.
         topic: String,
     },
-    /// The topic was deleted and made anew since it was opened: its records are others.
+    /// The topic was deleted and made anew since it was opened: it holds other records.
     #[error("topic {topic} was made anew since it was opened")]
     Remade {
         /// The topic.
@@ -128,10 +129,10 @@ pub enum QueueError {
     KafkaSetting {
         /// Name in librdkafka's terms.
         setting: String,
-        /// What it says.
+        /// The reason that the client gives.
         reason: String,
     },
-    /// The brokers hold a record at this offset, but did not bring it in time.
+    /// The brokers hold a record at this offset, but did not deliver it in time.
     #[error("partition {partition} has a record at offset {offset}, but no broker sent it in time")]
     Slow {
         /// The partition.
@@ -196,7 +197,7 @@ pub enum QueueError {
     Corrupt {
         /// The file.
         path: PathBuf,
-        /// What does not fit.
+        /// The contradiction.
         reason: String,
     },
     /// A file operation failed.
@@ -233,7 +234,7 @@ impl QueueError {
         }
     }
 
-    /// Whether somebody else holds a lock: it passes, and trying again is right.
+    /// Whether another process holds a lock: that passes, and the caller should try again.
     #[must_use]
     pub fn is_locked(&self) -> bool {
         match self {

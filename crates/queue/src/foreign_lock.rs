@@ -1,7 +1,7 @@
-//! A write lock that somebody else holds on a file of ours: a backup tool, a shell, a reader that
-//! went further. It is waited for, told, and never the end of the process.
+//! A write lock that another process holds on a file of ours: a backup tool, a shell. It is waited
+//! for and reported, and never ends the process.
 //!
-//! Whoever writes begins through `begin`. For `LOCK_WAIT_MAX` from the first refusal on it waits
+//! Every write begins through `begin`. For `LOCK_WAIT_MAX` from the first refusal on it waits
 //! for the lock; from then on each call tries once more and is refused, so that nothing piles up
 //! behind a lock that lasts. `probe` looks at a file to which nobody writes. Log and ledger have
 //! one each; nothing here knows what is in a file.
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::sqlite::SqliteClass;
 
-/// How long one try to begin waits within SQLite: a lock that is given back is noticed within it.
+/// How long one try to begin waits within SQLite: a lock that is released is noticed within it.
 pub const LOCK_TRY: Duration = Duration::from_millis(250);
 
 /// How long a lock is waited for, from the first refusal on: many tools hold one for a second or
@@ -23,38 +23,38 @@ pub const LOCK_TRY: Duration = Duration::from_millis(250);
 pub const LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Age from which a lock is reported: a shorter one only delays an answer.
-const LOCK_TOLD_AFTER: Duration = Duration::from_secs(1);
+const LOCK_REPORT_AFTER: Duration = Duration::from_secs(1);
 
-/// How often a file is looked at while nobody writes to it.
+/// How often a file is probed for a lock while nothing is written to it.
 pub const LOCK_PROBE_EVERY: Duration = Duration::from_secs(1);
 
 /// What is known of a foreign lock on one file.
 #[derive(Debug)]
 pub struct ForeignLock {
     /// What `/readyz` and the logs report while the lock lasts.
-    told: &'static str,
+    message: &'static str,
     /// When it was first met; `None` while there is none.
     since: watch::Sender<Option<Instant>>,
     has_warned: AtomicBool,
 }
 
 impl ForeignLock {
-    /// None is known yet; `told` says what it means while there is one.
+    /// None is known yet; `message` is what is reported while there is one.
     #[must_use]
-    pub fn new(told: &'static str) -> ForeignLock {
-        ForeignLock { told, since: watch::Sender::new(None), has_warned: AtomicBool::new(false) }
+    pub fn new(message: &'static str) -> ForeignLock {
+        ForeignLock { message, since: watch::Sender::new(None), has_warned: AtomicBool::new(false) }
     }
 
     /// What to report of a lock that has lasted long enough; `None` without one.
     #[must_use]
-    pub fn told(&self) -> Option<&'static str> {
-        (self.age()? >= LOCK_TOLD_AFTER).then_some(self.told)
+    pub fn report(&self) -> Option<&'static str> {
+        (self.age()? >= LOCK_REPORT_AFTER).then_some(self.message)
     }
 
     /// Begins to write, waiting for the lock within the bound.
     ///
     /// # Errors
-    /// What SQLite says; of the class [`SqliteClass::Locked`] if the lock lasts.
+    /// SQLite's error; of the class [`SqliteClass::Locked`] if the lock lasts.
     pub async fn begin(&self, conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         loop {
             let began = Instant::now();
@@ -70,7 +70,7 @@ impl ForeignLock {
         }
     }
 
-    /// Takes the write lock and gives it back, to learn whether it can be had; tries once.
+    /// Takes the write lock and releases it, to see whether it is free; tries once.
     ///
     /// # Errors
     /// As `begin`.
@@ -119,8 +119,8 @@ impl ForeignLock {
             since.get_or_insert(tried);
             is_new
         });
-        if self.told().is_some() && !self.has_warned.swap(true, Ordering::Relaxed) {
-            tracing::warn!(%error, "{}", self.told);
+        if self.report().is_some() && !self.has_warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%error, "{}", self.message);
         }
     }
 

@@ -88,8 +88,8 @@ pub const WAL_ALARM_BYTES: u64 = 256 << 20;
 /// Page size of a new database file, in bytes; the frames of the write-ahead log have it too.
 pub(crate) const PAGE_BYTES: u64 = 4_096;
 
-/// Longest wait of a reader for a lock, in seconds. It meets one only while a stranger repairs
-/// the file or holds it for itself.
+/// Longest wait of a reader for a lock, in seconds. It meets one only while another process
+/// repairs the file or holds it exclusively.
 pub(crate) const BUSY_SECONDS_MAX: u64 = 5;
 
 /// Largest record that goes to Kafka, in bytes: a broker takes a batch as a whole, and what is
@@ -129,8 +129,8 @@ pub(crate) const KAFKA_READ_SECONDS_MAX: u64 = 10;
 /// Longest wait for the end of the client, in seconds; the process ends within ten.
 pub(crate) const KAFKA_CLOSE_SECONDS_MAX: u64 = 5;
 
-/// Longest time between two polls of the consumer, in milliseconds: bounds how long a change of
-/// place or a resume waits, and costs nothing when idle.
+/// Longest time between two polls of a consumer, in milliseconds: bounds how long a start or a
+/// resume waits, and costs nothing when idle.
 pub(crate) const KAFKA_POLL_MS_MAX: u64 = 20;
 
 /// Milliseconds that a broker may hold back a fetch without records: a partition that starts
@@ -150,11 +150,11 @@ pub(crate) const KAFKA_SHOW_SECONDS: u64 = 5;
 /// Milliseconds between two looks at the ends that the client knows of.
 pub(crate) const KAFKA_STATISTICS_MS: u64 = 1_000;
 
-/// Bytes of raw messages that are fetched and not yet done with; above it nothing more is fetched,
+/// Bytes of raw messages that are fetched and not yet dropped; above it nothing more is fetched,
 /// below the half it goes on. Four of the largest.
 pub const RAW_BYTES_MAX: usize = 32 << 20;
 
-/// Raw messages that are fetched and not yet done with, whatever their size.
+/// Raw messages that are fetched and not yet dropped, whatever their size.
 pub(crate) const RAW_MESSAGES_MAX: usize = 50_000;
 
 /// Milliseconds after which the group of raw topics gives partitions of a silent member to others:
@@ -166,16 +166,16 @@ pub(crate) const RAW_SESSION_MS: u64 = 6_000;
 /// late.
 pub(crate) const RAW_HEARTBEAT_MS: u64 = 2_000;
 
-/// Milliseconds between two questions which topic a name stands for, while nothing waits for the
-/// answer: below the time that making a topic anew takes, so that it is seen to be gone.
+/// Milliseconds between two questions for the ids of raw topics while nothing waits for the answer:
+/// below the time that making a topic anew takes, so that it is seen to be gone.
 pub(crate) const RAW_ASK_MS: u64 = 200;
 
 /// Least milliseconds between two such questions: bounds what brokers have to answer, and is most
 /// of what a message waits for it.
 pub(crate) const RAW_ASK_MS_MIN: u64 = 20;
 
-/// Seconds between two looks at the ends of all partitions of raw topics: bounds what is written
-/// unseen before a topic goes that nobody reads.
+/// Seconds between two checks of the ends of all partitions of raw topics: bounds what is written
+/// unseen before a topic that no member reads is deleted.
 pub(crate) const RAW_LOOK_SECONDS: u64 = 1;
 
 /// Milliseconds between two commits of the offsets of raw topics: bounds what comes again after

@@ -1,6 +1,6 @@
 //! The lock on the data directory: one process writes, all others only read.
 //! The kernel holds the lock for the open file and drops it when the process dies, however it
-//! dies; so there is no stale lock to clean up. Dropping the lock gives it back by name, not by
+//! dies; so there is no stale lock to clean up. Dropping the lock releases it explicitly, not by
 //! closing alone: a child that is between fork and exec has the open file too, and would go on
 //! holding it. The process id in the file only serves the error message and is never trusted for
 //! more.

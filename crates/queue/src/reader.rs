@@ -157,8 +157,8 @@ fn record_at(row: &SqliteRow, offset: u64) -> Option<Record> {
     Some(Record { offset, append_time_us, bytes, intact })
 }
 
-/// A number in a row; unchecked, because a damaged row may hold a value of any type, and then
-/// the checksum tells.
+/// A number in a row; unchecked, because a damaged row may hold a value of any type, which
+/// the checksum then shows.
 fn number(row: &SqliteRow, column: usize) -> i64 {
     row.try_get_unchecked(column).unwrap_or(0)
 }

@@ -69,7 +69,7 @@ SELECT format, generation, partitions, low, bytes, last_append_us,
        (SELECT max(id) FROM log) AS max_id
   FROM meta WHERE one = 1";
 
-/// What the file says about itself, in one snapshot.
+/// The file's own bookkeeping, in one snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Head {
     pub generation: u32,
@@ -156,7 +156,7 @@ pub(crate) async fn open_readers(dir: &Path) -> Result<SqlitePool, QueueError> {
         .map_err(QueueError::sql("open the log for reading"))
 }
 
-/// SQLite falls back without a word where a setting cannot be had, for example where the file
+/// SQLite falls back silently where a setting cannot be had, for example where the file
 /// system has no shared memory; then no commit may be acknowledged.
 async fn check_durable(conn: &mut SqliteConnection, path: &Path) -> Result<(), QueueError> {
     let refused =
@@ -198,7 +198,7 @@ pub(crate) async fn check_linked_version(conn: &mut SqliteConnection) -> Result<
     check_sqlite_version(&found)
 }
 
-/// Reads what the file says about itself, and holds it against the rows.
+/// Reads the file's own bookkeeping and checks it against the rows.
 pub(crate) async fn load_head(
     conn: &mut SqliteConnection,
     path: &Path,
@@ -234,7 +234,7 @@ pub(crate) async fn load_head(
     })
 }
 
-/// The ends of the table as the meta row, the sequence and the rows themselves tell them.
+/// The ends of the table according to the meta row, the sequence and the rows themselves.
 struct Rows {
     low: i64,
     high: i64,
@@ -243,8 +243,8 @@ struct Rows {
 }
 
 impl Rows {
-    /// Rows lost at either end by a damaged page would shift an offset or lose a record without
-    /// a word; so they are looked for.
+    /// Rows lost at either end by a damaged page would shift an offset or lose a record
+    /// silently; so they are looked for.
     fn check(&self) -> Result<(), String> {
         let Rows { low, high, min_id, max_id } = *self;
         if low < 0 || low > high {

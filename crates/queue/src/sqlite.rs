@@ -1,6 +1,6 @@
 //! What every result code of SQLite means for a file of ours: one table, for log and ledger.
 //!
-//! A failed statement comes in, its class goes out; who asked decides what follows. Nothing here
+//! A failed statement comes in, its class goes out; the caller decides what follows. Nothing here
 //! touches a file. docs/operations.md has the same table, and a test holds the two together.
 
 use libsqlite3_sys as ffi;
@@ -8,17 +8,17 @@ use libsqlite3_sys as ffi;
 /// What a failed statement means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SqliteClass {
-    /// Somebody else holds a lock. Nothing happened: wait, and refuse what comes in meanwhile.
+    /// Another process holds a lock. Nothing happened: wait, and refuse what comes in meanwhile.
     Locked,
     /// No space. Nothing happened: as `Locked`, until there is some.
     Full,
-    /// A right, memory or a file is lacking, or a page cannot be read now. Nothing happened: as
-    /// `Locked` while the process runs, and a reason not to start.
+    /// A permission, memory or a file is lacking, or a page cannot be read now. Nothing happened:
+    /// as `Locked` while the process runs, and a reason not to start.
     Unable,
     /// What the disk holds is uncertain, or contradicts itself: the process ends.
     Ends,
-    /// A defect of ours, or a schema that a foreign hand has changed. The call fails; the writer
-    /// of the log ends, for what it believes of its file is wrong.
+    /// A defect of ours, or a schema that was changed by hand. The call fails; the writer of the
+    /// log ends, because its assumptions about the file are wrong.
     Defect,
 }
 
@@ -55,7 +55,7 @@ macro_rules! codes {
     };
 }
 
-/// Every result code that may be told as an error: name, number, class.
+/// Every result code that may be reported as an error: name, number, class.
 ///
 /// Locks: in write-ahead mode one is met when a transaction begins, before anything is written.
 /// I/O errors: a write, a sync, a truncation and whatever belongs to a commit leave it open what

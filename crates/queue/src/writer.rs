@@ -1,10 +1,11 @@
 //! The one writer of the embedded log.
+//!
 //! Commands come through a bounded channel. Appends that wait are gathered into one transaction
-//! (group commit); each caller is answered after its COMMIT, or told that nothing happened. The
-//! writer runs as a task of its own, so that a caller who goes away never cuts a transaction in
-//! two. After a failed write or sync it never writes again: what the disk holds is uncertain
-//! then, and only a restart finds out. What is known to have changed nothing, a foreign lock above
-//! all, is an answer to the callers and no more.
+//! (group commit); each caller is answered after its COMMIT, or gets an error if nothing was
+//! written. The writer runs as a task of its own, so that a caller
+//! that goes away never cuts a transaction in two. After a failed write or sync it never writes
+//! again: what the disk holds is uncertain then, and only a restart finds out. A failure that is
+//! known to have changed nothing, a foreign lock above all, is only an error to the callers.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,17 +47,17 @@ pub(crate) struct Shown {
 /// What is shown while the wall clock is not trusted.
 pub(crate) const CLOCK_JUMPED: &str = "the wall clock jumped, appends are refused";
 
-/// What is shown while somebody else holds the file's write lock.
+/// What is shown while another process holds the file's write lock.
 pub(crate) const LOCKED: &str = "the log is locked by another process, appends are refused";
 
-/// What is shown while the file cannot be written for a right or a page that is lacking.
+/// What is shown while the file cannot be written for lack of a permission or a readable page.
 const UNWRITABLE: &str = "the log cannot be written now, appends are refused";
 
 /// Why a commit did not happen.
 enum CommitError {
     /// The database refused or failed.
     Sql(sqlx::Error),
-    /// It gave a record another offset than the next one: somebody else writes to the file.
+    /// It gave a record another offset than the next one: another process writes to the file.
     Offset {
         /// Offset that the record should have had.
         expected: u64,
@@ -101,7 +102,7 @@ pub(crate) struct Writer {
     /// Set while appends are refused for lack of space, so that it is logged once and not for
     /// every call.
     pub short_of_space: bool,
-    /// Set while the file cannot be written although nobody holds it.
+    /// Set while the file cannot be written although it is not locked.
     pub unwritable: bool,
     pub lock: Arc<ForeignLock>,
     /// Set while a transaction has failed and the file could not be asked whether it took effect.
@@ -255,7 +256,7 @@ impl Writer {
         admitted
     }
 
-    /// Writes a batch, or says why nothing of it happened.
+    /// Writes a batch, or returns why nothing of it was written.
     async fn write(&mut self, batch: &[Waiting], append_time_us: i64) -> Result<(), QueueError> {
         self.check_settled().await?;
         match self.insert(batch, append_time_us).await {
@@ -308,7 +309,7 @@ impl Writer {
             self.checkpointer.wrote(plan.bytes);
             self.show();
         }
-        // Nobody may append while the process says that it cannot: so it is found out here.
+        // Callers do not append while the process reports that it cannot, so it is probed here.
         let may_grow = self.head.bytes < self.retention.bytes_max;
         if self.short_of_space && may_grow && self.disk.has_room(&mut self.conn, 0).await {
             self.goes_on();
@@ -334,8 +335,8 @@ impl Writer {
         execute(&mut self.conn, "COMMIT").await
     }
 
-    /// Looks at a file to which nobody writes: whether it can be written is to be known before the
-    /// next append comes.
+    /// Probes a file to which nothing is written, so that it is known before the next append
+    /// whether it can be written.
     async fn probe(&mut self) -> Result<(), Stop> {
         let Err(error) = self.lock.probe(&mut self.conn).await else {
             if self.unwritable {
@@ -349,8 +350,8 @@ impl Writer {
         }
     }
 
-    /// Decides what a failed transaction means. The writer goes on working after what passes, and
-    /// only if the file says that nothing has happened.
+    /// Decides what a failed transaction means. The writer goes on after failures that pass, and
+    /// only if the file shows that nothing was written.
     async fn failed(&mut self, error: CommitError) -> QueueError {
         let class = match &error {
             CommitError::Sql(error) => SqliteClass::of(error),
@@ -379,7 +380,7 @@ impl Writer {
                 tracing::error!(expected, found, "another writer uses the queue's file");
             }
         }
-        // Before any caller hears of it: who sees the error may look at the flag.
+        // Before any caller gets the error, because it may check the flag.
         self.shown.fatal.send_replace(true);
         QueueError::Fatal
     }
@@ -387,7 +388,7 @@ impl Writer {
     /// Whether the file holds what it held before. If it cannot be asked now, nothing is written
     /// before it can.
     async fn nothing_happened(&mut self) -> bool {
-        // SQLite may have rolled back by itself; then this fails, and the head tells.
+        // SQLite may have rolled back by itself; then this fails, and the head shows the outcome.
         let _ = execute(&mut self.conn, "ROLLBACK").await;
         match schema::load_head(&mut self.conn, &self.path).await {
             Ok(head) => {
@@ -405,7 +406,7 @@ impl Writer {
         }
     }
 
-    /// Finds out what became of a transaction of which that is not known yet.
+    /// Finds out whether a transaction of unknown outcome took effect.
     async fn check_settled(&mut self) -> Result<(), QueueError> {
         if !self.unsettled {
             return Ok(());

@@ -441,7 +441,7 @@ impl Store {
     #[must_use]
     pub fn refusing(&self) -> Option<&'static str> {
         match &self.writers {
-            Some(Writers::Sqlite(_, file)) => file.lock.told(),
+            Some(Writers::Sqlite(_, file)) => file.lock.report(),
             _ => None,
         }
     }

@@ -1,7 +1,7 @@
-//! Hears what the client library has to say: log lines and global errors.
+//! Log lines and global errors of the client library.
 //!
-//! Lines go to our own log from warnings on; a fatal error is passed on, and the process must exit
-//! then. Nothing here decides about records.
+//! Warnings and errors go to our own log; a fatal error turns `fatal` true, and the process must
+//! exit then. Nothing here decides about records.
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -9,7 +9,7 @@ use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::watch;
 
-/// The ear of a client that has nothing else to hear.
+/// Context of a client that has no other callbacks.
 #[derive(Debug, Clone)]
 pub(super) struct Listener {
     fatal: watch::Sender<bool>,
@@ -20,7 +20,7 @@ impl Listener {
         Listener { fatal }
     }
 
-    /// Passes a line on. Below a warning it is only for whoever looks for a fault.
+    /// Logs a line of the client: warnings and errors as warnings, all else at debug.
     pub(super) fn line(level: RDKafkaLogLevel, facility: &str, line: &str) {
         match level {
             RDKafkaLogLevel::Emerg
@@ -36,7 +36,7 @@ impl Listener {
         }
     }
 
-    /// Takes a global error: the client copes with all but fatal ones by itself.
+    /// Handles a global error: the client recovers from all but fatal ones by itself.
     pub(super) fn global(&self, error: &KafkaError, reason: &str) {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
             self.fail(reason);

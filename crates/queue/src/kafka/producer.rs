@@ -147,7 +147,7 @@ impl Producer {
         end.ok_or(QueueError::Partition { partition, partitions })
     }
 
-    /// Why nothing is answered.
+    /// Why a call cannot be answered any more.
     fn gone(&self) -> QueueError {
         match *self.fatal.borrow() {
             true => QueueError::Fatal,
@@ -156,7 +156,7 @@ impl Producer {
     }
 }
 
-/// Settings of an idempotent producer: the brokers drop what a retry brings twice, and keep the
+/// Settings of an idempotent producer: the brokers drop duplicates of a retry and keep the
 /// order of a partition.
 fn settings(config: &ClientConfig) -> ClientConfig {
     let mut config = config.clone();
@@ -172,12 +172,12 @@ fn settings(config: &ClientConfig) -> ClientConfig {
         .set("request.timeout.ms", KAFKA_REQUEST_MS_MAX.to_string())
         .set("message.max.bytes", number(KAFKA_BATCH_BYTES_MAX))
         .set("queue.buffering.max.messages", number(KAFKA_RECORDS_WAITING_MAX))
-        // Above our own bound, which is the one that is met.
+        // Above our own bound, which is reached first.
         .set("queue.buffering.max.kbytes", number(2 * APPEND_BYTES_MAX / 1_024));
     config
 }
 
-/// What became of a record that was not acknowledged.
+/// Why a record was not acknowledged.
 fn failed(error: KafkaError) -> QueueError {
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::QueueFull) => QueueError::Full,
@@ -201,7 +201,7 @@ struct CallState {
     room: Option<OwnedSemaphorePermit>,
 }
 
-/// A record's way back to its call.
+/// The call that a record belongs to.
 struct Ticket {
     call: Arc<Call>,
     idx: usize,
@@ -223,7 +223,7 @@ impl Call {
         (Arc::new(Call { state: Mutex::new(state) }), answered)
     }
 
-    /// A report has come.
+    /// Notes the delivery report of a record.
     fn report(&self, idx: usize, result: Result<Position, QueueError>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match result {
@@ -254,10 +254,10 @@ impl CallState {
             (None, Some(positions)) => Ok(positions),
             (None, None) => Err(QueueError::Closed),
         };
-        // Whoever has the answer finds the room again.
+        // Released before the answer, so that a caller that appends again finds room.
         drop(self.room.take());
         if let Some(answer) = self.answer.take() {
-            // A caller that is gone has no answer; its records are in the log all the same.
+            // A caller that is gone gets no answer; its records are in the log all the same.
             let _ = answer.send(result);
         }
     }
@@ -312,7 +312,7 @@ impl Reports {
         let place = u32::try_from(partition).ok().filter(known);
         let offset = u64::try_from(offset).ok();
         let (Some(partition), Some(offset), Some(ms)) = (place, offset, time.to_millis()) else {
-            // An acknowledgement that does not say where the record is acknowledges nothing.
+            // Without an offset, the record is not acknowledged.
             return Err(QueueError::kafka(APPEND)(KafkaError::NoMessageReceived));
         };
         let append_time_us = ms.saturating_mul(1_000);

@@ -101,7 +101,7 @@ impl Questions {
                 loop {
                     match client.fetch_watermarks(topic, number, ANSWER_MAX) {
                         Err(error) if is_moving(&error) && began.elapsed() < ANSWER_MAX => {
-                            // A pause that hears what the client has to say.
+                            // A pause that also delivers the client's log lines.
                             let _ = client.poll(ASK_AGAIN);
                         }
                         answer => return answer,
@@ -120,7 +120,7 @@ impl Questions {
     {
         let Questions { client, topic } = self.clone();
         let asked = tokio::task::spawn_blocking(move || {
-            // Log lines of the client wait until somebody polls it.
+            // The client delivers its log lines only when it is polled.
             while client.poll(Duration::ZERO).is_some() {}
             question(&client, &topic)
         });
@@ -152,7 +152,7 @@ impl Admin {
         Ok(Admin { client })
     }
 
-    /// Makes the topic. Somebody else may have been faster: whoever made it, it is checked next.
+    /// Makes the topic. Another process may have been faster; the topic is checked next either way.
     pub(super) async fn create(
         &self,
         topic: &str,

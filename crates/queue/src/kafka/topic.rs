@@ -1,8 +1,8 @@
 //! A topic: made as the counting needs it, or checked and refused with what is wrong.
 //!
-//! A topic that stamps other times, compacts, or forgets early would spoil counts without a
-//! sound, so that nobody reads or writes one that was not checked. Less is asked of a topic that
-//! others write to. What is there is never changed.
+//! A topic that stamps other times, compacts, or deletes early would spoil counts silently, so no
+//! topic is read or written before it was checked. Less is required of a topic that others write
+//! to. An existing topic is never changed.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::question::{Admin, Questions, Shape};
 use crate::error::QueueError;
 use crate::limits::{KAFKA_BATCH_BYTES_MAX, KAFKA_TOPIC_SECONDS_MAX};
 
-/// Time between two looks for a topic that was just made.
+/// Time between two checks for a topic that was just made.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What a setting of a topic must be.
@@ -53,7 +53,7 @@ impl Wanted {
     }
 }
 
-/// What is asked of a topic.
+/// What is required of a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Layout {
     topic: String,
@@ -96,8 +96,8 @@ impl Layout {
         }
     }
 
-    /// A topic of messages that others write: theirs to lay out, but for what would lose messages
-    /// without a sound.
+    /// A topic of messages that others write: its layout is their choice, except for settings that
+    /// would lose messages silently.
     pub(super) fn of_raw(options: &KafkaOptions, topic: &str) -> Layout {
         let retention_ms = options.retention_us / 1_000;
         Layout {
@@ -192,7 +192,7 @@ fn check_shape(layout: &Layout, shape: Shape) -> Result<(), QueueError> {
 fn check_settings(layout: &Layout, settings: &[(String, String)]) -> Result<(), QueueError> {
     for (setting, wanted) in &layout.wanted {
         let found = settings.iter().find(|(name, _)| name == setting);
-        let found = found.map_or("(not told)", |(_, value)| value.as_str());
+        let found = found.map_or("(not reported)", |(_, value)| value.as_str());
         if !wanted.allows(found) {
             return Err(QueueError::TopicSetting {
                 topic: layout.topic.clone(),

@@ -1,5 +1,5 @@
-//! Death of the process: a child that appends is killed at random moments, and everything it
-//! was told is durable must be there. The child is this test binary, called again with one
+//! Death of the process: a child that appends is killed at random moments, and everything that
+//! was acknowledged to it must be there. The child is this test binary, called again with one
 //! test and a folder in the environment.
 
 use std::collections::HashMap;
@@ -33,7 +33,7 @@ fn made(round: u64, who: u64, n: u64) -> Bytes {
     payload(seed, (seed.wrapping_mul(7_919) % 6_000) as usize)
 }
 
-/// Says nothing unless it is called as a child; then it appends until it is killed.
+/// Does nothing unless it is called as a child; then it appends until it is killed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child_appends_until_it_is_killed() {
     let Some(dir) = std::env::var_os(DIR) else { return };
@@ -62,7 +62,7 @@ fn acks_until_killed(mut child: Child, n_acks: usize) -> HashMap<u64, (u64, u64)
     let mut output = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     while output.read_line(&mut line).unwrap() > 0 {
-        // The kill may cut the last line: then nobody was told.
+        // The kill may cut the last line: then that record was not acknowledged.
         if let Some(ack) = line.strip_prefix("acked ").and_then(|l| l.strip_suffix('\n')) {
             let numbers: Vec<u64> = ack.split(' ').map(|n| n.parse().unwrap()).collect();
             assert_eq!(acks.insert(numbers[0], (numbers[1], numbers[2])), None);
@@ -107,7 +107,7 @@ async fn killed_writer_keeps_every_acknowledged_record() {
     }
 }
 
-/// Says nothing unless it is called as a child; then it tells whether it gets the lock.
+/// Does nothing unless it is called as a child; then it reports whether it gets the lock.
 #[test]
 fn child_tries_the_lock() {
     let Some(dir) = std::env::var_os(DIR) else { return };

@@ -1,11 +1,12 @@
-//! Locks that somebody else holds on the log's file: callers wait, then are told; nothing ends.
+//! Locks that another process holds on the log's file: callers wait, then get an error; nothing
+//! ends.
 
 use std::time::Instant;
 
 use super::*;
 use crate::LOCK_WAIT_MAX;
 
-/// Waits until the queue says this of its appends.
+/// Waits until the queue reports this as the reason to refuse appends.
 async fn wait_refusing(queue: &Queue, is_so: impl Fn(Option<&'static str>) -> bool) {
     let end = Instant::now() + DEADLINE;
     while !is_so(queue.refusing()) {

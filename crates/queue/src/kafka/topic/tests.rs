@@ -48,7 +48,7 @@ fn what_would_spoil_counts_is_refused() {
         assert!(error.contains(&format!("has {setting} {value} where")), "{error}");
     }
     let layout = Layout::of_log(&KafkaOptions::default());
-    assert!(check_settings(&layout, &[]).is_err(), "what is not told is not trusted");
+    assert!(check_settings(&layout, &[]).is_err(), "what is not reported is not trusted");
 }
 
 #[test]

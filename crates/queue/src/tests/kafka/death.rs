@@ -11,7 +11,7 @@ const ACKS: usize = 200;
 
 type Acked = Arc<Mutex<HashMap<u64, (i64, Bytes)>>>;
 
-/// Appends until it is told to stop; what fails is tried no more, for nothing is promised of it.
+/// Appends until it is stopped; a failed append is not repeated, because nothing was promised.
 async fn append_until(queue: Arc<Queue>, who: u64, acked: Acked, stop: Arc<AtomicBool>) -> u64 {
     let mut n_failed = 0;
     for n in 0.. {

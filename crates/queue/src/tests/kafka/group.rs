@@ -83,7 +83,11 @@ async fn counted_offsets_are_shown_to_tools_and_never_read() {
     };
     tokio::time::timeout(DEADLINE, shown).await.expect("tools see it");
     let consumer = topic.consumer().await;
-    assert_eq!(read_up_to(&consumer, 0, 0..3).await.len(), 3, "reading starts where we say");
+    assert_eq!(
+        read_up_to(&consumer, 0, 0..3).await.len(),
+        3,
+        "reading starts where the reader asks"
+    );
     let lag = async {
         while consumer.high(0) != 3 {
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -157,7 +157,7 @@ async fn members_share_partitions_and_word_from_before_a_loss_changes_nothing() 
     assert_eq!(moved.len(), 20);
     first.done(&marks(&all));
     second.close().await;
-    // They come back, and what the first member said of them before is not believed.
+    // They come back, and marks of the first member from before have no effect.
     let back = take(&mut first, 20).await;
     assert_eq!(texts(&back), texts(&moved));
     first.done(&marks(&back));

@@ -45,7 +45,7 @@ async fn topic_that_was_made_anew_is_seen_by_its_id() {
     let deleted = topic.admin().delete_topics(&[&topic.options.topic()], &AdminOptions::new());
     deleted.await.unwrap().into_iter().for_each(|result| assert_eq!(result.map(drop), Ok(())));
     let made_again = async {
-        // The name is free some time after the brokers have said so.
+        // The name is free some time after the brokers have acknowledged the deletion.
         loop {
             match Queue::open_kafka_producer(&topic.options).await {
                 Ok(producer) => return producer,
@@ -86,7 +86,7 @@ async fn hole_in_the_offsets_is_noticed_and_never_skipped() {
     producer.append(vec![record("ours")]).await.unwrap();
     tokio::task::block_in_place(|| write_in_a_transaction(&topic));
     let ended = async {
-        // Its end is written some time after the stranger was told of it.
+        // Its end is written some time after the commit was acknowledged.
         while producer.watermarks(0).await.unwrap().high < 3 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
