@@ -90,7 +90,7 @@ pub async fn run(args: AllArgs) -> anyhow::Result<ExitCode> {
 /// the lock of the directory.
 async fn open(dir: &Path, options: EmbeddedOptions, ports: &mut Ports) -> anyhow::Result<Storage> {
     let opening = async || {
-        let opened = Queue::open_embedded(dir, options.clone()).await;
+        let opened = Queue::open_embedded(dir, options).await;
         opened.with_context(|| format!("the log in {} cannot be opened", dir.display()))
     };
     let queue = Arc::new(ports.unlocked(opening).await?);

@@ -25,7 +25,7 @@ fn only_what_is_too_old_or_too_much_goes() {
 }
 
 #[test]
-fn plan_ends_at_its_bound_and_says_so() {
+fn plan_that_ends_at_its_bound_is_marked() {
     let big = Oldest { append_time_us: 0, payload_bytes: RETAIN_CHUNK_BYTES_MAX as usize };
     let plan = choose([big; 3].into_iter(), 0, RETENTION, 5_000);
     assert_eq!((plan.n_rows, plan.more), (1, true));

@@ -31,7 +31,7 @@ fn codes_of_later_versions_are_what_their_primary_code_is() {
 }
 
 #[test]
-fn operations_tells_the_class_of_every_code() {
+fn operations_has_the_class_of_every_code() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations.md");
     let text = std::fs::read_to_string(path).unwrap();
     let words = [(Locked, "lock"), (Full, "full"), (Unable, "unable"), (Ends, "end")];

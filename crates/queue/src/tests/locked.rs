@@ -59,7 +59,7 @@ async fn appends_wait_for_a_lock_and_are_refused_while_it_lasts() {
 }
 
 #[tokio::test]
-async fn a_lock_is_told_although_nobody_appends_and_a_queue_can_be_closed_under_it() {
+async fn a_lock_is_reported_without_appends_and_a_queue_can_be_closed_under_it() {
     let temp = tempfile::tempdir().unwrap();
     let queue = open(temp.path()).await;
     let mut held = lock(temp.path()).await;

@@ -25,7 +25,7 @@ fn no_output_shows_the_password() {
 }
 
 #[test]
-fn client_is_told_what_the_options_say() {
+fn client_gets_the_settings_of_the_options() {
     let config = with_password().client("ingest");
     assert_eq!(config.get("security.protocol"), Some("sasl_ssl"));
     assert_eq!(config.get("ssl.ca.location"), Some("/etc/ca.pem"));

@@ -83,7 +83,7 @@ async fn topic_with_another_number_of_partitions_or_copies_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn reader_makes_no_topic_and_says_that_there_is_none() {
+async fn reader_makes_no_topic_and_reports_a_missing_one() {
     let topic = Topic::new(1);
     for _ in 0..2 {
         let error = Queue::open_kafka_read_only(&topic.options).await.unwrap_err();

@@ -27,7 +27,7 @@ impl Raw {
         RawTopic::find(&self.topic.options, &self.name).await.unwrap()
     }
 
-    /// Keeps an offset for the group, as one of this topic.
+    /// Commits an offset for the group, as one of this topic.
     pub(super) fn commit_as(&self, group: &str, id: crate::TopicId, offset: i64) {
         use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
         let mut config = self.topic.config();
@@ -41,7 +41,7 @@ impl Raw {
         client.commit(&list, CommitMode::Sync).unwrap();
     }
 
-    /// Keeps an offset for the group as a client of another make may, with words of its own: the
+    /// Commits an offset for the group as a foreign client may, with metadata of its own: the
     /// bytes go to the broker as they are, for our own client takes nothing but UTF-8.
     fn commit_with(&self, group: &str, offset: i64, words: &[u8]) {
         use std::io::{Read as _, Write as _};
@@ -145,7 +145,7 @@ async fn message_comes_again_until_it_is_done_with() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn members_share_partitions_and_word_from_before_a_loss_changes_nothing() {
+async fn members_share_partitions_and_marks_from_before_a_revocation_have_no_effect() {
     let raw = Raw::new(4);
     let mut first = raw.reader().await;
     let writer = raw.writer().await;
@@ -217,7 +217,7 @@ async fn slow_work_bounds_what_is_fetched() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn offset_that_a_stranger_kept_is_followed_whatever_its_words_are() {
+async fn offset_of_a_foreign_tool_is_followed_whatever_its_metadata() {
     let raw = Raw::new(1);
     let reader = raw.reader().await;
     reader.close().await;

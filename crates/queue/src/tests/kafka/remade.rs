@@ -142,7 +142,7 @@ async fn topic_made_anew_while_nobody_reads_is_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_not_read_of_the_old_topic_is_told() {
+async fn what_was_not_read_of_the_old_topic_is_reported() {
     let raw = Raw::new(1);
     let mut reader = raw.reader().await;
     let watch = reader.watch();
@@ -181,7 +181,7 @@ async fn dead_member(raw: &Raw) -> BaseConsumer {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_nobody_read_of_the_old_topic_is_told_by_whoever_saw_its_end() {
+async fn unread_partitions_of_the_old_topic_are_reported_by_a_member_that_saw_their_ends() {
     let raw = Raw::new(2);
     raw.make(2).await;
     let dead = dead_member(&raw).await;

@@ -20,7 +20,7 @@ async fn read_until(queue: &Queue, from: u64, expected: impl Fn(&QueueError) -> 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn reader_that_retention_overtakes_is_told_of_the_gap() {
+async fn reader_that_retention_overtakes_gets_a_gap() {
     let topic = Topic::new(1);
     let (producer, consumer) = (topic.producer().await, topic.consumer().await);
     producer.append(vec![record("a"), record("b")]).await.unwrap();
