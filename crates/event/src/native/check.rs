@@ -6,13 +6,14 @@
 
 use std::borrow::Cow;
 
-use super::fields::{Fault, Field, Fields};
+use super::fields::{Fault, Field, Fields, Prompt};
 use super::parts;
 use super::value::Scalar;
 use crate::code::{ErrorType, Method, ServiceTier};
 use crate::event::{Connections, Event};
 use crate::limits::{ATTEMPT_MAX, CONNECTIONS_MAX, DURATION_US_MAX, ID_BYTES_MAX, TOKENS_MAX};
 use crate::name::{check_namespace, is_label};
+use crate::text::Text;
 use crate::time;
 use crate::usage::Usage;
 
@@ -53,38 +54,52 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The checked event.
+    /// Appends the checked event and its index in the body to `events`. It is not returned: as
+    /// large as it is, each move would cost as much as several of its fields.
     ///
     /// # Errors
     /// The first fault, in the order of the fields in docs/events.md.
-    pub fn event(&mut self) -> Result<Event<'a>, Fault> {
-        let mut event = Event {
-            id: self.id()?,
-            time_us: self.time()?,
-            namespace: self.namespace()?,
-            upstream: self.label(Field::Upstream)?,
-            model: self.some_text(Field::Model)?,
-            requested_model: self.some_text(Field::RequestedModel)?,
-            method: Method::settle(&self.label(Field::Method)?),
-            endpoint: self.label(Field::Endpoint)?,
-            status: self.status()?,
-            duration_us: required(Field::DurationMs, self.duration_us(Field::DurationMs)?)?,
-            ttft_us: self.duration_us(Field::TtftMs)?,
-            stream: self.flag(Field::Stream)?.unwrap_or(false),
-            usage: self.usage()?,
-            text: self.prompt().map(parts::read).transpose()?,
-            request_id: self.request_id()?,
-            attempt: self.attempt()?,
-            is_final: self.flag(Field::Final)?.unwrap_or(true),
-            error_type: self.some_text(Field::ErrorType)?.and_then(|w| ErrorType::from_word(&w)),
-            consumer: self.some_text(Field::Consumer)?,
-            service_tier: self.service_tier()?,
-            producer: self.some_text(Field::Producer)?,
-            seq: self.whole(Field::Seq, 0, u64::MAX)?,
-            limited_by: self.some_text(Field::LimitedBy)?,
-        };
-        event.text = event.text.and_then(|text| text.lacking(&event.usage));
-        Ok(event)
+    pub fn event(
+        &mut self,
+        index: usize,
+        events: &mut Vec<(usize, Event<'a>)>,
+    ) -> Result<(), Fault> {
+        let mut item = (
+            index,
+            Event {
+                id: self.id()?,
+                time_us: self.time()?,
+                namespace: self.namespace()?,
+                upstream: self.label(Field::Upstream)?,
+                model: self.some_text(Field::Model)?,
+                requested_model: self.some_text(Field::RequestedModel)?,
+                method: Method::settle(&self.label(Field::Method)?),
+                endpoint: self.label(Field::Endpoint)?,
+                status: self.status()?,
+                duration_us: required(Field::DurationMs, self.duration_us(Field::DurationMs)?)?,
+                ttft_us: self.duration_us(Field::TtftMs)?,
+                stream: self.flag(Field::Stream)?.unwrap_or(false),
+                usage: self.usage()?,
+                text: if self.has_prompt() { self.prompt_text()? } else { None },
+                request_id: self.request_id()?,
+                attempt: self.attempt()?,
+                is_final: self.flag(Field::Final)?.unwrap_or(true),
+                error_type: self
+                    .some_text(Field::ErrorType)?
+                    .and_then(|w| ErrorType::from_word(&w)),
+                consumer: self.some_text(Field::Consumer)?,
+                service_tier: self.service_tier()?,
+                producer: self.some_text(Field::Producer)?,
+                seq: self.whole(Field::Seq, 0, u64::MAX)?,
+                limited_by: self.some_text(Field::LimitedBy)?,
+            },
+        );
+        let event = &mut item.1;
+        if let Some(text) = event.text {
+            event.text = text.lacking(&event.usage);
+        }
+        events.push(item);
+        Ok(())
     }
 
     /// The gauge of open connections.
@@ -110,7 +125,9 @@ impl<'a> Fields<'a> {
         if id.is_empty() || id.len() > ID_BYTES_MAX {
             return Err(length_fault(Field::Id, 1));
         }
-        if id.chars().any(char::is_control) {
+        // Nearly every id is ASCII that can be printed; that is seen without decoding it.
+        let is_odd = id.bytes().fold(false, |is_odd, byte| is_odd | !matches!(byte, b' '..=b'~'));
+        if is_odd && id.chars().any(char::is_control) {
             return Err(Fault::new(Field::Id.path(), "value", "must not have control characters"));
         }
         Ok(id)
@@ -186,6 +203,14 @@ impl<'a> Fields<'a> {
         };
         usage.check().map_err(|error| Fault::new(error.field(), "usage", error.to_string()))?;
         Ok(usage)
+    }
+
+    fn prompt_text(&self) -> Result<Option<Text<'a>>, Fault> {
+        match self.prompt() {
+            None => Ok(None),
+            Some(Prompt::Written(object)) => parts::read(object).map(Some),
+            Some(Prompt::Parts(text)) => Ok(Some(text)),
+        }
     }
 
     fn tokens(&mut self, field: Field) -> Result<Option<u32>, Fault> {

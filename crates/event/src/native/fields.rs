@@ -10,8 +10,10 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::names::{Names, ShortName};
 use super::value::{Aside, NameSeed, Scalar, Skip};
 use crate::limits::{FIELDS_MAX, JSON_DEPTH_MAX};
+use crate::text::Text;
 
 /// Why an event is not accepted, without its place in the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +44,7 @@ macro_rules! fields {
         pub(super) enum Field { $($field,)+ $($inner,)+ }
 
         /// How many fields are known.
-        const N_FIELDS: usize = [$(Field::$field,)+ $(Field::$inner,)+].len();
+        pub(super) const N_FIELDS: usize = [$(Field::$field,)+ $(Field::$inner,)+].len();
 
         impl Field {
             /// The path that users see.
@@ -61,6 +63,9 @@ macro_rules! fields {
                 match name { $($inner_name => Some(Field::$inner),)+ _ => None }
             }
         }
+
+        static EVENT_NAMES: Names<Field> = Names::of(&[$(($name, Field::$field),)+]);
+        static USAGE_NAMES: Names<Field> = Names::of(&[$(($inner_name, Field::$inner),)+]);
     };
 }
 
@@ -104,9 +109,20 @@ fields! {
 
 /// An object whose fields are known; its number is its level, the event being the first.
 #[derive(Clone, Copy)]
-enum Level {
+pub(super) enum Level {
+    /// The event itself.
     Event = 1,
+    /// Its `usage`.
     Usage = 2,
+}
+
+/// The object `text` of an event.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Prompt<'a> {
+    /// As it was written.
+    Written(&'a str),
+    /// Its parts.
+    Parts(Text<'a>),
 }
 
 /// What one object of the body held.
@@ -115,7 +131,7 @@ pub(super) struct Fields<'a> {
     values: [Scalar<'a>; N_FIELDS],
     /// One bit per known field; `null` counts as seen, so that it cannot hide a second value.
     seen: u64,
-    text: Option<&'a str>,
+    prompt: Option<Prompt<'a>>,
     fault: Option<Fault>,
 }
 
@@ -125,6 +141,14 @@ impl<'a> Fields<'a> {
         let mut fields = Fields::default();
         fields.fill(Level::Event, object)?;
         Ok(fields)
+    }
+
+    /// Forgets an object, for the next one.
+    pub fn clear(&mut self) {
+        self.values.iter_mut().for_each(|value| *value = Scalar::Absent);
+        self.seen = 0;
+        self.prompt = None;
+        self.fault = None;
     }
 
     /// The first fault of the object itself, if it has any.
@@ -142,9 +166,34 @@ impl<'a> Fields<'a> {
         std::mem::take(&mut self.values[field as usize])
     }
 
-    /// The object `text` as it was written.
-    pub fn prompt(&self) -> Option<&'a str> {
-        self.text
+    /// Whether the object `text` was given.
+    pub fn has_prompt(&self) -> bool {
+        self.prompt.is_some()
+    }
+
+    /// The object `text`, if it was given.
+    pub fn prompt(&self) -> Option<Prompt<'a>> {
+        self.prompt
+    }
+
+    /// Whether a field is given for the first time; from then on it has been given.
+    #[inline(always)]
+    pub fn is_first(&mut self, field: Field) -> bool {
+        let bit = 1 << (field as u32);
+        let is_first = self.seen & bit == 0;
+        self.seen |= bit;
+        is_first
+    }
+
+    /// Sets the value of a field.
+    #[inline(always)]
+    pub fn set(&mut self, field: Field, value: Scalar<'a>) {
+        self.values[field as usize] = value;
+    }
+
+    /// Sets the object `text`.
+    pub fn set_prompt(&mut self, prompt: Prompt<'a>) {
+        self.prompt = Some(prompt);
     }
 
     fn fill<A: MapAccess<'a>>(&mut self, level: Level, mut object: A) -> Result<(), A::Error> {
@@ -155,11 +204,7 @@ impl<'a> Fields<'a> {
             if n_fields > FIELDS_MAX {
                 self.fail(level.path(), "fields", format!("has more than {FIELDS_MAX} fields"));
             }
-            let field = match level {
-                Level::Event => Field::of_event(&name),
-                Level::Usage => Field::of_usage(&name),
-            };
-            if let Some(field) = field {
+            if let Some(field) = level.field(&name) {
                 if self.is_first(field) {
                     self.values[field as usize] =
                         object.next_value_seed(ValueSeed { fields: self, field })?;
@@ -175,13 +220,6 @@ impl<'a> Fields<'a> {
             self.descend(level as usize + nesting);
         }
         Ok(())
-    }
-
-    fn is_first(&mut self, field: Field) -> bool {
-        let bit = 1 << (field as u32);
-        let is_first = self.seen & bit == 0;
-        self.seen |= bit;
-        is_first
     }
 
     /// Notes how deep the object goes.
@@ -202,6 +240,23 @@ impl<'a> Fields<'a> {
 }
 
 impl Level {
+    /// The field of a name on this level, if it is known.
+    pub fn field(self, name: &str) -> Option<Field> {
+        match self {
+            Level::Event => Field::of_event(name),
+            Level::Usage => Field::of_usage(name),
+        }
+    }
+
+    /// The same for a name that is short enough for a table.
+    #[inline(always)]
+    pub fn field_of(self, name: ShortName) -> Option<Field> {
+        match self {
+            Level::Event => EVENT_NAMES.get(name),
+            Level::Usage => USAGE_NAMES.get(name),
+        }
+    }
+
     fn path(self) -> &'static str {
         match self {
             Level::Event => "",
@@ -226,7 +281,9 @@ impl<'a> DeserializeSeed<'a> for ValueSeed<'_, 'a> {
         // Prompt text is the one large value; it is passed over without looking inside strings.
         let (text, shape, nesting) = Aside.deserialize(source)?;
         self.fields.descend(Level::Event as usize + nesting);
-        self.fields.text = Some(text).filter(|_| shape == Scalar::Object);
+        if shape == Scalar::Object {
+            self.fields.set_prompt(Prompt::Written(text));
+        }
         Ok(shape)
     }
 }

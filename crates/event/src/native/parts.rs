@@ -30,19 +30,57 @@ pub(super) fn read(object: &str) -> Result<Text<'_>, Fault> {
     source
         .deserialize_map(&mut parts)
         .map_err(|_| Fault::new(PATH, "syntax", "is not an object that can be read"))?;
-    if let Some(prompt) = parts.prompt.filter(|_| parts.text.get(Part::Input).is_none()) {
-        parts.text.set(Part::Input, prompt);
-    }
-    parts.fault.map_or(Ok(parts.text), Err)
+    parts.text()
 }
 
+/// The parts of an object that were found so far.
 #[derive(Default)]
-struct Parts<'a> {
+pub(super) struct Parts<'a> {
     text: Text<'a>,
     prompt: Option<&'a str>,
+    n_fields: usize,
     /// One bit per known part, the last one for `prompt`; `null` counts as seen.
     seen: u16,
     fault: Option<Fault>,
+}
+
+impl<'a> Parts<'a> {
+    /// Adds the next field of the object: its name without escapes, and its value as written.
+    pub fn add(&mut self, name: &str, json: &'a str) {
+        self.n_fields += 1;
+        if self.n_fields > FIELDS_MAX {
+            let reason = format!("has more than {FIELDS_MAX} fields");
+            self.fault.get_or_insert_with(|| Fault::new(PATH, "fields", reason));
+            return;
+        }
+        let part = Part::EACH.into_iter().find(|part| part.path()[PATH.len() + 1..] == *name);
+        let (bit, path) = match part {
+            Some(part) => (1 << part as u16, part.path()),
+            None if name == PROMPT => (1 << Part::EACH.len(), "text.prompt"),
+            None => return,
+        };
+        if self.seen & bit != 0 {
+            let reason = "must not be given twice";
+            self.fault.get_or_insert_with(|| Fault::new(path, "duplicate_key", reason));
+        }
+        self.seen |= bit;
+        match (part, json) {
+            (_, "null") => (),
+            (Some(part), json) => self.text.set(part, json),
+            (None, json) => self.prompt = Some(json),
+        }
+    }
+
+    /// The text that has the parts.
+    ///
+    /// # Errors
+    /// The first fault of the object.
+    pub fn text(mut self) -> Result<Text<'a>, Fault> {
+        if let Some(prompt) = self.prompt.filter(|_| self.text.get(Part::Input).is_none()) {
+            self.text.set(Part::Input, prompt);
+        }
+        self.fault.map_or(Ok(self.text), Err)
+    }
 }
 
 impl<'a> Visitor<'a> for &mut Parts<'a> {
@@ -53,32 +91,9 @@ impl<'a> Visitor<'a> for &mut Parts<'a> {
     }
 
     fn visit_map<A: MapAccess<'a>>(self, mut object: A) -> Result<(), A::Error> {
-        let mut n_fields = 0;
         // As written: a name with half a surrogate pair is no part, and no error either.
         while let Some((name, value)) = object.next_entry::<&RawValue, &RawValue>()? {
-            n_fields += 1;
-            if n_fields > FIELDS_MAX {
-                let reason = format!("has more than {FIELDS_MAX} fields");
-                self.fault.get_or_insert_with(|| Fault::new(PATH, "fields", reason));
-                continue;
-            }
-            let name = plain(name.get());
-            let part = Part::EACH.into_iter().find(|part| part.path()[PATH.len() + 1..] == *name);
-            let (bit, path) = match part {
-                Some(part) => (1 << part as u16, part.path()),
-                None if name == PROMPT => (1 << Part::EACH.len(), "text.prompt"),
-                None => continue,
-            };
-            if self.seen & bit != 0 {
-                let reason = "must not be given twice";
-                self.fault.get_or_insert_with(|| Fault::new(path, "duplicate_key", reason));
-            }
-            self.seen |= bit;
-            match (part, value.get()) {
-                (_, "null") => (),
-                (Some(part), json) => self.text.set(part, json),
-                (None, json) => self.prompt = Some(json),
-            }
+            self.add(&plain(name.get()), value.get());
         }
         Ok(())
     }

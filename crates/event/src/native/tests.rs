@@ -1,11 +1,17 @@
 //! Tables of events and what becomes of them: every field, its default and its faults.
 
 mod bodies;
+mod choices;
 mod properties;
+mod scanner;
+
+use std::borrow::Cow;
 
 use super::*;
 use crate::code::{ErrorType, Method, ServiceTier};
-use crate::reject::REASONS;
+use crate::event::{Connections, Event};
+use crate::limits::{BATCH_EVENTS_MAX, ID_BYTES_MAX};
+use crate::reject::{REASONS, Reject};
 use crate::text::{Part, Text};
 use crate::usage::Usage;
 

@@ -10,6 +10,9 @@ use std::fmt;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Visitor};
 use serde_json::value::RawValue;
 
+/// What JSON takes for blank.
+pub(super) const BLANK: [u8; 4] = [b' ', b'\t', b'\n', b'\r'];
+
 /// A value of a known field. `null` is `Absent`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) enum Scalar<'a> {
