@@ -31,6 +31,8 @@ pub(super) enum Kind {
     Connections,
 }
 
+// What is called for many fields is inlined: a result that goes through memory costs as much as the
+// scanner needs for the field. Their faults are not.
 impl<'a> Fields<'a> {
     /// The type that the object declares; by default an event.
     ///
@@ -213,6 +215,7 @@ impl<'a> Fields<'a> {
         }
     }
 
+    #[inline(always)]
     fn tokens(&mut self, field: Field) -> Result<Option<u32>, Fault> {
         let count = self.whole(field, 0, TOKENS_MAX)?;
         Ok(count.map(|count| u32::try_from(count).expect("TOKENS_MAX fits 32 bits")))
@@ -238,6 +241,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A whole number between two bounds; `12.0` and `1e3` are whole, as some encoders write them.
+    #[inline(always)]
     fn whole(&mut self, field: Field, min: u64, max: u64) -> Result<Option<u64>, Fault> {
         let number = match self.take(field) {
             Scalar::Absent => return Ok(None),
@@ -250,14 +254,11 @@ impl<'a> Fields<'a> {
         };
         match number {
             Some(number) if (min..=max).contains(&number) => Ok(Some(number)),
-            _ => Err(Fault::new(
-                field.path(),
-                "range",
-                format!("must be a whole number from {min} to {max}"),
-            )),
+            _ => Err(range_fault(field, min, max)),
         }
     }
 
+    #[inline(always)]
     fn flag(&mut self, field: Field) -> Result<Option<bool>, Fault> {
         match self.take(field) {
             Scalar::Absent => Ok(None),
@@ -267,6 +268,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A required text that may become `other` later, but must not be empty.
+    #[inline(always)]
     fn label(&mut self, field: Field) -> Result<Cow<'a, str>, Fault> {
         let text = self.text(field)?;
         if text.is_empty() {
@@ -276,6 +278,7 @@ impl<'a> Fields<'a> {
     }
 
     /// An optional text; an empty one is absent.
+    #[inline(always)]
     fn some_text(&mut self, field: Field) -> Result<Option<Cow<'a, str>>, Fault> {
         match self.take(field) {
             Scalar::Absent => Ok(None),
@@ -285,6 +288,7 @@ impl<'a> Fields<'a> {
         }
     }
 
+    #[inline(always)]
     fn text(&mut self, field: Field) -> Result<Cow<'a, str>, Fault> {
         match self.take(field) {
             Scalar::Text(text) => Ok(text),
@@ -298,10 +302,17 @@ fn required<T>(field: Field, value: Option<T>) -> Result<T, Fault> {
     value.ok_or_else(|| missing(field))
 }
 
+#[cold]
 fn missing(field: Field) -> Fault {
     Fault::new(field.path(), "missing", "is required")
 }
 
+#[cold]
+fn range_fault(field: Field, min: u64, max: u64) -> Fault {
+    Fault::new(field.path(), "range", format!("must be a whole number from {min} to {max}"))
+}
+
+#[cold]
 fn type_fault(field: Field, expected: &'static str) -> Fault {
     Fault::new(field.path(), "type", format!("must be {expected}"))
 }
