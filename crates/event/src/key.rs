@@ -34,6 +34,7 @@ impl Key {
     /// The partition of this key among `n_partitions`: the high half of a 64-bit product, so that
     /// every partition has the same share. `n_partitions` is at least 1.
     #[must_use]
+    #[inline]
     pub fn partition(self, n_partitions: u32) -> u32 {
         let share = (u128::from(self.high()) * u128::from(n_partitions)) >> 64;
         u32::try_from(share).expect("below the number of partitions")
@@ -41,12 +42,14 @@ impl Key {
 
     /// The first eight bytes, which choose the partition.
     #[must_use]
+    #[inline]
     pub fn high(self) -> u64 {
         u64::from_le_bytes(self.0[..8].try_into().expect("eight bytes"))
     }
 
     /// The last eight bytes, which choose the place in a table.
     #[must_use]
+    #[inline]
     pub fn low(self) -> u64 {
         u64::from_le_bytes(self.0[8..].try_into().expect("eight bytes"))
     }
