@@ -1,67 +1,65 @@
 //! The exact dedup set of one partition: 128-bit keys with the bucket of their last copy.
 //!
 //! A mark records that a copy of the event was counted or was a duplicate, and when the log's clock
-//! last saw one. Marks older than the window count as absent and are cleared out when a table would
-//! have to grow, so that memory follows the events of one window. A mark that still holds is never
-//! dropped: there is no eviction.
+//! last saw one. Marks older than the window count as absent; they are freed bucket by bucket when
+//! the clock moves on, so that memory follows the events of one window. A mark that still holds is
+//! never dropped: there is no eviction. Decision 0027 says why the set is laid out as it is.
+
+mod shard;
+
+use std::hint::black_box;
 
 use event::Key;
-use hashbrown::HashTable;
 
-/// Tables side by side: each grows and is cleared alone, so that no single step touches all marks.
-const N_SHARDS: usize = 256;
+use shard::Shard;
 
-/// One mark: 28 bytes, and one more in the table's index.
-#[derive(Clone, Copy, Debug)]
-struct Mark {
-    key: [u8; 16],
-    fingerprint: [u8; 8],
-    bucket: u32,
-}
+/// Shards: each grows alone, so that no single step touches all marks.
+const N_SHARDS: usize = 64;
 
 /// The marks of one partition.
 #[derive(Debug)]
 pub struct Dedup {
-    shards: Vec<HashTable<Mark>>,
+    shards: Vec<Shard>,
     /// Number of marks per bucket, ascending; the last one is the bucket of the newest frame.
     counts: Vec<(u32, u64)>,
 }
 
 impl Default for Dedup {
     fn default() -> Dedup {
-        Dedup { shards: (0..N_SHARDS).map(|_| HashTable::new()).collect(), counts: Vec::new() }
+        Dedup { shards: (0..N_SHARDS).map(|_| Shard::default()).collect(), counts: Vec::new() }
     }
 }
 
 impl Dedup {
+    /// Fetches what marking these keys will read, all at once instead of one after the other: the
+    /// processor waits for memory once. Changes nothing.
+    pub fn touch(&self, keys: impl Iterator<Item = Key> + Clone) {
+        let mut read = 0;
+        for key in keys.clone() {
+            read ^= self.shards[shard_of(&key)].touch_slot(&key);
+        }
+        for key in keys {
+            read ^= u32::from(self.shards[shard_of(&key)].touch_mark(&key));
+        }
+        black_box(read);
+    }
+
     /// Marks a copy in `bucket` and gives the fingerprint of an earlier copy whose mark still
     /// holds, that is, lies in `oldest` or later. With `renew` off an existing mark stays as it is.
     pub fn mark(&mut self, copy: Copy, oldest: u32, renew: Renew) -> Option<u64> {
-        let hash = copy.key.low();
-        // The partition uses the first bytes of the key, the table's index the last ones.
-        let shard = &mut self.shards[usize::from(copy.key.0[7])];
-        let found = shard.find_mut(hash, |mark| mark.key == copy.key.0);
-        if let Some(mark) = found {
-            let earlier = (mark.bucket >= oldest).then(|| u64::from_le_bytes(mark.fingerprint));
-            if earlier.is_none() || renew == Renew::Yes {
-                let bucket = mark.bucket;
-                mark.bucket = copy.bucket;
-                mark.fingerprint = copy.fingerprint.to_le_bytes();
-                self.count(bucket, copy.bucket);
-            }
-            return earlier;
-        }
-        if shard.len() == shard.capacity() {
-            make_room(shard, oldest);
-        }
-        let mark = Mark {
-            key: copy.key.0,
-            fingerprint: copy.fingerprint.to_le_bytes(),
-            bucket: copy.bucket,
+        let Copy { key, fingerprint, bucket } = copy;
+        let shard = &mut self.shards[shard_of(&key)];
+        let Some(found) = shard.find(&key) else {
+            shard.insert(&key, fingerprint, bucket, oldest);
+            self.add(bucket);
+            return None;
         };
-        shard.insert_unique(hash, mark, hash_of);
-        self.add(copy.bucket);
-        None
+        let earlier = (found.bucket >= oldest).then_some(found.fingerprint);
+        if earlier.is_none() || renew == Renew::Yes {
+            shard.renew(found, fingerprint, bucket);
+            self.count(found.bucket, bucket);
+        }
+        earlier
     }
 
     /// Number of valid marks if the log's clock is in a bucket whose window begins with `oldest`.
@@ -70,24 +68,27 @@ impl Dedup {
         self.counts.iter().filter(|(bucket, _)| *bucket >= oldest).map(|(_, n)| n).sum()
     }
 
-    /// Bytes that the tables hold.
+    /// Bytes held.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.shards.iter().map(HashTable::allocation_size).sum()
+        size_of::<Shard>() * self.shards.len() + self.shards.iter().map(Shard::bytes).sum::<usize>()
     }
 
-    /// Forgets the counts of buckets before `oldest` and, if most marks have expired, clears the
-    /// tables of them. Called when the clock enters a new bucket.
+    /// The share of `bytes` of the marks in `oldest` or later: what is left once the log's clock
+    /// stands in a bucket whose window begins there.
+    #[must_use]
+    pub fn bytes_since(&self, oldest: u32) -> usize {
+        let held = self.shards.iter().map(Shard::n_marks).sum::<usize>().max(1) as u128;
+        let live = u128::from(self.len_since(oldest)).min(held);
+        usize::try_from(self.bytes() as u128 * live / held).expect("at most all bytes")
+    }
+
+    /// Frees the buckets before `oldest`. Called when the clock enters a new bucket.
     pub fn advance(&mut self, oldest: u32) {
-        let live = self.len_since(oldest);
-        let held: usize = self.shards.iter().map(HashTable::len).sum();
         self.counts.retain(|(bucket, _)| *bucket >= oldest);
-        if held as u64 > live.saturating_mul(2) {
-            for shard in &mut self.shards {
-                shard.retain(|mark| mark.bucket >= oldest);
-                let room = shard.len() * 2;
-                shard.shrink_to(room, hash_of);
-            }
+        for shard in &mut self.shards {
+            shard.forget(oldest);
+            shard.shrink();
         }
     }
 
@@ -133,18 +134,11 @@ pub enum Renew {
     No,
 }
 
-/// Clears expired marks out of a full table, and grows it if that did not help much.
-fn make_room(shard: &mut HashTable<Mark>, oldest: u32) {
-    let before = shard.len();
-    shard.retain(|mark| mark.bucket >= oldest);
-    if shard.len() * 4 >= before * 3 {
-        shard.reserve(before / 2 + 8, hash_of);
-    }
-}
-
-/// Hash of a mark's key for the table.
-fn hash_of(mark: &Mark) -> u64 {
-    Key(mark.key).low()
+/// The shard of a key. The first half of the key chooses the partition, so that all keys of one are
+/// alike there.
+#[inline]
+fn shard_of(key: &Key) -> usize {
+    key.low() as usize % N_SHARDS
 }
 
 #[cfg(test)]
