@@ -4,6 +4,8 @@
 //! Before the committed offset a record only restores marks and clock; from there on it counts.
 //! Verdicts depend on nothing but the log, so both readings of a record agree.
 
+use std::ops::Range;
+
 use event::frame::envelope::ENVELOPE_BYTES;
 use event::frame::{Envelope, FrameBuilder, FrameError, FrameReader, FrameView};
 
@@ -15,6 +17,10 @@ use crate::dedup::{Copy, Renew};
 use crate::safeguard::Safeguard;
 use crate::state::Tuples;
 use crate::window::HOUR_US;
+
+/// Events whose marks are touched together: so many that memory is waited for rarely, so few that
+/// the marks are still in the cache when the last event is judged.
+const TOUCHED_MAX: usize = 64;
 
 /// An event that is not counted, before it is known whether its content is kept.
 struct Verdict {
@@ -168,15 +174,19 @@ impl Core {
         if self.counts() {
             self.pending.journal.events += view.len() as i64;
             let mut refused = Vec::new();
-            for idx in 0..view.len() {
-                if let Some(verdict) = self.count_or_refuse(view, &mut tuples, idx) {
-                    refused.push(verdict);
+            for group in groups(view.len()) {
+                self.dedup.touch(group.clone().map(|idx| view.key(idx)));
+                for idx in group {
+                    refused.extend(self.count_or_refuse(view, &mut tuples, idx));
                 }
             }
             self.keep_letters(record, view, &refused);
         } else {
-            for idx in 0..view.len() {
-                self.restore(view, &tuples, idx);
+            for group in groups(view.len()) {
+                self.dedup.touch(group.clone().map(|idx| view.key(idx)));
+                for idx in group {
+                    self.restore(view, &tuples, idx);
+                }
             }
         }
         self.tuples = tuples;
@@ -310,6 +320,11 @@ impl Core {
         self.letter_rows += i64::from(may);
         may
     }
+}
+
+/// The events of a frame in groups whose marks are touched together.
+fn groups(n: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..n).step_by(TOUCHED_MAX).map(move |first| first..n.min(first + TOUCHED_MAX))
 }
 
 /// Decodes a record, or returns in a word why it is invalid.
