@@ -13,6 +13,7 @@ mod confirm;
 mod retention;
 mod labels;
 mod accept;
+mod budget;
 mod worker;
 mod http;
 mod run;

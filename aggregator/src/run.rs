@@ -26,6 +26,7 @@ use tokio::task::JoinHandle;
 use tracing::{error, warn};
 
 use crate::accept;
+use crate::budget::Budget;
 use crate::confirm::Confirmer;
 use crate::http::{HttpState, router};
 use crate::metrics::Gauges;
@@ -96,6 +97,12 @@ pub struct Aggregator {
     restored: watch::Receiver<bool>,
 }
 
+/// What the dedup sets of all partitions may hold together.
+fn budget(settings: &Settings, parts: &Parts) -> Arc<Budget> {
+    let (n_partitions, pressure) = (parts.generation.partitions, Arc::clone(&parts.pressure));
+    Arc::new(Budget::new(settings.aggregator.dedup_bytes_max, n_partitions, pressure))
+}
+
 /// Takes over and begins to count. Serving the router is the caller's.
 ///
 /// # Errors
@@ -116,8 +123,7 @@ pub async fn start(
         generation: parts.generation.clone(),
         publisher: Arc::clone(&publisher),
         gauges: Arc::clone(&gauges),
-        pressure: Arc::clone(&parts.pressure),
-        dedup_bytes_max: options.dedup_bytes_max,
+        budget: budget(settings, &parts),
         commit_interval: Duration::from_millis(options.commit_interval_ms),
         letter_rows_per_hour: i64::try_from(options.dead_letter_rows_per_hour).unwrap_or(i64::MAX),
     };

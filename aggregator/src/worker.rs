@@ -10,7 +10,6 @@ mod identity;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clock::Wall;
@@ -25,6 +24,7 @@ use store::{Generation, Store, StoreError};
 use tracing::{error, info, warn};
 
 use crate::accept::Requests;
+use crate::budget::Budget;
 use crate::labels::LabelKeeper;
 use crate::metrics::Gauges;
 use crate::publisher::Publisher;
@@ -42,8 +42,6 @@ const BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// within 10 s, and most of that belongs to requests in flight. What is given up is still in the
 /// log and is counted at the next start.
 const FINISH_MAX: Duration = Duration::from_millis(1_500);
-/// Bytes per mark that the dedup budget is measured with: 29 at the usual filling of the tables.
-const MARK_BYTES: u64 = 40;
 
 /// Dependencies of a worker.
 #[derive(Clone, Debug)]
@@ -58,10 +56,8 @@ pub struct WorkerParts {
     pub publisher: Arc<Publisher>,
     /// Gauges of the process.
     pub gauges: Arc<Gauges>,
-    /// Set while the dedup set is at its budget: ingest answers 503.
-    pub pressure: Arc<AtomicBool>,
-    /// Budget of the dedup set in bytes.
-    pub dedup_bytes_max: u64,
+    /// What the dedup sets of all partitions may hold.
+    pub budget: Arc<Budget>,
     /// Time between commits.
     pub commit_interval: Duration,
     /// Most dead letters with content per hour of the log's clock.
@@ -92,7 +88,6 @@ pub struct Worker {
     nonce: Option<[u8; 16]>,
     last_commit: Option<Instant>,
     backoff: Duration,
-    has_warned: bool,
 }
 
 impl Worker {
@@ -121,7 +116,6 @@ impl Worker {
             nonce: None,
             last_commit: None,
             backoff: BACKOFF_MIN,
-            has_warned: false,
         }
     }
 
@@ -442,18 +436,13 @@ impl Worker {
         self.shutdown.sleep(backoff).await;
     }
 
-    /// Publishes the worker's own numbers, and the pressure of the dedup set.
+    /// Publishes the worker's own numbers, and what the dedup set holds of its budget. What has
+    /// expired by the wall clock does not count: the log's clock frees it with the next frame, and
+    /// stands still while ingest refuses.
     fn measure(&mut self) {
         let now_us = Wall::now().as_us();
         let marks = self.core.dedup_len_at(now_us);
-        let bytes = marks.saturating_mul(MARK_BYTES);
-        let budget = self.parts.dedup_bytes_max;
-        let is_over_warning = bytes >= budget / 5 * 4;
-        if is_over_warning && !self.has_warned {
-            warn!(partition = self.partition, bytes, budget, "dedup set at 80 % of its budget");
-        }
-        self.has_warned = is_over_warning;
-        self.parts.pressure.store(bytes >= budget, Ordering::Relaxed);
+        self.parts.budget.note(self.partition, self.core.dedup_bytes_at(now_us) as u64);
         if self.nonce.is_some() {
             self.parts.gauges.claimed(self.partition, &self.core);
         }

@@ -373,11 +373,16 @@ impl Core {
         self.dedup.bytes()
     }
 
+    /// Bytes of the dedup set that would be left if the log's clock stood at `clock_us`.
+    #[must_use]
+    pub fn dedup_bytes_at(&self, clock_us: i64) -> usize {
+        self.dedup.bytes_since(self.oldest_at(clock_us))
+    }
+
     /// Number of marks that would still hold if the log's clock stood at `clock_us`.
     #[must_use]
     pub fn dedup_len_at(&self, clock_us: i64) -> u64 {
-        let bucket = self.clock.bucket().max(Clock::at(Some(clock_us.max(0))).bucket());
-        self.dedup.len_since(self.oldest(bucket))
+        self.dedup.len_since(self.oldest_at(clock_us))
     }
 
     /// Accounting of everything before `position`: committed and pending.
@@ -386,6 +391,13 @@ impl Core {
         let mut account = self.committed.account;
         account.merge(&self.pending.account);
         account
+    }
+
+    /// Oldest bucket whose marks would hold if the clock stood at `clock_us`, or stands if that is
+    /// later.
+    fn oldest_at(&self, clock_us: i64) -> u32 {
+        let bucket = Clock::at(Some(clock_us.max(0))).bucket();
+        self.oldest(self.clock.bucket().max(bucket))
     }
 
     /// Oldest bucket whose marks hold when the clock is in `bucket`.
