@@ -60,8 +60,8 @@ pub const CAUSES: &[(&str, Stage, Scaled)] = &[
     ("GatemeterDeadLetters", Stage::Senders, &[]),
     ("GatemeterEventsOutOfTime", Stage::Senders, &[]),
     ("GatemeterConflicts", Stage::Senders, &[]),
-    // Some hundred ids in place of ten million.
-    ("GatemeterDedupNearlyFull", Stage::Senders, &[("536870912", "5000")]),
+    // Some hundred ids in place of ten million; six empty sets take about 50 kB.
+    ("GatemeterDedupNearlyFull", Stage::Senders, &[("536870912", "150000")]),
     ("GatemeterRejects", Stage::Senders, &[]),
     ("GatemeterIngestUnavailable", Stage::Brokers, &[]),
     ("GatemeterGatewayDropsEvents", Stage::Roles, &[]),

@@ -21,6 +21,8 @@ use crate::stack::Stack;
 const MANY: usize = 60;
 /// More frames than may wait, as the limit is scaled.
 const FRAMES: usize = 300;
+/// Ids that a small budget of the dedup sets has no room for.
+const IDS: usize = 600;
 /// More messages than may wait in a raw topic.
 const BEHIND: usize = 12_000;
 const RAW: &str = "gatemeter.raw";
@@ -93,6 +95,8 @@ pub fn senders_make_mistakes(stack: &Stack, sight: &Sight) {
         200
     );
     assert_eq!(send(stack, &many("bad", |one| one["status"] = 99.into())), 422);
+    let ids: Vec<Value> = (0..IDS).map(|n| event(&format!("id-{n}"))).collect();
+    assert_eq!(send(stack, &ids), 200);
     let mut same = event("same");
     assert_eq!(send(stack, &[same.clone()]), 200);
     same["usage"]["input_tokens"] = 4_000.into();

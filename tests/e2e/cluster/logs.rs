@@ -285,7 +285,7 @@ fn log_is_cut(own: &Own<'_>) {
     let (code, said) = own.recount();
     assert!(code == Some(2) && said.contains("but the ledger counted up to"), "{said}");
     let (code, said) = own.operator(&["accept-loss", "0", "--next", &own.next(0).to_string()]);
-    assert!(code == Some(1) && said.contains("it has to grow beyond that first"), "{said}");
+    assert!(code == Some(1) && said.contains("the log has to grow beyond that first"), "{said}");
     let _ingest = own.role("ingest");
     own.send("1000");
     own.accept_losses();
