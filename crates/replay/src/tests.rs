@@ -164,7 +164,7 @@ async fn servegen_folder_that_changed_is_not_resumed() {
     put("chunk-3-trace.csv", "");
     put("chunk-3-dataset.json", dataset);
     let fault = Session::open(&resume).err().unwrap().to_string();
-    assert!(fault.contains("does not hold the files"), "{fault}");
+    assert!(fault.contains("have changed since run"), "{fault}");
 }
 
 #[tokio::test]

@@ -157,7 +157,7 @@ async fn server_that_takes_no_writes_is_not_believed_that_a_version_is_gone() {
     assert_eq!(store.commit_of(2).await.expect("read"), None);
     admin.execute("SET GLOBAL read_only = 1").await.expect("done");
     assert_eq!(store.commit_of(1).await.expect("read"), first);
-    assert!(store.takes_no_writes().is_some_and(|reason| reason.contains("takes no writes")));
+    assert!(store.takes_no_writes().is_some_and(|reason| reason.contains("is read-only")));
     let error = store.commit_of(2).await.expect_err("it may be the one before a switch");
     assert!(matches!(error, StoreError::Behind { version: 2 }), "{error:?}");
     assert!(!error.is_fatal());
