@@ -19,7 +19,7 @@ use service::shutdown::channel;
 use store::Store;
 
 use crate::cpu::own_nanos;
-use crate::events::{facts, labels};
+use crate::events::{CONSUMERS, facts, labels};
 use crate::{per_event, row};
 
 const EVENTS_PER_FRAME: u64 = 1_000;
@@ -30,54 +30,72 @@ const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// When the bench gives up.
 const DEADLINE: Duration = Duration::from_secs(300);
 
-/// Measures and prints.
+/// Measures and prints, without consumers and with them.
 pub fn run() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let keys: Vec<String> = (0..CONSUMERS).map(|n| format!("key-{n:04}")).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        let queue = Queue::open_embedded(folder.path(), EmbeddedOptions::default()).await;
-        let queue = Arc::new(queue.expect("a log"));
-        let bytes = fill(&queue).await;
-        let n_events = FRAMES * EVENTS_PER_FRAME;
-        let base = decode(&queue).await;
-        let (nanos, wall) = count(&queue, folder.path()).await;
-        let (each, rate) = per_event(nanos, n_events);
-        let (base, _) = per_event(base, n_events);
-        let seen = n_events as f64 / wall.as_secs_f64();
-        row(
-            "log to committed counters, exact dedup",
-            &format!("{each:.0} ns"),
-            &format!("{rate:.0} events ({seen:.0}/s seen)"),
-            &format!("{:.2} x reading and decoding the frames ({base:.0} ns)", each / base),
-        );
-        row("bytes of a frame per event", &format!("{}", bytes / n_events), "", "");
+        measure("no consumers", &[]).await;
+        measure("500 consumers", &keys).await;
     });
 }
 
-/// Appends the frames; gives their bytes.
-async fn fill(queue: &Queue) -> u64 {
+async fn measure(what: &str, consumers: &[String]) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let queue = Queue::open_embedded(folder.path(), EmbeddedOptions::default()).await;
+    let queue = Arc::new(queue.expect("a log"));
+    let Filled { bytes, tuples } = fill(&queue, consumers).await;
+    let n_events = FRAMES * EVENTS_PER_FRAME;
+    let base = decode(&queue).await;
+    let (nanos, wall) = count(&queue, folder.path()).await;
+    let (each, rate) = per_event(nanos, n_events);
+    let (base, _) = per_event(base, n_events);
+    let seen = n_events as f64 / wall.as_secs_f64();
+    row(
+        &format!("log to committed counters, exact dedup, {what}"),
+        &format!("{each:.0} ns"),
+        &format!("{rate:.0} events ({seen:.0}/s seen)"),
+        &format!("{:.2} x reading and decoding the frames ({base:.0} ns)", each / base),
+    );
+    let shape =
+        format!("{} B, {:.2} label tuples", bytes / n_events, tuples as f64 / n_events as f64);
+    row(&format!("an event in its frame, {what}"), &shape, "", "");
+}
+
+/// What the frames of a log take.
+struct Filled {
+    bytes: u64,
+    tuples: u64,
+}
+
+/// Appends the frames.
+async fn fill(queue: &Queue, consumers: &[String]) -> Filled {
     let namespaces: Vec<String> = (0..20).map(|n| format!("team-{n:02}")).collect();
-    let mut bytes = 0;
+    let mut reader = FrameReader::default();
+    let mut filled = Filled { bytes: 0, tuples: 0 };
     for append in 0..FRAMES / FRAMES_PER_APPEND {
-        let frames = (0..FRAMES_PER_APPEND).map(|frame| {
+        let mut frames = Vec::new();
+        for frame in 0..FRAMES_PER_APPEND {
             let first = (append * FRAMES_PER_APPEND + frame) * EVENTS_PER_FRAME;
             let mut builder = FrameBuilder::default();
             let now_us = Wall::now().as_us();
             for n in first..first + EVENTS_PER_FRAME {
-                builder.push(&labels(n, &namespaces), &facts(n, now_us)).expect("room");
+                let labels = labels(n, &namespaces, consumers);
+                builder.push(&labels, &facts(n, now_us)).expect("room");
             }
             let stamp = Stamp { ingest_us: now_us, tokenizer_version: 0, price_version: 0 };
-            Append { partition: 0, bytes: builder.encode(stamp).into() }
-        });
-        let frames: Vec<Append> = frames.collect();
-        bytes += frames.iter().map(|frame| frame.bytes.len() as u64).sum::<u64>();
+            let bytes = builder.encode(stamp);
+            filled.bytes += bytes.len() as u64;
+            filled.tuples += reader.read(&bytes).expect("a frame").n_tuples() as u64;
+            frames.push(Append { partition: 0, bytes: bytes.into() });
+        }
         queue.append(frames).await.expect("appended");
     }
-    bytes
+    filled
 }
 
 /// Reads and decodes everything; gives the CPU time.

@@ -13,6 +13,8 @@ pub const MODELS: [&str; 8] = [
     "qwen3-max",
     "deepseek-v3",
 ];
+/// Consumers of all tenants: keys that their clients use.
+pub const CONSUMERS: usize = 500;
 const STATUSES: [u16; 3] = [200, 429, 504];
 
 /// A cheap spread of a number (SplitMix64, Steele et al. 2014).
@@ -64,12 +66,12 @@ pub fn json(n: u64, now_us: i64) -> String {
         random % 512,
         64 + random % 1_024,
         random % 64,
-        skewed(random, 24, 500),
+        skewed(random, 24, CONSUMERS),
     )
 }
 
-/// Labels of event `n`; `namespaces` are the 20 tenants.
-pub fn labels(n: u64, namespaces: &[String]) -> Labels<'_> {
+/// Labels of event `n`; `namespaces` are the 20 tenants. Without consumers it names none.
+pub fn labels<'a>(n: u64, namespaces: &'a [String], consumers: &'a [String]) -> Labels<'a> {
     let (team, upstream, model, status) = kind(n);
     Labels {
         status,
@@ -85,7 +87,7 @@ pub fn labels(n: u64, namespaces: &[String]) -> Labels<'_> {
         limited_by: None,
         stream: true,
         requested_model: None,
-        consumer: None,
+        consumer: consumers.get(skewed(spread(n), 24, consumers.len())).map(String::as_str),
     }
 }
 
