@@ -24,7 +24,7 @@ pub struct Report {
     pub agree: bool,
     /// Recounted frames.
     pub frames: u64,
-    /// Events in the log since its beginning.
+    /// Events that the log has had, those that were deleted among them.
     pub events: i128,
     /// Events by class.
     pub classes: BTreeMap<String, i128>,

@@ -4,7 +4,7 @@
 //! texts borrowed from the body, numbers by hand; unknown fields are checked and passed over. It
 //! takes an object or it does not, and never judges one: whatever is unusual (an escape in a key or
 //! in a known field, a key given twice, a negative number, a value that is nested too deep, what is
-//! not JSON) is not taken, and the caller has serde read the item from its beginning. So only serde
+//! not JSON) is not taken, and the caller has serde read the item from the start. So only serde
 //! finds faults and words them. It must never take what serde refuses, nor read a value
 //! differently; `native/tests/scanner.rs` compares the two. It never allocates.
 

@@ -83,7 +83,7 @@ impl IdleList {
         Ticket(ticket)
     }
 
-    /// Removes a connection; does nothing if it was evicted.
+    /// Removes a connection, unless it was evicted.
     pub(super) fn leave(&self, ticket: Ticket) {
         let mut inner = self.lock();
         inner.waiting.remove(&ticket.0);
