@@ -19,7 +19,7 @@ pub enum Address {
 }
 
 /// A message of a raw topic.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RawAddress {
     /// The topic.
     pub topic: String,

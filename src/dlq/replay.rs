@@ -1,6 +1,7 @@
 //! `gatemeter dlq replay`: letters of the log go through ingest, messages of raw topics through
 //! their topics.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -34,7 +35,8 @@ pub async fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
         }
     }
     // A message with several letters is sent once.
-    raw.dedup();
+    let mut seen = HashSet::new();
+    raw.retain(|address| seen.insert(address.clone()));
     let mut tally = Tally::default();
     let sent = async {
         through_ingest(&args.to, args.key_file.as_deref(), &log, &mut tally).await?;

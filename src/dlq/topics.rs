@@ -37,13 +37,13 @@ impl Topics {
     ) -> anyhow::Result<Result<Bytes, &'static str>> {
         let RawAddress { topic_id, partition, offset, .. } = address;
         let topic = self.topic(&address.topic).await?;
-        let id = topic.id().to_string();
-        // Another message has the address in a topic that was created again. A broker too old to
-        // report ids leaves it open.
+        let found = topic.message(*partition, *offset).await?;
+        // Asked after the read: a topic that still has the wanted id had it then, too. A broker
+        // too old to report ids leaves it open.
+        let id = topic.id().await?.to_string();
         if topic_id.as_ref().is_some_and(|wanted| *wanted != id && !id.is_empty()) {
             return Ok(Err("the topic was deleted and created again, and the message with it"));
         }
-        let found = topic.message(*partition, *offset).await?;
         Ok(found.ok_or("the topic does not hold the message any more"))
     }
 

@@ -23,7 +23,6 @@ use crate::record::Append;
 /// A raw topic.
 pub struct RawTopic {
     topic: Topic,
-    id: TopicId,
     config: ClientConfig,
     questions: Questions,
     producer: Producer,
@@ -53,13 +52,17 @@ impl RawTopic {
         let partitions = u32::try_from(shape.partitions).unwrap_or(u32::MAX);
         let topic = Topic { name: name.to_owned(), generation: 0, partitions };
         let producer = Producer::open(topic.clone(), &config, listener, failed)?;
-        let id = questions.id().await?.unwrap_or_default();
-        Ok(RawTopic { topic, id, config, questions, producer, turn: AtomicU32::new(0) })
+        Ok(RawTopic { topic, config, questions, producer, turn: AtomicU32::new(0) })
     }
 
-    /// Which topic had the name when it was found; unknown if the brokers report no ids.
-    pub fn id(&self) -> TopicId {
-        self.id
+    /// Which topic has the name now; the default id if the broker is too old to report one.
+    ///
+    /// # Errors
+    /// [`QueueError::TopicMissing`] if it was deleted, or [`QueueError::Kafka`] if no broker
+    /// answers.
+    pub async fn id(&self) -> Result<TopicId, QueueError> {
+        let missing = || QueueError::TopicMissing { topic: self.topic.name.clone() };
+        self.questions.id().await?.ok_or_else(missing)
     }
 
     /// Publishes messages and waits until the brokers have acknowledged all of them. They go to

@@ -9,7 +9,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use super::raw::{Raw, some, take};
 use super::*;
-use crate::{RawMessage, RawReader, RawWatch, Remade, TopicId, Witness};
+use crate::{RawMessage, RawReader, RawTopic, RawWatch, Remade, TopicId, Witness};
 
 impl Raw {
     async fn delete(&self) {
@@ -97,11 +97,15 @@ async fn topic_made_anew_is_read_from_its_begin_however_long_it_is() {
     raw.publish(0, some(0..20)).await;
     let first = take_all(&mut reader, some(0..20), &[]).await;
     assert!(!first.is_unknown());
+    let tool = RawTopic::find(&raw.topic.options, &raw.name).await.unwrap();
+    assert_eq!(tool.id().await.unwrap(), first);
     // Longer than what was read of the old one.
     raw.make_anew(2).await;
     raw.publish(0, some(100..150)).await;
     let second = take_all(&mut reader, some(100..150), &[first]).await;
     assert_eq!(reported(&watch, 1).await.get(&0), Some(&(20, 20)), "all of the old one was read");
+    assert_eq!(tool.id().await.unwrap(), second, "a tool that was opened before sees the new one");
+    tool.close().await;
     // Shorter, with fewer partitions.
     raw.make_anew(1).await;
     raw.publish(0, some(200..205)).await;
