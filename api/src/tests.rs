@@ -1,5 +1,8 @@
 //! Tests of the routes on a real ledger: answers show what is committed.
 
+#[path = "../../crates/store/src/tests/mariadb.rs"]
+#[expect(dead_code, reason = "the tests of the store use more of it")]
+mod mariadb;
 mod fixture;
 mod kept;
 mod metrics;

@@ -1,8 +1,9 @@
-//! The routes on a ledger in a temporary folder, which tests fill by commits.
+//! The routes on a ledger in a temporary folder or on a MariaDB server, filled by commits.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -21,9 +22,10 @@ use service::auth::Access;
 use service::metrics::ProcessMetrics;
 use service::shutdown::{Trigger, channel};
 use service::status::Lag;
-use store::Store;
+use store::{MysqlOptions, MysqlTls, Store};
 use tower::ServiceExt as _;
 
+use super::mariadb::Server;
 use crate::context::{Dependency, Parts};
 
 /// Identical attempts.
@@ -111,7 +113,14 @@ pub struct Place {
     trigger: Trigger,
     owner: Owner,
     progress: Progress,
-    _folder: tempfile::TempDir,
+    _ledger: Ledger,
+}
+
+/// What holds the ledger, and removes it when dropped.
+#[expect(dead_code, reason = "only dropped")]
+enum Ledger {
+    File(tempfile::TempDir),
+    Server(Arc<Server>),
 }
 
 fn cache() -> Cache {
@@ -131,7 +140,50 @@ impl Place {
 
     pub async fn guarded(access: Access, fault: Option<&'static str>) -> Place {
         let folder = tempfile::tempdir().expect("a folder");
-        let store = Arc::new(Store::open(folder.path()).await.expect("a store"));
+        let store = Store::open(folder.path()).await.expect("a store");
+        Place::on(store, Ledger::File(folder), access, fault).await
+    }
+
+    /// One whose ledger is a database on the MariaDB server that all tests share.
+    pub async fn on_server() -> Place {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("t{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let sql = format!(
+            "CREATE DATABASE {name}; CREATE USER {name} IDENTIFIED BY 'secret'; \
+             GRANT ALL ON {name}.* TO {name}"
+        );
+        let start = || {
+            let server = Server::shared();
+            server.sql(&sql);
+            server
+        };
+        let server = tokio::task::block_in_place(start);
+        let options = MysqlOptions {
+            host: "localhost".to_owned(),
+            port: 1,
+            socket: Some(server.socket()),
+            user: name.clone(),
+            password: Some("secret".to_owned()),
+            database: name,
+            tls: MysqlTls::Preferred,
+            ca_file: None,
+            writers_max: 4,
+            readers_max: 4,
+            connect_timeout: Duration::from_secs(10),
+            statement_timeout: Duration::from_secs(20),
+            lock_timeout: Duration::from_secs(10),
+        };
+        let store = Store::open_mysql(&options).await.expect("a store");
+        Place::on(store, Ledger::Server(server), Access::Dev, None).await
+    }
+
+    async fn on(
+        store: Store,
+        ledger: Ledger,
+        access: Access,
+        fault: Option<&'static str>,
+    ) -> Place {
+        let store = Arc::new(store);
         let claim = store.claim(1, 0, [7; 16]).await.expect("a claim");
         let lag_frames = Arc::new(AtomicU64::new(3));
         let frames = Arc::clone(&lag_frames);
@@ -167,7 +219,7 @@ impl Place {
             trigger,
             owner,
             progress,
-            _folder: folder,
+            _ledger: ledger,
         }
     }
 

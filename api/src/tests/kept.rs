@@ -130,7 +130,15 @@ async fn system_and_dashboard_are_cached_at_one_version_and_show_the_current_sta
 
 #[tokio::test]
 async fn query_takes_few_statements_whatever_its_range() {
-    let mut place = Place::open().await;
+    takes_few_statements(Place::open().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn query_takes_few_statements_on_a_server_too() {
+    takes_few_statements(Place::on_server().await).await;
+}
+
+async fn takes_few_statements(mut place: Place) {
     let now = Wall::now().as_us();
     let facts = [Fact::new(now, "wechat", 7), Fact::new(now - 40 * 86_400_000_000, "alipay", 1)];
     place.commit(&facts).await;

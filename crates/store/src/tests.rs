@@ -2,6 +2,7 @@
 //! version. The cases are the same on a SQLite file and on a MariaDB server; the rest provokes what
 //! only a server can do.
 
+mod mariadb;
 mod server;
 mod fixture;
 mod locked;

@@ -154,7 +154,7 @@ async fn a_commit_whose_answer_is_lost_is_unknown_and_resolved_in_each_way() {
         [(Fate::Lost, false), (Fate::AnswerLost, true), (Fate::AnswerHeld, true)]
     {
         let database = Database::shared().await;
-        let proxy = Proxy::new(database.server.socket_path()).await;
+        let proxy = Proxy::new(database.server.socket()).await;
         let (store, next) = begun(&through(&proxy, &database)).await;
         proxy.set(fate);
         let (outcome, error) = store.commit(Arc::clone(&next)).await;
@@ -178,7 +178,7 @@ async fn a_commit_whose_answer_is_lost_is_unknown_and_resolved_in_each_way() {
 #[tokio::test]
 async fn a_commit_still_under_way_stays_unknown_until_it_has_ended() {
     let database = Database::shared().await;
-    let proxy = Proxy::new(database.server.socket_path()).await;
+    let proxy = Proxy::new(database.server.socket()).await;
     let (store, next) = begun(&through(&proxy, &database)).await;
     proxy.set(Fate::Held);
     assert_eq!(store.commit(Arc::clone(&next)).await.0, Outcome::Unknown);
@@ -193,7 +193,7 @@ async fn a_commit_still_under_way_stays_unknown_until_it_has_ended() {
 #[tokio::test]
 async fn a_connection_killed_while_its_commit_is_under_way_leaves_no_trace() {
     let database = Database::shared().await;
-    let proxy = Proxy::new(database.server.socket_path()).await;
+    let proxy = Proxy::new(database.server.socket()).await;
     let (store, next) = begun(&through(&proxy, &database)).await;
     proxy.set(Fate::Held);
     let committing = spawn_commit(&store, &next);
@@ -211,7 +211,7 @@ async fn a_server_killed_during_commits_leaves_each_of_them_counted_once() {
     // Somewhere in a commit; with a COMMIT on its way; with its answer on its way back.
     const KILLS: [Fate; 3] = [Fate::Passes, Fate::Held, Fate::AnswerHeld];
     let database = Database::alone(Vec::new()).await;
-    let proxy = Proxy::new(database.server.socket_path()).await;
+    let proxy = Proxy::new(database.server.socket()).await;
     let options = through(&proxy, &database);
     let store = Arc::new(open_with(&options).await);
     let wanted = 6 * BETWEEN;
@@ -237,7 +237,7 @@ async fn a_server_killed_during_commits_leaves_each_of_them_counted_once() {
             n_held += 1;
             proxy.held(n_held).await;
         }
-        database.server.kill_and_restart().await;
+        database.server.kill_and_restart();
         proxy.set(Fate::Passes);
     }
     let n_unknown = counting.await.expect("no panic");

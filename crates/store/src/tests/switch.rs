@@ -11,8 +11,9 @@ use tokio::sync::watch;
 
 use super::faults::{assert_counts_once, begun, through};
 use super::fixture::{commit, commit_at_last, open_with, total, until};
+use super::mariadb::Server;
 use super::proxy::Proxy;
-use super::server::{Database, Server};
+use super::server::{Database, admin};
 use crate::{MysqlOptions, Store, StoreError};
 
 /// How soon commits go on after a switch.
@@ -85,13 +86,13 @@ async fn reader_leaves_a_server_that_turned_read_only_though_nobody_writes() {
 /// Copies a database and its user to another server, as an operator does who has no replica.
 async fn copy(database: &Database, new: &Server) {
     let name = &database.name;
-    let mut to = new.admin().await;
+    let mut to = admin(new).await;
     let made = format!(
         "CREATE DATABASE {name}; CREATE USER {name} IDENTIFIED BY 'secret of {name}'; \
          GRANT ALL ON {name}.* TO {name}; USE {name}; SET foreign_key_checks = 0"
     );
     to.execute(AssertSqlSafe(made)).await.expect("a database and its user");
-    let options = MysqlOptions { socket: Some(new.socket_path()), ..database.options() };
+    let options = MysqlOptions { socket: Some(new.socket()), ..database.options() };
     open_with(&options).await.close().await;
     let folder = tempfile::tempdir().expect("a folder");
     let mut from = database.admin().await;
@@ -120,15 +121,15 @@ async fn versions(store: &Store, n_readers: usize) -> Vec<i64> {
 async fn nobody_reads_from_the_old_primary_once_one_has_reached_a_server_that_takes_writes() {
     let database = Database::alone(Vec::new()).await;
     let new = tokio::task::spawn_blocking(|| Server::start(Vec::new())).await.expect("a server");
-    let proxy = Proxy::new(database.server.socket_path()).await;
+    let proxy = Proxy::new(database.server.socket()).await;
     let (store, next) = begun(&through(&proxy, &database)).await;
     database.admin().await.execute("SET GLOBAL read_only = 1").await.expect("done");
     copy(&database, &new).await;
-    let mut to = new.admin().await;
+    let mut to = admin(&new).await;
     to.execute("SET GLOBAL read_only = 1").await.expect("done");
     // They rest, and reach the old server or the new one, none of which takes writes.
     let before = store.read().await.expect("a reader");
-    proxy.lead_to(new.socket_path());
+    proxy.lead_to(new.socket());
     let after = store.read().await.expect("a reader");
     drop(before);
     drop(after);
@@ -142,7 +143,7 @@ async fn nobody_reads_from_the_old_primary_once_one_has_reached_a_server_that_ta
     to.execute("SET GLOBAL read_only = 1").await.expect("done");
     assert_eq!(versions(&store, 4).await, [2; 4]);
     database.admin().await.execute("SET GLOBAL read_only = 0").await.expect("done");
-    proxy.lead_to(database.server.socket_path());
+    proxy.lead_to(database.server.socket());
     assert!(store.put_key("role", "name", [7; 32]).await.is_ok(), "a writer gets there at once");
     assert_eq!(versions(&store, 4).await, [1; 4], "and so do readers");
 }
@@ -190,7 +191,7 @@ async fn count(
 async fn commits_go_on_within_seconds_after_the_primary_moved_by_hand_and_count_once() {
     let database = Database::alone(Vec::new()).await;
     let new = tokio::task::spawn_blocking(|| Server::start(Vec::new())).await.expect("a server");
-    let proxy = Proxy::new(database.server.socket_path()).await;
+    let proxy = Proxy::new(database.server.socket()).await;
     let (sender, mut done) = watch::channel((0, Instant::now()));
     let (stop, stopped) = watch::channel(false);
     let counting = tokio::spawn(count(through(&proxy, &database), sender, stopped));
@@ -207,7 +208,7 @@ async fn commits_go_on_within_seconds_after_the_primary_moved_by_hand_and_count_
     old.execute("UNLOCK TABLES").await.expect("done");
     let n_before = done.borrow().0;
     let switched = Instant::now();
-    proxy.lead_to(new.socket_path());
+    proxy.lead_to(new.socket());
     let wait = done.wait_for(|(n, _)| *n > n_before + 20);
     let went_on =
         tokio::time::timeout(SWITCH_MAX, wait).await.expect("in time").expect("commits").1;

@@ -43,7 +43,7 @@ async fn each_mode_of_encryption_connects_where_it_should_and_nowhere_else() {
     .await;
     let sql = format!("ALTER USER {} REQUIRE SSL", database.name);
     database.admin().await.execute(AssertSqlSafe(sql)).await.expect("done");
-    let proxy = Proxy::new(database.server.socket_path()).await;
+    let proxy = Proxy::new(database.server.socket()).await;
     let ca = Some(at("ca.pem"));
     let none: Option<PathBuf> = None;
     for (tls, ca_file, host, connects) in [
