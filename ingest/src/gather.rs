@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clock::Wall;
-use event::frame::{FrameBuilder, Stamp};
+use event::frame::{EventColumns, FrameEncoder, Stamp};
 use event::limits::FRAME_EVENTS_MAX;
 use ledger::window::Window;
 use prometheus::IntGauge;
@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tracing::warn;
 
+use crate::label::LabelCache;
 use crate::metrics::IngestMetrics;
 
 /// Why events may not be durable.
@@ -41,7 +42,7 @@ pub enum GatherError {
 
 /// The events of one request for one partition.
 struct Job {
-    builder: FrameBuilder,
+    columns: EventColumns,
     answer: oneshot::Sender<Result<Position, GatherError>>,
     reservation: Reservation,
 }
@@ -93,6 +94,7 @@ impl Gatherers {
     #[must_use]
     pub fn start(
         queue: &Arc<Queue>,
+        labels: &Arc<LabelCache>,
         options: GatherOptions,
         metrics: &IngestMetrics,
     ) -> (Gatherers, Vec<JoinHandle<()>>) {
@@ -102,9 +104,12 @@ impl Gatherers {
             let (sender, receiver) = mpsc::unbounded_channel();
             let gatherer = Gatherer {
                 queue: Arc::clone(queue),
+                labels: Arc::clone(labels),
                 partition,
                 options,
                 metrics: metrics.clone(),
+                encoder: FrameEncoder::default(),
+                frame: EventColumns::default(),
                 appends: JoinSet::new(),
             };
             jobs.push(sender);
@@ -121,15 +126,15 @@ impl Gatherers {
     /// If any events may not be durable; some or all may be nonetheless.
     pub async fn append(
         &self,
-        builders: Vec<(u32, FrameBuilder)>,
+        by_partition: Vec<(u32, EventColumns)>,
     ) -> Result<Vec<Position>, GatherError> {
-        let mut waiting = Vec::with_capacity(builders.len());
-        for (partition, builder) in builders {
-            let n = u32::try_from(builder.len()).expect("at most 4,096 events");
+        let mut waiting = Vec::with_capacity(by_partition.len());
+        for (partition, columns) in by_partition {
+            let n = u32::try_from(columns.len()).expect("at most 4,096 events");
             let reservation = Reservation::try_acquire(&self.capacity, n, &self.waiting)
                 .ok_or(GatherError::Busy)?;
             let (answer, answered) = oneshot::channel();
-            let job = Job { builder, answer, reservation };
+            let job = Job { columns, answer, reservation };
             let sender = usize::try_from(partition).ok().and_then(|at| self.jobs.get(at));
             sender.ok_or(GatherError::Closed)?.send(job).map_err(|_| GatherError::Closed)?;
             waiting.push(answered);
@@ -145,9 +150,14 @@ impl Gatherers {
 /// The gatherer of one partition.
 struct Gatherer {
     queue: Arc<Queue>,
+    /// The texts that the labels' numbers stand for.
+    labels: Arc<LabelCache>,
     partition: u32,
     options: GatherOptions,
     metrics: IngestMetrics,
+    encoder: FrameEncoder,
+    /// The events of several jobs, while they are encoded; kept for its memory.
+    frame: EventColumns,
     appends: JoinSet<()>,
 }
 
@@ -178,12 +188,12 @@ impl Gatherer {
         jobs: &mut mpsc::UnboundedReceiver<Job>,
     ) -> (Vec<Job>, Option<Job>) {
         let end = tokio::time::Instant::now() + self.options.gather;
-        let mut n = first.builder.len();
+        let mut n = first.columns.len();
         let mut group = vec![first];
         while n < FRAME_EVENTS_MAX {
             match tokio::time::timeout_at(end, jobs.recv()).await {
-                Ok(Some(job)) if n + job.builder.len() <= FRAME_EVENTS_MAX => {
-                    n += job.builder.len();
+                Ok(Some(job)) if n + job.columns.len() <= FRAME_EVENTS_MAX => {
+                    n += job.columns.len();
                     group.push(job);
                 }
                 Ok(Some(job)) => return (group, Some(job)),
@@ -193,18 +203,26 @@ impl Gatherer {
         (group, None)
     }
 
+    /// The frame of a group's events.
+    fn encode(&mut self, group: &[Job], stamp: Stamp) -> Vec<u8> {
+        let columns = match group {
+            [job] => &job.columns,
+            group => {
+                self.frame.clear();
+                for job in group {
+                    self.frame.append(&job.columns).expect("jobs were gathered to fit one frame");
+                }
+                &self.frame
+            }
+        };
+        self.encoder.encode(columns, &*self.labels.known(), stamp)
+    }
+
     /// Seals a frame and appends it in the background.
     fn append(&mut self, group: Vec<Job>) {
         let ingest_us = Wall::now().as_us();
-        let mut group = group.into_iter();
-        let Some(first) = group.next() else { return };
-        let mut frame = first.builder;
-        let mut answers = vec![(first.answer, first.reservation)];
-        for job in group {
-            frame.merge(&job.builder).expect("jobs were gathered to fit one frame");
-            answers.push((job.answer, job.reservation));
-        }
-        let bytes = frame.encode(Stamp { ingest_us, ..Stamp::default() });
+        let bytes = self.encode(&group, Stamp { ingest_us, ..Stamp::default() });
+        let answers: Vec<_> = group.into_iter().map(|job| (job.answer, job.reservation)).collect();
         let record = Append { partition: self.partition, bytes: bytes.into() };
         let (queue, metrics) = (Arc::clone(&self.queue), self.metrics.clone());
         let ahead_us = self.options.window.ahead_us;

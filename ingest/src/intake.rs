@@ -110,10 +110,10 @@ pub struct Taken {
 }
 
 /// Texts whose events fit one frame, ready for the log.
-#[derive(Default)]
 struct Prepared {
     texts: Vec<Result<Stamped, BodyError>>,
-    columns: Columns,
+    /// `None` if no text is a batch.
+    columns: Option<Columns>,
 }
 
 /// The path into the log. Cheap to clone.
@@ -144,7 +144,7 @@ impl Intake {
             events_max: parts.settings.queue_events_max,
             window: parts.generation.window,
         };
-        let (gatherers, tasks) = Gatherers::start(&parts.queue, options, &metrics);
+        let (gatherers, tasks) = Gatherers::start(&parts.queue, &labels, options, &metrics);
         let estimator = Estimator::new(metrics.estimated.clone());
         let gatherers = Arc::new(gatherers);
         let gateways = Arc::default();
@@ -209,18 +209,23 @@ impl Intake {
 
     /// Parses and stamps texts, as many as are certain to fit one frame.
     async fn prepare(&self, texts: &[Text]) -> Result<Prepared, Unready> {
-        let mut prepared = Prepared::default();
+        let (mut stamped, mut columns) = (Vec::new(), None);
         for text in texts {
-            if !prepared.columns.have_room() {
+            if columns.as_ref().is_some_and(|columns: &Columns| !columns.have_room()) {
                 break;
             }
-            let stamped = match parse(&text.bytes) {
-                Ok(batch) => Ok(self.stamp(batch, &text.source, &mut prepared.columns).await?),
+            stamped.push(match parse(&text.bytes) {
+                Ok(batch) => {
+                    let columns = columns.get_or_insert_with(|| {
+                        let n_events = batch.events.len().max(texts.len());
+                        Columns::with_capacity(n_events, self.parts.generation.partitions)
+                    });
+                    Ok(self.stamp(batch, &text.source, columns).await?)
+                }
                 Err(error) => Err(error),
-            };
-            prepared.texts.push(stamped);
+            });
         }
-        Ok(prepared)
+        Ok(Prepared { texts: stamped, columns })
     }
 
     async fn stamp(
@@ -229,9 +234,9 @@ impl Intake {
         source: &str,
         columns: &mut Columns,
     ) -> Result<Stamped, Unready> {
-        let registered =
-            self.labels.register(&self.parts.store, &batch.events, &batch.connections).await;
-        registered.map_err(|error| self.refusals.record(Unready::Store(error)))?;
+        let settled =
+            self.labels.settle(&self.parts.store, &batch.events, &batch.connections).await;
+        let settled = settled.map_err(|error| self.refusals.record(Unready::Store(error)))?;
         let estimates = self.estimator.estimate(&batch.events).await;
         let stamper = Stamper {
             known: &self.labels.known(),
@@ -239,10 +244,10 @@ impl Intake {
             generation: &self.parts.generation,
             now_us: Wall::now().as_us(),
         };
-        Ok(stamper.stamp(batch, &estimates, source, columns))
+        Ok(stamper.stamp(batch, settled, &estimates, source, columns))
     }
 
-    /// Appends events again that were stamped before, with their labels resolved against the names
+    /// Appends events again that were stamped before, with their labels settled against the names
     /// known now. Returns one result per event, in order: why it is not accepted, if it is not.
     ///
     /// # Errors
@@ -266,7 +271,8 @@ impl Intake {
         let names = events.iter().flat_map(|(labels, _)| names(labels)).collect();
         let registered = self.labels.register_names(&self.parts.store, names).await;
         registered.map_err(Unready::Store)?;
-        let mut columns = Columns::default();
+        let partitions = self.parts.generation.partitions;
+        let mut columns = Columns::with_capacity(events.len(), partitions);
         let again = |(labels, facts): &(Labels<'_>, Facts)| {
             columns.push_again(
                 labels,
@@ -277,7 +283,7 @@ impl Intake {
             )
         };
         let results = events.iter().map(again).collect();
-        self.append(columns).await?;
+        self.append(Some(columns)).await?;
         Ok(results)
     }
 
@@ -299,12 +305,12 @@ impl Intake {
     }
 
     /// Appends events, if there are any; they are durable when this returns.
-    async fn append(&self, columns: Columns) -> Result<Vec<Position>, Unready> {
-        let builders = columns.into_builders();
-        if builders.is_empty() {
+    async fn append(&self, columns: Option<Columns>) -> Result<Vec<Position>, Unready> {
+        let by_partition = columns.map(Columns::into_partitions).unwrap_or_default();
+        if by_partition.is_empty() {
             return Ok(Vec::new());
         }
-        let appended = self.gatherers.append(builders).await;
+        let appended = self.gatherers.append(by_partition).await;
         let positions = appended.map_err(|error| self.refusals.record(Unready::Append(error)))?;
         self.refusals.clear();
         Ok(positions)

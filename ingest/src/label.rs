@@ -6,15 +6,19 @@
 //! names does not become a flood of writes. A model that only the client named, in an attempt that
 //! failed, is looked up but never registered: anybody can request a model that does not exist.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
+use event::frame::TextId;
 use event::name::{NONE, OTHER, is_consumer, is_label};
 use event::{Connections, Event, Labels};
 use service::config::IngestSettings;
 use store::{LabelKind, LabelName, LabelRequest, Registration, Store, StoreError};
 use tracing::warn;
+
+use crate::names::KnownNames;
+use crate::settle::{Settled, Settler};
 
 /// How long an exhausted budget is cached before the store is asked again: an operator who raises
 /// it waits no longer than this.
@@ -22,53 +26,6 @@ const FULL_FOR: Duration = Duration::from_secs(10);
 
 /// Pause after a failed lookup of models: one batch in this time waits for the store, not each.
 const MODELS_RETRY_AFTER: Duration = Duration::from_secs(10);
-
-/// Names of one kind and scope.
-type Names = HashSet<Box<str>>;
-
-/// The names that are known.
-#[derive(Debug, Default)]
-pub struct KnownNames {
-    names: [Names; 5],
-    consumers: HashMap<Box<str>, Names>,
-    /// Exhausted budgets by kind and scope, and when each entry expires.
-    full: HashMap<(LabelKind, Box<str>), Instant>,
-    /// Highest id of a namespace loaded from the store.
-    newest_namespace: i64,
-    /// Models are not looked up before this, because the store did not answer.
-    models_unread_until: Option<Instant>,
-}
-
-impl KnownNames {
-    /// Whether a name is registered.
-    #[must_use]
-    pub fn has(&self, kind: LabelKind, scope: &str, name: &str) -> bool {
-        match kind {
-            LabelKind::Consumer => {
-                self.consumers.get(scope).is_some_and(|names| names.contains(name))
-            }
-            kind => self.names[kind as usize - 1].contains(name),
-        }
-    }
-
-    fn insert(&mut self, label: LabelName) {
-        let name = label.name.into_boxed_str();
-        match label.kind {
-            LabelKind::Consumer => {
-                self.consumers.entry(label.scope.into_boxed_str()).or_default().insert(name);
-            }
-            kind => {
-                self.names[kind as usize - 1].insert(name);
-            }
-        }
-    }
-
-    /// Whether the budget of a kind and scope was exhausted when last seen.
-    fn is_full(&self, kind: LabelKind, scope: &str, now: Instant) -> bool {
-        let until = self.full.iter().find(|((k, s), _)| *k == kind && &**s == scope);
-        until.is_some_and(|(_, until)| now < *until)
-    }
-}
 
 /// The registered labels as this process knows them.
 #[derive(Debug)]
@@ -85,7 +42,7 @@ impl LabelCache {
     pub async fn load(store: &Store, settings: IngestSettings) -> Result<LabelCache, StoreError> {
         let mut known = KnownNames::default();
         for label in store.load_labels().await? {
-            known.insert(label);
+            known.insert(&label);
         }
         Ok(LabelCache { known: RwLock::new(known), settings })
     }
@@ -96,11 +53,31 @@ impl LabelCache {
         self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Registers the names of a batch that are not known yet.
+    /// Settles the labels of a batch. Names that are not known yet are registered first, also those
+    /// of the namespaces that report connections.
     ///
     /// # Errors
-    /// If the store fails; the labels of the batch cannot be resolved now.
-    pub async fn register(
+    /// If the store fails; the labels of the batch cannot be settled now.
+    pub async fn settle(
+        &self,
+        store: &Store,
+        events: &[(usize, Event<'_>)],
+        connections: &[(usize, Connections<'_>)],
+    ) -> Result<Settled, StoreError> {
+        {
+            let known = self.known();
+            let mut settler = Settler::new(&known, Instant::now());
+            let settled = settler.settle(events);
+            if !settler.has_new && connections.is_empty() {
+                return Ok(settled);
+            }
+        }
+        self.register(store, events, connections).await?;
+        Ok(Settler::new(&self.known(), Instant::now()).settle(events))
+    }
+
+    /// Registers the names of a batch that are not known yet.
+    async fn register(
         &self,
         store: &Store,
         events: &[(usize, Event<'_>)],
@@ -108,7 +85,7 @@ impl LabelCache {
     ) -> Result<(), StoreError> {
         let namespaces = self.missing_namespaces(events, connections);
         if !namespaces.is_empty() {
-            if self.known().is_full(LabelKind::Namespace, "", Instant::now()) {
+            if self.known().is_full(LabelKind::Namespace, TextId::ABSENT, Instant::now()) {
                 self.load_namespaces(store).await?;
             } else {
                 self.register_missing(store, namespaces).await?;
@@ -135,10 +112,8 @@ impl LabelCache {
     ) -> Result<(), StoreError> {
         let missing: BTreeSet<LabelName> = {
             let (known, now) = (self.known(), Instant::now());
-            let is_missing = |label: &LabelName| {
-                let LabelName { kind, scope, name } = label;
-                !known.has(*kind, scope, name) && !known.is_full(*kind, scope, now)
-            };
+            let is_missing =
+                |label: &LabelName| !known.has(label) && !known.budget_is_full(label, now);
             names.into_iter().filter(is_missing).collect()
         };
         let request = |label: LabelName| {
@@ -158,14 +133,11 @@ impl LabelCache {
         let verdicts = store.register_many(missing.clone()).await?;
         let now = Instant::now();
         let mut known = self.known_mut();
-        known.full.retain(|_, until| now < *until);
+        known.forget_full(now);
         for (request, verdict) in missing.into_iter().zip(verdicts) {
             match verdict {
-                Registration::Known | Registration::Added => known.insert(request.label),
-                Registration::OverBudget => {
-                    let key = (request.label.kind, request.label.scope.into_boxed_str());
-                    known.full.insert(key, now + FULL_FOR);
-                }
+                Registration::Known | Registration::Added => known.insert(&request.label),
+                Registration::OverBudget => known.note_full(&request.label, now + FULL_FOR),
             }
         }
         Ok(())
@@ -179,7 +151,7 @@ impl LabelCache {
         let mut known = self.known_mut();
         for row in rows {
             known.newest_namespace = known.newest_namespace.max(row.id);
-            known.insert(namespace(&row.code));
+            known.insert(&namespace(&row.code));
         }
         Ok(())
     }
@@ -192,8 +164,10 @@ impl LabelCache {
         let mut known = self.known_mut();
         match names {
             Ok(names) => {
-                let models = &mut known.names[LabelKind::Model as usize - 1];
-                models.extend(names.into_iter().map(String::into_boxed_str));
+                for name in names {
+                    let (kind, scope) = (LabelKind::Model, String::new());
+                    known.insert(&LabelName { kind, scope, name });
+                }
             }
             Err(error) => {
                 known.models_unread_until = Some(Instant::now() + MODELS_RETRY_AFTER);
@@ -209,13 +183,11 @@ impl LabelCache {
         let known = self.known();
         let is_unknown = |event: &Event<'_>| {
             let name = event.counted_model().filter(|name| is_label(name));
-            name.is_some_and(|name| !known.has(LabelKind::Model, "", name))
+            name.is_some_and(|name| known.id(LabelKind::Model, TextId::ABSENT, name).is_none())
         };
         let mut asked = events.iter().map(|(_, event)| event).filter(|e| !e.may_bring_model());
         known.models_unread_until.is_none_or(|until| until <= Instant::now())
-            && asked.any(|event| {
-                known.has(LabelKind::Namespace, "", &event.namespace) && is_unknown(event)
-            })
+            && asked.any(|event| known.namespace(&event.namespace).is_some() && is_unknown(event))
     }
 
     /// The unknown namespaces of a batch, without duplicates.
@@ -228,7 +200,7 @@ impl LabelCache {
         let names = events.iter().map(|(_, event)| event.namespace.as_ref());
         let names = names.chain(connections.iter().map(|(_, report)| report.namespace.as_ref()));
         let missing: BTreeSet<&str> =
-            names.filter(|name| !known.has(LabelKind::Namespace, "", name)).collect();
+            names.filter(|name| known.namespace(name).is_none()).collect();
         let max = Some(self.budget(LabelKind::Namespace));
         missing.into_iter().map(|name| LabelRequest { label: namespace(name), max }).collect()
     }
@@ -238,18 +210,16 @@ impl LabelCache {
         let known = self.known();
         let now = Instant::now();
         let mut missing = BTreeMap::new();
-        let mut look = |kind: LabelKind, scope: &str, name: &str| {
-            if known.has(kind, scope, name) || known.is_full(kind, scope, now) {
+        let mut look = |kind: LabelKind, scope: (TextId, &str), name: &str| {
+            let (id, scope) = scope;
+            if known.id(kind, id, name).is_some() || known.is_full(kind, id, now) {
                 return;
             }
             let label = LabelName { kind, scope: scope.to_owned(), name: name.to_owned() };
             missing.insert(label, self.budget(kind));
         };
         for (_, event) in events {
-            let namespace = event.namespace.as_ref();
-            if !known.has(LabelKind::Namespace, "", namespace) {
-                continue;
-            }
+            let Some(namespace) = known.namespace(&event.namespace) else { continue };
             let model = event.counted_model().filter(|_| event.may_bring_model());
             for (kind, name) in [
                 (LabelKind::Upstream, Some(&*event.upstream)),
@@ -258,11 +228,11 @@ impl LabelCache {
                 (LabelKind::Policy, event.limited_by.as_deref()),
             ] {
                 if let Some(name) = name.filter(|name| is_label(name)) {
-                    look(kind, "", name);
+                    look(kind, (TextId::ABSENT, ""), name);
                 }
             }
             if let Some(name) = event.consumer.as_ref().filter(|name| is_consumer(name)) {
-                look(LabelKind::Consumer, namespace, name);
+                look(LabelKind::Consumer, (namespace, &event.namespace), name);
             }
         }
         missing.into_iter().map(|(label, max)| LabelRequest { label, max: Some(max) }).collect()
@@ -309,3 +279,6 @@ pub fn names(labels: &Labels<'_>) -> Vec<LabelName> {
 fn namespace(code: &str) -> LabelName {
     LabelName { kind: LabelKind::Namespace, scope: String::new(), name: code.to_owned() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,8 @@
 
 mod metrics;
 mod encoding;
+mod names;
+mod settle;
 mod label;
 mod estimate;
 mod gateways;

@@ -1,49 +1,65 @@
-//! Turns a parsed batch into columns: resolved labels, keys, fingerprints.
+//! Turns a parsed batch into columns: settled labels, keys, fingerprints.
 //!
-//! Everything that depends on configuration is decided here and recorded in the log, so that a
-//! recount needs nothing else. Namespaces must never be merged: an unregistered one rejects its
-//! event, whereas any other unregistered label becomes `other`.
+//! Everything that depends on configuration is decided by now and recorded in the log, so that a
+//! recount needs nothing else.
 
 use std::time::Instant;
 
-use event::frame::FrameBuilder;
+use event::frame::{EventColumns, LabelIds};
 use event::limits::{BATCH_EVENTS_MAX, FRAME_EVENTS_MAX};
-use event::name::{NONE, OTHER, is_label};
+use event::name::{OTHER, is_label};
 use event::native::Batch;
 use event::{Connections, Event, Facts, Key, Labels, Reject, Usage, UsageSource};
-use store::{ConnectionsRow, Generation, LabelKind};
+use store::{ConnectionsRow, Generation};
 
 use crate::gateways::{GATEWAYS_PER_NAMESPACE_MAX, Gateways};
-use crate::label::KnownNames;
+use crate::names::KnownNames;
+use crate::settle::{Settled, settle_again};
 
 /// The source of every event received over HTTP, until keys have sources of their own.
 pub const SOURCE: &str = "default";
 
 /// Columns of events by partition, in total at most as many as fit one frame.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Columns {
     n_events: usize,
-    builders: Vec<(u32, FrameBuilder)>,
+    /// Events that each partition has room for at first.
+    capacity: usize,
+    by_partition: Vec<(u32, EventColumns)>,
 }
 
 impl Columns {
+    /// Columns for about `n_events` over `n_partitions`, at least one.
+    pub fn with_capacity(n_events: usize, n_partitions: u32) -> Columns {
+        let each = n_events.min(FRAME_EVENTS_MAX) / n_partitions as usize;
+        // Shares differ by chance: an eighth and a little more is rarely too small.
+        Columns { n_events: 0, capacity: each + each / 8 + 8, by_partition: Vec::new() }
+    }
+
     /// Whether the largest batch still fits.
     pub fn have_room(&self) -> bool {
         self.n_events + BATCH_EVENTS_MAX <= FRAME_EVENTS_MAX
     }
 
     /// Adds an event to the columns of its partition.
-    pub fn push(&mut self, partition: u32, labels: &Labels<'_>, facts: &Facts) {
-        let at = self.builders.iter().position(|(other, _)| *other == partition);
+    fn push(
+        &mut self,
+        partition: u32,
+        labels: &LabelIds,
+        requested_model: Option<&str>,
+        facts: &Facts,
+    ) {
+        let at = self.by_partition.iter().position(|(other, _)| *other == partition);
         let at = at.unwrap_or_else(|| {
-            self.builders.push((partition, FrameBuilder::default()));
-            self.builders.len() - 1
+            self.by_partition.push((partition, EventColumns::with_capacity(self.capacity)));
+            self.by_partition.len() - 1
         });
-        self.builders[at].1.push(labels, facts).expect("there is room for the batch");
+        let columns = &mut self.by_partition[at].1;
+        columns.push(labels, requested_model, facts).expect("there is room for the batch");
         self.n_events += 1;
     }
 
-    /// Adds an event that was stamped before, its labels resolved against the names known now.
+    /// Adds an event that was stamped before, its labels settled against the names known now.
     ///
     /// # Errors
     /// Why it is not accepted.
@@ -61,13 +77,14 @@ impl Columns {
         if facts.time_us > now_us + generation.window.ahead_us {
             return Err("it is still too far ahead to be counted");
         }
-        let labels = resolve_again(labels, known).ok_or("its namespace is not registered")?;
-        self.push(facts.key.partition(generation.partitions), &labels, facts);
+        let ids = settle_again(labels, known).ok_or("its namespace is not registered")?;
+        let partition = facts.key.partition(generation.partitions);
+        self.push(partition, &ids, labels.requested_model, facts);
         Ok(())
     }
 
-    pub fn into_builders(self) -> Vec<(u32, FrameBuilder)> {
-        self.builders
+    pub fn into_partitions(self) -> Vec<(u32, EventColumns)> {
+        self.by_partition
     }
 }
 
@@ -100,18 +117,26 @@ pub struct Stamper<'a> {
 
 impl Stamper<'_> {
     /// Stamps a batch under a source and adds its events to the columns, which must have room for
-    /// it. `estimates` has an entry per event, or is empty.
+    /// it. `settled` has an entry per event; so has `estimates`, or it is empty.
     pub fn stamp(
         &self,
         batch: Batch<'_>,
+        settled: Settled,
         estimates: &[Option<Usage>],
         source: &str,
         columns: &mut Columns,
     ) -> Stamped {
         let mut stamped = Stamped { rejects: batch.rejects, ..Stamped::default() };
-        for (at, (index, event)) in batch.events.iter().enumerate() {
+        for (at, ((index, event), labels)) in batch.events.iter().zip(settled).enumerate() {
             let estimate = estimates.get(at).copied().flatten();
-            self.event(*index, event, estimate, source, &mut stamped, columns);
+            match labels {
+                Some(labels) => {
+                    let key = Key::of(&self.generation.secret, source, &event.id);
+                    push(event, labels, key, estimate, self.generation.partitions, columns);
+                    self.note_window(*index, event, &mut stamped);
+                }
+                None => stamped.rejects.push(not_registered(*index, Some(&event.id))),
+            }
         }
         let now = Instant::now();
         for (index, report) in batch.connections {
@@ -124,34 +149,8 @@ impl Stamper<'_> {
         stamped
     }
 
-    fn event(
-        &self,
-        index: usize,
-        event: &Event<'_>,
-        estimate: Option<Usage>,
-        source: &str,
-        stamped: &mut Stamped,
-        columns: &mut Columns,
-    ) {
-        let Some(mut labels) = resolve(event, self.known) else {
-            stamped.rejects.push(not_registered(index, Some(&event.id)));
-            return;
-        };
-        if estimate.is_some() {
-            labels.source = UsageSource::Estimated;
-        }
-        let key = Key::of(&self.generation.secret, source, &event.id);
-        let facts = Facts {
-            key,
-            time_us: event.time_us,
-            duration_us: event.duration_us,
-            ttft_us: event.ttft_us,
-            usage: estimate.unwrap_or(event.usage),
-            cost_nano: None,
-            attempt: event.attempt,
-            fingerprint: event.fingerprint(),
-        };
-        columns.push(key.partition(self.generation.partitions), &labels, &facts);
+    /// Counts an accepted event, and notes it if it is outside the window.
+    fn note_window(&self, index: usize, event: &Event<'_>, stamped: &mut Stamped) {
         stamped.n_events += 1;
         let window = &self.generation.window;
         if event.time_us < self.now_us - window.past_us {
@@ -169,7 +168,7 @@ impl Stamper<'_> {
         report: Connections<'_>,
         now: Instant,
     ) -> Result<ConnectionsRow, Reject> {
-        if !self.known.has(LabelKind::Namespace, "", &report.namespace) {
+        if self.known.namespace(&report.namespace).is_none() {
             return Err(not_registered(index, None));
         }
         if !self.gateways.admit(&report.namespace, &report.gateway, now) {
@@ -184,65 +183,32 @@ impl Stamper<'_> {
     }
 }
 
-/// The labels of an event. Returns `None` if its namespace is not registered.
-fn resolve<'e>(event: &'e Event<'_>, known: &KnownNames) -> Option<Labels<'e>> {
-    let namespace = event.namespace.as_ref();
-    if !known.has(LabelKind::Namespace, "", namespace) {
-        return None;
+/// Adds an event to the columns of its partition.
+fn push(
+    event: &Event<'_>,
+    mut labels: LabelIds,
+    key: Key,
+    estimate: Option<Usage>,
+    n_partitions: u32,
+    columns: &mut Columns,
+) {
+    if estimate.is_some() {
+        labels.source = UsageSource::Estimated;
     }
-    let settled = |kind: LabelKind, name: &'e str| {
-        if known.has(kind, "", name) { name } else { OTHER }
+    let facts = Facts {
+        key,
+        time_us: event.time_us,
+        duration_us: event.duration_us,
+        ttft_us: event.ttft_us,
+        usage: estimate.unwrap_or(event.usage),
+        cost_nano: None,
+        attempt: event.attempt,
+        fingerprint: event.fingerprint(),
     };
-    let model = match event.counted_model() {
-        Some(name) if known.has(LabelKind::Model, "", name) => name,
-        Some(_) if event.may_bring_model() => OTHER,
-        _ => NONE,
-    };
-    let consumer = event
-        .consumer
-        .as_deref()
-        .map(|name| if known.has(LabelKind::Consumer, namespace, name) { name } else { OTHER });
-    Some(Labels {
-        status: event.status,
-        method: event.method,
-        outcome: event.outcome(),
-        service_tier: event.service_tier,
-        source: event.usage_source(),
-        is_final: event.is_final,
-        namespace,
-        upstream: settled(LabelKind::Upstream, &event.upstream),
-        model,
-        endpoint: settled(LabelKind::Endpoint, &event.endpoint),
-        limited_by: event.limited_by.as_deref().map(|name| settled(LabelKind::Policy, name)),
-        stream: event.stream,
-        // Not part of any row, so it needs no budget, only valid characters.
-        requested_model: event
-            .requested_model
-            .as_deref()
-            .map(|name| if is_label(name) { name } else { OTHER }),
-        consumer,
-    })
-}
-
-/// The labels of an event that was stamped before. Returns `None` if its namespace is not
-/// registered.
-fn resolve_again<'e>(labels: &Labels<'e>, known: &KnownNames) -> Option<Labels<'e>> {
-    let namespace = labels.namespace;
-    if !known.has(LabelKind::Namespace, "", namespace) {
-        return None;
-    }
-    let settled = |kind: LabelKind, scope: &str, name: &'e str| {
-        let is_word = name == NONE || name == OTHER;
-        if is_word || known.has(kind, scope, name) { name } else { OTHER }
-    };
-    Some(Labels {
-        upstream: settled(LabelKind::Upstream, "", labels.upstream),
-        model: settled(LabelKind::Model, "", labels.model),
-        endpoint: settled(LabelKind::Endpoint, "", labels.endpoint),
-        limited_by: labels.limited_by.map(|name| settled(LabelKind::Policy, "", name)),
-        consumer: labels.consumer.map(|name| settled(LabelKind::Consumer, namespace, name)),
-        ..*labels
-    })
+    // Not part of any row, so it needs no budget, only valid characters.
+    let requested = event.requested_model.as_deref();
+    let requested = requested.map(|name| if is_label(name) { name } else { OTHER });
+    columns.push(key.partition(n_partitions), &labels, requested, &facts);
 }
 
 /// The reject of a connection report above the limit of gateways.

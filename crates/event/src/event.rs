@@ -5,11 +5,16 @@
 
 use std::borrow::Cow;
 
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::code::{ErrorType, Method, Outcome, ServiceTier, UsageSource};
+use crate::joined::Joined;
 use crate::text::Text;
 use crate::usage::Usage;
+
+/// Bytes of a fingerprint's input that are hashed in one call; an event with longer texts takes a
+/// hasher.
+const JOINED_BYTES: usize = 512;
 
 /// A checked event. Label texts other than the namespace are as the producer wrote them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,28 +102,40 @@ impl Event<'_> {
     /// fields; docs/format.md lists their order.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
-        let mut hasher = Xxh3::new();
-        let mut text = |value: Option<&str>| match value {
-            Some(value) => {
-                hasher.update(&u32::try_from(value.len()).unwrap_or(u32::MAX).to_le_bytes());
-                hasher.update(value.as_bytes());
+        let mut joined = Joined::<JOINED_BYTES>::new();
+        self.own_facts(|part| joined.put(part));
+        match joined.bytes() {
+            Some(bytes) => xxh3_64(bytes),
+            None => {
+                let mut hasher = Xxh3::new();
+                self.own_facts(|part| hasher.update(part));
+                hasher.digest()
             }
-            None => hasher.update(&u32::MAX.to_le_bytes()),
-        };
-        text(Some(&self.namespace));
-        text(Some(&self.upstream));
-        text(self.model.as_deref());
-        text(self.requested_model.as_deref());
-        text(Some(&self.endpoint));
-        text(self.request_id.as_deref());
-        text(self.consumer.as_deref());
-        text(self.limited_by.as_deref());
-        let mut fixed = [0u8; 64];
-        let mut end = 0;
-        let mut put = |bytes: &[u8]| {
-            fixed[end..end + bytes.len()].copy_from_slice(bytes);
-            end += bytes.len();
-        };
+        }
+    }
+
+    /// The bytes that the fingerprint is over, part by part.
+    #[inline]
+    fn own_facts(&self, mut put: impl FnMut(&[u8])) {
+        let texts = [
+            Some(self.namespace.as_ref()),
+            Some(self.upstream.as_ref()),
+            self.model.as_deref(),
+            self.requested_model.as_deref(),
+            Some(self.endpoint.as_ref()),
+            self.request_id.as_deref(),
+            self.consumer.as_deref(),
+            self.limited_by.as_deref(),
+        ];
+        for text in texts {
+            match text {
+                Some(text) => {
+                    put(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
+                    put(text.as_bytes());
+                }
+                None => put(&u32::MAX.to_le_bytes()),
+            }
+        }
         put(&self.time_us.to_le_bytes());
         put(&self.duration_us.to_le_bytes());
         put(&self.ttft_us.unwrap_or(u64::MAX).to_le_bytes());
@@ -136,8 +153,6 @@ impl Event<'_> {
             u8::from(self.stream),
             u8::from(self.is_final),
         ]);
-        hasher.update(&fixed[..end]);
-        hasher.digest()
     }
 }
 
@@ -153,3 +168,6 @@ pub struct Connections<'a> {
     /// When it was measured, microseconds since the epoch.
     pub time_us: i64,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,16 +1,20 @@
 //! The v1 columnar frame: one record of the log, up to 4,096 events of one partition.
 //!
-//! The ingest gathers events with a `FrameBuilder`, which encodes them once; every reader decodes
-//! with a `FrameReader` that keeps its buffers. docs/format.md draws the bytes. The envelope has a
+//! The ingest gathers events in `EventColumns`, which a `FrameEncoder` encodes once; every reader
+//! decodes with a `FrameReader`. Both keep their buffers. docs/format.md draws the bytes. The envelope has a
 //! checksum of its own, so that the number of events is known even if the rest is garbled. The
 //! layout is fixed: a change is a new version byte, never another meaning of this one.
 
 mod build;
 mod column;
+mod columns;
+mod encode;
 pub mod envelope;
 mod read;
 
-pub use build::{FrameBuilder, Full};
+pub use build::FrameBuilder;
+pub use columns::{EventColumns, Full, LabelIds, TextId, Texts};
+pub use encode::FrameEncoder;
 pub use envelope::{Envelope, EnvelopeError, Stamp};
 pub use read::{FrameError, FrameReader, FrameView};
 

@@ -10,6 +10,7 @@ pub mod limits;
 pub mod name;
 pub mod time;
 pub mod code;
+mod joined;
 pub mod key;
 pub mod usage;
 pub mod text;

@@ -25,12 +25,23 @@ pub fn put(bytes: &mut Vec<u8>, values: &[u64], is_present: impl Fn(usize) -> bo
     };
     bytes.push(width);
     bytes.extend_from_slice(&base.to_le_bytes());
-    if width == 0 {
-        return;
+    let at = bytes.len();
+    bytes.resize(at + values.len() * usize::from(width), 0);
+    let to = &mut bytes[at..];
+    let distance = |idx: usize, value: u64| if is_present(idx) { value - base } else { 0 };
+    match width {
+        0 => {}
+        1 => write::<1>(to, values, distance),
+        2 => write::<2>(to, values, distance),
+        4 => write::<4>(to, values, distance),
+        _ => write::<8>(to, values, distance),
     }
-    for (idx, value) in values.iter().enumerate() {
-        let distance = if is_present(idx) { value - base } else { 0 };
-        bytes.extend_from_slice(&distance.to_le_bytes()[..usize::from(width)]);
+}
+
+/// Writes distances of `W` bytes each.
+fn write<const W: usize>(to: &mut [u8], values: &[u64], distance: impl Fn(usize, u64) -> u64) {
+    for (idx, (to, value)) in to.as_chunks_mut::<W>().0.iter_mut().zip(values).enumerate() {
+        to.copy_from_slice(&distance(idx, *value).to_le_bytes()[..W]);
     }
 }
 

@@ -27,7 +27,7 @@ fn labels(n: u8) -> Labels<'static> {
         endpoint: "/v1/chat/completions",
         limited_by: (n & 8 == 0).then_some("token_limit"),
         stream: n & 16 == 0,
-        requested_model: (n & 32 == 0).then_some("m"),
+        requested_model: (n & 32 == 0).then_some(if n & 3 == 0 { "m" } else { "m2" }),
         consumer: (n & 64 == 0).then_some("用户"),
     }
 }
@@ -63,6 +63,45 @@ fn build(events: &[(Labels<'_>, Facts)]) -> FrameBuilder {
         builder.push(labels, facts).expect("room");
     }
     builder
+}
+
+/// The texts of `labels`.
+struct TestTexts;
+
+const TEXTS: [&str; 8] =
+    ["", "wechat", "b", "team-1/x", "z", "/v1/chat/completions", "token_limit", "用户"];
+
+impl Texts for TestTexts {
+    fn text(&self, id: TextId) -> &str {
+        TEXTS[id.0 as usize]
+    }
+}
+
+fn columns(events: &[(Labels<'_>, Facts)]) -> EventColumns {
+    let id = |text: &str| {
+        let at = TEXTS.iter().position(|other| *other == text).expect("a text of the table");
+        TextId(u32::try_from(at).expect("a short table"))
+    };
+    let mut columns = EventColumns::with_capacity(events.len());
+    for (labels, facts) in events {
+        let ids = LabelIds {
+            status: labels.status,
+            method: labels.method,
+            outcome: labels.outcome,
+            service_tier: labels.service_tier,
+            source: labels.source,
+            is_final: labels.is_final,
+            stream: labels.stream,
+            namespace: id(labels.namespace),
+            upstream: id(labels.upstream),
+            model: id(labels.model),
+            endpoint: id(labels.endpoint),
+            limited_by: id(labels.limited_by.unwrap_or_default()),
+            consumer: id(labels.consumer.unwrap_or_default()),
+        };
+        columns.push(&ids, labels.requested_model, facts).expect("room");
+    }
+    columns
 }
 
 fn stamp() -> Stamp {
@@ -102,15 +141,29 @@ proptest! {
     }
 
     #[test]
-    fn merged_builders_hold_the_events_of_both(
-        first in proptest::collection::vec(event(), 1..40),
-        second in proptest::collection::vec(event(), 1..40),
+    fn columns_of_several_requests_make_the_frame_of_all_their_events(
+        requests in proptest::collection::vec(proptest::collection::vec(event(), 1..20), 1..5),
     ) {
-        let mut builder = build(&first);
-        builder.merge(&build(&second)).expect("room");
-        let all: Vec<_> = first.into_iter().chain(second).collect();
-        prop_assert_eq!(&builder.encode(stamp()), &build(&all).encode(stamp()));
-        prop_assert_eq!(decode(&builder.encode(stamp())), encoded(&all));
+        let mut all = EventColumns::default();
+        for events in &requests {
+            all.append(&columns(events)).expect("room");
+        }
+        // Buffers of an encoder and of columns hold nothing of the frame before.
+        let mut encoder = FrameEncoder::default();
+        let one = columns(&requests[0]);
+        prop_assert_eq!(encoder.encode(&one, &TestTexts, stamp()), build(&requests[0]).encode(stamp()));
+        let record = encoder.encode(&all, &TestTexts, stamp());
+        let events = requests.concat();
+        prop_assert_eq!(&record, &build(&events).encode(stamp()));
+        prop_assert_eq!(decode(&record), encoded(&events));
+        let mut view = FrameReader::default();
+        let view = view.read(&record).expect("a frame");
+        let tuples = (0..view.n_tuples()).map(|number| view.tuple_bytes(number));
+        let distinct: std::collections::BTreeSet<_> = tuples.collect();
+        prop_assert_eq!(distinct.len(), view.n_tuples());
+        all.clear();
+        all.append(&one).expect("room");
+        prop_assert_eq!(encoder.encode(&all, &TestTexts, stamp()), build(&requests[0]).encode(stamp()));
     }
 
     #[test]
@@ -184,7 +237,11 @@ fn a_full_frame_takes_no_more() {
         builder.push(&one.0, &one.1).expect("room");
     }
     assert_eq!(builder.push(&one.0, &one.1), Err(Full));
-    assert_eq!(builder.merge(&build(&[one])), Err(Full));
+    let mut full = EventColumns::default();
+    for _ in 0..4096 {
+        full.append(&columns(std::slice::from_ref(&one))).expect("room");
+    }
+    assert_eq!(full.append(&columns(&[one])), Err(Full));
     let record = builder.encode(stamp());
     assert_eq!(decode(&record).len(), 4096);
     // Equal columns have no bytes: an event costs its fingerprint and its key.
