@@ -55,12 +55,15 @@ impl Estimator {
         Estimator { permit: Arc::new(Semaphore::new(1)), n_events }
     }
 
-    /// Counts the texts of a batch.
-    pub async fn estimate(&self, events: &[(usize, Event<'_>)]) -> Estimates {
+    /// Counts the texts of events.
+    pub async fn estimate<'e, 'a: 'e>(
+        &self,
+        events: impl Iterator<Item = &'e Event<'a>> + Clone,
+    ) -> Estimates {
         let jobs: Vec<Job> = events
-            .iter()
+            .clone()
             .enumerate()
-            .filter_map(|(at, (_, event))| {
+            .filter_map(|(at, event)| {
                 let parts = event.text?.parts().map(|(part, json)| (part, json.to_owned()));
                 let parts = parts.collect();
                 let model = event.model.as_deref().or(event.requested_model.as_deref());
@@ -71,7 +74,7 @@ impl Estimator {
         if jobs.is_empty() {
             return Vec::new();
         }
-        let n_events = events.len();
+        let n_events = events.count();
         let permit = tokio::time::timeout(WAIT_MAX, Arc::clone(&self.permit).acquire_owned()).await;
         let permit = permit.ok().and_then(Result::ok);
         let counter = self.n_events.clone();

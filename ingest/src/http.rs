@@ -25,9 +25,10 @@ use service::metrics::ProcessMetrics;
 use crate::answer::{Accepted, unavailable};
 use crate::body::{Bodies, Packed, defect};
 use crate::encoding::SUPPORTED;
-use crate::intake::{Intake, Parts, Refusals, Reports, Text, Unready};
+use crate::intake::{Intake, Parts, Refusals, Reports, Unready};
 use crate::letters::{Letters, replay};
 use crate::metrics::IngestMetrics;
+use crate::parsed::Texts;
 use crate::raw_account::RawHealth;
 use crate::stamp::SOURCE;
 
@@ -128,7 +129,7 @@ async fn take(state: EventsState, request: Request) -> Result<Accepted, ApiError
 async fn accept(state: &EventsState, packed: Packed) -> Result<Accepted, ApiError> {
     let plain = state.bodies.unpack(packed).await?;
     state.metrics.plain_bytes.inc_by(plain.bytes.len() as u64);
-    let text = Text { bytes: plain.bytes.clone(), source: Arc::clone(&state.source) };
+    let text = Texts::one(plain.bytes.clone(), Arc::clone(&state.source));
     let taken = state.intake.take(vec![text], Reports::Required).await;
     let mut taken = taken.map_err(|unready| match unready {
         Unready::Defect(error) => defect(&error),

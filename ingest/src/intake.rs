@@ -9,9 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use clock::Wall;
-use event::native::{Batch, BodyError, parse};
+use event::native::BodyError;
 use event::{Facts, Labels};
 use queue::{Position, Queue};
 use service::auth::Access;
@@ -26,6 +25,7 @@ use crate::gateways::Gateways;
 use crate::gather::{GatherError, GatherOptions, Gatherers};
 use crate::label::{LabelCache, names};
 use crate::metrics::IngestMetrics;
+use crate::parsed::{Parsed, ParsedText, Texts};
 use crate::stamp::{Columns, Stamped, Stamper};
 
 /// Texts above this many bytes, about half a millisecond of work, are processed on a blocking
@@ -82,15 +82,6 @@ pub enum Unready {
     Defect(#[source] JoinError),
 }
 
-/// A batch as received.
-#[derive(Clone, Debug)]
-pub struct Text {
-    /// JSON in one of the forms of `event::native`.
-    pub bytes: Bytes,
-    /// Event ids are unique within a source.
-    pub source: Arc<str>,
-}
-
 /// What happens to texts whose connection reports cannot be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reports {
@@ -112,8 +103,7 @@ pub struct Taken {
 /// Texts whose events fit one frame, ready for the log.
 struct Prepared {
     texts: Vec<Result<Stamped, BodyError>>,
-    /// `None` if no text is a batch.
-    columns: Option<Columns>,
+    columns: Columns,
 }
 
 /// The path into the log. Cheap to clone.
@@ -158,7 +148,7 @@ impl Intake {
     ///
     /// # Errors
     /// If a part cannot be decided now; the unchanged texts may be retried.
-    pub async fn take(&self, texts: Vec<Text>, reports: Reports) -> Result<Taken, Unready> {
+    pub async fn take(&self, texts: Vec<Texts>, reports: Reports) -> Result<Taken, Unready> {
         let taken = self.take_all(texts.into(), reports).await;
         if let Err(unready) = &taken {
             self.refusals.note(unready);
@@ -166,10 +156,11 @@ impl Intake {
         taken
     }
 
-    async fn take_all(&self, texts: Arc<[Text]>, reports: Reports) -> Result<Taken, Unready> {
+    async fn take_all(&self, texts: Arc<[Texts]>, reports: Reports) -> Result<Taken, Unready> {
         self.check_pressure()?;
+        let n_texts = texts.iter().map(Texts::len).sum();
         let mut taken = Taken::default();
-        while taken.texts.len() < texts.len() {
+        while taken.texts.len() < n_texts {
             let prepared = self.prepare_from(&texts, taken.texts.len()).await?;
             if reports == Reports::Required {
                 self.store_reports(&prepared.texts).await?;
@@ -182,17 +173,17 @@ impl Intake {
             }
             taken.texts.extend(prepared.texts);
         }
-        for stamped in taken.texts.iter().flatten() {
-            self.metrics.note_taken(stamped.n_events, &stamped.rejects);
-        }
+        let stamped = || taken.texts.iter().flatten();
+        let n_events = stamped().map(|stamped| stamped.n_events).sum();
+        self.metrics.note_taken(n_events, stamped().flat_map(|stamped| &stamped.rejects));
         Ok(taken)
     }
 
-    /// Prepares texts starting at index `from`, on a blocking thread if they are large.
-    async fn prepare_from(&self, texts: &Arc<[Text]>, from: usize) -> Result<Prepared, Unready> {
-        let n_bytes: usize = texts[from..].iter().map(|text| text.bytes.len()).sum();
+    /// Prepares texts from the `from`th on, on a blocking thread if they are large.
+    async fn prepare_from(&self, texts: &Arc<[Texts]>, from: usize) -> Result<Prepared, Unready> {
+        let n_bytes: usize = texts.iter().map(Texts::n_bytes).sum();
         if n_bytes <= INLINE_BYTES_MAX {
-            return self.prepare(&texts[from..]).await;
+            return self.prepare(texts, from).await;
         }
         let (intake, texts) = (self.clone(), Arc::clone(texts));
         let runtime = tokio::runtime::Handle::current();
@@ -200,7 +191,7 @@ impl Intake {
         let (_alive, gone) = tokio::sync::oneshot::channel::<()>();
         let preparing = async move {
             tokio::select! {
-                prepared = intake.prepare(&texts[from..]) => prepared,
+                prepared = intake.prepare(&texts, from) => prepared,
                 _ = gone => Err(Unready::GivenUp),
             }
         };
@@ -208,43 +199,25 @@ impl Intake {
     }
 
     /// Parses and stamps texts, as many as are certain to fit one frame.
-    async fn prepare(&self, texts: &[Text]) -> Result<Prepared, Unready> {
-        let (mut stamped, mut columns) = (Vec::new(), None);
-        for text in texts {
-            if columns.as_ref().is_some_and(|columns: &Columns| !columns.have_room()) {
-                break;
-            }
-            stamped.push(match parse(&text.bytes) {
-                Ok(batch) => {
-                    let columns = columns.get_or_insert_with(|| {
-                        let n_events = batch.events.len().max(texts.len());
-                        Columns::with_capacity(n_events, self.parts.generation.partitions)
-                    });
-                    Ok(self.stamp(batch, &text.source, columns).await?)
-                }
-                Err(error) => Err(error),
-            });
-        }
-        Ok(Prepared { texts: stamped, columns })
-    }
-
-    async fn stamp(
-        &self,
-        batch: Batch<'_>,
-        source: &str,
-        columns: &mut Columns,
-    ) -> Result<Stamped, Unready> {
-        let settled =
-            self.labels.settle(&self.parts.store, &batch.events, &batch.connections).await;
+    async fn prepare(&self, texts: &[Texts], from: usize) -> Result<Prepared, Unready> {
+        let parsed = Parsed::of(texts, from);
+        let settled = self.labels.settle(&self.parts.store, &parsed).await;
         let settled = settled.map_err(|error| self.refusals.record(Unready::Store(error)))?;
-        let estimates = self.estimator.estimate(&batch.events).await;
+        let estimates = self.estimator.estimate(parsed.events()).await;
         let stamper = Stamper {
             known: &self.labels.known(),
             gateways: &self.gateways,
             generation: &self.parts.generation,
             now_us: Wall::now().as_us(),
         };
-        Ok(stamper.stamp(batch, settled, &estimates, source, columns))
+        let mut columns = Columns::with_capacity(settled.len(), self.parts.generation.partitions);
+        let (mut settled, mut estimates) = (settled.into_iter(), estimates.into_iter());
+        let mut stamp = |text: ParsedText<'_>| {
+            let ParsedText { source, batch } = text;
+            Ok(stamper.stamp(batch?, &mut settled, &mut estimates, source, &mut columns))
+        };
+        let texts = parsed.into_texts().into_iter().map(&mut stamp).collect();
+        Ok(Prepared { texts, columns })
     }
 
     /// Appends events again that were stamped before, with their labels settled against the names
@@ -283,7 +256,7 @@ impl Intake {
             )
         };
         let results = events.iter().map(again).collect();
-        self.append(Some(columns)).await?;
+        self.append(columns).await?;
         Ok(results)
     }
 
@@ -305,8 +278,8 @@ impl Intake {
     }
 
     /// Appends events, if there are any; they are durable when this returns.
-    async fn append(&self, columns: Option<Columns>) -> Result<Vec<Position>, Unready> {
-        let by_partition = columns.map(Columns::into_partitions).unwrap_or_default();
+    async fn append(&self, columns: Columns) -> Result<Vec<Position>, Unready> {
+        let by_partition = columns.into_partitions();
         if by_partition.is_empty() {
             return Ok(Vec::new());
         }

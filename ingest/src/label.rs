@@ -12,12 +12,13 @@ use std::time::{Duration, Instant};
 
 use event::frame::TextId;
 use event::name::{NONE, OTHER, is_consumer, is_label};
-use event::{Connections, Event, Labels};
+use event::{Event, Labels};
 use service::config::IngestSettings;
 use store::{LabelKind, LabelName, LabelRequest, Registration, Store, StoreError};
 use tracing::warn;
 
 use crate::names::KnownNames;
+use crate::parsed::Parsed;
 use crate::settle::{Settled, Settler};
 
 /// How long an exhausted budget is cached before the store is asked again: an operator who raises
@@ -53,37 +54,27 @@ impl LabelCache {
         self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Settles the labels of a batch. Names that are not known yet are registered first, also those
+    /// Settles the labels of events. Names that are not known yet are registered first, also those
     /// of the namespaces that report connections.
     ///
     /// # Errors
-    /// If the store fails; the labels of the batch cannot be settled now.
-    pub async fn settle(
-        &self,
-        store: &Store,
-        events: &[(usize, Event<'_>)],
-        connections: &[(usize, Connections<'_>)],
-    ) -> Result<Settled, StoreError> {
+    /// If the store fails; the labels cannot be settled now.
+    pub async fn settle(&self, store: &Store, parsed: &Parsed<'_>) -> Result<Settled, StoreError> {
         {
             let known = self.known();
             let mut settler = Settler::new(&known, Instant::now());
-            let settled = settler.settle(events);
-            if !settler.has_new && connections.is_empty() {
+            let settled = settler.settle(parsed.events());
+            if !settler.has_new && parsed.connections().next().is_none() {
                 return Ok(settled);
             }
         }
-        self.register(store, events, connections).await?;
-        Ok(Settler::new(&self.known(), Instant::now()).settle(events))
+        self.register(store, parsed).await?;
+        Ok(Settler::new(&self.known(), Instant::now()).settle(parsed.events()))
     }
 
-    /// Registers the names of a batch that are not known yet.
-    async fn register(
-        &self,
-        store: &Store,
-        events: &[(usize, Event<'_>)],
-        connections: &[(usize, Connections<'_>)],
-    ) -> Result<(), StoreError> {
-        let namespaces = self.missing_namespaces(events, connections);
+    /// Registers the names that are not known yet.
+    async fn register(&self, store: &Store, parsed: &Parsed<'_>) -> Result<(), StoreError> {
+        let namespaces = self.missing_namespaces(parsed);
         if !namespaces.is_empty() {
             if self.known().is_full(LabelKind::Namespace, TextId::ABSENT, Instant::now()) {
                 self.load_namespaces(store).await?;
@@ -91,11 +82,11 @@ impl LabelCache {
                 self.register_missing(store, namespaces).await?;
             }
         }
-        let labels = self.missing_labels(events);
+        let labels = self.missing_labels(parsed);
         if !labels.is_empty() {
             self.register_missing(store, labels).await?;
         }
-        if self.needs_models(events) {
+        if self.needs_models(parsed) {
             self.load_models(store).await;
         }
         Ok(())
@@ -179,26 +170,22 @@ impl LabelCache {
     }
 
     /// Whether an event of a known namespace requested an unknown model that it may not register.
-    fn needs_models(&self, events: &[(usize, Event<'_>)]) -> bool {
+    fn needs_models(&self, parsed: &Parsed<'_>) -> bool {
         let known = self.known();
         let is_unknown = |event: &Event<'_>| {
             let name = event.counted_model().filter(|name| is_label(name));
             name.is_some_and(|name| known.id(LabelKind::Model, TextId::ABSENT, name).is_none())
         };
-        let mut asked = events.iter().map(|(_, event)| event).filter(|e| !e.may_bring_model());
+        let mut asked = parsed.events().filter(|event| !event.may_bring_model());
         known.models_unread_until.is_none_or(|until| until <= Instant::now())
             && asked.any(|event| known.namespace(&event.namespace).is_some() && is_unknown(event))
     }
 
-    /// The unknown namespaces of a batch, without duplicates.
-    fn missing_namespaces(
-        &self,
-        events: &[(usize, Event<'_>)],
-        connections: &[(usize, Connections<'_>)],
-    ) -> Vec<LabelRequest> {
+    /// The unknown namespaces, without duplicates.
+    fn missing_namespaces(&self, parsed: &Parsed<'_>) -> Vec<LabelRequest> {
         let known = self.known();
-        let names = events.iter().map(|(_, event)| event.namespace.as_ref());
-        let names = names.chain(connections.iter().map(|(_, report)| report.namespace.as_ref()));
+        let names = parsed.events().map(|event| event.namespace.as_ref());
+        let names = names.chain(parsed.connections().map(|report| report.namespace.as_ref()));
         let missing: BTreeSet<&str> =
             names.filter(|name| known.namespace(name).is_none()).collect();
         let max = Some(self.budget(LabelKind::Namespace));
@@ -206,7 +193,7 @@ impl LabelCache {
     }
 
     /// Other well-formed unknown names, without duplicates, from events of known namespaces.
-    fn missing_labels(&self, events: &[(usize, Event<'_>)]) -> Vec<LabelRequest> {
+    fn missing_labels(&self, parsed: &Parsed<'_>) -> Vec<LabelRequest> {
         let known = self.known();
         let now = Instant::now();
         let mut missing = BTreeMap::new();
@@ -218,7 +205,7 @@ impl LabelCache {
             let label = LabelName { kind, scope: scope.to_owned(), name: name.to_owned() };
             missing.insert(label, self.budget(kind));
         };
-        for (_, event) in events {
+        for event in parsed.events() {
             let Some(namespace) = known.namespace(&event.namespace) else { continue };
             let model = event.counted_model().filter(|_| event.may_bring_model());
             for (kind, name) in [

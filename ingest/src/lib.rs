@@ -11,6 +11,7 @@
 mod metrics;
 mod encoding;
 mod names;
+mod parsed;
 mod settle;
 mod label;
 mod estimate;

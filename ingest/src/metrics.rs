@@ -13,7 +13,7 @@ const DURABLE_SECONDS: [f64; 12] =
 const STATUSES: [&str; 8] = ["200", "400", "408", "413", "415", "422", "500", "503"];
 
 /// Outcomes of a raw message.
-const RAW_RESULTS: [&str; 3] = ["taken", "rejected", "unreadable"];
+pub const RAW_RESULTS: [&str; 3] = ["taken", "rejected", "unreadable"];
 
 /// The metrics of ingest.
 #[derive(Clone, Debug)]
@@ -142,7 +142,7 @@ impl IngestMetrics {
     }
 
     /// Counts accepted events and rejects.
-    pub fn note_taken(&self, n_events: usize, rejects: &[Reject]) {
+    pub fn note_taken<'r>(&self, n_events: usize, rejects: impl Iterator<Item = &'r Reject>) {
         self.accepted.inc_by(n_events as u64);
         for reject in rejects {
             self.rejected.with_label_values(&[reject.kind]).inc();

@@ -12,28 +12,33 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event::Reject;
-use event::limits::BODY_BYTES_MAX;
-use queue::{RawMark, RawMessage, RawReader};
+use event::native::BodyError;
+use queue::{RawBatch, RawMark, RawReader};
 use service::config::RawTopic;
 use service::shutdown::Shutdown;
 use store::{RawLetter, Store};
 use tokio::task::{JoinError, JoinHandle};
 use tracing::error;
 
-use crate::intake::{Intake, Refusals, Reports, Text, Unready};
-use crate::metrics::IngestMetrics;
+use crate::intake::{Intake, Refusals, Reports, Unready};
+use crate::metrics::{IngestMetrics, RAW_RESULTS};
+use crate::parsed::Texts;
 use crate::raw_account::{PositionTracker, RawGauges};
+use crate::stamp::Stamped;
 
-/// Most messages of one group: enough that a group of small ones is worth an append.
-const GROUP_MESSAGES_MAX: usize = 1_000;
+/// Messages after which a group takes no further batch: enough that a group of small ones is worth
+/// an append.
+const GROUP_MESSAGES_MIN: usize = 1_000;
 /// Most groups in flight.
 const GROUPS_MAX: usize = 4;
 /// First delay before a group is retried..
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// ..doubled each time up to this.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// Kind of the dead letter of a message that is not a batch of events.
-const UNREADABLE: &str = "unreadable";
+/// What became of a message, by its place in `RAW_RESULTS`.
+const TAKEN: usize = 0;
+const REJECTED: usize = 1;
+const UNREADABLE: usize = 2;
 
 /// The raw topics to consume, and how.
 #[derive(Debug)]
@@ -64,7 +69,7 @@ pub(crate) async fn run(deps: RawDeps, parts: RawParts, shutdown: Shutdown) -> b
     let mut groups = VecDeque::new();
     let mut fatal = reader.fatal();
     let mut stopping = std::pin::pin!(shutdown.requested());
-    let mut messages = Vec::new();
+    let mut batches = Vec::new();
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let tracking = tokio::spawn(async move {
         tokio::select! {
@@ -89,11 +94,11 @@ pub(crate) async fn run(deps: RawDeps, parts: RawParts, shutdown: Shutdown) -> b
                     Err(_) => break false,
                 }
             }
-            has_more = reader.take(&mut messages, GROUP_MESSAGES_MAX), if may_take => {
+            has_more = reader.take(&mut batches, GROUP_MESSAGES_MIN), if may_take => {
                 if !has_more {
                     break false;
                 }
-                let (worker, group) = (Arc::clone(&worker), std::mem::take(&mut messages));
+                let (worker, group) = (Arc::clone(&worker), std::mem::take(&mut batches));
                 groups.push_back(tokio::spawn(worker.process(group)));
             }
         }
@@ -145,7 +150,7 @@ struct Worker {
 
 impl Worker {
     /// Processes a group to its end. Returns `None` if the process shuts down before.
-    async fn process(self: Arc<Self>, group: Vec<RawMessage>) -> Option<Vec<RawMark>> {
+    async fn process(self: Arc<Self>, group: Vec<RawBatch>) -> Option<Vec<RawMark>> {
         let mut pause = PAUSE_MIN;
         let taken = loop {
             match self.take(&group).await {
@@ -154,28 +159,36 @@ impl Worker {
                 Err(_) => self.back_off(&mut pause).await?,
             }
         };
-        let (mut letters, mut results) = (Vec::new(), Vec::new());
-        for (message, result) in group.iter().zip(taken) {
-            let topic = self.topics[message.topic].topic.as_str();
+        let mut letters = Vec::new();
+        let mut n_messages = vec![[0; RAW_RESULTS.len()]; self.topics.len()];
+        let messages = group
+            .iter()
+            .flat_map(|batch| batch.messages.iter().map(move |message| (batch, message.offset)));
+        for ((batch, offset), result) in messages.zip(taken) {
+            let topic = self.topics[batch.topic].topic.as_str();
             let result = match result {
-                Err(reason) => {
-                    letters.push(unreadable(topic, message, reason));
-                    "unreadable"
+                Ok(stamped) if stamped.rejects.is_empty() => TAKEN,
+                Ok(stamped) => {
+                    let rejects = stamped.rejects.iter();
+                    letters.extend(rejects.map(|reject| rejected(topic, batch, offset, reject)));
+                    REJECTED
                 }
-                Ok(rejects) if rejects.is_empty() => "taken",
-                Ok(rejects) => {
-                    letters.extend(rejects.iter().map(|reject| rejected(topic, message, reject)));
-                    "rejected"
+                Err(error) => {
+                    letters.push(unreadable(topic, batch, offset, error.to_string()));
+                    UNREADABLE
                 }
             };
-            results.push([topic, result]);
+            n_messages[batch.topic][result] += 1;
         }
         while let Err(unready) = self.store_letters(&letters).await {
             self.deps.refusals.note(&unready);
             self.back_off(&mut pause).await?;
         }
-        for result in results {
-            self.deps.metrics.raw_messages.with_label_values(&result).inc();
+        for (topic, n) in self.topics.iter().zip(n_messages) {
+            for (result, n) in RAW_RESULTS.into_iter().zip(n).filter(|(_, n)| *n > 0) {
+                let labels = [topic.topic.as_str(), result];
+                self.deps.metrics.raw_messages.with_label_values(&labels).inc_by(n);
+            }
         }
         Some(last_marks(&group))
     }
@@ -190,29 +203,12 @@ impl Worker {
         Some(())
     }
 
-    /// Appends the events of a group to the log. Returns the rejects of each message, or why it is
-    /// not a batch.
-    async fn take(
-        &self,
-        group: &[RawMessage],
-    ) -> Result<Vec<Result<Vec<Reject>, String>>, Unready> {
-        let fits = |message: &&RawMessage| message.bytes.len() <= BODY_BYTES_MAX;
-        let text = |message: &RawMessage| Text {
-            bytes: message.bytes.clone(),
-            source: Arc::clone(&self.sources[message.topic]),
-        };
-        let texts = group.iter().filter(fits).map(text).collect();
-        let taken = self.deps.intake.take(texts, Reports::BestEffort).await?;
-        let mut results = taken.texts.into_iter();
-        let too_large = || format!("the message is above the limit of {BODY_BYTES_MAX} bytes");
-        let result = |message: &RawMessage| match fits(&message) {
-            true => match results.next().expect("one result per text") {
-                Ok(stamped) => Ok(stamped.rejects),
-                Err(error) => Err(error.to_string()),
-            },
-            false => Err(too_large()),
-        };
-        Ok(group.iter().map(result).collect())
+    /// Appends the events of a group to the log. Returns the outcome of each message.
+    async fn take(&self, group: &[RawBatch]) -> Result<Vec<Result<Stamped, BodyError>>, Unready> {
+        let texts =
+            |batch: &RawBatch| Texts::of_messages(batch, Arc::clone(&self.sources[batch.topic]));
+        let texts = group.iter().map(texts).collect();
+        Ok(self.deps.intake.take(texts, Reports::BestEffort).await?.texts)
     }
 
     /// Stores what was not accepted.
@@ -227,27 +223,24 @@ impl Worker {
 }
 
 /// The marks that commit a processed group: the last one of each partition.
-fn last_marks(group: &[RawMessage]) -> Vec<RawMark> {
-    let mut last = BTreeMap::new();
-    for message in group {
-        // Messages of a partition are in offset order.
-        last.insert((message.topic, message.partition), message.mark());
-    }
-    last.into_values().collect()
+fn last_marks(group: &[RawBatch]) -> Vec<RawMark> {
+    // Batches of a partition are in offset order.
+    let marks = group.iter().map(|batch| ((batch.topic, batch.partition), batch.mark()));
+    marks.collect::<BTreeMap<_, _>>().into_values().collect()
 }
 
 /// The dead letter of a message that is not a batch of events. Its content stays in the topic: it
 /// may hold what must not be stored.
-fn unreadable(topic: &str, message: &RawMessage, reason: String) -> RawLetter {
+fn unreadable(topic: &str, batch: &RawBatch, offset: u64, reason: String) -> RawLetter {
     RawLetter {
         topic: topic.to_owned(),
-        topic_id: message.id.to_string(),
-        partition: message.partition,
-        offset: message.offset,
+        topic_id: batch.id.to_string(),
+        partition: batch.partition,
+        offset,
         idx: 0,
-        until: message.offset,
+        until: offset,
         n: 1,
-        kind: UNREADABLE.to_owned(),
+        kind: RAW_RESULTS[UNREADABLE].to_owned(),
         field: String::new(),
         reason,
         event_id: None,
@@ -256,12 +249,12 @@ fn unreadable(topic: &str, message: &RawMessage, reason: String) -> RawLetter {
 }
 
 /// The dead letter of a rejected event.
-fn rejected(topic: &str, message: &RawMessage, reject: &Reject) -> RawLetter {
+fn rejected(topic: &str, batch: &RawBatch, offset: u64, reject: &Reject) -> RawLetter {
     RawLetter {
         idx: u32::try_from(reject.index).unwrap_or(u32::MAX),
         kind: reject.kind.to_owned(),
         field: reject.field.to_owned(),
         event_id: reject.id.clone(),
-        ..unreadable(topic, message, reject.reason.clone().into_owned())
+        ..unreadable(topic, batch, offset, reject.reason.clone().into_owned())
     }
 }

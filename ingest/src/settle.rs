@@ -1,8 +1,8 @@
 //! Settles the labels of events against the names that are known.
 //!
 //! Namespaces must never be merged: an event of an unregistered one is rejected, whereas any other
-//! unregistered label becomes `other`. An event takes one look-up per label; only if one of its
-//! names may have to be registered first is its batch settled a second time.
+//! unregistered label becomes `other`. An event takes one look-up per label; only if a name may
+//! have to be registered first are the events of a group settled a second time.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use store::LabelKind;
 
 use crate::names::{KnownNames, NONE_ID, OTHER_ID};
 
-/// The labels of a batch's events, in order; `None` for an event whose namespace is not registered.
+/// The labels of events, in order; `None` for an event whose namespace is not registered.
 pub type Settled = Vec<Option<LabelIds>>;
 
 /// Settles events at one point of time.
@@ -29,9 +29,9 @@ impl Settler<'_> {
         Settler { known, now, has_new: false }
     }
 
-    /// Settles all events of a batch.
-    pub fn settle(&mut self, events: &[(usize, Event<'_>)]) -> Settled {
-        events.iter().map(|(_, event)| self.event(event)).collect()
+    /// Settles events.
+    pub fn settle<'e, 'a: 'e>(&mut self, events: impl Iterator<Item = &'e Event<'a>>) -> Settled {
+        events.map(|event| self.event(event)).collect()
     }
 
     fn event(&mut self, event: &Event<'_>) -> Option<LabelIds> {

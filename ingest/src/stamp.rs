@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use event::frame::{EventColumns, LabelIds};
-use event::limits::{BATCH_EVENTS_MAX, FRAME_EVENTS_MAX};
+use event::limits::FRAME_EVENTS_MAX;
 use event::name::{OTHER, is_label};
 use event::native::Batch;
 use event::{Connections, Event, Facts, Key, Labels, Reject, Usage, UsageSource};
@@ -14,7 +14,7 @@ use store::{ConnectionsRow, Generation};
 
 use crate::gateways::{GATEWAYS_PER_NAMESPACE_MAX, Gateways};
 use crate::names::KnownNames;
-use crate::settle::{Settled, settle_again};
+use crate::settle::settle_again;
 
 /// The source of every event received over HTTP, until keys have sources of their own.
 pub const SOURCE: &str = "default";
@@ -22,7 +22,6 @@ pub const SOURCE: &str = "default";
 /// Columns of events by partition, in total at most as many as fit one frame.
 #[derive(Debug)]
 pub struct Columns {
-    n_events: usize,
     /// Events that each partition has room for at first.
     capacity: usize,
     by_partition: Vec<(u32, EventColumns)>,
@@ -33,12 +32,7 @@ impl Columns {
     pub fn with_capacity(n_events: usize, n_partitions: u32) -> Columns {
         let each = n_events.min(FRAME_EVENTS_MAX) / n_partitions as usize;
         // Shares differ by chance: an eighth and a little more is rarely too small.
-        Columns { n_events: 0, capacity: each + each / 8 + 8, by_partition: Vec::new() }
-    }
-
-    /// Whether the largest batch still fits.
-    pub fn have_room(&self) -> bool {
-        self.n_events + BATCH_EVENTS_MAX <= FRAME_EVENTS_MAX
+        Columns { capacity: each + each / 8 + 8, by_partition: Vec::new() }
     }
 
     /// Adds an event to the columns of its partition.
@@ -55,8 +49,7 @@ impl Columns {
             self.by_partition.len() - 1
         });
         let columns = &mut self.by_partition[at].1;
-        columns.push(labels, requested_model, facts).expect("there is room for the batch");
-        self.n_events += 1;
+        columns.push(labels, requested_model, facts).expect("the events fit one frame");
     }
 
     /// Adds an event that was stamped before, its labels settled against the names known now.
@@ -116,20 +109,19 @@ pub struct Stamper<'a> {
 }
 
 impl Stamper<'_> {
-    /// Stamps a batch under a source and adds its events to the columns, which must have room for
-    /// it. `settled` has an entry per event; so has `estimates`, or it is empty.
+    /// Stamps a batch under a source and adds its events to the columns, which have room for it. `settled` yields the labels of each event; `estimates` as well, or nothing at all.
     pub fn stamp(
         &self,
         batch: Batch<'_>,
-        settled: Settled,
-        estimates: &[Option<Usage>],
+        settled: &mut impl Iterator<Item = Option<LabelIds>>,
+        estimates: &mut impl Iterator<Item = Option<Usage>>,
         source: &str,
         columns: &mut Columns,
     ) -> Stamped {
         let mut stamped = Stamped { rejects: batch.rejects, ..Stamped::default() };
-        for (at, ((index, event), labels)) in batch.events.iter().zip(settled).enumerate() {
-            let estimate = estimates.get(at).copied().flatten();
-            match labels {
+        for (index, event) in &batch.events {
+            let estimate = estimates.next().flatten();
+            match settled.next().expect("one entry per event") {
                 Some(labels) => {
                     let key = Key::of(&self.generation.secret, source, &event.id);
                     push(event, labels, key, estimate, self.generation.partitions, columns);

@@ -41,6 +41,8 @@ pub use batch::{Batch, Form};
 pub use error::BodyError;
 use value::BLANK;
 
+use crate::limits::BODY_BYTES_MAX;
+
 /// Some encoders begin with it, though JSON has no use for it.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -48,7 +50,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// object, or NDJSON if it is not one JSON value and its lines are objects by themselves.
 ///
 /// Bad events and bad lines of NDJSON are rejects. Takes time and memory in proportion to the
-/// body; the caller bounds its size.
+/// body.
 ///
 /// # Errors
 /// `BodyError`, if no part of the body is worth counting.
@@ -61,6 +63,9 @@ fn read(
     body: &[u8],
     one_pass: impl FnOnce(&str, u8) -> Option<Batch<'_>>,
 ) -> Result<Batch<'_>, BodyError> {
+    if body.len() > BODY_BYTES_MAX {
+        return Err(BodyError::TooLarge);
+    }
     let marked = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     let n_marked = body.len() - marked.len();
     let Some(first) = marked.iter().find(|byte| !BLANK.contains(byte)) else {

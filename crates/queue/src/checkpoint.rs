@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
 use tokio::task::JoinHandle;
 
-use crate::limits::{CHECKPOINT_BYTES, CHECKPOINT_INLINE_BYTES_MAX, PAGE_BYTES, WAL_ALARM_BYTES};
+use crate::limits::{CHECKPOINT_BYTES, CHECKPOINT_INLINE_BYTES_MAX, WAL_ALARM_BYTES};
 use crate::schema;
 
 /// When to copy back, and how much at once.
@@ -36,16 +36,19 @@ impl Default for CheckpointLimits {
 pub(crate) struct Checkpointer {
     dir: PathBuf,
     limits: CheckpointLimits,
+    page_bytes: u64,
     bytes_since: u64,
     background: Option<JoinHandle<Result<(), sqlx::Error>>>,
     alarmed: bool,
 }
 
 impl Checkpointer {
-    pub(crate) fn new(dir: &Path, limits: CheckpointLimits) -> Checkpointer {
+    /// `page_bytes` is the page size of the file.
+    pub(crate) fn new(dir: &Path, limits: CheckpointLimits, page_bytes: u64) -> Checkpointer {
         Checkpointer {
             dir: dir.to_path_buf(),
             limits,
+            page_bytes,
             bytes_since: 0,
             background: None,
             alarmed: false,
@@ -67,7 +70,7 @@ impl Checkpointer {
         if let Some(task) = self.background.take_if(|task| task.is_finished()) {
             task.await.unwrap_or(Ok(()))?;
         }
-        let backlog_bytes = backlog_bytes(conn).await?;
+        let backlog_bytes = backlog_pages(conn).await? * self.page_bytes;
         if backlog_bytes <= self.limits.inline_bytes_max {
             sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(conn).await?;
         } else if self.background.is_none() {
@@ -102,11 +105,11 @@ pub(crate) fn wal_bytes(dir: &Path) -> u64 {
     std::fs::metadata(dir.join(schema::WAL_FILE)).map_or(0, |file| file.len())
 }
 
-/// Bytes in the write-ahead log that are not yet copied back.
-async fn backlog_bytes(conn: &mut SqliteConnection) -> Result<u64, sqlx::Error> {
+/// Pages in the write-ahead log that are not yet copied back.
+async fn backlog_pages(conn: &mut SqliteConnection) -> Result<u64, sqlx::Error> {
     let row = sqlx::query("PRAGMA wal_checkpoint(NOOP)").fetch_one(conn).await?;
     let frames = row.try_get::<i64, _>(1)? - row.try_get::<i64, _>(2)?;
-    Ok(u64::try_from(frames).unwrap_or(0) * PAGE_BYTES)
+    Ok(u64::try_from(frames).unwrap_or(0))
 }
 
 async fn copy_back(dir: PathBuf) -> Result<(), sqlx::Error> {

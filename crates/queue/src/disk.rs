@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 
 use sqlx::sqlite::SqliteConnection;
 
-use crate::limits::PAGE_BYTES;
-
 /// The reserve of one disk.
 #[derive(Debug)]
 pub(crate) struct DiskReserve {
     dir: PathBuf,
     reserve_bytes: u64,
+    page_bytes: u64,
 }
 
 impl DiskReserve {
-    pub(crate) fn new(dir: &Path, reserve_bytes: u64) -> DiskReserve {
-        DiskReserve { dir: dir.to_path_buf(), reserve_bytes }
+    /// `page_bytes` is the page size of the file.
+    pub(crate) fn new(dir: &Path, reserve_bytes: u64, page_bytes: u64) -> DiskReserve {
+        DiskReserve { dir: dir.to_path_buf(), reserve_bytes, page_bytes }
     }
 
     /// True if `bytes` more can be appended without touching the reserve. Pages that retention
@@ -32,6 +32,6 @@ impl DiskReserve {
         }
         let pages: i64 =
             sqlx::query_scalar("PRAGMA freelist_count").fetch_one(conn).await.unwrap_or(0);
-        free.saturating_add(u64::try_from(pages).unwrap_or(0) * PAGE_BYTES) >= needed
+        free.saturating_add(u64::try_from(pages).unwrap_or(0) * self.page_bytes) >= needed
     }
 }

@@ -96,6 +96,7 @@ impl Embedded {
         if let Some(pages_max) = internals.pages_max {
             schema::limit_pages(&mut conn, pages_max).await?;
         }
+        let page_bytes = schema::page_bytes(&mut conn).await?;
         let reader = Reader::open(dir).await?;
         let policy = match options.accept_clock {
             true => ClockPolicy::Accept,
@@ -118,8 +119,8 @@ impl Embedded {
             retention: Retention { age_us: options.retention_us, bytes_max: options.bytes_max },
             clock: internals.clock,
             guard,
-            disk: DiskReserve::new(dir, options.disk_reserve_bytes),
-            checkpointer: Checkpointer::new(dir, internals.checkpoint),
+            disk: DiskReserve::new(dir, options.disk_reserve_bytes, page_bytes),
+            checkpointer: Checkpointer::new(dir, internals.checkpoint, page_bytes),
             shown: Shown {
                 high: high_sender,
                 fatal: fatal_sender.clone(),

@@ -38,7 +38,7 @@ use tokio::sync::watch;
 
 pub use self::options::{KafkaOptions, KafkaPassword, KafkaProtocol, KafkaSasl, KafkaSecurity};
 pub use self::raw::{RawReader, RawWatch};
-pub use self::raw_parts::{RawMark, RawMessage, RawPlace, Remade, Witness};
+pub use self::raw_parts::{RawBatch, RawMark, RawMessage, RawPlace, Remade, Witness};
 pub use self::raw_topic::RawTopic;
 
 use self::consumer::Consumer;

@@ -70,7 +70,7 @@ pub use embedded::{Embedded, EmbeddedOptions};
 pub use error::QueueError;
 pub use foreign_lock::{ForeignLock, LOCK_PROBE_EVERY, LOCK_TRY, LOCK_WAIT_MAX};
 pub use kafka::{
-    Kafka, KafkaOptions, KafkaPassword, KafkaProtocol, KafkaSasl, KafkaSecurity, RawMark,
+    Kafka, KafkaOptions, KafkaPassword, KafkaProtocol, KafkaSasl, KafkaSecurity, RawBatch, RawMark,
     RawMessage, RawPlace, RawReader, RawTopic, RawWatch, Remade, Witness,
 };
 pub use kafka_id::TopicId;

@@ -85,8 +85,10 @@ pub(crate) const WAL_KEEP_BYTES: u64 = 64 << 20;
 /// too long.
 pub const WAL_ALARM_BYTES: u64 = 256 << 20;
 
-/// Page size of a new database file, in bytes; the frames of the write-ahead log have it too.
-pub(crate) const PAGE_BYTES: u64 = 4_096;
+/// Page size of a new database file, in bytes; the frames of the write-ahead log have it too. An
+/// append of 186 kB takes 256 us of CPU, with pages of 4 KiB 412 us; one of 400 bytes some 20 us
+/// more. Files keep the size that they were created with.
+pub(crate) const PAGE_BYTES: u64 = 16_384;
 
 /// Longest wait of a reader for a lock, in seconds. It meets one only while another process
 /// repairs the file or holds it exclusively.
@@ -149,6 +151,13 @@ pub(crate) const KAFKA_SHOW_SECONDS: u64 = 5;
 
 /// Milliseconds between two looks at the ends that the client knows of.
 pub(crate) const KAFKA_STATISTICS_MS: u64 = 1_000;
+
+/// Most messages that a consumer takes between two looks at starts, pauses and the clock: so many
+/// that these cost a message next to nothing, so few that none of them waits.
+pub(crate) const KAFKA_ROUND_MESSAGES_MAX: usize = 1_000;
+
+/// Bytes of raw messages after which a consumer ends such a round, whatever their number.
+pub(crate) const RAW_ROUND_BYTES_MAX: usize = 1 << 20;
 
 /// Bytes of raw messages that are fetched and not yet dropped; above it nothing more is fetched,
 /// below the half it goes on. Four of the largest.

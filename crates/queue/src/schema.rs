@@ -178,6 +178,15 @@ async fn check_durable(conn: &mut SqliteConnection, path: &Path) -> Result<(), Q
     Ok(())
 }
 
+/// Page size of the file in bytes.
+pub(crate) async fn page_bytes(conn: &mut SqliteConnection) -> Result<u64, QueueError> {
+    let bytes: i64 = sqlx::query_scalar("PRAGMA page_size")
+        .fetch_one(conn)
+        .await
+        .map_err(QueueError::sql("ask for the page size"))?;
+    Ok(u64::try_from(bytes).unwrap_or(PAGE_BYTES))
+}
+
 /// Limits the file to a number of pages: what lies beyond answers as a full disk does.
 pub(crate) async fn limit_pages(
     conn: &mut SqliteConnection,

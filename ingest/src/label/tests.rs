@@ -1,11 +1,11 @@
 //! Unit tests of `label`.
 
-use event::native::parse;
 use proptest::prelude::*;
 use service::config::Settings;
 
 use super::*;
 use crate::names::{NONE_ID, OTHER_ID};
+use crate::parsed::Texts;
 
 /// Names of which some are no label, and some are words.
 const NAMES: [&str; 6] = ["a", "b", "other", "none", "not a label", "c"];
@@ -70,15 +70,16 @@ proptest! {
         names.models_unread_until = models_are_unread.then_some(later);
         let cache = LabelCache { known: RwLock::new(names), settings: Settings::default().ingest };
         let body = format!("[{}]", events.join(","));
-        let batch = parse(body.as_bytes()).expect("a body");
+        let texts = [Texts::one(body.into(), "default".into())];
+        let parsed = Parsed::of(&texts, 0);
         let known = cache.known();
         let mut settler = Settler::new(&known, Instant::now());
-        let settled = settler.settle(&batch.events);
-        let is_new = !cache.missing_namespaces(&batch.events, &[]).is_empty()
-            || !cache.missing_labels(&batch.events).is_empty()
-            || cache.needs_models(&batch.events);
+        let settled = settler.settle(parsed.events());
+        let is_new = !cache.missing_namespaces(&parsed).is_empty()
+            || !cache.missing_labels(&parsed).is_empty()
+            || cache.needs_models(&parsed);
         prop_assert_eq!(settler.has_new, is_new);
-        for ((_, event), ids) in batch.events.iter().zip(settled) {
+        for (event, ids) in parsed.events().zip(settled) {
             prop_assert_eq!(ids.is_some(), known.namespace(&event.namespace).is_some());
             let Some(ids) = ids else { continue };
             let upstream = known.id(LabelKind::Upstream, TextId::ABSENT, &event.upstream);

@@ -9,8 +9,11 @@ use super::check::Kind;
 use super::fields::{Fault, Fields};
 use super::item::Item;
 use crate::event::{Connections, Event};
-use crate::limits::ID_BYTES_MAX;
+use crate::limits::{BATCH_EVENTS_MAX, ID_BYTES_MAX};
 use crate::reject::Reject;
+
+/// Few events take less as JSON: the room that a body is given at first.
+const EVENT_BYTES_MIN: usize = 300;
 
 /// How a body holds its events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +46,12 @@ impl<'a> Batch<'a> {
     /// A batch without items.
     pub(super) fn new(form: Form) -> Batch<'a> {
         Batch { events: Vec::new(), connections: Vec::new(), rejects: Vec::new(), n_items: 0, form }
+    }
+
+    /// A batch without items, with room for the events of a body of `n_bytes`.
+    pub(super) fn with_room(form: Form, n_bytes: usize) -> Batch<'a> {
+        let n_events = (n_bytes / EVENT_BYTES_MIN + 1).min(BATCH_EVENTS_MAX);
+        Batch { events: Vec::with_capacity(n_events), ..Batch::new(form) }
     }
 
     /// Adds the next item: the fields of an object, or nothing for a value that is not one.

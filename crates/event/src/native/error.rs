@@ -3,7 +3,7 @@
 //! The ingest makes an answer of it. It never repeats what the body holds.
 
 use super::item::message_of;
-use crate::limits::BATCH_EVENTS_MAX;
+use crate::limits::{BATCH_EVENTS_MAX, BODY_BYTES_MAX};
 
 /// Why a body as a whole cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,17 +27,20 @@ pub enum BodyError {
         /// What was expected or found.
         message: String,
     },
+    /// More bytes than a body may have.
+    #[error("the body is above the limit of {BODY_BYTES_MAX} bytes")]
+    TooLarge,
     /// More items than a body may have.
     #[error("the body has more than {BATCH_EVENTS_MAX} events; send them in several requests")]
     TooManyEvents,
 }
 
 impl BodyError {
-    /// The HTTP status of the answer: 413 for too many events, 400 for anything else.
+    /// The HTTP status of the answer: 413 for too many bytes or events, 400 for anything else.
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
-            BodyError::TooManyEvents => 413,
+            BodyError::TooLarge | BodyError::TooManyEvents => 413,
             BodyError::Empty | BodyError::NotUtf8 { .. } | BodyError::Syntax { .. } => 400,
         }
     }

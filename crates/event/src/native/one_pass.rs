@@ -19,7 +19,7 @@ pub(super) fn read(text: &str, first: u8) -> Option<Batch<'_>> {
 
 /// An array, if every element of it can be read where it stands.
 fn array(text: &str) -> Option<Batch<'_>> {
-    let mut batch = Batch::new(Form::Array);
+    let mut batch = Batch::with_room(Form::Array, text.len());
     let mut cursor = Cursor::new(text, Breaks::Anywhere);
     cursor.blanks()?;
     let mut more = cursor.open(b'[', b']')?;
@@ -42,7 +42,7 @@ fn array(text: &str) -> Option<Batch<'_>> {
 /// Lines, or a single one. Because the first is a whole object, each of the others is an item,
 /// whatever it holds.
 fn lines(text: &str) -> Option<Batch<'_>> {
-    let mut batch = Batch::new(Form::Ndjson);
+    let mut batch = Batch::with_room(Form::Ndjson, text.len());
     let mut fields = Fields::default();
     let mut rest = text;
     while !rest.is_empty() {
@@ -86,7 +86,7 @@ fn line<'a>(cursor: &mut Cursor<'a>, fields: &mut Fields<'a>) -> Option<()> {
 
 /// One object, over as many lines as it likes.
 fn object(text: &str) -> Option<Batch<'_>> {
-    let mut batch = Batch::new(Form::Object);
+    let mut batch = Batch::with_room(Form::Object, text.len());
     let mut cursor = Cursor::new(text, Breaks::Anywhere);
     cursor.blanks()?;
     let mut fields = Fields::default();

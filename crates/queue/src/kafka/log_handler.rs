@@ -5,6 +5,7 @@
 //! Kafka for tools that show a lag, and never read.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -134,10 +135,12 @@ impl Handler for LogHandler {
         }
     }
 
-    fn message(&mut self, message: &BorrowedMessage<'_>) {
+    fn message(&mut self, message: &BorrowedMessage<'_>) -> ControlFlow<()> {
         let idx = usize::try_from(message.partition()).unwrap_or(usize::MAX);
         let start = self.starts.get(idx).copied().flatten();
-        let (Some(start), Ok(offset)) = (start, u64::try_from(message.offset())) else { return };
+        let (Some(start), Ok(offset)) = (start, u64::try_from(message.offset())) else {
+            return ControlFlow::Continue(());
+        };
         let record = Record {
             offset,
             append_time_us: message.timestamp().to_millis().unwrap_or(0).saturating_mul(1_000),
@@ -153,6 +156,7 @@ impl Handler for LogHandler {
                 self.slots.notify();
             }
         }
+        if self.flow_changed { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     fn flow_changed(&mut self) -> bool {

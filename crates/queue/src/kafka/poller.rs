@@ -11,6 +11,7 @@ mod client;
 mod thread;
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ use rdkafka::message::BorrowedMessage;
 
 pub(super) use self::client::{Assignment, Client, Key, Membership, list_of, settings};
 pub(super) use self::thread::{PollerThread, Stop};
-use crate::limits::KAFKA_POLL_MS_MAX;
+use crate::limits::{KAFKA_POLL_MS_MAX, KAFKA_ROUND_MESSAGES_MAX};
 
 /// Time between two ticks of a handler, and the longest poll when nothing waits.
 pub(super) const TICK: Duration = Duration::from_millis(KAFKA_POLL_MS_MAX);
@@ -42,8 +43,11 @@ pub(super) trait Handler: Send + 'static {
         TICK
     }
 
-    /// Takes a message.
-    fn message(&mut self, message: &BorrowedMessage<'_>);
+    /// Takes a message. `Break` ends the round of polls, so that flow control comes next.
+    fn message(&mut self, message: &BorrowedMessage<'_>) -> ControlFlow<()>;
+
+    /// A round of polls is over.
+    fn end_round(&mut self) {}
 
     /// Called about every [`TICK`].
     fn tick(&mut self, _client: &mut Client<Self::Assignment>, _now: Instant) {}
@@ -82,11 +86,7 @@ impl<H: Handler> Poller<H> {
         while !stop.is_set() {
             self.handler.before_poll(&mut self.client);
             self.control_flow();
-            match self.client.poll(self.handler.poll_max()) {
-                None => {}
-                Some(Ok(message)) => self.handler.message(&message),
-                Some(Err(error)) => self.failed(error),
-            }
+            self.poll_round();
             let now = Instant::now();
             if self.ticks.is_due(now) {
                 self.handler.tick(&mut self.client, now);
@@ -96,6 +96,28 @@ impl<H: Handler> Poller<H> {
             }
         }
         self.client.commit(H::LAST_COMMIT);
+    }
+
+    /// Waits for a message and takes those that are there, so that what a round costs is shared by
+    /// many.
+    fn poll_round(&mut self) {
+        let mut wait_max = self.handler.poll_max();
+        for _ in 0..KAFKA_ROUND_MESSAGES_MAX {
+            match self.client.poll(wait_max) {
+                None => break,
+                Some(Ok(message)) => {
+                    if self.handler.message(&message).is_break() {
+                        break;
+                    }
+                }
+                Some(Err(error)) => {
+                    self.handler.end_round();
+                    return self.failed(error);
+                }
+            }
+            wait_max = Duration::ZERO;
+        }
+        self.handler.end_round();
     }
 
     /// Pauses the partitions that are full and resumes those that no longer are. A partition that

@@ -20,14 +20,14 @@ use super::options::KafkaOptions;
 use super::poller::{Client, Membership, Poller, PollerThread, Stop};
 use super::question::Questions;
 use super::raw_handler::{self, RawHandler};
-use super::raw_parts::{RawMark, RawMessage, RawPlace, RawState, Remade, lock, signed};
+use super::raw_parts::{RawBatch, RawMark, RawPlace, RawState, Remade, lock, signed};
 use super::topic::{self, Layout};
 use crate::error::QueueError;
 use crate::limits::RAW_STALL_SECONDS;
 
 /// Reads the messages of some topics.
 pub struct RawReader {
-    messages: mpsc::UnboundedReceiver<RawMessage>,
+    batches: mpsc::UnboundedReceiver<RawBatch>,
     state: Arc<RawState>,
     fatal: watch::Sender<bool>,
     thread: PollerThread,
@@ -60,7 +60,7 @@ impl RawReader {
             topic::ensure(&layout, &config, &questions, &listener).await?;
         }
         let state = Arc::new(RawState { topics, ..RawState::default() });
-        let (sender, messages) = mpsc::unbounded_channel();
+        let (sender, batches) = mpsc::unbounded_channel();
         let stop = Stop::default();
         let config = raw_handler::settings(&config, group);
         let (own, ear) = (Arc::clone(&state), listener.clone());
@@ -69,14 +69,24 @@ impl RawReader {
         let handler = RawHandler::new(Arc::clone(&state), identity, sender);
         let poller = Poller::new(client, handler);
         let thread = PollerThread::start("kafka-raw", poller, stop, fatal.clone())?;
-        Ok(RawReader { messages, state, fatal, thread })
+        Ok(RawReader { batches, state, fatal, thread })
     }
 
-    /// Waits for messages and adds up to `messages_max` of them, those of one partition in their
-    /// order; false once there will be no more. A message counts as waiting until it is
-    /// dropped, and beyond [`crate::RAW_BYTES_MAX`] nothing more is fetched.
-    pub async fn take(&mut self, messages: &mut Vec<RawMessage>, messages_max: usize) -> bool {
-        self.messages.recv_many(messages, messages_max).await > 0
+    /// Waits for messages and adds batches until they have `messages_max` messages or more, those of
+    /// one partition in their order; false once there will be no more. A batch counts as waiting
+    /// until it is dropped, and beyond [`crate::RAW_BYTES_MAX`] nothing more is fetched.
+    /// Cancel-safe.
+    pub async fn take(&mut self, batches: &mut Vec<RawBatch>, messages_max: usize) -> bool {
+        let Some(first) = self.batches.recv().await else { return false };
+        let mut n_messages = first.messages.len();
+        batches.push(first);
+        while n_messages < messages_max
+            && let Ok(batch) = self.batches.try_recv()
+        {
+            n_messages += batch.messages.len();
+            batches.push(batch);
+        }
+        true
     }
 
     /// Everything before the marks is durable elsewhere and need not be read again.

@@ -8,8 +8,10 @@
 
 mod answers;
 mod assignment;
+mod round;
 
 use std::collections::{BTreeSet, VecDeque};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -20,10 +22,11 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::BorrowedMessage;
 use tokio::sync::mpsc;
 
-use self::answers::{Topic, Waiting, What, take};
+use self::answers::{Topic, Waiting, What};
+use self::round::Round;
 use super::identity::Identity;
 use super::poller::{self, Client, Every, Handler, Key, Membership, TICK};
-use super::raw_parts::{Part, RawMessage, RawState, committed_in, is_of, lock};
+use super::raw_parts::{Part, RawBatch, RawState, committed_in, is_of, lock};
 use crate::limits::{
     RAW_HEARTBEAT_MS, RAW_KEEP_MS, RAW_METADATA_MS, RAW_REJOIN_SECONDS, RAW_RESTART_SECONDS,
     RAW_SESSION_MS,
@@ -46,7 +49,8 @@ pub(super) struct RawHandler {
     state: Arc<RawState>,
     identity: Identity,
     topics: Vec<Topic>,
-    messages: mpsc::UnboundedSender<RawMessage>,
+    round: Round,
+    batches: mpsc::UnboundedSender<RawBatch>,
     /// Number of the answers that were applied.
     n_answers: u64,
     n_starts: u64,
@@ -63,7 +67,7 @@ impl RawHandler {
     pub(super) fn new(
         state: Arc<RawState>,
         identity: Identity,
-        messages: mpsc::UnboundedSender<RawMessage>,
+        batches: mpsc::UnboundedSender<RawBatch>,
     ) -> RawHandler {
         let topic = |_: &String| Topic { waiting: VecDeque::new(), id: None, gone_since: None };
         let topics = state.topics.iter().map(topic).collect();
@@ -72,7 +76,8 @@ impl RawHandler {
             state,
             identity,
             topics,
-            messages,
+            round: Round::default(),
+            batches,
             n_answers: 0,
             n_starts: 0,
             is_full: false,
@@ -259,9 +264,18 @@ impl Handler for RawHandler {
         if is_waiting { POLL_WAITING } else { TICK }
     }
 
-    fn message(&mut self, message: &BorrowedMessage<'_>) {
-        take(&self.state, &mut self.topics, message);
-        self.identity.ask_now();
+    fn message(&mut self, message: &BorrowedMessage<'_>) -> ControlFlow<()> {
+        if !self.round.take(&self.state, message) {
+            self.round.end(&self.state, &mut self.topics);
+            self.round.take(&self.state, message);
+        }
+        if self.round.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn end_round(&mut self) {
+        if self.round.end(&self.state, &mut self.topics) > 0 {
+            self.identity.ask_now();
+        }
     }
 
     fn tick(&mut self, client: &mut Client<RawState>, now: Instant) {

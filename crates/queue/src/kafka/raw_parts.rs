@@ -1,6 +1,6 @@
 //! What the reader of raw topics shares with its handler and the client's callbacks.
 //!
-//! Each partition of this member has an entry from its assignment until it is revoked. A message
+//! Each partition of this member has an entry from its assignment until it is revoked. A batch
 //! counts against the bounds of memory from the moment it is fetched until it is dropped. Nothing
 //! here talks to a broker.
 
@@ -16,29 +16,48 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::poller::Key;
 use crate::limits::{RAW_BYTES_MAX, RAW_MESSAGES_MAX};
 
-/// A message of a raw topic.
+/// Messages of one partition of a raw topic, in the order of their offsets; at least one.
 #[derive(Debug)]
-pub struct RawMessage {
+pub struct RawBatch {
     /// Index of its topic among those asked for.
     pub topic: usize,
-    /// Which topic had the name when it was fetched.
+    /// Which topic had the name when they were fetched.
     pub id: TopicId,
-    /// Its partition.
+    /// Their partition.
     pub partition: u32,
-    /// Its offset.
-    pub offset: u64,
-    /// Its payload.
+    /// Their payloads, one behind the other.
     pub bytes: Bytes,
+    /// The messages.
+    pub messages: Arc<[RawMessage]>,
     pub(super) start: u64,
     pub(super) _permit: Permit,
 }
 
-impl RawMessage {
-    /// The mark to report once this message and every earlier one of its partition are durable.
+impl RawBatch {
+    /// The mark to report once these messages and every earlier one of their partition are durable.
     pub fn mark(&self) -> RawMark {
-        let RawMessage { topic, partition, offset, start, .. } = *self;
+        self.mark_behind(self.last())
+    }
+
+    /// The mark behind one of the messages.
+    pub(crate) fn mark_behind(&self, offset: u64) -> RawMark {
+        let RawBatch { topic, partition, start, .. } = *self;
         RawMark { topic, partition, next: offset + 1, start }
     }
+
+    /// Offset of the last message.
+    pub(super) fn last(&self) -> u64 {
+        self.messages.last().map_or(0, |message| message.offset)
+    }
+}
+
+/// A message of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RawMessage {
+    /// Its offset.
+    pub offset: u64,
+    /// Where its payload ends among those of the batch; it begins where the one before ends.
+    pub end: usize,
 }
 
 /// A position in a partition before which every message is durable elsewhere.
@@ -66,11 +85,13 @@ pub(super) struct RawState {
     pub remade: Mutex<Vec<Remade>>,
     /// Partitions that stand still although there are messages.
     pub stalled: Mutex<BTreeMap<Key, Stall>>,
-    /// Counts messages and positions that were polled. All with a number up to a value of this
+    /// Counts batches and positions that were polled. All with a number up to a value of this
     /// counter were polled before that value was read.
     pub polled: AtomicU64,
     /// A partition may be waiting for its start.
     pub is_waiting: AtomicBool,
+    /// Counts changes of the assignment.
+    pub n_assigned: AtomicU64,
     pub room: Arc<Room>,
     pub lost: AtomicU64,
 }
@@ -272,25 +293,26 @@ impl Room {
     }
 }
 
-/// The memory of one message.
+/// The memory of some messages.
 #[derive(Debug)]
 pub(super) struct Permit {
     room: Arc<Room>,
     bytes: usize,
+    messages: usize,
 }
 
 impl Permit {
-    pub fn take(room: &Arc<Room>, bytes: usize) -> Permit {
+    pub fn take(room: &Arc<Room>, bytes: usize, messages: usize) -> Permit {
         room.bytes.fetch_add(bytes, Ordering::Relaxed);
-        room.messages.fetch_add(1, Ordering::Relaxed);
-        Permit { room: Arc::clone(room), bytes }
+        room.messages.fetch_add(messages, Ordering::Relaxed);
+        Permit { room: Arc::clone(room), bytes, messages }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         self.room.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-        self.room.messages.fetch_sub(1, Ordering::Relaxed);
+        self.room.messages.fetch_sub(self.messages, Ordering::Relaxed);
     }
 }
 

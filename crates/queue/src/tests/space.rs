@@ -57,7 +57,7 @@ async fn large_retention_ends_at_its_bound_and_goes_on_when_called_again() {
 #[tokio::test]
 async fn full_disk_is_answered_and_reads_go_on_and_appends_come_back() {
     let temp = tempfile::tempdir().unwrap();
-    let internals = Internals { pages_max: Some(64), ..Internals::default() };
+    let internals = Internals { pages_max: Some(16), ..Internals::default() };
     let queue = open_with(temp.path(), options(), internals).await.unwrap();
     let mut n_acked = 0;
     let error = loop {

@@ -9,15 +9,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use kafka_id::TopicId;
-use rdkafka::message::{BorrowedMessage, Message as _};
 
 use super::RawHandler;
 use crate::kafka::poller::Key;
-use crate::kafka::raw_parts::{
-    Answer, Part, Permit, RawMessage, RawPlace, RawState, Remade, Witness, lock, signed,
-};
+use crate::kafka::raw_parts::{Answer, Part, RawBatch, RawPlace, Remade, Witness, lock, signed};
 use crate::limits::RAW_GONE_SECONDS;
 
 /// Time without messages after which the last end that was seen is taken as the end.
@@ -32,7 +28,7 @@ pub(super) struct Waiting {
 }
 
 pub(super) enum What {
-    Message(RawMessage),
+    Batch(RawBatch),
     /// There are no more messages before this offset.
     Reached(i64),
 }
@@ -177,45 +173,16 @@ impl RawHandler {
                     part.next = part.next.max(offset);
                     part.done(part.done);
                 }
-                What::Message(mut message) => {
-                    message.id = part.id;
-                    part.next = part.next.max(signed(message.offset) + 1);
+                What::Batch(mut batch) => {
+                    batch.id = part.id;
+                    part.next = part.next.max(signed(batch.last()) + 1);
                     part.handed = part.next;
-                    // If the reader is gone, the process ends, and the message is read again.
-                    let _ = self.messages.send(message);
+                    // If the reader is gone, the process ends, and the messages are read again.
+                    let _ = self.batches.send(batch);
                 }
             }
         }
     }
-}
-
-/// Takes a message, if its partition was started.
-pub(super) fn take(state: &RawState, topics: &mut [Topic], message: &BorrowedMessage<'_>) {
-    let Some(topic) = state.topics.iter().position(|topic| topic == message.topic()) else {
-        return;
-    };
-    let (number, offset) = (message.partition(), message.offset());
-    let (Ok(partition), Ok(at)) = (u32::try_from(number), u64::try_from(offset)) else { return };
-    let (start, id) = {
-        let mut parts = state.parts();
-        let Some(part) = parts.get_mut(&(topic, number)).filter(|part| part.is_started) else {
-            return;
-        };
-        if part.polled.is_some_and(|polled| offset < polled) {
-            return;
-        }
-        part.polled = Some(offset + 1);
-        part.high = part.high.max(offset + 1);
-        part.stale = (-1, -1);
-        part.moved_at = Instant::now();
-        part.n_mended = 0;
-        (part.start, part.id)
-    };
-    let bytes = Bytes::copy_from_slice(message.payload().unwrap_or_default());
-    let permit = Permit::take(&state.room, bytes.len());
-    let message = RawMessage { topic, id, partition, offset: at, bytes, start, _permit: permit };
-    let seq = state.polled.fetch_add(1, Ordering::AcqRel) + 1;
-    topics[topic].waiting.push_back(Waiting { seq, number, start, what: What::Message(message) });
 }
 
 /// The partitions of a topic.

@@ -17,12 +17,14 @@ impl Assignment for RawState {
     }
 
     fn assign(&self, keys: &[Key]) {
+        self.n_assigned.fetch_add(1, Ordering::Release);
         let n_answers = lock(&self.answers).n;
         self.parts().extend(keys.iter().map(|key| (*key, Part::new(n_answers))));
         self.is_waiting.store(true, Ordering::Relaxed);
     }
 
     fn revoke(&self, keys: &[Key]) {
+        self.n_assigned.fetch_add(1, Ordering::Release);
         let of_topic = lock(&self.answers).of_topic.clone();
         for key in keys {
             let Some(mut part) = self.parts().remove(key) else { continue };

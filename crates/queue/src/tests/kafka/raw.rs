@@ -1,9 +1,10 @@
 //! Raw topics: a message is delivered again until it is acknowledged, and no loss goes unreported.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::*;
-use crate::{RAW_BYTES_MAX, RawMark, RawMessage, RawReader, RawTopic};
+use crate::{RAW_BYTES_MAX, RawBatch, RawMark, RawMessage, RawReader, RawTopic, TopicId};
 
 /// A raw topic of a test's own.
 pub(super) struct Raw {
@@ -79,19 +80,45 @@ impl Raw {
     }
 }
 
+/// A message that was taken.
+pub(super) struct Taken {
+    pub id: TopicId,
+    pub partition: u32,
+    pub offset: u64,
+    pub bytes: Bytes,
+    batch: Arc<RawBatch>,
+}
+
+impl Taken {
+    /// The mark behind this message.
+    pub(super) fn mark(&self) -> RawMark {
+        self.batch.mark_behind(self.offset)
+    }
+}
+
 /// Takes messages until there are so many.
-pub(super) async fn take(reader: &mut RawReader, n: usize) -> Vec<RawMessage> {
+pub(super) async fn take(reader: &mut RawReader, n: usize) -> Vec<Taken> {
     let mut messages = Vec::new();
     let taken = async {
         while messages.len() < n {
-            assert!(reader.take(&mut messages, 1_000).await, "the reader has ended");
+            let mut batches = Vec::new();
+            assert!(reader.take(&mut batches, 1_000).await, "the reader has ended");
+            for batch in batches.into_iter().map(Arc::new) {
+                let mut begin = 0;
+                for RawMessage { offset, end } in batch.messages.iter().copied() {
+                    let bytes = batch.bytes.slice(begin..end);
+                    let (id, partition, batch) = (batch.id, batch.partition, Arc::clone(&batch));
+                    messages.push(Taken { id, partition, offset, bytes, batch });
+                    begin = end;
+                }
+            }
         }
     };
     tokio::time::timeout(DEADLINE, taken).await.expect("messages");
     messages
 }
 
-fn texts(messages: &[RawMessage]) -> Vec<Bytes> {
+fn texts(messages: &[Taken]) -> Vec<Bytes> {
     let mut texts: Vec<Bytes> = messages.iter().map(|message| message.bytes.clone()).collect();
     texts.sort();
     texts
@@ -101,7 +128,7 @@ pub(super) fn some(range: std::ops::Range<u32>) -> Vec<Bytes> {
     range.map(|n| Bytes::from(format!("message {n:05}"))).collect()
 }
 
-fn marks(messages: &[RawMessage]) -> Vec<RawMark> {
+fn marks(messages: &[Taken]) -> Vec<RawMark> {
     let mut last = BTreeMap::new();
     for message in messages {
         last.insert(message.partition, message.mark());
@@ -122,7 +149,7 @@ async fn message_comes_again_until_it_is_done_with() {
         assert!(offsets.eq(0..30), "in order and whole");
     }
     let done: Vec<RawMark> =
-        first.iter().filter(|m| m.partition == 1 && m.offset == 29).map(RawMessage::mark).collect();
+        first.iter().filter(|m| m.partition == 1 && m.offset == 29).map(Taken::mark).collect();
     reader.done(&done);
     drop(first);
     reader.close().await;

@@ -7,9 +7,9 @@ use rdkafka::admin::{NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
-use super::raw::{Raw, some, take};
+use super::raw::{Raw, Taken, some, take};
 use super::*;
-use crate::{RawMessage, RawReader, RawTopic, RawWatch, Remade, TopicId, Witness};
+use crate::{RawReader, RawTopic, RawWatch, Remade, TopicId, Witness};
 
 impl Raw {
     async fn delete(&self) {
@@ -140,7 +140,7 @@ async fn topic_made_anew_while_nobody_reads_is_noticed() {
     // An offset that somebody set by hand is theirs to set.
     raw.commit_as(&raw.name, TopicId::default(), 25);
     let mut reader = raw.reader().await;
-    let again: Vec<RawMessage> = take(&mut reader, 5).await;
+    let again: Vec<Taken> = take(&mut reader, 5).await;
     assert_eq!(again[0].offset, 25);
     reader.close().await;
 }
