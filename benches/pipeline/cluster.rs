@@ -1,16 +1,17 @@
 //! The roles on a real Kafka and a real MariaDB: from the topic of the log to committed counters,
-//! and from the raw topic of JSON to committed counters; CPU of all processes of ours together.
+//! and from the raw topic of JSON to committed counters, with an event a message and with 500; CPU
+//! of all processes of ours together.
 //!
-//! The stack of scripts/stack.sh runs beside. What is measured waits in its topic before the
-//! processes that work on it start, so that nobody who sends takes their time. Baselines are of
-//! the same run: reading and decoding the same frames from Kafka, and reading as many JSON events
-//! with serde_json.
+//! Each round has a stack of scripts/stack.sh of its own. What is measured waits in its topic
+//! before the processes that work on it start, so that nobody who sends takes their time. Baselines
+//! are of the same round and the same topic: reading and decoding the frames from Kafka, reading
+//! single messages with librdkafka, and the peer in Go, which counts them; and reading as many JSON
+//! events with serde_json.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+mod raw;
+mod stack;
+
+use std::time::Instant;
 
 use clock::Wall;
 use event::frame::FrameReader;
@@ -18,74 +19,164 @@ use queue::{KafkaOptions, Queue};
 
 use crate::cpu::{child_nanos, own_nanos};
 use crate::events::json;
+use crate::process::wait_events;
+use crate::rounds::{ROUNDS, Rounds, median};
+use crate::targets::{Target, Targets};
 use crate::{ingest, per_event, row};
 
-/// Events of each part.
-const EVENTS: u64 = 1_000_000;
-/// What is added to every port of the stack.
-const OFFSET: u16 = 12_000;
-const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// When the bench gives up.
-const DEADLINE: Duration = Duration::from_secs(300);
+use raw::{Ends, Peer};
+use stack::{Sent, Stack, Way};
 
-/// A stack, taken down with its data when this is dropped.
-struct Stack {
-    folder: tempfile::TempDir,
-    program: PathBuf,
+/// Events of each part of a round.
+const EVENTS: u64 = 1_000_000;
+/// How often librdkafka and the peer read the topic in a round: each takes a second at most, in
+/// which anything else on the machine would show.
+const READS: usize = 3;
+/// The topic that ingest reads JSON from.
+const RAW_TOPIC: &str = "gatemeter.raw";
+const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
+const LIBRDKAFKA: &str = "librdkafka reading single events";
+
+/// What the rounds found.
+#[derive(Default)]
+struct Found {
+    log: Rounds,
+    frame_bytes: Vec<f64>,
+    frame_tuples: Vec<f64>,
+    message_bytes: Vec<f64>,
+    reads: Vec<f64>,
+    peer_to_read: Rounds,
+    single_to_peer: Rounds,
+    single_to_read: Rounds,
+    batches_to_read: Rounds,
+    batches_to_serde: Rounds,
+    idle: Vec<f64>,
 }
 
 /// Measures and prints.
-pub fn run() {
-    let stack = Stack::up();
-    stack.stop("aggregator");
-    stack.replay("http://127.0.0.1", 8003, "");
-    let began = Instant::now();
-    stack.start();
-    let done = stack.wait_counted(EVENTS);
-    let counting = child_nanos(stack.pid("aggregator"));
-    let wall = done.duration_since(began);
-    print(
-        "Kafka to committed counters",
-        counting,
-        wall,
-        stack.decode(),
-        "reading and decoding the \
-          frames from Kafka",
+pub fn run(targets: &mut Targets) {
+    let (peer, mut found) = (Peer::find(), Found::default());
+    for _ in 0..ROUNDS {
+        let stack = Stack::up();
+        log(&stack, &mut found);
+        raw(&stack, &peer, &mut found);
+    }
+    found.log.print(
+        "Kafka to committed counters, with consumers",
+        "reading and decoding the frames from Kafka",
     );
+    let (frame_bytes, tuples) = (median(&found.frame_bytes), median(&found.frame_tuples));
+    row(
+        "an event of `replay synthetic` in its frame",
+        &format!("{frame_bytes:.1} B, {tuples:.2} label tuples"),
+        "",
+        "",
+    );
+    let (read, bytes) = (median(&found.reads), median(&found.message_bytes));
+    row(
+        &format!("{LIBRDKAFKA} of {bytes:.0} B from the raw topic"),
+        &format!("{read:.0} ns"),
+        &format!("{:.0} events", 1e9 / read),
+        "",
+    );
+    let peer_line = "Go peer on the raw topic, one event a message, exact dedup";
+    match peer.missing() {
+        None => found.peer_to_read.print(peer_line, LIBRDKAFKA),
+        Some(why) => row(peer_line, &format!("not measured: {why}"), "", ""),
+    }
+    let single = "raw topic to committed counters, one event a message, ingest and aggregator";
+    if peer.missing().is_none() {
+        found.single_to_peer.print(single, "the Go peer");
+    }
+    found.single_to_read.print(single, LIBRDKAFKA);
+    let batches = "raw topic to committed counters, 500 events a message, ingest and aggregator";
+    found.batches_to_read.print(batches, LIBRDKAFKA);
+    found.batches_to_serde.print(batches, "reading the JSON with serde_json");
+    row("aggregator without work", &format!("{:.1} ms per second", median(&found.idle)), "", "");
 
-    stack.stop("ingest");
-    let (before, began) = (child_nanos(stack.pid("aggregator")), Instant::now());
-    stack.replay("kafka://127.0.0.1", 9092, "/gatemeter.raw");
-    let sent = child_nanos(stack.pid("aggregator")) - before;
-    let idle = sent * 1_000 / began.elapsed().as_millis().max(1);
-    let began = Instant::now();
-    stack.start();
-    let done = stack.wait_counted(2 * EVENTS);
-    let wall = done.duration_since(began);
-    let both = child_nanos(stack.pid("ingest")) + child_nanos(stack.pid("aggregator"));
-    let all = both - before - sent;
-    let base = serde(EVENTS);
-    print(
-        "raw JSON topic to committed counters, ingest and aggregator",
-        all,
-        wall,
-        base,
-        "reading \
-          the JSON with serde_json",
-    );
-    println!("| aggregator without work | {:.1} ms per second | | |", idle as f64 / 1e6);
+    match peer.missing() {
+        None => targets.set(Target::RawSingle, found.single_to_peer.ratio()),
+        Some(why) => targets.skip(Target::RawSingle, why),
+    }
+    targets.set(Target::RawBatches, found.batches_to_read.ratio());
+    targets.set(Target::Kafka, found.log.ratio());
+    targets.set(Target::FrameBytes, frame_bytes);
 }
 
-fn print(what: &str, nanos: u128, wall: Duration, base: u128, baseline: &str) {
-    let (each, rate) = per_event(nanos, EVENTS);
-    let (base, _) = per_event(base, EVENTS);
-    let seen = EVENTS as f64 / wall.as_secs_f64();
-    row(
-        what,
-        &format!("{each:.0} ns"),
-        &format!("{rate:.0} events ({seen:.0}/s seen, start of the process included)"),
-        &format!("{:.2} x {baseline} ({base:.0} ns)", each / base),
-    );
+/// A round from the topic of the log: the CPU time of the aggregator from its start.
+fn log(stack: &Stack, found: &mut Found) {
+    stack.stop("aggregator");
+    let sent = stack.send(&Way::Http, EVENTS);
+    let began = Instant::now();
+    stack.start();
+    let seen = counted(sent.events.all(), began, EVENTS);
+    let nanos = child_nanos(stack.pid("aggregator"));
+    let Decoded { nanos: base, bytes, tuples } = decode();
+    found.log.add(per_event(nanos, EVENTS), per_event(base, EVENTS), seen);
+    found.frame_bytes.push(bytes as f64 / EVENTS as f64);
+    found.frame_tuples.push(tuples as f64 / EVENTS as f64);
+}
+
+/// A round from the raw topic in both forms, after one from the log. The aggregator keeps running;
+/// it has nothing to do until ingest starts.
+fn raw(stack: &Stack, peer: &Peer, found: &mut Found) {
+    let (sent, from) = fill(stack, &Way::RawSingle, found);
+    let n_single = sent.events.all();
+    let (mut reads, mut peers, mut rates) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..READS {
+        let read = raw::read(&from, n_single);
+        found.message_bytes.push(read.bytes as f64 / n_single as f64);
+        reads.push(per_event(read.nanos, n_single));
+        let began = Instant::now();
+        if let Some(nanos) = peer.count(&from, &sent) {
+            peers.push(per_event(nanos, n_single));
+            rates.push(n_single as f64 / began.elapsed().as_secs_f64());
+        }
+    }
+    let read = median(&reads);
+    found.reads.push(read);
+    let (single, seen) = take(stack, n_single, EVENTS + n_single);
+    if !peers.is_empty() {
+        found.peer_to_read.add(median(&peers), read, median(&rates));
+        found.single_to_peer.add(single, median(&peers), seen);
+    }
+    found.single_to_read.add(single, read, seen);
+
+    let (sent, _) = fill(stack, &Way::RawBatches, found);
+    let n_batches = sent.events.all();
+    let (batches, seen) = take(stack, n_batches, EVENTS + n_single + n_batches);
+    found.batches_to_read.add(batches, read, seen);
+    found.batches_to_serde.add(batches, per_event(serde(EVENTS), EVENTS), seen);
+}
+
+/// Stops ingest and sends to the raw topic; where the partitions ended before that.
+fn fill(stack: &Stack, way: &Way, found: &mut Found) -> (Sent, Ends) {
+    stack.stop("ingest");
+    let from = Ends::now();
+    let aggregator = stack.pid("aggregator");
+    let (before, began) = (child_nanos(aggregator), Instant::now());
+    let sent = stack.send(way, EVENTS);
+    let idle = (child_nanos(aggregator) - before) as f64 / 1e6;
+    found.idle.push(idle / began.elapsed().as_secs_f64());
+    (sent, from)
+}
+
+/// Starts ingest and waits until what waits in the raw topic is counted, and with it `all` that
+/// was ever sent; nanoseconds of both roles for each of its events, and events per second.
+fn take(stack: &Stack, n_events: u64, all: u64) -> (f64, f64) {
+    let before = child_nanos(stack.pid("aggregator"));
+    let began = Instant::now();
+    stack.start();
+    let seen = counted(all, began, n_events);
+    let both = child_nanos(stack.pid("ingest")) + child_nanos(stack.pid("aggregator"));
+    (per_event(both - before, n_events), seen)
+}
+
+/// Waits until `all` events are counted or known as duplicates; events per second, for `n_events`
+/// that were new since `began`.
+fn counted(all: u64, began: Instant, n_events: u64) -> f64 {
+    let done = wait_events(Stack::port(8002), &["counted", "duplicate"], all);
+    n_events as f64 / done.duration_since(began).as_secs_f64()
 }
 
 /// CPU time for reading as many events as JSON.
@@ -103,129 +194,48 @@ fn serde(n_events: u64) -> u128 {
     own_nanos() - began
 }
 
-impl Stack {
-    fn up() -> Stack {
-        let program = std::env::var_os("GATEMETER_PROGRAM").map(PathBuf::from);
-        let program =
-            program.expect("GATEMETER_PROGRAM names the program, as scripts/bench.sh sets it");
-        let stack = Stack { folder: tempfile::tempdir().expect("a folder"), program };
-        stack.start();
-        stack
-    }
+/// The log, read and decoded.
+struct Decoded {
+    nanos: u128,
+    bytes: u64,
+    tuples: u64,
+}
 
-    fn script(&self, args: &[&str]) -> bool {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/stack.sh");
-        let mut command = Command::new(script);
-        command.args(args).args(["--dir".as_ref(), self.dir().as_os_str()]);
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        command.status().expect("scripts/stack.sh runs").success()
-    }
-
-    /// Starts what does not run.
-    fn start(&self) {
-        assert!(self.script(&["up", "--offset", &OFFSET.to_string()]), "the stack is not up");
-    }
-
-    fn dir(&self) -> PathBuf {
-        self.folder.path().join("stack")
-    }
-
-    fn pid(&self, name: &str) -> u32 {
-        let text =
-            std::fs::read_to_string(self.dir().join("run").join(name)).expect("it was started");
-        text.split(' ').next().and_then(|pid| pid.parse().ok()).expect("a process id")
-    }
-
-    /// SIGTERM by process id, and waits for the end.
-    fn stop(&self, name: &str) {
-        let pid = self.pid(name);
-        let sent = Command::new("kill").args(["-TERM", &pid.to_string()]).status();
-        assert!(sent.expect("kill runs").success());
-        let stat = format!("/proc/{pid}/stat");
-        wait("it ended", || {
-            std::fs::read_to_string(&stat).map_or(true, |text| text.contains(") Z "))
-        });
-    }
-
-    /// Sends the events of a part.
-    fn replay(&self, host: &str, port: u16, path: &str) {
-        let to = format!("{host}:{}{path}", port + OFFSET);
-        let sent = Command::new(&self.program)
-            .args(["replay", "synthetic", "--count", &EVENTS.to_string(), "--namespaces", "20"])
-            .args(["--quiet", "--connections", "4", "--to", &to])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .status();
-        assert!(sent.expect("replay runs").success(), "not all was sent to {to}");
-    }
-
-    /// Waits until so many events are counted in all; when that was seen.
-    fn wait_counted(&self, n: u64) -> Instant {
-        let line = "gatemeter_events_total{class=\"counted\"} ";
-        wait("all is counted", || {
-            let page = get(8002 + OFFSET, "/metrics?section=business").unwrap_or_default();
-            let value = page.lines().find_map(|shown| shown.strip_prefix(line));
-            value.and_then(|value| value.trim().parse::<u64>().ok()) == Some(n)
-        });
-        Instant::now()
-    }
-
-    /// CPU time for reading the log from Kafka and decoding every event.
-    fn decode(&self) -> u128 {
-        let options = KafkaOptions {
-            brokers: format!("127.0.0.1:{}", 9092 + OFFSET),
-            partitions: 6,
-            replication_factor: 1,
-            ..KafkaOptions::default()
-        };
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-        runtime.expect("a runtime").block_on(async {
-            let log = Queue::open_kafka_read_only(&options).await.expect("the log");
-            let began = own_nanos();
-            let (mut reader, mut n_events) = (FrameReader::default(), 0);
-            for partition in 0..log.partitions() {
-                let high = log.watermarks(partition).await.expect("ends").high;
-                let mut next = 0;
-                while next < high {
-                    let records = log.read(partition, next, READ_BYTES_MAX).await.expect("records");
-                    for record in &records {
-                        let view = reader.read(&record.bytes).expect("a frame");
-                        for idx in 0..view.len() {
-                            let (labels, _) = view.labels(view.tuple(idx)).expect("labels");
-                            std::hint::black_box(view.facts(idx, labels.source));
-                        }
-                        n_events += view.len() as u64;
-                        next = record.offset + 1;
+/// CPU time for reading the log from Kafka and decoding every event, and what its frames take.
+fn decode() -> Decoded {
+    let options = KafkaOptions {
+        brokers: Stack::brokers(),
+        partitions: 6,
+        replication_factor: 1,
+        ..KafkaOptions::default()
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let log = Queue::open_kafka_read_only(&options).await.expect("the log");
+        let began = own_nanos();
+        let (mut reader, mut n_events) = (FrameReader::default(), 0);
+        let mut decoded = Decoded { nanos: 0, bytes: 0, tuples: 0 };
+        for partition in 0..log.partitions() {
+            let high = log.watermarks(partition).await.expect("ends").high;
+            let mut next = 0;
+            while next < high {
+                let records = log.read(partition, next, READ_BYTES_MAX).await.expect("records");
+                for record in &records {
+                    let view = reader.read(&record.bytes).expect("a frame");
+                    for idx in 0..view.len() {
+                        let (labels, _) = view.labels(view.tuple(idx)).expect("labels");
+                        std::hint::black_box(view.facts(idx, labels.source));
                     }
+                    n_events += view.len() as u64;
+                    decoded.bytes += record.bytes.len() as u64;
+                    decoded.tuples += view.n_tuples() as u64;
+                    next = record.offset + 1;
                 }
             }
-            assert_eq!(n_events, EVENTS);
-            let nanos = own_nanos() - began;
-            log.close().await;
-            nanos
-        })
-    }
-}
-
-impl Drop for Stack {
-    fn drop(&mut self) {
-        self.script(&["down", "--volumes"]);
-    }
-}
-
-fn wait(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + DEADLINE;
-    while !holds() {
-        assert!(Instant::now() < end, "not in time: {what}");
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
-}
-
-/// GET over a connection of its own; `None` if there is no answer.
-fn get(port: u16, path: &str) -> Option<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").ok()?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).ok()?;
-    Some(text)
+        }
+        assert_eq!(n_events, EVENTS);
+        decoded.nanos = own_nanos() - began;
+        log.close().await;
+        decoded
+    })
 }

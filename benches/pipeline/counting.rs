@@ -11,91 +11,64 @@ use std::time::{Duration, Instant};
 
 use aggregator::Parts;
 use clock::Wall;
-use event::frame::{FrameBuilder, FrameReader, Stamp};
-use queue::{Append, EmbeddedOptions, Queue};
+use event::frame::FrameReader;
+use queue::{EmbeddedOptions, Queue};
 use service::config::Settings;
 use service::metrics::ProcessMetrics;
 use service::shutdown::channel;
 use store::Store;
 
 use crate::cpu::own_nanos;
-use crate::events::{CONSUMERS, facts, labels};
+use crate::frames::{self, EVENTS_PER_FRAME, Shape};
+use crate::rounds::{ROUNDS, Rounds};
+use crate::targets::{Target, Targets};
 use crate::{per_event, row};
 
-const EVENTS_PER_FRAME: u64 = 1_000;
+/// Frames of one round.
 const FRAMES: u64 = 3_000;
-/// Frames of one append.
-const FRAMES_PER_APPEND: u64 = 50;
+const N_EVENTS: u64 = FRAMES * EVENTS_PER_FRAME;
 const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// When the bench gives up.
 const DEADLINE: Duration = Duration::from_secs(300);
 
 /// Measures and prints, without consumers and with them.
-pub fn run() {
-    let keys: Vec<String> = (0..CONSUMERS).map(|n| format!("key-{n:04}")).collect();
+pub fn run(targets: &mut Targets) {
+    let keys = frames::consumers();
+    let kinds = [("no consumers", &[][..]), ("500 consumers", &keys)];
+    let mut found = kinds.map(|_| (Rounds::default(), None));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .expect("a runtime");
-    runtime.block_on(async {
-        measure("no consumers", &[]).await;
-        measure("500 consumers", &keys).await;
-    });
+    for _ in 0..ROUNDS {
+        for ((_, consumers), (rounds, shape)) in kinds.iter().zip(&mut found) {
+            *shape = Some(runtime.block_on(measure(consumers, rounds)));
+        }
+    }
+    for ((what, _), (rounds, shape)) in kinds.iter().zip(&found) {
+        rounds.print(
+            &format!("log to committed counters, exact dedup, {what}"),
+            "reading and decoding the frames",
+        );
+        let shape = shape.as_ref().expect("there was a round");
+        let tuples = shape.tuples as f64 / N_EVENTS as f64;
+        let shape = format!("{} B, {tuples:.2} label tuples", shape.bytes / N_EVENTS);
+        row(&format!("an event in its frame, {what}"), &shape, "", "");
+    }
+    targets.set(Target::Embedded, found[1].0.ratio());
 }
 
-async fn measure(what: &str, consumers: &[String]) {
+async fn measure(consumers: &[String], rounds: &mut Rounds) -> Shape {
     let folder = tempfile::tempdir().expect("a folder");
     let queue = Queue::open_embedded(folder.path(), EmbeddedOptions::default()).await;
     let queue = Arc::new(queue.expect("a log"));
-    let Filled { bytes, tuples } = fill(&queue, consumers).await;
-    let n_events = FRAMES * EVENTS_PER_FRAME;
+    let shape = frames::append(&queue, FRAMES, consumers, |_| Wall::now().as_us()).await;
     let base = decode(&queue).await;
     let (nanos, wall) = count(&queue, folder.path()).await;
-    let (each, rate) = per_event(nanos, n_events);
-    let (base, _) = per_event(base, n_events);
-    let seen = n_events as f64 / wall.as_secs_f64();
-    row(
-        &format!("log to committed counters, exact dedup, {what}"),
-        &format!("{each:.0} ns"),
-        &format!("{rate:.0} events ({seen:.0}/s seen)"),
-        &format!("{:.2} x reading and decoding the frames ({base:.0} ns)", each / base),
-    );
-    let shape =
-        format!("{} B, {:.2} label tuples", bytes / n_events, tuples as f64 / n_events as f64);
-    row(&format!("an event in its frame, {what}"), &shape, "", "");
-}
-
-/// What the frames of a log take.
-struct Filled {
-    bytes: u64,
-    tuples: u64,
-}
-
-/// Appends the frames.
-async fn fill(queue: &Queue, consumers: &[String]) -> Filled {
-    let namespaces: Vec<String> = (0..20).map(|n| format!("team-{n:02}")).collect();
-    let mut reader = FrameReader::default();
-    let mut filled = Filled { bytes: 0, tuples: 0 };
-    for append in 0..FRAMES / FRAMES_PER_APPEND {
-        let mut frames = Vec::new();
-        for frame in 0..FRAMES_PER_APPEND {
-            let first = (append * FRAMES_PER_APPEND + frame) * EVENTS_PER_FRAME;
-            let mut builder = FrameBuilder::default();
-            let now_us = Wall::now().as_us();
-            for n in first..first + EVENTS_PER_FRAME {
-                let labels = labels(n, &namespaces, consumers);
-                builder.push(&labels, &facts(n, now_us)).expect("room");
-            }
-            let stamp = Stamp { ingest_us: now_us, tokenizer_version: 0, price_version: 0 };
-            let bytes = builder.encode(stamp);
-            filled.bytes += bytes.len() as u64;
-            filled.tuples += reader.read(&bytes).expect("a frame").n_tuples() as u64;
-            frames.push(Append { partition: 0, bytes: bytes.into() });
-        }
-        queue.append(frames).await.expect("appended");
-    }
-    filled
+    let seen = N_EVENTS as f64 / wall.as_secs_f64();
+    rounds.add(per_event(nanos, N_EVENTS), per_event(base, N_EVENTS), seen);
+    shape
 }
 
 /// Reads and decodes everything; gives the CPU time.
@@ -140,7 +113,7 @@ async fn count(queue: &Arc<Queue>, folder: &Path) -> (u128, Duration) {
         let snapshot = store.read().await.expect("a reader").partitions().await.expect("rows");
         if snapshot.first().is_some_and(|row| row.progress.next == FRAMES) {
             let counted = snapshot[0].progress.account.counted;
-            assert_eq!(counted.cast_unsigned(), FRAMES * EVENTS_PER_FRAME);
+            assert_eq!(counted.cast_unsigned(), N_EVENTS);
             break;
         }
         assert!(began.elapsed() < DEADLINE, "not counted within {DEADLINE:?}");

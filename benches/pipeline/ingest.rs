@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 use clock::Wall;
 use queue::{EmbeddedOptions, Queue};
@@ -22,13 +23,16 @@ use store::Store;
 
 use crate::cpu::{child_nanos, own_nanos};
 use crate::events::json;
-use crate::{per_event, row};
+use crate::per_event;
+use crate::rounds::{ROUNDS, Rounds};
+use crate::targets::{Target, Targets};
 
 /// Flag of the child that serves.
 pub const SERVE: &str = "--serve";
 
 const BATCH: u64 = 500;
-const BATCHES: u64 = 4_000;
+/// Batches of a round.
+const BATCHES: u64 = 2_000;
 const CONNECTIONS: u64 = 4;
 /// Batches that are sent before the measurement begins.
 const WARM_UP: u64 = 200;
@@ -94,25 +98,23 @@ impl Ingest {
 }
 
 /// Measures and prints.
-pub fn run() {
+pub fn run(targets: &mut Targets) {
     let ingest = Ingest::start();
-    send(ingest.address, 0, WARM_UP);
     let pid = ingest.child.id();
-    let (before, began) = (child_nanos(pid), std::time::Instant::now());
-    send(ingest.address, WARM_UP, BATCHES);
-    let nanos = child_nanos(pid) - before;
-    let wall = began.elapsed();
-    ingest.stop();
+    send(ingest.address, 0, WARM_UP);
+    let (mut rounds, mut next) = (Rounds::default(), WARM_UP);
     let n_events = BATCHES * BATCH;
-    let (each, rate) = per_event(nanos, n_events);
-    let (base, _) = per_event(baseline(), n_events);
-    let seen = n_events as f64 / wall.as_secs_f64();
-    row(
-        "HTTP batches of 500 to durable frames",
-        &format!("{each:.0} ns"),
-        &format!("{rate:.0} events ({seen:.0}/s seen)"),
-        &format!("{:.2} x reading the JSON with serde_json ({base:.0} ns)", each / base),
-    );
+    for _ in 0..ROUNDS {
+        let (before, began) = (child_nanos(pid), Instant::now());
+        send(ingest.address, next, BATCHES);
+        let nanos = child_nanos(pid) - before;
+        let seen = n_events as f64 / began.elapsed().as_secs_f64();
+        next += BATCHES;
+        rounds.add(per_event(nanos, n_events), per_event(baseline(), n_events), seen);
+    }
+    ingest.stop();
+    rounds.print("HTTP batches of 500 to durable frames", "reading the JSON with serde_json");
+    targets.set(Target::Http, rounds.ratio());
 }
 
 /// Sends batches over a few connections.

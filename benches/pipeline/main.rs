@@ -1,17 +1,24 @@
 //! What an event costs on its way: CPU time per event, and ratios to a baseline of the same run.
 //!
-//! `scripts/bench.sh` runs it. Every figure but those of `texts` is CPU time of the process that
-//! does the work, user and system, so that it does not depend on how busy the machine is otherwise;
-//! the baseline of each part does the least that any program would have to do with the same bytes.
-//! Figures drift from machine to machine, ratios do not.
+//! `scripts/bench.sh` runs it. Every figure but those of `texts` and the times of `start` is CPU
+//! time of the process that does the work, user and system, so that it does not depend on how busy
+//! the machine is otherwise; the baseline of each part does the least that any program would have
+//! to do with the same bytes. Figures drift from machine to machine, ratios do not.
 
 mod cpu;
+mod rounds;
+mod targets;
 mod events;
+mod process;
+mod frames;
 mod ingest;
 mod texts;
 mod counting;
 mod page;
+mod start;
 mod cluster;
+
+use targets::Targets;
 
 /// Runs the parts that are named on the command line, or all of them.
 fn main() {
@@ -23,23 +30,28 @@ fn main() {
         return ingest::serve(folder);
     }
     let is_wanted = |part: &str| args.is_empty() || args.iter().any(|arg| arg == part);
+    let mut targets = Targets::default();
     println!("| what | CPU per event or page | per second and core | ratio |");
     println!("|---|---|---|---|");
     if is_wanted("ingest") {
-        ingest::run();
+        ingest::run(&mut targets);
     }
     if is_wanted("texts") {
         texts::run();
     }
     if is_wanted("counting") {
-        counting::run();
+        counting::run(&mut targets);
     }
     if is_wanted("page") {
-        page::run();
+        page::run(&mut targets);
+    }
+    if is_wanted("start") {
+        start::run(&mut targets);
     }
     if is_wanted("cluster") {
-        cluster::run();
+        cluster::run(&mut targets);
     }
+    targets.print();
 }
 
 /// One line of the table.
@@ -47,8 +59,7 @@ fn row(what: &str, cost: &str, rate: &str, ratio: &str) {
     println!("| {what} | {cost} | {rate} | {ratio} |");
 }
 
-/// Nanoseconds per event, and events per second and core.
-fn per_event(nanos: u128, n_events: u64) -> (f64, f64) {
-    let each = nanos as f64 / n_events as f64;
-    (each, 1e9 / each)
+/// Nanoseconds for each of so many events.
+fn per_event(nanos: u128, n_events: u64) -> f64 {
+    nanos as f64 / n_events as f64
 }
