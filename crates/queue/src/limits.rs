@@ -131,6 +131,10 @@ pub(crate) const KAFKA_READ_SECONDS_MAX: u64 = 10;
 /// Longest wait for the end of the client, in seconds; the process ends within ten.
 pub(crate) const KAFKA_CLOSE_SECONDS_MAX: u64 = 5;
 
+/// Longest poll for delivery reports, in seconds: the thread of a producer that was closed ends
+/// within it.
+pub(crate) const KAFKA_REPORTS_SECONDS_MAX: u64 = 1;
+
 /// Longest time between two polls of a consumer, in milliseconds: bounds how long a start or a
 /// resume waits, and costs nothing when idle.
 pub(crate) const KAFKA_POLL_MS_MAX: u64 = 20;

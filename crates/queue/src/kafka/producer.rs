@@ -10,26 +10,29 @@ use std::time::Duration;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
-use rdkafka::producer::{
-    BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer,
-};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
 use rdkafka::{ClientContext, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot, watch};
 
 use super::listener::Listener;
 use super::options::Topic;
+use super::poller::Stop;
 use crate::error::QueueError;
 use crate::limits::{
     APPEND_BYTES_MAX, KAFKA_BATCH_BYTES_MAX, KAFKA_CLOSE_SECONDS_MAX, KAFKA_DELIVERY_MS_MAX,
-    KAFKA_RECORD_BYTES_MAX, KAFKA_RECORD_ROOM_MIN, KAFKA_RECORDS_WAITING_MAX, KAFKA_REQUEST_MS_MAX,
+    KAFKA_RECORD_BYTES_MAX, KAFKA_RECORD_ROOM_MIN, KAFKA_RECORDS_WAITING_MAX,
+    KAFKA_REPORTS_SECONDS_MAX, KAFKA_REQUEST_MS_MAX,
 };
 use crate::record::{Append, Position};
 
 const APPEND: &str = "append to the topic";
 
+/// Longest poll for delivery reports.
+const REPORTS_MAX: Duration = Duration::from_secs(KAFKA_REPORTS_SECONDS_MAX);
+
 /// Appends to one topic.
 pub(super) struct Producer {
-    client: RwLock<Option<Arc<ThreadedProducer<Reports>>>>,
+    client: RwLock<Option<Arc<Reporting>>>,
     topic: String,
     room: Arc<Semaphore>,
     ends: Arc<[watch::Sender<u64>]>,
@@ -51,7 +54,7 @@ impl Producer {
             .create_with_context(reports)
             .map_err(QueueError::kafka("set up the producer"))?;
         Ok(Producer {
-            client: RwLock::new(Some(Arc::new(client))),
+            client: RwLock::new(Some(Arc::new(Reporting::start(client)?))),
             topic: topic.name,
             room: Arc::new(Semaphore::new(APPEND_BYTES_MAX)),
             ends,
@@ -81,17 +84,12 @@ impl Producer {
         answered.await.unwrap_or_else(|_| Err(self.gone()))
     }
 
-    fn send(
-        &self,
-        client: &ThreadedProducer<Reports>,
-        record: &Append,
-        ticket: Ticket,
-    ) -> Result<(), QueueError> {
+    fn send(&self, client: &Reporting, record: &Append, ticket: Ticket) -> Result<(), QueueError> {
         let bytes: &[u8] = &record.bytes;
         let sent = BaseRecord::<(), [u8], Box<Ticket>>::with_opaque_to(&self.topic, ticket.into())
             .partition(i32::try_from(record.partition).unwrap_or(i32::MAX))
             .payload(bytes);
-        client.send(sent).map_err(|(error, _)| failed(error))
+        client.client.send(sent).map_err(|(error, _)| failed(error))
     }
 
     /// Takes the call's part of the bytes that may wait.
@@ -128,7 +126,7 @@ impl Producer {
         let client = self.client.write().unwrap_or_else(PoisonError::into_inner).take();
         let Some(client) = client else { return };
         let ended = tokio::task::spawn_blocking(move || {
-            let rest = client.flush(Duration::from_secs(KAFKA_CLOSE_SECONDS_MAX));
+            let rest = client.client.flush(Duration::from_secs(KAFKA_CLOSE_SECONDS_MAX));
             if let Err(error) = rest {
                 tracing::warn!(%error, "appends were not acknowledged before the end");
             }
@@ -136,7 +134,7 @@ impl Producer {
         let _ = ended.await;
     }
 
-    fn client(&self) -> Result<Arc<ThreadedProducer<Reports>>, QueueError> {
+    fn client(&self) -> Result<Arc<Reporting>, QueueError> {
         let client = self.client.read().unwrap_or_else(PoisonError::into_inner).clone();
         client.ok_or_else(|| self.gone())
     }
@@ -153,6 +151,37 @@ impl Producer {
             true => QueueError::Fatal,
             false => QueueError::Closed,
         }
+    }
+}
+
+/// A client with a thread that takes its delivery reports. The thread of `ThreadedProducer` polls
+/// ten times a second and spins for the last millisecond of each poll, a hundredth of a core.
+struct Reporting {
+    client: Arc<BaseProducer<Reports>>,
+    stop: Stop,
+}
+
+impl Reporting {
+    fn start(client: BaseProducer<Reports>) -> Result<Reporting, QueueError> {
+        let (client, stop) = (Arc::new(client), Stop::default());
+        let (own, stopped) = (Arc::clone(&client), stop.clone());
+        let run = move || {
+            while !stopped.is_set() {
+                own.poll(REPORTS_MAX);
+            }
+        };
+        let name = "kafka-reports";
+        let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(run);
+        spawned.map_err(|source| QueueError::io("start the thread for", name, source))?;
+        Ok(Reporting { client, stop })
+    }
+}
+
+impl Drop for Reporting {
+    /// The thread ends after its poll. Nothing waits for it: what was sent is acknowledged by then,
+    /// or given up.
+    fn drop(&mut self) {
+        self.stop.set();
     }
 }
 

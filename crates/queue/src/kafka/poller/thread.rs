@@ -22,7 +22,7 @@ impl Stop {
         self.0.load(Ordering::Acquire)
     }
 
-    fn set(&self) {
+    pub(crate) fn set(&self) {
         self.0.store(true, Ordering::Release);
     }
 }
