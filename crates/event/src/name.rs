@@ -88,11 +88,32 @@ impl fmt::Display for Namespace {
 /// the signs that model names and route templates use.
 #[must_use]
 pub fn is_label(text: &str) -> bool {
-    let bytes = text.as_bytes();
+    is_label_bytes(text.as_bytes())
+}
+
+/// Whether bytes are such a text; then they are ASCII, and thus UTF-8.
+pub(crate) fn is_label_bytes(bytes: &[u8]) -> bool {
     !bytes.is_empty()
         && bytes.len() <= LABEL_BYTES_MAX
-        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.:/@+{}*~#=,()[]".contains(b))
+        && bytes.iter().all(|byte| IS_LABEL_LETTER[usize::from(*byte)])
 }
+
+/// The bytes that a label may have. A table, since every byte of every label is looked up.
+const IS_LABEL_LETTER: [bool; 256] = {
+    let mut is_letter = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        is_letter[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let signs = b"-_.:/@+{}*~#=,()[]";
+    let mut idx = 0;
+    while idx < signs.len() {
+        is_letter[signs[idx] as usize] = true;
+        idx += 1;
+    }
+    is_letter
+};
 
 /// Whether a text can be a consumer: 1 to 128 bytes without control characters. Consumers never
 /// become metric labels, so any language is welcome.

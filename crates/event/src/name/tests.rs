@@ -33,3 +33,11 @@ fn labels_that_are_not_well_formed_become_other() {
         assert_eq!(Label::settle(bad).as_str(), OTHER, "{bad:?}");
     }
 }
+
+#[test]
+fn labels_have_letters_digits_and_these_signs_of_ascii() {
+    for byte in 0..=u8::MAX {
+        let is_good = byte.is_ascii_alphanumeric() || b"-_.:/@+{}*~#=,()[]".contains(&byte);
+        assert_eq!(is_label_bytes(&[byte]), is_good, "{byte:#x}");
+    }
+}
