@@ -7,7 +7,7 @@
 use crate::code::{Method, Outcome, ServiceTier, UsageSource};
 use crate::key::Key;
 use crate::limits::{COST_NANO_MAX, DURATION_US_MAX, LABEL_BYTES_MAX, TIME_US_MAX};
-use crate::name::{check_namespace, is_consumer, is_label};
+use crate::name::{check_namespace, is_consumer, is_label, is_label_bytes};
 use crate::usage::Usage;
 
 /// The labels of an event after settling. Texts are borrowed.
@@ -155,6 +155,39 @@ impl<'a> Labels<'a> {
     }
 }
 
+/// A tuple split by its length bytes, for a reader that remembers rows and consumers.
+///
+/// A tuple decodes if and only if it has these parts, its row is the row of some tuple that
+/// decodes, and its consumer is the consumer of some tuple that decodes. Texts of known parts are
+/// thus not checked again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TupleParts<'a> {
+    /// What chooses the row, as `Labels::encode_row` writes it; unchecked.
+    pub row: &'a [u8],
+    /// Name of the consumer, empty if there is none; unchecked.
+    pub consumer: &'a [u8],
+}
+
+impl<'a> TupleParts<'a> {
+    /// Splits a tuple. `None` if its lengths do not add up, or if the stream flag or the requested
+    /// model is not valid; `Labels::decode` fails then, too.
+    #[must_use]
+    #[inline]
+    pub fn of(bytes: &'a [u8]) -> Option<TupleParts<'a>> {
+        let mut row_length = 7;
+        for _ in 0..5 {
+            row_length += 1 + usize::from(*bytes.get(row_length)?);
+        }
+        let (row, mut rest) = bytes.split_at_checked(row_length)?;
+        flag(take(&mut rest, 1).ok()?[0])?;
+        let requested_model = prefixed(&mut rest).ok()?;
+        let consumer = prefixed(&mut rest).ok()?;
+        let is_whole = rest.is_empty();
+        let is_good = requested_model.is_empty() || is_label_bytes(requested_model);
+        (is_whole && is_good).then_some(TupleParts { row, consumer })
+    }
+}
+
 /// The data of one event besides its tuple.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
@@ -202,10 +235,15 @@ fn take<'a>(rest: &mut &'a [u8], n: usize) -> Result<&'a [u8], LabelsError> {
     Ok(head)
 }
 
+/// Takes the bytes of a text behind its length.
+fn prefixed<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], LabelsError> {
+    let length = usize::from(take(rest, 1)?[0]);
+    take(rest, length)
+}
+
 /// Takes a text behind its length.
 fn text<'a>(rest: &mut &'a [u8]) -> Result<&'a str, LabelsError> {
-    let length = usize::from(take(rest, 1)?[0]);
-    std::str::from_utf8(take(rest, length)?).map_err(|_| LabelsError::Text("utf-8"))
+    std::str::from_utf8(prefixed(rest)?).map_err(|_| LabelsError::Text("utf-8"))
 }
 
 /// An empty text means absence.
@@ -221,3 +259,6 @@ fn flag(byte: u8) -> Option<bool> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;
