@@ -2,14 +2,18 @@
 //!
 //! An event is added to the slot of its full row and minute, and to that of its consumer; totals,
 //! quarter-hours and minute rows are folded from the slots when a commit is made. Rows are found by
-//! the bytes of their labels once per frame and tuple, so that an event costs two look-ups at most.
+//! the bytes of their labels once per frame and tuple. A tuple is decoded only if its row or its
+//! consumer has not been seen before: nearly every event may have a tuple of its own, but rows and
+//! consumers come again.
 
+mod interner;
 mod consumers;
 
 use std::collections::BTreeMap;
 
 use event::frame::FrameView;
-use event::{Facts, Labels};
+use event::labels::TupleParts;
+use event::{Facts, Labels, UsageSource};
 use hashbrown::{DefaultHashBuilder, HashMap};
 
 use crate::account::{Account, Class};
@@ -20,6 +24,7 @@ use crate::series::{FullLabels, SeriesId, ShortLabels};
 use crate::window::{MINUTE_US, QUARTER_MINUTES};
 
 use consumers::{ConsumerSlots, Consumers};
+use interner::Interner;
 
 /// Maximum number of cached rows of a kind between commits; beyond it the cache starts over.
 const ROWS_MAX: usize = 1_000_000;
@@ -32,26 +37,57 @@ struct Row {
     short: SeriesId,
 }
 
-/// Rows by number; the number of a row is found by the bytes of its labels.
+/// What counting an event needs of its full row. Apart from the labels, which are large.
+#[derive(Clone, Copy, Debug)]
+struct RowKind {
+    source: UsageSource,
+    is_final: bool,
+    /// Number of the part of the labels that chooses the consumer row, see `Consumers::origin`.
+    origin: u32,
+}
+
+/// Rows by number; the number of a row is that of the bytes of its labels. Only tuples that decode
+/// are remembered.
 #[derive(Debug, Default)]
 pub struct Rows {
-    numbers: HashMap<Box<[u8]>, u32, DefaultHashBuilder>,
+    numbers: Interner,
+    kinds: Vec<RowKind>,
     rows: Vec<Row>,
     consumers: Consumers,
 }
 
 impl Rows {
-    /// The number of a row. `bytes` is the part of the tuple that chooses it.
-    pub fn number(&mut self, bytes: &[u8], labels: &Labels<'_>) -> u32 {
-        if let Some(number) = self.numbers.get(bytes) {
-            return *number;
+    /// The rows of a tuple, or `None` if it does not decode.
+    #[inline]
+    fn tuple(&mut self, bytes: &[u8]) -> Option<Tuple> {
+        self.find(bytes).or_else(|| self.add(bytes))
+    }
+
+    /// The rows of a tuple whose row and consumer are known. Other tuples decoded with them, so
+    /// this one does (`TupleParts`). `None` says nothing about the tuple.
+    #[inline]
+    fn find(&self, bytes: &[u8]) -> Option<Tuple> {
+        let parts = TupleParts::of(bytes)?;
+        let row = self.numbers.find(parts.row)?;
+        let RowKind { source, is_final, origin } = self.kinds[row as usize];
+        let consumer = self.consumers.find(origin, parts.consumer)?;
+        Some(Tuple { source, is_final, row, consumer })
+    }
+
+    /// Decodes a tuple and remembers its rows.
+    #[cold]
+    fn add(&mut self, bytes: &[u8]) -> Option<Tuple> {
+        let (labels, row_length) = Labels::decode(bytes).ok()?;
+        let Labels { source, is_final, .. } = labels;
+        let row = self.numbers.number(&bytes[..row_length]);
+        if row as usize == self.rows.len() {
+            let full = FullLabels::of(&labels);
+            self.rows.push(Row { id: full.id(), short: full.short().id(), labels: full });
+            let origin = self.consumers.origin(&labels);
+            self.kinds.push(RowKind { source, is_final, origin });
         }
-        let number = u32::try_from(self.rows.len()).expect("rows are bounded");
-        let labels = FullLabels::of(labels);
-        let short = labels.short().id();
-        self.rows.push(Row { id: labels.id(), labels, short });
-        self.numbers.insert(bytes.into(), number);
-        number
+        let consumer = self.consumers.number(self.kinds[row as usize].origin, &labels);
+        Some(Tuple { source, is_final, row, consumer })
     }
 
     /// Clears the row cache if it is too large. Only between commits: slots refer to numbers.
@@ -111,7 +147,7 @@ pub struct EventSlots {
 
 impl Pending {
     /// Number of the slot of a row and a minute.
-    pub fn slot(&mut self, row: u32, minute: i64) -> u32 {
+    fn slot(&mut self, row: u32, minute: i64) -> u32 {
         *self.index.entry((row, minute)).or_insert_with(|| {
             let number = u32::try_from(self.slots.len()).expect("slots are bounded by a commit");
             self.slots.push(Slot { row, minute, measures: Measures::default() });
@@ -154,7 +190,7 @@ impl Pending {
             let measures = &slot.measures;
             let total = totals.entry(row.id).or_insert((&row.labels, Measures::default()));
             total.1.add(measures).expect(FITS);
-            let quarter = slot.minute.div_euclid(QUARTER_MINUTES);
+            let quarter = quarter_of(slot.minute);
             quarters.entry((quarter, row.id)).or_default().add(measures).expect(FITS);
             shorts.entry(row.short).or_insert_with(|| row.labels.short());
             minutes.entry((slot.minute, row.short)).or_default().add(measures).expect(FITS);
@@ -171,34 +207,33 @@ impl Pending {
     }
 }
 
-/// Cache for each tuple of the current frame: its rows, and the slots of its last event, since
-/// neighbours mostly share a minute.
+/// Number of the quarter-hour of a minute.
+#[inline]
+fn quarter_of(minute: i64) -> i64 {
+    minute.div_euclid(QUARTER_MINUTES)
+}
+
+/// The rows of each tuple of the current frame.
 #[derive(Debug, Default)]
 pub struct Tuples {
     known: Vec<Option<Tuple>>,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// The rows of one tuple, and what of its labels an event is counted with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Tuple {
-    source: event::UsageSource,
+    source: UsageSource,
+    is_final: bool,
     row: u32,
     consumer: u32,
-    is_final: bool,
-    /// Minute and slots of the last event, if there was one.
-    last: Option<(i64, EventSlots)>,
 }
 
 impl Tuples {
     /// Looks up the rows of a frame's tuples; a tuple that does not decode is known as poison.
     pub fn load(&mut self, view: &FrameView<'_>, rows: &mut Rows) {
         self.known.clear();
-        self.known.extend((0..view.n_tuples()).map(|number| {
-            let (labels, row_length) = view.labels(number).ok()?;
-            let row = rows.number(&view.tuple_bytes(number)[..row_length], &labels);
-            let consumer = rows.consumers.number(&labels);
-            let Labels { source, is_final, .. } = labels;
-            Some(Tuple { source, row, consumer, is_final, last: None })
-        }));
+        let numbers = 0..view.n_tuples();
+        self.known.extend(numbers.map(|number| rows.tuple(view.tuple_bytes(number))));
     }
 
     /// The facts of an event, or `None` if it is poison.
@@ -208,21 +243,14 @@ impl Tuples {
     }
 
     /// The slots of an event of a tuple. The tuple must not be poison.
-    pub fn slots(&mut self, number: usize, time_us: i64, pending: &mut Pending) -> EventSlots {
-        let tuple = self.known[number].as_mut().expect("poison is never counted");
+    #[inline]
+    pub fn slots(&self, number: usize, time_us: i64, pending: &mut Pending) -> EventSlots {
+        let tuple = self.known[number].expect("poison is never counted");
         let minute = time_us.div_euclid(MINUTE_US);
-        match tuple.last {
-            Some((last, slots)) if last == minute => slots,
-            _ => {
-                let quarter = minute.div_euclid(QUARTER_MINUTES);
-                let slots = EventSlots {
-                    slot: pending.slot(tuple.row, minute),
-                    consumer_slot: pending.consumers.slot(tuple.consumer, quarter),
-                    is_final: tuple.is_final,
-                };
-                tuple.last = Some((minute, slots));
-                slots
-            }
+        EventSlots {
+            slot: pending.slot(tuple.row, minute),
+            consumer_slot: pending.consumers.slot(tuple.consumer, quarter_of(minute)),
+            is_final: tuple.is_final,
         }
     }
 }
@@ -233,3 +261,6 @@ impl Pending {
         self.account.add(class, i64::from(n));
     }
 }
+
+#[cfg(test)]
+mod tests;

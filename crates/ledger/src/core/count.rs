@@ -177,7 +177,7 @@ impl Core {
             for group in groups(view.len()) {
                 self.dedup.touch(group.clone().map(|idx| view.key(idx)));
                 for idx in group {
-                    refused.extend(self.count_or_refuse(view, &mut tuples, idx));
+                    refused.extend(self.count_or_refuse(view, &tuples, idx));
                 }
             }
             self.keep_letters(record, view, &refused);
@@ -197,7 +197,7 @@ impl Core {
     fn count_or_refuse(
         &mut self,
         view: &FrameView<'_>,
-        tuples: &mut Tuples,
+        tuples: &Tuples,
         idx: usize,
     ) -> Option<Verdict> {
         let refuse = |class, reason| Some(Verdict { idx, class, reason });

@@ -6,27 +6,50 @@ use hashbrown::{DefaultHashBuilder, HashMap};
 use crate::consumer::{ConsumerLabels, ConsumerSums};
 use crate::series::SeriesId;
 
-/// Consumer rows by number; the number of a row is found by the bytes of its identity.
+use super::interner::Interner;
+
+/// Consumer rows by number; the number of a row is found by its origin and the consumer's name.
+///
+/// The origin is all of the row but the name: namespace and model. Both are numbers, so that the
+/// table is small: a tenant may have ten thousand consumers, each with several models.
 #[derive(Debug, Default)]
 pub(super) struct Consumers {
-    numbers: HashMap<Box<[u8]>, u32, DefaultHashBuilder>,
+    origins: Interner,
+    names: Interner,
+    numbers: HashMap<(u32, u32), u32, DefaultHashBuilder>,
     rows: Vec<(SeriesId, ConsumerLabels)>,
-    /// Kept to be written over.
-    key: Vec<u8>,
 }
 
 impl Consumers {
-    /// The number of the row of a tuple's labels.
-    pub(super) fn number(&mut self, labels: &Labels<'_>) -> u32 {
-        self.key.clear();
-        ConsumerLabels::encode(labels, &mut self.key);
-        if let Some(number) = self.numbers.get(self.key.as_slice()) {
-            return *number;
-        }
-        let number = u32::try_from(self.rows.len()).expect("rows are bounded");
-        self.rows.push((ConsumerLabels::id_of(&self.key), ConsumerLabels::of(labels)));
-        self.numbers.insert(self.key.as_slice().into(), number);
-        number
+    /// The origin of a tuple's labels.
+    pub(super) fn origin(&mut self, labels: &Labels<'_>) -> u32 {
+        let mut bytes = Vec::new();
+        ConsumerLabels::encode(&Labels { consumer: None, ..*labels }, &mut bytes);
+        self.origins.number(&bytes)
+    }
+
+    /// The number of the row of an origin and a consumer's name, empty for none, if it is known.
+    #[inline]
+    pub(super) fn find(&self, origin: u32, name: &[u8]) -> Option<u32> {
+        let name = self.names.find(name)?;
+        self.numbers.get(&(origin, name)).copied()
+    }
+
+    /// The number of the row of a tuple's labels, whose origin is given.
+    pub(super) fn number(&mut self, origin: u32, labels: &Labels<'_>) -> u32 {
+        let name = self.names.number(labels.consumer.unwrap_or("").as_bytes());
+        *self.numbers.entry((origin, name)).or_insert_with(|| {
+            let number = u32::try_from(self.rows.len()).expect("rows are bounded");
+            let mut bytes = Vec::new();
+            ConsumerLabels::encode(labels, &mut bytes);
+            self.rows.push((ConsumerLabels::id_of(&bytes), ConsumerLabels::of(labels)));
+            number
+        })
+    }
+
+    /// Identity and labels of a row.
+    pub(super) fn row(&self, number: u32) -> &(SeriesId, ConsumerLabels) {
+        &self.rows[number as usize]
     }
 
     /// How many rows are remembered.
@@ -71,7 +94,7 @@ impl ConsumerSlots {
 
     /// Sorts the slots, each of which is a row of its own.
     pub(super) fn fold(&self, consumers: &Consumers) -> FoldedConsumers {
-        let row = |number: u32| &consumers.rows[number as usize];
+        let row = |number: u32| consumers.row(number);
         let mut labels: Vec<_> =
             self.slots.iter().map(|(number, _, _)| row(*number).clone()).collect();
         labels.sort_unstable_by_key(|(id, _)| *id);
