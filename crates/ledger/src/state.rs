@@ -7,6 +7,7 @@
 //! consumers come again.
 
 mod interner;
+mod slot_numbers;
 mod consumers;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,6 @@ use std::collections::BTreeMap;
 use event::frame::FrameView;
 use event::labels::TupleParts;
 use event::{Facts, Labels, UsageSource};
-use hashbrown::{DefaultHashBuilder, HashMap};
 
 use crate::account::{Account, Class};
 use crate::commit::{DeadLetter, Journal};
@@ -25,6 +25,7 @@ use crate::window::{MINUTE_US, QUARTER_MINUTES};
 
 use consumers::{ConsumerSlots, Consumers};
 use interner::Interner;
+use slot_numbers::SlotNumbers;
 
 /// Maximum number of cached rows of a kind between commits; beyond it the cache starts over.
 const ROWS_MAX: usize = 1_000_000;
@@ -110,7 +111,7 @@ struct Slot {
 #[derive(Debug, Default)]
 pub struct Pending {
     slots: Vec<Slot>,
-    index: HashMap<(u32, i64), u32, DefaultHashBuilder>,
+    numbers: SlotNumbers,
     consumers: ConsumerSlots,
     /// Accounting of the range alone.
     pub account: Account,
@@ -147,10 +148,16 @@ pub struct EventSlots {
 
 impl Pending {
     /// Number of the slot of a row and a minute.
+    #[inline]
     fn slot(&mut self, row: u32, minute: i64) -> u32 {
-        *self.index.entry((row, minute)).or_insert_with(|| {
-            let number = u32::try_from(self.slots.len()).expect("slots are bounded by a commit");
-            self.slots.push(Slot { row, minute, measures: Measures::default() });
+        let last = self.numbers.last(row);
+        if self.slots.get(last as usize).is_some_and(|slot| slot.minute == minute) {
+            return last;
+        }
+        let Pending { numbers, slots, .. } = self;
+        numbers.number(row, minute, || {
+            let number = u32::try_from(slots.len()).expect("slots are bounded by a commit");
+            slots.push(Slot { row, minute, measures: Measures::default() });
             number
         })
     }

@@ -7,6 +7,7 @@ use crate::consumer::{ConsumerLabels, ConsumerSums};
 use crate::series::SeriesId;
 
 use super::interner::Interner;
+use super::slot_numbers::SlotNumbers;
 
 /// Consumer rows by number; the number of a row is found by its origin and the consumer's name.
 ///
@@ -62,7 +63,7 @@ impl Consumers {
 #[derive(Debug, Default)]
 pub(super) struct ConsumerSlots {
     slots: Vec<(u32, i64, ConsumerSums)>,
-    index: HashMap<(u32, i64), u32, DefaultHashBuilder>,
+    numbers: SlotNumbers,
 }
 
 /// Rows of a commit, sorted.
@@ -73,10 +74,16 @@ pub(super) struct FoldedConsumers {
 
 impl ConsumerSlots {
     /// Number of the slot of a row and a quarter-hour.
+    #[inline]
     pub(super) fn slot(&mut self, row: u32, quarter: i64) -> u32 {
-        *self.index.entry((row, quarter)).or_insert_with(|| {
-            let number = u32::try_from(self.slots.len()).expect("slots are bounded by a commit");
-            self.slots.push((row, quarter, ConsumerSums::default()));
+        let last = self.numbers.last(row);
+        if self.slots.get(last as usize).is_some_and(|slot| slot.1 == quarter) {
+            return last;
+        }
+        let ConsumerSlots { numbers, slots } = self;
+        numbers.number(row, quarter, || {
+            let number = u32::try_from(slots.len()).expect("slots are bounded by a commit");
+            slots.push((row, quarter, ConsumerSums::default()));
             number
         })
     }
