@@ -10,8 +10,6 @@ mod interner;
 mod slot_numbers;
 mod consumers;
 
-use std::collections::BTreeMap;
-
 use event::frame::FrameView;
 use event::labels::TupleParts;
 use event::{Facts, Labels, UsageSource};
@@ -187,30 +185,41 @@ impl Pending {
     /// for as many frames as fit between two commits.
     #[must_use]
     pub fn fold(&self, rows: &Rows) -> Folded {
-        const FITS: &str = "a commit's sums fit 64 bits";
-        let mut totals: BTreeMap<SeriesId, (&FullLabels, Measures)> = BTreeMap::new();
-        let mut quarters: BTreeMap<(i64, SeriesId), Measures> = BTreeMap::new();
-        let mut shorts: BTreeMap<SeriesId, ShortLabels> = BTreeMap::new();
-        let mut minutes: BTreeMap<(i64, SeriesId), Measures> = BTreeMap::new();
-        for slot in &self.slots {
-            let row = &rows.rows[slot.row as usize];
-            let measures = &slot.measures;
-            let total = totals.entry(row.id).or_insert((&row.labels, Measures::default()));
-            total.1.add(measures).expect(FITS);
-            let quarter = quarter_of(slot.minute);
-            quarters.entry((quarter, row.id)).or_default().add(measures).expect(FITS);
-            shorts.entry(row.short).or_insert_with(|| row.labels.short());
-            minutes.entry((slot.minute, row.short)).or_default().add(measures).expect(FITS);
-        }
+        let row = |number: u32| &rows.rows[number as usize];
+        let totals = self.merged(|slot| (row(slot.row).id, slot.row));
+        let quarters = self.merged(|slot| (quarter_of(slot.minute), row(slot.row).id));
+        let minutes = self.merged(|slot| (slot.minute, row(slot.row).short));
+        let mut shorts: Vec<_> =
+            totals.iter().map(|((_, number), _)| (row(*number).short, *number)).collect();
+        shorts.sort_unstable();
+        shorts.dedup_by_key(|(id, _)| *id);
         let consumers = self.consumers.fold(&rows.consumers);
+        let labels = |number: u32| &row(number).labels;
         Folded {
-            totals: totals.into_iter().map(|(id, (l, m))| (id, l.clone(), m)).collect(),
+            totals: totals.into_iter().map(|((id, n), m)| (id, labels(n).clone(), m)).collect(),
             quarters: quarters.into_iter().map(|((at, id), m)| (at, id, m)).collect(),
-            shorts: shorts.into_iter().collect(),
+            shorts: shorts.into_iter().map(|(id, n)| (id, labels(n).short())).collect(),
             minutes: minutes.into_iter().map(|((at, id), m)| (at, id, m)).collect(),
             consumers: consumers.labels,
             used: consumers.sums,
         }
+    }
+
+    /// Sums of the slots by a key, sorted by it. Keys are sorted apart from the sums, which are
+    /// large.
+    fn merged<K: Ord + Copy>(&self, key: impl Fn(&Slot) -> K) -> Vec<(K, Measures)> {
+        let mut order: Vec<_> = self.slots.iter().map(|slot| (key(slot), &slot.measures)).collect();
+        order.sort_unstable_by_key(|(key, _)| *key);
+        let mut merged: Vec<(K, Measures)> = Vec::with_capacity(order.len());
+        for (key, measures) in order {
+            match merged.last_mut() {
+                Some((last, sums)) if *last == key => {
+                    sums.add(measures).expect("a commit's sums fit 64 bits");
+                }
+                _ => merged.push((key, measures.clone())),
+            }
+        }
+        merged
     }
 }
 
