@@ -2,6 +2,7 @@
 //!
 //! The simulation tries it against everything that may go wrong; here each law stands alone.
 
+mod allocations;
 mod halts;
 
 use std::collections::BTreeMap;

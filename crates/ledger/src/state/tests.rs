@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use event::frame::{FrameBuilder, FrameReader, Stamp};
 use event::{Key, Method, Outcome, ServiceTier, Usage};
 use proptest::prelude::*;
 
@@ -176,4 +177,36 @@ impl Expected {
         self.consumers.insert(id, ConsumerLabels::of(labels));
         self.used.entry((quarter, id)).or_default().add_event(facts, labels.is_final);
     }
+}
+
+/// A frame in which nearly every event has a tuple of its own.
+fn frame(first: u64) -> Vec<u8> {
+    let mut builder = FrameBuilder::default();
+    for n in first..first + 1_000 {
+        let labels = Labels { source: UsageSource::Reported, ..labels(n as u32 * 131) };
+        let usage = Usage { input: Some(1), ..Usage::default() };
+        builder.push(&labels, &facts(n, MINUTE_US, usage)).expect("room");
+    }
+    builder.encode(Stamp { ingest_us: MINUTE_US, tokenizer_version: 0, price_version: 0 })
+}
+
+#[test]
+fn events_of_known_labels_are_read_and_counted_without_an_allocation() {
+    let (mut reader, mut tuples) = (FrameReader::default(), Tuples::default());
+    let (mut rows, mut pending) = (Rows::default(), Pending::default());
+    let frame = frame(0);
+    let mut count = || {
+        let view = reader.read(&frame).expect("a frame");
+        assert!(view.n_tuples() > 500, "{} tuples", view.n_tuples());
+        tuples.load(&view, &mut rows);
+        for idx in 0..view.len() {
+            let facts = tuples.facts(&view, idx).expect("not poison");
+            let slots = tuples.slots(view.tuple(idx), facts.time_us, &mut pending);
+            pending.count(slots, &facts);
+        }
+    };
+    count();
+    let counted = allocation_counter::measure(count);
+    assert_eq!(counted.count_total, 0, "{counted:?}");
+    assert_eq!(pending.journal.counted, 2_000);
 }
