@@ -83,8 +83,8 @@ proptest! {
                 prop_assert_eq!(again, bytes);
             }
             Err(_) => {
-                let is_known =
-                    parts.is_some_and(|parts| is_row(parts.row) && is_known_consumer(parts.consumer));
+                let is_known = parts
+                    .is_some_and(|parts| is_row(parts.row) && is_known_consumer(parts.consumer));
                 prop_assert!(!is_known);
             }
         }
