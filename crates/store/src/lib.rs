@@ -13,6 +13,7 @@ mod server;
 mod file;
 mod sql;
 mod steps;
+mod many;
 mod rows;
 mod schema;
 mod server_schema;

@@ -17,12 +17,8 @@ use sqlx::sqlite::Sqlite;
 use sqlx::{Decode, Type};
 
 use crate::error::{Result, StoreError};
+use crate::many::{marks, pieces, rows_max};
 use crate::sql::{Backend, Bound, Row};
-
-/// Numbers of rows per statement, largest first; the remainder goes into smaller ones. On a server
-/// each statement is a round trip, so that it gets more rows at once.
-const SQLITE_PIECES: [usize; 2] = [16, 1];
-const MYSQL_PIECES: [usize; 3] = [128, 16, 1];
 
 /// Where the buckets of the time to first token begin in `Measures::to_array`.
 const TTFT_AT: usize = N_MEASURES - N_TTFT - event::usage::N_TOKEN_CLASSES - 1;
@@ -47,10 +43,11 @@ pub(crate) enum Width {
     Short,
 }
 
-/// A statement that adds rows to those that are there, for each number of rows at once.
+/// A statement that adds rows to those that are there.
 pub(crate) struct Upsert {
-    /// Largest number first; the last one is 1.
-    texts: Vec<(usize, String)>,
+    rows_max: usize,
+    /// For 1, 2, 4, .. rows.
+    texts: Vec<String>,
 }
 
 impl Upsert {
@@ -61,7 +58,6 @@ impl Upsert {
             .chain(measures.iter().map(String::as_str))
             .chain(["commit_id"])
             .collect();
-        let row = format!("({})", vec!["?"; names.len()].join(", "));
         let added = |name: &str| match backend {
             Backend::Sqlite => format!("excluded.{name}"),
             Backend::Mysql => format!("VALUES({name})"),
@@ -76,23 +72,23 @@ impl Upsert {
             format!(
                 "INSERT INTO {table} ({}) VALUES {} {known} {}, commit_id = {}",
                 names.join(", "),
-                vec![row.as_str(); n].join(", "),
+                marks(n, names.len()),
                 sums.join(", "),
                 added("commit_id"),
             )
         };
-        let pieces: &[usize] = match backend {
-            Backend::Sqlite => &SQLITE_PIECES,
-            Backend::Mysql => &MYSQL_PIECES,
-        };
-        Upsert { texts: pieces.iter().map(|n| (*n, text(*n))).collect() }
+        let rows_max = rows_max(backend, names.len());
+        let texts = (0..=rows_max.ilog2()).map(|power| text(1 << power)).collect();
+        Upsert { rows_max, texts }
     }
 
-    /// The statement for the first of this many rows, and how many it takes.
-    pub(crate) fn piece(&'static self, n_rows: usize) -> (usize, &'static str) {
-        let piece = self.texts.iter().find(|(n, _)| *n <= n_rows);
-        let (n, text) = piece.unwrap_or(&self.texts[self.texts.len() - 1]);
-        (*n, text)
+    /// Cuts rows into pieces, each with its statement.
+    pub(crate) fn pieces<'a, T>(
+        &'static self,
+        rows: &'a [T],
+    ) -> impl Iterator<Item = (&'static str, &'a [T])> {
+        let text = |piece: &[T]| self.texts[piece.len().ilog2() as usize].as_str();
+        pieces(rows, self.rows_max).map(move |piece| (text(piece), piece))
     }
 }
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 use sqlx::ConnectOptions;
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 
-/// Prepared statements that a connection keeps.
+/// Prepared statements that a connection keeps: at most 150 of many rows, in all their pieces, and
+/// the others.
 const STATEMENTS_MAX: usize = 200;
 
 /// Whether connections are encrypted, and what is checked.

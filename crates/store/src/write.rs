@@ -244,7 +244,7 @@ impl Writer {
         Ok(ids.chain(consumers.iter().map(|(id, _)| **id)).collect())
     }
 
-    /// Adds rows in chunks.
+    /// Adds rows in pieces.
     async fn add<T>(
         &mut self,
         upsert: &'static Upsert,
@@ -252,10 +252,7 @@ impl Writer {
         id: CommitId,
         bind: impl for<'q> Fn(Bound<'q>, &T) -> Bound<'q>,
     ) -> Result<()> {
-        let mut rest = rows;
-        while !rest.is_empty() {
-            let (n_rows, text) = upsert.piece(rest.len());
-            let (piece, later) = rest.split_at(n_rows);
+        for (text, piece) in upsert.pieces(rows) {
             let mut query = self.steps.backend().query(text);
             for (at, series, sums) in piece {
                 if let Some(at) = at {
@@ -265,7 +262,6 @@ impl Writer {
                 query = bind(query, sums).bind(id.0.to_vec());
             }
             self.steps.run(query, "add to the sums").await?;
-            rest = later;
         }
         Ok(())
     }

@@ -197,13 +197,16 @@ pub(super) async fn a_commit_that_fails_at_any_statement_leaves_no_trace_and_wor
     let mut progress = claim.progress;
     let mut expected = 0;
     for n_statements in 0..100 {
-        let next = Arc::new(commit(claim.owner, &progress, 1, &["a", "b", "c"]));
+        // Series that are known and new ones, in more than one statement each.
+        let new = ["x", "y", "z"].map(|name| format!("{name}{n_statements}"));
+        let names = ["a", "b", "c", "d", &new[0], &new[1], &new[2]];
+        let next = Arc::new(commit(claim.owner, &progress, 1, &names));
         let fail_after = fail_after(store).await;
         fail_after.set(Some(n_statements));
         let (outcome, _) = store.commit(Arc::clone(&next)).await;
         fail_after.set(None);
         if let Outcome::Committed { .. } = outcome {
-            assert!(n_statements >= 15, "all statements were tried: {n_statements}");
+            assert!(n_statements >= 20, "all statements were tried: {n_statements}");
             return;
         }
         // On a server nobody knows what became of a COMMIT that failed; it is looked up.
@@ -216,7 +219,7 @@ pub(super) async fn a_commit_that_fails_at_any_statement_leaves_no_trace_and_wor
         let (outcome, error) = store.commit(Arc::clone(&next)).await;
         assert!(matches!(outcome, Outcome::Committed { .. }), "{error:?}");
         progress = next.progress;
-        expected += 3;
+        expected += 7;
         assert_eq!(total(store).await, expected);
     }
     panic!("a commit has fewer than 100 statements");
