@@ -3,7 +3,7 @@
 //!
 //! SQLite inserts and reads back in one statement. On a server several processes meet the same new
 //! labels, and a row that is only read must not be locked: it reads first, inserts what is missing,
-//! in the order of the ids, and reads again.
+//! in the order of the ids, so that no two wait for each other, and reads again.
 
 use std::collections::HashMap;
 
@@ -12,6 +12,7 @@ use ledger::series::{FullLabels, SeriesId, ShortLabels};
 use sqlx::AssertSqlSafe;
 
 use crate::error::{Result, StoreError};
+use crate::many::{look_max, marks, padded, pieces, rows_max};
 use crate::rows::{
     CONSUMER, FULL, N_CONSUMER, N_FULL, N_SHORT, SHORT, bytes, consumer_labels, full_labels,
     short_labels,
@@ -19,8 +20,6 @@ use crate::rows::{
 use crate::sql::{Backend, Bound, Row};
 use crate::steps::Steps;
 
-/// Ids per SELECT on a server.
-const LOOK_MAX: usize = 128;
 const ACTION: &str = "store a series";
 
 /// A table of labels.
@@ -64,13 +63,13 @@ impl<L: PartialEq> Dictionary<L> {
     pub(crate) async fn store(&self, steps: &mut Steps, wanted: &[(&SeriesId, &L)]) -> Result<()> {
         match steps.backend() {
             Backend::Sqlite => {
-                for (id, labels) in wanted {
-                    let row = steps.one(self.insert(Backend::Sqlite, id, labels), ACTION).await?;
-                    check_same((self.read)(&row, 0)? == **labels)?;
+                for piece in pieces(wanted, self.rows_max(Backend::Sqlite)) {
+                    let rows = steps.all(self.insert(Backend::Sqlite, piece), ACTION).await?;
+                    check_none(&self.missing(&rows, piece)?)?;
                 }
             }
             Backend::Mysql => {
-                for chunk in wanted.chunks(LOOK_MAX) {
+                for chunk in wanted.chunks(look_max(Backend::Mysql, 1)) {
                     self.store_on_server(steps, chunk).await?;
                 }
             }
@@ -79,31 +78,40 @@ impl<L: PartialEq> Dictionary<L> {
     }
 
     async fn store_on_server(&self, steps: &mut Steps, wanted: &[(&SeriesId, &L)]) -> Result<()> {
-        let missing = self.missing(steps, wanted).await?;
-        for (id, labels) in &missing {
-            steps.run(self.insert(Backend::Mysql, id, labels), ACTION).await?;
+        let missing = self.look(steps, wanted).await?;
+        if missing.is_empty() {
+            return Ok(());
         }
-        if !missing.is_empty() && !self.missing(steps, &missing).await?.is_empty() {
-            return Err(StoreError::Fatal { reason: "a new series has no row".to_owned() });
+        for piece in pieces(&missing, self.rows_max(Backend::Mysql)) {
+            steps.run(self.insert(Backend::Mysql, piece), ACTION).await?;
         }
-        Ok(())
+        check_none(&self.look(steps, &missing).await?)
     }
 
-    /// The ids that have no row yet. Fails if a row has other labels.
-    async fn missing<'a>(
+    /// What of this is not stored yet. Fails if a row has other labels.
+    async fn look<'a>(
         &self,
         steps: &mut Steps,
         wanted: &[(&'a SeriesId, &'a L)],
     ) -> Result<Vec<(&'a SeriesId, &'a L)>> {
-        let marks = vec!["?"; wanted.len()].join(", ");
+        let ids = padded(wanted);
+        let marks = vec!["?"; ids.len()].join(", ");
         let sql = format!("SELECT id, {} FROM {} WHERE id IN ({marks})", self.columns, self.table);
-        let mut query = Backend::Mysql.query(AssertSqlSafe(sql));
-        for (id, _) in wanted {
-            query = query.bind(id.0.to_vec());
-        }
-        let mut found = HashMap::new();
-        for row in steps.all(query, ACTION).await? {
-            found.insert(SeriesId(bytes(&row, 0)?), (self.read)(&row, 1)?);
+        let query = Backend::Mysql.query(AssertSqlSafe(sql));
+        let query = ids.fold(query, |query, (id, _)| query.bind(id.0.to_vec()));
+        self.missing(&steps.all(query, ACTION).await?, wanted)
+    }
+
+    /// What of this is in none of these rows, which come in any order. Fails if a row has other
+    /// labels.
+    fn missing<'a>(
+        &self,
+        rows: &[Row],
+        wanted: &[(&'a SeriesId, &'a L)],
+    ) -> Result<Vec<(&'a SeriesId, &'a L)>> {
+        let mut found = HashMap::with_capacity(rows.len());
+        for row in rows {
+            found.insert(SeriesId(bytes(row, 0)?), (self.read)(row, 1)?);
         }
         let mut missing = Vec::new();
         for (id, labels) in wanted {
@@ -115,17 +123,24 @@ impl<L: PartialEq> Dictionary<L> {
         Ok(missing)
     }
 
-    fn insert<'q>(&self, backend: Backend, id: &SeriesId, labels: &'q L) -> Bound<'q> {
-        let marks = vec!["?"; self.n_columns + 1].join(", ");
+    /// Inserts rows that are not there; in SQLite it answers with all of them.
+    fn insert<'q>(&self, backend: Backend, rows: &[(&SeriesId, &'q L)]) -> Bound<'q> {
         let (table, columns) = (self.table, self.columns);
+        let marks = marks(rows.len(), self.n_columns + 1);
         let known = match backend {
             Backend::Sqlite => {
-                format!("ON CONFLICT (id) DO UPDATE SET id = id RETURNING {columns}")
+                format!("ON CONFLICT (id) DO UPDATE SET id = id RETURNING id, {columns}")
             }
             Backend::Mysql => "ON DUPLICATE KEY UPDATE id = id".to_owned(),
         };
-        let sql = format!("INSERT INTO {table} (id, {columns}) VALUES ({marks}) {known}");
-        (self.bind)(backend.query(AssertSqlSafe(sql)).bind(id.0.to_vec()), labels)
+        let sql = format!("INSERT INTO {table} (id, {columns}) VALUES {marks} {known}");
+        let query = backend.query(AssertSqlSafe(sql));
+        rows.iter()
+            .fold(query, |query, (id, labels)| (self.bind)(query.bind(id.0.to_vec()), labels))
+    }
+
+    fn rows_max(&self, backend: Backend) -> usize {
+        rows_max(backend, self.n_columns + 1)
     }
 }
 
@@ -166,4 +181,11 @@ fn check_same(is_same: bool) -> Result<()> {
         return Ok(());
     }
     Err(StoreError::Fatal { reason: "a series id stands for other labels".to_owned() })
+}
+
+fn check_none<T>(missing: &[T]) -> Result<()> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(StoreError::Fatal { reason: "a new series has no row".to_owned() })
 }

@@ -15,6 +15,9 @@ const SQLITE_PARAMETERS_MAX: usize = 768;
 /// 65,535, but a server keeps about half a KiB for each while the statement is prepared: 3 MB for
 /// so many in MariaDB 10.11, and twice that for all pieces of a table, on every connection.
 const MYSQL_PARAMETERS_MAX: usize = 6_144;
+/// Most values in a list of IN: MariaDB turns longer ones into a subquery, from
+/// `in_predicate_conversion_threshold` on, which is 1,000.
+const LIST_VALUES_MAX: usize = 999;
 
 /// Most rows with this many columns in a statement; a power of two.
 pub(crate) fn rows_max(backend: Backend, n_columns: usize) -> usize {
@@ -35,6 +38,18 @@ pub(crate) fn pieces<T>(mut rows: &[T], rows_max: usize) -> impl Iterator<Item =
         rows = later;
         Some(piece)
     })
+}
+
+/// Most rows with this many columns that one SELECT .. IN looks up; a power of two.
+pub(crate) fn look_max(backend: Backend, n_columns: usize) -> usize {
+    rows_max(backend, n_columns).min(largest(LIST_VALUES_MAX / n_columns))
+}
+
+/// Repeats the last of some rows until their number is a power of two: for a statement that may
+/// name a row twice, so that it needs few texts.
+pub(crate) fn padded<T>(rows: &[T]) -> impl ExactSizeIterator<Item = &T> {
+    let n_padded = if rows.is_empty() { 0 } else { rows.len().next_power_of_two() };
+    (0..n_padded).map(|idx| &rows[idx.min(rows.len() - 1)])
 }
 
 /// `(?, ?), (?, ?)`: the parameters of rows.

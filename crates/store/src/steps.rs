@@ -1,7 +1,7 @@
 //! The statements of a write, any of which may be made to fail.
 //!
-//! Claims and commits go through `Steps` and nothing else, so that a test can make the n-th
-//! statement fail for every n, on either database.
+//! Claims and commits go through `Steps` and nothing else, so that a test can count their statements
+//! and make the n-th one fail for every n, on either database.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -27,6 +27,12 @@ impl FailAfter {
     #[cfg(test)]
     pub(crate) fn set(&self, n_statements: Option<u32>) {
         self.0.store(n_statements.map_or(NEVER, i64::from), Ordering::Relaxed);
+    }
+
+    /// Statements left before one fails.
+    #[cfg(test)]
+    pub(crate) fn left(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
     }
 
     fn count_down(&self) -> Result<()> {

@@ -48,4 +48,5 @@ on_both! {
     old_rows_are_deleted_and_totals_stay,
     letters_of_raw_topics_are_kept_once_and_within_their_cap,
     what_a_topic_made_anew_left_unread_is_told_once,
+    commits_of_many_rows_take_few_statements,
 }

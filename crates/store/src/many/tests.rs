@@ -32,3 +32,10 @@ fn marks_are_those_of_each_row() {
     assert_eq!(marks(1, 1), "(?)");
     assert_eq!(marks(2, 3), "(?, ?, ?), (?, ?, ?)");
 }
+
+#[test]
+fn rows_are_padded_with_the_last_one_up_to_a_power_of_two() {
+    assert_eq!(padded::<u32>(&[7]).collect::<Vec<_>>(), [&7]);
+    assert_eq!(padded(&[1, 2, 3, 4, 5]).collect::<Vec<_>>(), [&1, &2, &3, &4, &5, &5, &5, &5]);
+    assert_eq!((look_max(Backend::Mysql, 1), look_max(Backend::Mysql, 3)), (512, 256));
+}

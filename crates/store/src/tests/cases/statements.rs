@@ -1,0 +1,49 @@
+//! How many statements a write takes: on a server each is a round trip.
+
+use std::sync::Arc;
+
+use ledger::commit::{Commit, Outcome};
+
+use super::super::fixture::{Bed, commit, fail_after, total};
+use crate::*;
+
+/// More than any write has.
+const MANY: u32 = 1_000_000;
+
+/// Statements of a write, with BEGIN and COMMIT.
+async fn n_statements(store: &Store, write: impl Future<Output = ()>) -> i64 {
+    let fail_after = fail_after(store).await;
+    fail_after.set(Some(MANY));
+    write.await;
+    let left = fail_after.left();
+    fail_after.set(None);
+    i64::from(MANY) - left
+}
+
+async fn n_of_commit(store: &Store, next: &Arc<Commit>) -> i64 {
+    n_statements(store, async {
+        let (outcome, error) = store.commit(Arc::clone(next)).await;
+        assert!(matches!(outcome, Outcome::Committed { .. }), "{error:?}");
+    })
+    .await
+}
+
+pub(in super::super) async fn commits_of_many_rows_take_few_statements(bed: Bed) {
+    let store = &bed.store;
+    let claim = store.claim(1, 0, [1; 16]).await.expect("a claim");
+    // A first commit of the day also keeps a baseline.
+    let first = Arc::new(commit(claim.owner, &claim.progress, 1, &["a"]));
+    assert_eq!(store.commit(Arc::clone(&first)).await.0, Outcome::Committed { version: 1 });
+    let names: Vec<String> = (0..1_000).map(|n| format!("team-{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let known = Arc::new(commit(claim.owner, &first.progress, 1, &names[..700]));
+    n_of_commit(store, &known).await;
+    // 1,000 rows of each table, 300 of them of new series.
+    let mixed = Arc::new(commit(claim.owner, &known.progress, 1, &names));
+    let n_mixed = n_of_commit(store, &mixed).await;
+    let again = Arc::new(commit(claim.owner, &mixed.progress, 1, &names));
+    let n_known = n_of_commit(store, &again).await;
+    let [most_known, most_mixed] = if bed.is_server() { [42, 60] } else { [212, 229] };
+    assert!(n_known <= most_known && n_mixed <= most_mixed, "{n_known} {n_mixed}");
+    assert_eq!(total(store).await, 2_701);
+}
