@@ -66,6 +66,7 @@ pub use usage::{UsageAsk, UsageBy, UsageGroup};
 use access::{Readers, Writers, watch_file};
 use server::Era;
 use sql::Conn;
+use steps::Steps;
 use write::{Memory, Writer};
 
 /// How long an aggregator's report of a full dedup set is valid, microseconds: it is renewed every
@@ -102,18 +103,24 @@ pub struct Store {
 /// Runs statements in one transaction, in a task of its own, so that a cancelled caller cannot
 /// leave it unfinished.
 macro_rules! transact {
-    ($store:expr, |$conn:ident| $body:expr) => {{
+    ($store:expr, |$conn:ident| $body:expr) => {
+        transact!($store, steps => {
+            let $conn: &mut Conn = &mut steps.conn;
+            $body
+        })
+    };
+    ($store:expr, $steps:ident => $body:expr) => {{
         let writers = $store.writers()?;
         let task = tokio::spawn(async move {
             let mut held = writers.hold().await?;
-            let $conn: &mut Conn = &mut held.steps.conn;
-            $conn.begin().await?;
+            let $steps: &mut Steps = &mut held.steps;
+            $steps.begin().await?;
             let done = match $body.await {
-                Ok(done) => $conn.commit().await.map(|()| done),
+                Ok(done) => $steps.commit().await.map(|()| done),
                 Err(error) => Err(error),
             };
             if done.is_err() {
-                $conn.rollback().await;
+                $steps.conn.rollback().await;
             }
             done
         });
@@ -307,7 +314,7 @@ impl Store {
     /// # Errors
     /// The error of the database; nothing was written.
     pub async fn register_many(&self, requests: Vec<LabelRequest>) -> Result<Vec<Registration>> {
-        transact!(self, |conn| label::register(conn, &requests, Wall::now()))
+        transact!(self, steps => label::register(steps, &requests, Wall::now()))
     }
 
     /// Creates a namespace on an operator's request.
@@ -316,7 +323,7 @@ impl Store {
     /// `Exists` if there is one of this code.
     pub async fn create_namespace(&self, code: &str, name: &str) -> Result<NamespaceRow> {
         let (code, name) = (code.to_owned(), name.to_owned());
-        transact!(self, |conn| label::create_namespace(conn, &code, &name, Wall::now()))
+        transact!(self, steps => label::create_namespace(steps, &code, &name, Wall::now()))
     }
 
     /// Enables or disables a namespace; `None` if the number is unknown.

@@ -1,11 +1,14 @@
 //! Configured namespaces. Each is also a label, and takes a slot of that budget.
 
 use clock::Wall;
+use sqlx::AssertSqlSafe;
 
 use crate::error::Result;
+use crate::many::{marks, pieces, rows_max};
 use crate::read::Reader;
 use crate::rows::get;
 use crate::sql::{Conn, Row};
+use crate::steps::Steps;
 
 /// Whether a namespace is enabled. Disabling one never rejects events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,17 +73,23 @@ pub struct Page<T> {
     pub total: i64,
 }
 
-/// Inserts the row of a namespace for its label.
-pub(crate) async fn insert(conn: &mut Conn, code: &str, now: Wall) -> Result<()> {
-    let backend = conn.backend();
-    let sql = backend.text(
-        "INSERT INTO namespace (code, name, status, created_us, updated_us) \
-         VALUES (?, ?, 1, ?, ?) ON CONFLICT DO NOTHING",
-        "INSERT INTO namespace (code, name, status, created_us, updated_us) \
-         VALUES (?, ?, 1, ?, ?) ON DUPLICATE KEY UPDATE code = code",
-    );
-    let query = backend.query(sql).bind(code).bind(code).bind(now.as_us()).bind(now.as_us());
-    conn.execute(query, "register a namespace").await.map(|_| ())
+/// Inserts the rows of namespaces for their labels, in this order.
+pub(crate) async fn insert(steps: &mut Steps, codes: &[&str], now: Wall) -> Result<()> {
+    let backend = steps.backend();
+    let known = backend.text("ON CONFLICT DO NOTHING", "ON DUPLICATE KEY UPDATE code = code");
+    for piece in pieces(codes, rows_max(backend, 5)) {
+        let sql = format!(
+            "INSERT INTO namespace (code, name, status, created_us, updated_us) VALUES {} {known}",
+            marks(piece.len(), 5)
+        );
+        let mut query = backend.query(AssertSqlSafe(sql));
+        for code in piece {
+            let status = NamespaceStatus::Enabled.code();
+            query = query.bind(*code).bind(*code).bind(status).bind(now.as_us()).bind(now.as_us());
+        }
+        steps.run(query, "register a namespace").await?;
+    }
+    Ok(())
 }
 
 /// Enables or disables a namespace; `None` if the number is unknown.
@@ -112,14 +121,14 @@ fn namespace(row: &Row) -> Result<NamespaceRow> {
 
 async fn of_id(conn: &mut Conn, id: i64) -> Result<Option<NamespaceRow>> {
     let sql = format!("{NAMESPACE} WHERE id = ?");
-    let query = conn.query(sqlx::AssertSqlSafe(sql)).bind(id);
+    let query = conn.query(AssertSqlSafe(sql)).bind(id);
     let row = conn.fetch_optional(query, "read a namespace").await?;
     row.as_ref().map(namespace).transpose()
 }
 
 pub(crate) async fn of_code(conn: &mut Conn, code: &str) -> Result<Option<NamespaceRow>> {
     let sql = format!("{NAMESPACE} WHERE code = ?");
-    let query = conn.query(sqlx::AssertSqlSafe(sql)).bind(code);
+    let query = conn.query(AssertSqlSafe(sql)).bind(code);
     let row = conn.fetch_optional(query, "read a namespace").await?;
     row.as_ref().map(namespace).transpose()
 }
@@ -146,7 +155,7 @@ impl Reader {
     /// # Errors
     /// See [`Reader`].
     pub async fn namespace_by_id(&mut self, id: i64) -> Result<Option<NamespaceRow>> {
-        let query = self.conn.query(sqlx::AssertSqlSafe(format!("{NAMESPACE} WHERE id = ?")));
+        let query = self.conn.query(AssertSqlSafe(format!("{NAMESPACE} WHERE id = ?")));
         self.rows(query.bind(id)).await?.first().map(namespace).transpose()
     }
 
@@ -155,7 +164,7 @@ impl Reader {
     /// # Errors
     /// See [`Reader`].
     pub async fn namespace_by_code(&mut self, code: &str) -> Result<Option<NamespaceRow>> {
-        let query = self.conn.query(sqlx::AssertSqlSafe(format!("{NAMESPACE} WHERE code = ?")));
+        let query = self.conn.query(AssertSqlSafe(format!("{NAMESPACE} WHERE code = ?")));
         self.rows(query.bind(code)).await?.first().map(namespace).transpose()
     }
 
@@ -179,7 +188,7 @@ impl Reader {
     /// See [`Reader`].
     pub async fn namespaces_after(&mut self, id: i64) -> Result<Vec<NamespaceRow>> {
         let sql = format!("{NAMESPACE} WHERE id > ? ORDER BY id");
-        let rows = self.rows(self.conn.query(sqlx::AssertSqlSafe(sql)).bind(id)).await?;
+        let rows = self.rows(self.conn.query(AssertSqlSafe(sql)).bind(id)).await?;
         rows.iter().map(namespace).collect()
     }
 }

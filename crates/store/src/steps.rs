@@ -1,7 +1,7 @@
 //! The statements of a write, any of which may be made to fail.
 //!
-//! Claims and commits go through `Steps` and nothing else, so that a test can count their statements
-//! and make the n-th one fail for every n, on either database.
+//! Claims, commits and registrations go through `Steps` and nothing else, so that a test can count
+//! their statements and make the n-th one fail for every n, on either database.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

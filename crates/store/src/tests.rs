@@ -48,5 +48,8 @@ on_both! {
     old_rows_are_deleted_and_totals_stay,
     letters_of_raw_topics_are_kept_once_and_within_their_cap,
     what_a_topic_made_anew_left_unread_is_told_once,
+    names_registered_together_get_the_answers_of_one_by_one,
+    a_registration_that_fails_at_any_statement_leaves_no_trace,
     commits_of_many_rows_take_few_statements,
+    registrations_of_many_names_take_few_statements,
 }

@@ -1,5 +1,6 @@
 //! What the store must do on either database; each case gets a ledger of its own.
 
+mod registrations;
 mod statements;
 mod sums;
 
@@ -12,6 +13,7 @@ use ledger::consumer::ConsumerSums;
 use ledger::measures::Measures;
 use ledger::query::sums::Sums;
 
+pub(super) use self::registrations::*;
 pub(super) use self::statements::*;
 pub(super) use self::sums::*;
 use super::fixture::{Bed, commit, fail_after, sums, total};

@@ -1,5 +1,6 @@
 //! A ledger of its own for a test, on either database, and commits to put into it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,8 +10,9 @@ use ledger::measures::Measures;
 use ledger::series::{FullLabels, SeriesId};
 
 use super::server::Database;
+use crate::sql::Row;
 use crate::steps::FailAfter;
-use crate::{MysqlOptions, Store};
+use crate::{LabelName, MysqlOptions, Store};
 
 /// How long a test waits for a state before it fails.
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -201,4 +203,49 @@ pub(super) async fn fail_after(store: &Store) -> FailAfter {
 pub(super) async fn total(store: &Store) -> i64 {
     let snapshot = store.snapshot().await.expect("a snapshot");
     snapshot.totals.iter().map(|(_, sums)| sums.n).sum()
+}
+
+/// Every label, budget and namespace, as they stand.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Names {
+    pub labels: BTreeSet<LabelName>,
+    /// Used slots by kind and scope.
+    pub used: BTreeMap<(u8, String), i64>,
+    /// Codes of the namespaces in the order of their numbers.
+    pub codes: Vec<String>,
+}
+
+impl Names {
+    pub(super) async fn of(store: &Store) -> Names {
+        let mut held = store.writers().expect("writers").hold().await.expect("a writer");
+        let query = held.steps.backend().query("SELECT kind, scope, used FROM label_budget");
+        let rows = held.steps.conn.fetch_all(query, "read the budgets").await.expect("rows");
+        drop(held);
+        let budget = |row: &Row| {
+            let kind: i64 = row.get(0).expect("a kind");
+            let group = (u8::try_from(kind).expect("few"), row.get(1).expect("a scope"));
+            (group, row.get(2).expect("a number"))
+        };
+        let labels = store.load_labels().await.expect("labels");
+        let rows_of_namespaces = store.namespaces_after(0).await.expect("namespaces");
+        Names {
+            labels: labels.into_iter().collect(),
+            used: rows.iter().map(budget).collect(),
+            codes: rows_of_namespaces.into_iter().map(|row| row.code).collect(),
+        }
+    }
+}
+
+/// Numbers that look random: those of SplitMix64, <https://prng.di.unimi.it/splitmix64.c>.
+pub(super) struct Dice(pub u64);
+
+impl Dice {
+    /// A number below `n`.
+    pub(super) fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((z ^ (z >> 31)) % n as u64).expect("it is below n")
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ledger::commit::{Commit, CommitId, Outcome};
 use sqlx::{Executor, Row};
 
-use super::fixture::{Bed, commit, commit_at_last, open_with, total};
+use super::fixture::{Bed, Dice, Names, commit, commit_at_last, open_with, total};
 use super::server::Database;
 use crate::{LabelKind, LabelName, LabelRequest, MysqlOptions, Registration, Store, StoreError};
 
@@ -118,6 +118,47 @@ async fn processes_that_race_for_a_budget_never_exceed_it() {
     let used = database.admin().await.fetch_all("SELECT used FROM label_budget").await;
     let used: Vec<i64> = used.expect("rows").iter().map(|row| row.get(0)).collect();
     assert_eq!(used, [MAX, MAX]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_that_race_for_the_last_slots_with_many_names_share_them_out_once() {
+    const MAX: i64 = 150;
+    let database = Database::shared().await;
+    let mut racing = Vec::new();
+    for process in 0..3 {
+        let store = open_with(&database.options()).await;
+        racing.push(tokio::spawn(async move {
+            let mut answers = Vec::new();
+            let mut dice = Dice(process);
+            for _ in 0..20 {
+                let request = |dice: &mut Dice| {
+                    let scope = ["a", "b", "c"][dice.below(3)].to_owned();
+                    let name = format!("key-{}", dice.below(200));
+                    let label = LabelName { kind: LabelKind::Consumer, scope, name };
+                    LabelRequest { label, max: Some(MAX) }
+                };
+                let requests: Vec<_> = (0..50).map(|_| request(&mut dice)).collect();
+                let verdicts = store.register_many(requests.clone()).await.expect("answers");
+                let labels = requests.into_iter().map(|request| request.label);
+                answers.extend(labels.zip(verdicts));
+            }
+            answers
+        }));
+    }
+    let mut answers = Vec::new();
+    for task in racing {
+        answers.extend(task.await.expect("no panic"));
+    }
+    let names = Names::of(&open_with(&database.options()).await).await;
+    let groups = ["a", "b", "c"].map(|scope| (LabelKind::Consumer as u8, scope.to_owned()));
+    assert_eq!(names.used, groups.into_iter().map(|group| (group, MAX)).collect());
+    assert_eq!(names.labels.len() as i64, 3 * MAX);
+    let added = answers.iter().filter(|(_, verdict)| *verdict == Registration::Added);
+    assert_eq!(added.count() as i64, 3 * MAX, "one process adds a name, the others find it");
+    for (label, verdict) in &answers {
+        let is_stored = names.labels.contains(label);
+        assert_eq!(is_stored, *verdict != Registration::OverBudget, "{label:?}: {verdict:?}");
+    }
 }
 
 #[tokio::test]

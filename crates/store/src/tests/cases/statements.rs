@@ -47,3 +47,22 @@ pub(in super::super) async fn commits_of_many_rows_take_few_statements(bed: Bed)
     assert!(n_known <= most_known && n_mixed <= most_mixed, "{n_known} {n_mixed}");
     assert_eq!(total(store).await, 2_701);
 }
+
+pub(in super::super) async fn registrations_of_many_names_take_few_statements(bed: Bed) {
+    let store = &bed.store;
+    let request = |n: usize| {
+        let (kind, scope) = (LabelKind::Consumer, format!("team-{}", n % 20));
+        LabelRequest { label: LabelName { kind, scope, name: format!("key-{n}") }, max: Some(99) }
+    };
+    // All are new, all are known, one is new.
+    let most = if bed.is_server() { [15, 4, 8] } else { [16, 6, 9] };
+    for (n_names, most) in [500, 500, 501].into_iter().zip(most) {
+        let requests: Vec<_> = (0..n_names).map(request).collect();
+        let n_statements = n_statements(store, async {
+            store.register_many(requests).await.expect("answers");
+        })
+        .await;
+        assert!(n_statements <= most, "{n_names} names: {n_statements}");
+    }
+    assert_eq!(store.load_labels().await.expect("labels").len(), 501);
+}
