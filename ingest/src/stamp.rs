@@ -109,7 +109,8 @@ pub struct Stamper<'a> {
 }
 
 impl Stamper<'_> {
-    /// Stamps a batch under a source and adds its events to the columns, which have room for it. `settled` yields the labels of each event; `estimates` as well, or nothing at all.
+    /// Stamps a batch under a source and adds its events to the columns, which have room for it.
+    /// `settled` yields the labels of each event; `estimates` a count of each, or nothing at all.
     pub fn stamp(
         &self,
         batch: Batch<'_>,

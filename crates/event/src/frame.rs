@@ -1,9 +1,9 @@
 //! The v1 columnar frame: one record of the log, up to 4,096 events of one partition.
 //!
 //! The ingest gathers events in `EventColumns`, which a `FrameEncoder` encodes once; every reader
-//! decodes with a `FrameReader`. Both keep their buffers. docs/format.md draws the bytes. The envelope has a
-//! checksum of its own, so that the number of events is known even if the rest is garbled. The
-//! layout is fixed: a change is a new version byte, never another meaning of this one.
+//! decodes with a `FrameReader`. Both keep their buffers. docs/format.md draws the bytes. The
+//! envelope has a checksum of its own, so that the number of events is known even if the rest is
+//! garbled. The layout is fixed: a change is a new version byte, never another meaning of this one.
 
 mod build;
 mod column;

@@ -59,7 +59,10 @@ proptest! {
         let mut names = KnownNames::default();
         for (kind, at, name) in known {
             let kind = LabelKind::EACH[kind];
-            let name = if kind == LabelKind::Namespace { ["team", "b", "c"][at] } else { NAMES[name] };
+            let name = match kind {
+                LabelKind::Namespace => ["team", "b", "c"][at],
+                _ => NAMES[name],
+            };
             names.insert(&label(kind, scope(kind, at), name));
         }
         let later = Instant::now() + Duration::from_secs(60);

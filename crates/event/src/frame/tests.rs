@@ -150,8 +150,8 @@ proptest! {
         }
         // Buffers of an encoder and of columns hold nothing of the frame before.
         let mut encoder = FrameEncoder::default();
-        let one = columns(&requests[0]);
-        prop_assert_eq!(encoder.encode(&one, &TestTexts, stamp()), build(&requests[0]).encode(stamp()));
+        let (one, first) = (columns(&requests[0]), build(&requests[0]).encode(stamp()));
+        prop_assert_eq!(&encoder.encode(&one, &TestTexts, stamp()), &first);
         let record = encoder.encode(&all, &TestTexts, stamp());
         let events = requests.concat();
         prop_assert_eq!(&record, &build(&events).encode(stamp()));
@@ -163,7 +163,7 @@ proptest! {
         prop_assert_eq!(distinct.len(), view.n_tuples());
         all.clear();
         all.append(&one).expect("room");
-        prop_assert_eq!(encoder.encode(&all, &TestTexts, stamp()), build(&requests[0]).encode(stamp()));
+        prop_assert_eq!(encoder.encode(&all, &TestTexts, stamp()), first);
     }
 
     #[test]

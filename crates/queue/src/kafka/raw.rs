@@ -72,8 +72,8 @@ impl RawReader {
         Ok(RawReader { batches, state, fatal, thread })
     }
 
-    /// Waits for messages and adds batches until they have `messages_max` messages or more, those of
-    /// one partition in their order; false once there will be no more. A batch counts as waiting
+    /// Waits for messages and adds batches until they have `messages_max` messages or more, those
+    /// of one partition in their order; false once there will be no more. A batch counts as waiting
     /// until it is dropped, and beyond [`crate::RAW_BYTES_MAX`] nothing more is fetched.
     /// Cancel-safe.
     pub async fn take(&mut self, batches: &mut Vec<RawBatch>, messages_max: usize) -> bool {
