@@ -47,6 +47,8 @@ cargo fmt --all --check
 
 say "lints"
 cargo clippy --locked --workspace --all-targets --profile checked -- -D warnings
+cargo fmt --manifest-path fuzz/Cargo.toml --check
+cargo clippy --locked --manifest-path fuzz/Cargo.toml --target-dir target/fuzz -- -D warnings
 
 say "the gateway's lints and the tests of its modules"
 gateway/test.sh

@@ -8,11 +8,6 @@ use super::choices::Choices;
 use super::*;
 use crate::native::item::N_READ;
 
-/// Reads a body without the scanner.
-fn parse_by_serde(body: &[u8]) -> Result<Batch<'_>, BodyError> {
-    read(body, |_, _| None)
-}
-
 /// Where a text begins in memory and whether it is borrowed from the body.
 fn places<'a>(batch: &'a Batch<'_>) -> impl Iterator<Item = (Option<*const u8>, bool)> + 'a {
     batch.events.iter().flat_map(|(_, event)| {
