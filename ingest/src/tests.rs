@@ -1,5 +1,6 @@
 //! Tests of the whole role through its router, on a real log and a real ledger.
 
+mod allocations;
 mod fixture;
 mod bad_input;
 mod encoded;

@@ -1,5 +1,7 @@
 //! Properties of the codec: what goes in comes out, and nothing that is garbled comes out at all.
 
+mod allocations;
+
 use proptest::prelude::*;
 
 use super::*;

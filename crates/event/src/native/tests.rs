@@ -1,5 +1,6 @@
 //! Tables of events and what becomes of them: every field, its default and its faults.
 
+mod allocations;
 mod bodies;
 mod choices;
 mod properties;
