@@ -20,6 +20,7 @@ use queue::{KafkaOptions, Queue};
 use crate::cpu::{child_nanos, own_nanos};
 use crate::events::json;
 use crate::process::wait_events;
+use crate::recording;
 use crate::rounds::{ROUNDS, Rounds, median};
 use crate::targets::{Target, Targets};
 use crate::{ingest, per_event, row};
@@ -56,7 +57,8 @@ struct Found {
 /// Measures and prints.
 pub fn run(targets: &mut Targets) {
     let (peer, mut found) = (Peer::find(), Found::default());
-    for _ in 0..ROUNDS {
+    // One round is enough for a profile.
+    for _ in 0..if recording::is_on() { 1 } else { ROUNDS } {
         let stack = Stack::up();
         log(&stack, &mut found);
         raw(&stack, &peer, &mut found);
@@ -108,8 +110,12 @@ fn log(stack: &Stack, found: &mut Found) {
     stack.stop("aggregator");
     let sent = stack.send(&Way::Http, EVENTS);
     let began = Instant::now();
+    let recording = recording::begin("kafka");
     stack.start();
     let seen = counted(sent.events.all(), began, EVENTS);
+    if let Some(recording) = recording {
+        recording.end(&[stack.pid("aggregator")], EVENTS);
+    }
     let nanos = child_nanos(stack.pid("aggregator"));
     let Decoded { nanos: base, bytes, tuples } = decode();
     found.log.add(per_event(nanos, EVENTS), per_event(base, EVENTS), seen);
@@ -135,7 +141,7 @@ fn raw(stack: &Stack, peer: &Peer, found: &mut Found) {
     }
     let read = median(&reads);
     found.reads.push(read);
-    let (single, seen) = take(stack, n_single, EVENTS + n_single);
+    let (single, seen) = take(stack, "raw", n_single, EVENTS + n_single);
     if !peers.is_empty() {
         found.peer_to_read.add(median(&peers), read, median(&rates));
         found.single_to_peer.add(single, median(&peers), seen);
@@ -144,7 +150,7 @@ fn raw(stack: &Stack, peer: &Peer, found: &mut Found) {
 
     let (sent, _) = fill(stack, &Way::RawBatches, found);
     let n_batches = sent.events.all();
-    let (batches, seen) = take(stack, n_batches, EVENTS + n_single + n_batches);
+    let (batches, seen) = take(stack, "raw-batches", n_batches, EVENTS + n_single + n_batches);
     found.batches_to_read.add(batches, read, seen);
     found.batches_to_serde.add(batches, per_event(serde(EVENTS), EVENTS), seen);
 }
@@ -162,12 +168,17 @@ fn fill(stack: &Stack, way: &Way, found: &mut Found) -> (Sent, Ends) {
 }
 
 /// Starts ingest and waits until what waits in the raw topic is counted, and with it `all` that
-/// was ever sent; nanoseconds of both roles for each of its events, and events per second.
-fn take(stack: &Stack, n_events: u64, all: u64) -> (f64, f64) {
+/// was ever sent. `path` is its name in a recording. Nanoseconds of both roles for each of its
+/// events, and events per second.
+fn take(stack: &Stack, path: &str, n_events: u64, all: u64) -> (f64, f64) {
     let before = child_nanos(stack.pid("aggregator"));
     let began = Instant::now();
+    let recording = recording::begin(path);
     stack.start();
     let seen = counted(all, began, n_events);
+    if let Some(recording) = recording {
+        recording.end(&["ingest", "aggregator"].map(|name| stack.pid(name)), n_events);
+    }
     let both = child_nanos(stack.pid("ingest")) + child_nanos(stack.pid("aggregator"));
     (per_event(both - before, n_events), seen)
 }

@@ -20,6 +20,7 @@ use store::Store;
 
 use crate::cpu::own_nanos;
 use crate::frames::{self, EVENTS_PER_FRAME, Shape};
+use crate::recording;
 use crate::rounds::{ROUNDS, Rounds};
 use crate::targets::{Target, Targets};
 use crate::{per_event, row};
@@ -65,7 +66,12 @@ async fn measure(consumers: &[String], rounds: &mut Rounds) -> Shape {
     let queue = Arc::new(queue.expect("a log"));
     let shape = frames::append(&queue, FRAMES, consumers, |_| Wall::now().as_us()).await;
     let base = decode(&queue).await;
+    // What has a target is recorded.
+    let recording = if consumers.is_empty() { None } else { recording::begin("counting") };
     let (nanos, wall) = count(&queue, folder.path()).await;
+    if let Some(recording) = recording {
+        recording.end(&[std::process::id()], N_EVENTS);
+    }
     let seen = N_EVENTS as f64 / wall.as_secs_f64();
     rounds.add(per_event(nanos, N_EVENTS), per_event(base, N_EVENTS), seen);
     shape

@@ -24,6 +24,7 @@ use store::Store;
 use crate::cpu::{child_nanos, own_nanos};
 use crate::events::json;
 use crate::per_event;
+use crate::recording;
 use crate::rounds::{ROUNDS, Rounds};
 use crate::targets::{Target, Targets};
 
@@ -106,7 +107,11 @@ pub fn run(targets: &mut Targets) {
     let n_events = BATCHES * BATCH;
     for _ in 0..ROUNDS {
         let (before, began) = (child_nanos(pid), Instant::now());
+        let recording = recording::begin("ingest");
         send(ingest.address, next, BATCHES);
+        if let Some(recording) = recording {
+            recording.end(&[pid], n_events);
+        }
         let nanos = child_nanos(pid) - before;
         let seen = n_events as f64 / began.elapsed().as_secs_f64();
         next += BATCHES;

@@ -6,6 +6,7 @@
 //! to do with the same bytes. Figures drift from machine to machine, ratios do not.
 
 mod cpu;
+mod recording;
 mod rounds;
 mod targets;
 mod events;

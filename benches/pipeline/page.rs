@@ -11,6 +11,7 @@ use ledger::series::FullLabels;
 
 use crate::cpu::own_nanos;
 use crate::events::{MODELS, UPSTREAMS};
+use crate::recording;
 use crate::rounds::{ROUNDS, median};
 use crate::row;
 use crate::targets::{Target, Targets};
@@ -33,15 +34,23 @@ pub fn run(targets: &mut Targets) {
             n_rows += (n_rows * (goal - lines) / lines).max(1);
         }
         let (n_lines, n_bytes) = (lines(&publisher), text(&publisher).len());
-        let pages = u128::try_from((2_000_000 / goal).max(5)).expect("few");
+        let mut pages = u128::try_from((2_000_000 / goal).max(5)).expect("few");
+        if recording::is_on() {
+            // A profile wants some thousands of samples, which are 0.5 ms apart.
+            pages *= 50;
+        }
         let (mut costs, mut ratios) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
+            let recording = if goal == LARGEST { recording::begin("page") } else { None };
             let before = own_nanos();
             for n in 0..pages {
                 let open = i64::try_from(n).expect("few");
                 publisher.follow(&[], Some(&[("team-00".to_owned(), open)]));
             }
             let nanos = (own_nanos() - before) / pages;
+            if let Some(recording) = recording {
+                recording.end(&[std::process::id()], u64::try_from(pages).expect("few"));
+            }
             costs.push(nanos as f64 / 1e6);
             ratios.push(nanos as f64 / copy(&text(&publisher), pages) as f64);
         }

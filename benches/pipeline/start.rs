@@ -18,6 +18,7 @@ use store::Store;
 
 use crate::frames::{self, EVENTS_PER_FRAME};
 use crate::process::{get, program, terminate, value, wait, wait_events};
+use crate::recording;
 use crate::rounds::{ROUNDS, median};
 use crate::row;
 use crate::targets::{Target, Targets};
@@ -42,7 +43,11 @@ pub fn run(targets: &mut Targets) {
         let running = Running::start(empty.path(), 0);
         let base = running.resident();
         running.stop();
+        let recording = recording::begin("start");
         let running = Running::start(full.path(), IDS);
+        if let Some(recording) = recording {
+            recording.end(&[running.child.id()], IDS);
+        }
         seconds.push(running.seconds);
         bytes.push((running.resident() - base) as f64 / IDS as f64);
         running.stop();
