@@ -12,8 +12,8 @@ use crate::gatemeter::{Place, program, sum, wait_for};
 use crate::referee::Referee;
 
 /// Events of the whole run; the load outlives the last kill.
-const EVENTS_PER_ROUND: u64 = 9_000;
-/// Pace of the load: a round of kills takes two seconds or a little more.
+const EVENTS_PER_ROUND: u64 = 12_000;
+/// Pace of the load: a round of kills takes two seconds, and up to four on a busy machine.
 const EVENTS_PER_SECOND: u64 = 3_000;
 
 fn number(variable: &str, default: u64) -> u64 {

@@ -266,7 +266,7 @@ impl Handler for RawHandler {
 
     fn message(&mut self, message: &BorrowedMessage<'_>) -> ControlFlow<()> {
         if !self.round.take(&self.state, message) {
-            self.round.end(&self.state, &mut self.topics);
+            self.end_round();
             self.round.take(&self.state, message);
         }
         if self.round.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
