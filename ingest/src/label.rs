@@ -64,7 +64,8 @@ impl LabelCache {
             let known = self.known();
             let mut settler = Settler::new(&known, Instant::now());
             let settled = settler.settle(parsed.events());
-            if !settler.has_new && parsed.connections().next().is_none() {
+            let mut reports = parsed.connections();
+            if !settler.has_new && reports.all(|it| known.namespace(&it.namespace).is_some()) {
                 return Ok(settled);
             }
         }

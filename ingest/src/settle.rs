@@ -106,13 +106,6 @@ pub fn settle_again(labels: &Labels<'_>, known: &KnownNames) -> Option<LabelIds>
     };
     let label = |kind: LabelKind, name: &str| settled(kind, TextId::ABSENT, name);
     Some(LabelIds {
-        status: labels.status,
-        method: labels.method,
-        outcome: labels.outcome,
-        service_tier: labels.service_tier,
-        source: labels.source,
-        is_final: labels.is_final,
-        stream: labels.stream,
         namespace,
         upstream: label(LabelKind::Upstream, labels.upstream),
         model: label(LabelKind::Model, labels.model),
@@ -121,5 +114,6 @@ pub fn settle_again(labels: &Labels<'_>, known: &KnownNames) -> Option<LabelIds>
         consumer: labels
             .consumer
             .map_or(TextId::ABSENT, |name| settled(LabelKind::Consumer, namespace, name)),
+        ..LabelIds::without_texts(labels)
     })
 }

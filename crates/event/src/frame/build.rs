@@ -34,19 +34,13 @@ impl FrameBuilder {
     pub fn push(&mut self, labels: &Labels<'_>, facts: &Facts) -> Result<(), Full> {
         let mut some = |text: Option<&str>| text.map_or(TextId::ABSENT, |text| self.table.id(text));
         let ids = LabelIds {
-            status: labels.status,
-            method: labels.method,
-            outcome: labels.outcome,
-            service_tier: labels.service_tier,
-            source: labels.source,
-            is_final: labels.is_final,
-            stream: labels.stream,
             namespace: some(Some(labels.namespace)),
             upstream: some(Some(labels.upstream)),
             model: some(Some(labels.model)),
             endpoint: some(Some(labels.endpoint)),
             limited_by: some(labels.limited_by),
             consumer: some(labels.consumer),
+            ..LabelIds::without_texts(labels)
         };
         self.columns.push(&ids, labels.requested_model, facts)
     }

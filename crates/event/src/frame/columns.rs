@@ -60,6 +60,28 @@ pub struct LabelIds {
     pub consumer: TextId,
 }
 
+impl LabelIds {
+    /// What of labels is no text; every text is absent.
+    #[must_use]
+    pub fn without_texts(labels: &Labels<'_>) -> LabelIds {
+        LabelIds {
+            status: labels.status,
+            method: labels.method,
+            outcome: labels.outcome,
+            service_tier: labels.service_tier,
+            source: labels.source,
+            is_final: labels.is_final,
+            stream: labels.stream,
+            namespace: TextId::ABSENT,
+            upstream: TextId::ABSENT,
+            model: TextId::ABSENT,
+            endpoint: TextId::ABSENT,
+            limited_by: TextId::ABSENT,
+            consumer: TextId::ABSENT,
+        }
+    }
+}
+
 /// The labels of one event in columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Row {

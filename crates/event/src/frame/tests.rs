@@ -87,19 +87,13 @@ fn columns(events: &[(Labels<'_>, Facts)]) -> EventColumns {
     let mut columns = EventColumns::with_capacity(events.len());
     for (labels, facts) in events {
         let ids = LabelIds {
-            status: labels.status,
-            method: labels.method,
-            outcome: labels.outcome,
-            service_tier: labels.service_tier,
-            source: labels.source,
-            is_final: labels.is_final,
-            stream: labels.stream,
             namespace: id(labels.namespace),
             upstream: id(labels.upstream),
             model: id(labels.model),
             endpoint: id(labels.endpoint),
             limited_by: id(labels.limited_by.unwrap_or_default()),
             consumer: id(labels.consumer.unwrap_or_default()),
+            ..LabelIds::without_texts(labels)
         };
         columns.push(&ids, labels.requested_model, facts).expect("room");
     }
