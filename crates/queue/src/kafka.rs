@@ -20,6 +20,8 @@ mod handoff;
 
 mod log_handler;
 
+mod stall;
+
 mod consumer;
 
 mod raw_parts;
@@ -125,6 +127,13 @@ impl Kafka {
         let (asked, failed) = (questions.clone(), fatal.clone());
         let consumer = Consumer::open(options.log(), config, membership, asked, failed, id)?;
         Ok(Kafka::new(options, questions, fatal, Direction::Read(consumer)))
+    }
+
+    /// See [`handoff::Slot::stop_fetching`].
+    #[cfg(test)]
+    pub(crate) fn stop_fetching(&self, partition: u32) {
+        let Direction::Read(consumer) = &self.direction else { panic!("it reads") };
+        consumer.stop_fetching(partition);
     }
 
     fn new(

@@ -128,6 +128,13 @@ pub(crate) const KAFKA_TOPIC_SECONDS_MAX: u64 = 30;
 /// Longest wait for a record that is in the log, in seconds: two answers of a slow broker.
 pub(crate) const KAFKA_READ_SECONDS_MAX: u64 = 10;
 
+/// Seconds that a partition of the log with unread records may stand still before it is fetched
+/// again; twice as many each time that did not help.
+pub(crate) const KAFKA_STALL_SECONDS: u64 = 10;
+
+/// How often these seconds are doubled at most: to 160 s.
+pub(crate) const KAFKA_STALL_DOUBLINGS_MAX: u32 = 4;
+
 /// Longest wait for the end of the client, in seconds; the process ends within ten.
 pub(crate) const KAFKA_CLOSE_SECONDS_MAX: u64 = 5;
 

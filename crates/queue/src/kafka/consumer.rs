@@ -18,6 +18,7 @@ use super::log_handler::{self, LogHandler, Slots};
 use super::options::Topic;
 use super::poller::{Client, Membership, Poller, PollerThread, Stop};
 use super::question::Questions;
+use super::stall::Stalls;
 use crate::error::QueueError;
 use crate::limits::KAFKA_READ_SECONDS_MAX;
 use crate::record::{Record, Watermarks};
@@ -57,6 +58,8 @@ impl Consumer {
         let stop = Stop::default();
         let thread = PollerThread::start("kafka-consumer", poller, stop.clone(), fatal.clone())?;
         if membership == Membership::Group {
+            let stalls = Stalls::new(Arc::clone(&slots), questions.clone());
+            tokio::spawn(stalls.watch(stop.clone()));
             tokio::spawn(watch_id(Arc::clone(&slots), stop, questions.clone(), id));
         }
         Ok(Consumer { slots, questions, membership, fatal, thread })
@@ -233,6 +236,11 @@ impl Consumer {
     /// Leaves the group and ends the thread.
     pub(super) async fn close(&self) {
         self.thread.close().await;
+    }
+
+    #[cfg(test)]
+    pub(super) fn stop_fetching(&self, partition: u32) {
+        self.slot(partition).expect("a partition").stop_fetching();
     }
 
     fn slot(&self, partition: u32) -> Result<&Slot, QueueError> {

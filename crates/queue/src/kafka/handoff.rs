@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rdkafka::error::KafkaError;
 use tokio::sync::watch;
@@ -51,6 +52,8 @@ struct State {
     high: u64,
     /// Offset to commit to Kafka, already committed in the ledger.
     to_commit: Option<u64>,
+    /// When the thread or the reader last did something here.
+    moved_at: Option<Instant>,
 }
 
 /// State of the start of a slot.
@@ -154,6 +157,9 @@ impl Slot {
             taken.extend(state.records.pop_front());
         }
         state.next += taken.len() as u64;
+        if !taken.is_empty() {
+            state.moved_at = Some(Instant::now());
+        }
         match (taken.is_empty(), &state.broken) {
             (false, _) => Taken::Records(taken),
             (true, Some(broken)) => Taken::Broken(broken.clone()),
@@ -191,6 +197,7 @@ impl Slot {
         }
         state.phase = Phase::Running;
         state.is_full = false;
+        state.moved_at = Some(Instant::now());
         Some(Request { from: state.expected, start: state.start })
     }
 
@@ -215,6 +222,7 @@ impl Slot {
             return self.note_hole(state, record.offset);
         }
         state.expected += 1;
+        state.moved_at = Some(Instant::now());
         state.bytes += record.bytes.len();
         let was_empty = state.records.is_empty();
         state.records.push_back(record);
@@ -227,6 +235,33 @@ impl Slot {
             self.beat();
         }
         if is_full { Offer::Full } else { Offer::Accepted }
+    }
+
+    /// The offset that is fetched next and how long nothing has happened here; `None` unless
+    /// records are being fetched and all that came are read.
+    pub(super) fn waits_for(&self) -> Option<(u64, Duration)> {
+        let state = self.lock();
+        let is_fetched = state.phase == Phase::Running && state.broken.is_none();
+        let moved_at = state.moved_at.filter(|_| is_fetched && state.records.is_empty())?;
+        Some((state.expected, moved_at.elapsed()))
+    }
+
+    /// Has the partition fetched again from this offset on, if it is still the next one. Records of
+    /// the fetch before are dropped from now on.
+    pub(super) fn fetch_again(&self, from: u64) -> bool {
+        let mut state = self.lock();
+        if state.phase != Phase::Running || state.broken.is_some() || state.expected != from {
+            return false;
+        }
+        state.start += 1;
+        state.phase = Phase::Requested;
+        true
+    }
+
+    /// What a client that stopped fetching looks like: nothing that it delivers is accepted.
+    #[cfg(test)]
+    pub(super) fn stop_fetching(&self) {
+        self.lock().start += 1;
     }
 
     /// A hole is fetched again once, because the client may have skipped records. If it is still

@@ -148,3 +148,24 @@ fn offsets_are_shown_once_and_only_while_the_partition_is_ours() {
     slot.commit_offset(9);
     assert_eq!(slot.take_commit(), None);
 }
+
+#[test]
+fn a_slot_waits_only_while_records_are_fetched_and_none_is_left_to_read() {
+    let slot = Slot::new();
+    slot.assign();
+    assert_eq!(slot.waits_for(), None, "nothing was requested");
+    let number = start(&slot, 3);
+    assert_eq!(slot.waits_for().map(|(from, _)| from), Some(3));
+    assert_eq!(slot.offer(number, record(3, 1)), Offer::Accepted);
+    assert_eq!(slot.waits_for(), None, "there is something to read");
+    assert_eq!(offsets(slot.take(3, 9)), [3]);
+    assert_eq!(slot.waits_for().map(|(from, _)| from), Some(4));
+    assert!(!slot.fetch_again(3), "it has moved since");
+    assert!(slot.fetch_again(4));
+    assert_eq!(slot.waits_for(), None, "a fetch is requested already");
+    assert_eq!(slot.offer(number, record(4, 1)), Offer::Dropped);
+    let again = slot.take_request().expect("a request");
+    assert_eq!(again.from, 4);
+    assert_eq!(slot.offer(again.start, record(4, 1)), Offer::Accepted);
+    assert_eq!(offsets(slot.take(4, 9)), [4]);
+}

@@ -134,6 +134,25 @@ async fn slow_reader_holds_a_bounded_number_of_bytes_and_misses_nothing() {
     consumer.close().await;
 }
 
+/// A client that stops fetching reports nothing, so that only a look at the ends can tell.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partition_whose_client_delivers_nothing_is_fetched_again() {
+    let topic = Topic::new(1);
+    let (producer, consumer) = (topic.producer().await, topic.consumer().await);
+    let append = async |n| producer.append(vec![record(payload(n, 9))]).await.unwrap();
+    append(0).await;
+    assert_eq!(read_up_to(&consumer, 0, 0..1).await[0].bytes, payload(0, 9));
+    let Queue::Kafka(kafka) = &consumer else { panic!("not on Kafka") };
+    kafka.stop_fetching(0);
+    for n in 1..4 {
+        append(n).await;
+    }
+    let records = read_up_to(&consumer, 0, 1..4).await;
+    assert!(records.iter().zip(1..).all(|(found, n)| found.bytes == payload(n, 9)));
+    producer.close().await;
+    consumer.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reader_alone_reads_every_partition_and_joins_no_group() {
     let topic = Topic::new(3);
