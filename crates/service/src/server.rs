@@ -15,6 +15,7 @@ mod watch;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,21 +78,24 @@ impl Server {
     }
 
     /// Serves the router until the shutdown, then drains.
-    pub async fn serve(
+    // Boxed, so that it is compiled here and not again in the program.
+    pub fn serve(
         self,
         router: Router,
         settings: &ServerSettings,
         shutdown: Shutdown,
-    ) -> Drain {
-        tracing::info!(listener = self.name, address = %self.address, "listening");
-        let shared = Arc::new(ListenerState::new(router, settings, shutdown.clone()));
-        let mut connections = JoinSet::new();
-        tokio::select! {
-            () = shutdown.requested() => {}
-            () = self.accept(&shared, &mut connections, settings.connections_max) => {}
-        }
-        drop(self.listener);
-        drain(self.name, &mut connections, settings.drain_timeout(), &shutdown).await
+    ) -> Pin<Box<dyn Future<Output = Drain> + Send + '_>> {
+        Box::pin(async move {
+            tracing::info!(listener = self.name, address = %self.address, "listening");
+            let shared = Arc::new(ListenerState::new(router, settings, shutdown.clone()));
+            let mut connections = JoinSet::new();
+            tokio::select! {
+                () = shutdown.requested() => {}
+                () = self.accept(&shared, &mut connections, settings.connections_max) => {}
+            }
+            drop(self.listener);
+            drain(self.name, &mut connections, settings.drain_timeout(), &shutdown).await
+        })
     }
 
     /// Accepts forever. Cancel-safe: a connection that was just accepted is then closed before a

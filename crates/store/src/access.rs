@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use crate::error::{Result, StoreError};
 use crate::file::FileState;
 use crate::server::Server;
-use crate::sql::Conn;
+use crate::sql::{Boxed, Conn};
 use crate::write::{Memory, Writer};
 
 /// Write access.
@@ -51,33 +51,37 @@ impl DerefMut for Held {
 
 impl Writers {
     /// Waits for a writer. On a server its transaction is already open.
-    pub(crate) async fn hold(&self) -> Result<Held> {
-        match self {
-            Writers::Sqlite(writer, file) => {
-                // A caller queued behind one that waits for a lock waits no longer than that one.
-                tokio::select! {
-                    biased;
-                    held = Arc::clone(writer).lock_owned() => Ok(Held::Sqlite(held)),
-                    () = file.lock.outlasts() => Err(StoreError::held()),
+    pub(crate) fn hold(&self) -> Boxed<'_, Result<Held>> {
+        Box::pin(async move {
+            match self {
+                Writers::Sqlite(writer, file) => {
+                    // A caller queued behind one that waits for a lock waits no longer than that one.
+                    tokio::select! {
+                        biased;
+                        held = Arc::clone(writer).lock_owned() => Ok(Held::Sqlite(held)),
+                        () = file.lock.outlasts() => Err(StoreError::held()),
+                    }
+                }
+                Writers::Mysql(server, memory) => {
+                    let link = server.begin().await.map_err(StoreError::server("begin"))?;
+                    Ok(Held::Mysql(Box::new(Writer::new(Conn::Mysql(link), memory.clone()))))
                 }
             }
-            Writers::Mysql(server, memory) => {
-                let link = server.begin().await.map_err(StoreError::server("begin"))?;
-                Ok(Held::Mysql(Box::new(Writer::new(Conn::Mysql(link), memory.clone()))))
-            }
-        }
+        })
     }
 
     /// A writer that resolves a commit. On a server it is a new connection, so that the state of
     /// the old one cannot affect the answer.
-    pub(crate) async fn hold_new(&self) -> Result<Held> {
-        match self {
-            Writers::Sqlite(..) => self.hold().await,
-            Writers::Mysql(server, memory) => {
-                let link = server.connect().await.map_err(StoreError::server("connect"))?;
-                Ok(Held::Mysql(Box::new(Writer::new(Conn::Mysql(link), memory.clone()))))
+    pub(crate) fn hold_new(&self) -> Boxed<'_, Result<Held>> {
+        Box::pin(async move {
+            match self {
+                Writers::Sqlite(..) => self.hold().await,
+                Writers::Mysql(server, memory) => {
+                    let link = server.connect().await.map_err(StoreError::server("connect"))?;
+                    Ok(Held::Mysql(Box::new(Writer::new(Conn::Mysql(link), memory.clone()))))
+                }
             }
-        }
+        })
     }
 
     /// Why a server refuses writes at present; `None` for a file.
@@ -130,16 +134,18 @@ pub(crate) enum Readers {
 
 impl Readers {
     /// A connection with a read transaction begun.
-    pub(crate) async fn begin(&self) -> Result<Conn> {
-        const ACTION: &str = "begin to read";
-        match self {
-            Readers::Sqlite(pool) => {
-                Ok(Conn::SqliteRead(pool.begin().await.map_err(StoreError::sql(ACTION))?))
+    pub(crate) fn begin(&self) -> Boxed<'_, Result<Conn>> {
+        Box::pin(async move {
+            const ACTION: &str = "begin to read";
+            match self {
+                Readers::Sqlite(pool) => {
+                    Ok(Conn::SqliteRead(pool.begin().await.map_err(StoreError::sql(ACTION))?))
+                }
+                Readers::Mysql(server) => {
+                    Ok(Conn::Mysql(server.begin().await.map_err(StoreError::server(ACTION))?))
+                }
             }
-            Readers::Mysql(server) => {
-                Ok(Conn::Mysql(server.begin().await.map_err(StoreError::server(ACTION))?))
-            }
-        }
+        })
     }
 
     pub(crate) async fn close(&self) {

@@ -4,6 +4,8 @@
 //! chooses the SQL; nothing else depends on which one it is. Parameters are `?` in order, and the
 //! column `partition` is in backticks, which both understand.
 
+use std::pin::Pin;
+
 use sqlx::mysql::{MySql, MySqlArguments, MySqlRow};
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteRow};
@@ -12,6 +14,10 @@ use sqlx::{Decode, Encode, Row as _, SqlSafeStr, Transaction, Type};
 use crate::error::{Result, StoreError};
 use crate::file::FileConn;
 use crate::server::Link;
+
+/// A future of a driver, behind a pointer: the state machines of both drivers are compiled here
+/// once, not again in every crate that awaits them.
+pub(crate) type Boxed<'t, T> = Pin<Box<dyn Future<Output = T> + Send + 't>>;
 
 /// Kind of database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,40 +147,51 @@ impl Conn {
     }
 
     /// Executes a statement.
-    pub(crate) async fn execute(&mut self, query: Bound<'_>, action: &'static str) -> Result<Done> {
-        let backend = self.backend();
-        let done = match (self, query) {
-            (Conn::Sqlite(file), Bound::Sqlite(query)) => {
-                query.execute(&mut file.conn).await.map(|done| (done.rows_affected(), 0))
-            }
-            (Conn::SqliteRead(conn), Bound::Sqlite(query)) => {
-                query.execute(&mut **conn).await.map(|done| (done.rows_affected(), 0))
-            }
-            (Conn::Mysql(link), Bound::Mysql(query)) => {
-                link.execute(query).await.map(|done| (done.rows_affected(), done.last_insert_id()))
-            }
-            _ => return Err(mixed()),
-        };
-        done.map(|(rows, last_id)| Done { rows, last_id }).map_err(backend.error(action))
+    pub(crate) fn execute<'t>(
+        &'t mut self,
+        query: Bound<'t>,
+        action: &'static str,
+    ) -> Boxed<'t, Result<Done>> {
+        Box::pin(async move {
+            let backend = self.backend();
+            let done = match (self, query) {
+                (Conn::Sqlite(file), Bound::Sqlite(query)) => {
+                    query.execute(&mut file.conn).await.map(|done| (done.rows_affected(), 0))
+                }
+                (Conn::SqliteRead(conn), Bound::Sqlite(query)) => {
+                    query.execute(&mut **conn).await.map(|done| (done.rows_affected(), 0))
+                }
+                (Conn::Mysql(link), Bound::Mysql(query)) => {
+                    let done = link.execute(query).await;
+                    done.map(|done| (done.rows_affected(), done.last_insert_id()))
+                }
+                _ => return Err(mixed()),
+            };
+            done.map(|(rows, last_id)| Done { rows, last_id }).map_err(backend.error(action))
+        })
     }
 
     /// All rows of an answer.
-    pub(crate) async fn fetch_all(
-        &mut self,
-        query: Bound<'_>,
+    pub(crate) fn fetch_all<'t>(
+        &'t mut self,
+        query: Bound<'t>,
         action: &'static str,
-    ) -> Result<Vec<Row>> {
-        let rows = match (self, query) {
-            (Conn::Sqlite(file), Bound::Sqlite(query)) => query.fetch_all(&mut file.conn).await,
-            (Conn::SqliteRead(conn), Bound::Sqlite(query)) => query.fetch_all(&mut **conn).await,
-            (Conn::Mysql(link), Bound::Mysql(query)) => {
-                let rows = link.fetch_all(query).await.map_err(StoreError::server(action))?;
-                return Ok(rows.into_iter().map(Row::Mysql).collect());
-            }
-            _ => return Err(mixed()),
-        };
-        let rows = rows.map_err(StoreError::sql(action))?;
-        Ok(rows.into_iter().map(Row::Sqlite).collect())
+    ) -> Boxed<'t, Result<Vec<Row>>> {
+        Box::pin(async move {
+            let rows = match (self, query) {
+                (Conn::Sqlite(file), Bound::Sqlite(query)) => query.fetch_all(&mut file.conn).await,
+                (Conn::SqliteRead(conn), Bound::Sqlite(query)) => {
+                    query.fetch_all(&mut **conn).await
+                }
+                (Conn::Mysql(link), Bound::Mysql(query)) => {
+                    let rows = link.fetch_all(query).await.map_err(StoreError::server(action))?;
+                    return Ok(rows.into_iter().map(Row::Mysql).collect());
+                }
+                _ => return Err(mixed()),
+            };
+            let rows = rows.map_err(StoreError::sql(action))?;
+            Ok(rows.into_iter().map(Row::Sqlite).collect())
+        })
     }
 
     /// The first row of an answer.
@@ -198,34 +215,40 @@ impl Conn {
     }
 
     /// Begins to write; on a server, unless a transaction is open.
-    pub(crate) async fn begin(&mut self) -> Result<()> {
-        match self {
-            Conn::Sqlite(file) => file.begin().await,
-            Conn::SqliteRead(_) => Err(StoreError::ReadOnly),
-            Conn::Mysql(link) => link.begin().await.map_err(StoreError::server("begin")),
-        }
+    pub(crate) fn begin(&mut self) -> Boxed<'_, Result<()>> {
+        Box::pin(async move {
+            match self {
+                Conn::Sqlite(file) => file.begin().await,
+                Conn::SqliteRead(_) => Err(StoreError::ReadOnly),
+                Conn::Mysql(link) => link.begin().await.map_err(StoreError::server("begin")),
+            }
+        })
     }
 
     /// Commits. After an error of a server the outcome is unknown.
-    pub(crate) async fn commit(&mut self) -> Result<()> {
-        match self {
-            Conn::Sqlite(file) => file.commit().await,
-            Conn::SqliteRead(_) => Err(StoreError::ReadOnly),
-            Conn::Mysql(link) => link.commit().await.map_err(StoreError::server("commit")),
-        }
+    pub(crate) fn commit(&mut self) -> Boxed<'_, Result<()>> {
+        Box::pin(async move {
+            match self {
+                Conn::Sqlite(file) => file.commit().await,
+                Conn::SqliteRead(_) => Err(StoreError::ReadOnly),
+                Conn::Mysql(link) => link.commit().await.map_err(StoreError::server("commit")),
+            }
+        })
     }
 
     /// Rolls back what has not been committed; returns whether it is certainly gone. A server rolls
     /// back what a lost connection did not commit.
-    pub(crate) async fn rollback(&mut self) -> bool {
-        match self {
-            Conn::Sqlite(file) => file.rollback().await,
-            Conn::SqliteRead(_) => true,
-            Conn::Mysql(link) => {
-                link.rollback().await;
-                true
+    pub(crate) fn rollback(&mut self) -> Boxed<'_, bool> {
+        Box::pin(async move {
+            match self {
+                Conn::Sqlite(file) => file.rollback().await,
+                Conn::SqliteRead(_) => true,
+                Conn::Mysql(link) => {
+                    link.rollback().await;
+                    true
+                }
             }
-        }
+        })
     }
 }
 
