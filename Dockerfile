@@ -11,8 +11,8 @@ COPY . .
 # What was compiled stays in caches of the builder, so that the program is copied out of them.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
   --mount=type=cache,target=/src/target \
-  cargo build --locked --release --bin gatemeter \
-  && cp target/release/gatemeter /usr/local/bin/gatemeter
+  cargo build --locked --profile image --bin gatemeter \
+  && cp target/image/gatemeter /usr/local/bin/gatemeter
 
 FROM debian:bookworm-slim
 RUN apt-get update \

@@ -25,7 +25,11 @@ case "${1:-}" in
 esac
 
 need_rust
-say "building (the first time this takes a few minutes)"
+if [ -x "${CARGO_TARGET_DIR:-target}/release/gatemeter" ]; then
+  say "building what has changed"
+else
+  say "building about 300 packages, which takes 5 to 7 minutes on 2 cores; cargo names each"
+fi
 cargo build --locked --release --bin gatemeter
 gatemeter="${CARGO_TARGET_DIR:-target}/release/gatemeter"
 
