@@ -54,6 +54,9 @@ pub(crate) const COMMIT_RECORDS_MAX: usize = 4_096;
 /// transaction.
 pub(crate) const COMMIT_BYTES_MAX: usize = 8 << 20;
 
+/// Records that one statement inserts at most: as many statements are kept prepared.
+pub(crate) const INSERT_ROWS_MAX: usize = 16;
+
 /// Records that one read returns at most, whatever their size: bounds the work of one call.
 pub const READ_RECORDS_MAX: usize = 4_096;
 

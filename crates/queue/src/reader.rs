@@ -1,7 +1,7 @@
 //! Reads the log through connections that cannot write.
-//! A read is two short statements: which rows fit, then those rows. It sees the last commit,
-//! holds a snapshot only while a statement runs, and never holds up the writer. A garbled row
-//! is delivered and marked; a missing row is an error; nothing is skipped.
+//! A read is one short statement: the rows that fit. It sees the last commit, holds a snapshot only
+//! while the statement runs, and never holds up the writer. A garbled row is delivered and marked;
+//! a missing row is an error; nothing is skipped.
 
 use std::path::Path;
 
@@ -14,9 +14,19 @@ use crate::limits::READ_RECORDS_MAX;
 use crate::record::{Record, Watermarks, offset_after, row_crc32c, row_id};
 use crate::schema;
 
-const SIZES: &str = "SELECT id, length(bytes) FROM log WHERE id >= ? ORDER BY id LIMIT ?";
-const ROWS: &str =
-    "SELECT id, append_time_us, crc32c, bytes FROM log WHERE id BETWEEN ? AND ? ORDER BY id";
+/// The records from an offset on without a gap, as many as fit into a number of bytes, and one at
+/// least. Which fit is found out within the statement, because each row of an answer is handed from
+/// thread to thread.
+const ROWS: &str = "
+WITH RECURSIVE fit (id, total) AS (
+  SELECT id, coalesce(length(bytes), 0) FROM log WHERE id = ?1
+  UNION ALL
+  SELECT log.id, fit.total + coalesce(length(log.bytes), 0)
+    FROM fit JOIN log ON log.id = fit.id + 1
+   WHERE fit.total + coalesce(length(log.bytes), 0) <= ?2
+   LIMIT ?3)
+SELECT id, append_time_us, crc32c, bytes FROM log
+ WHERE id BETWEEN ?1 AND (SELECT max(id) FROM fit) ORDER BY id";
 const ENDS: &str = "
 SELECT low, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'log'), 0)
   FROM meta WHERE one = 1";
@@ -71,44 +81,19 @@ impl Reader {
             let high = self.watermarks(partition).await?.high;
             return Err(QueueError::PastEnd { high });
         }
-        let n_records = self.count_that_fits(from, bytes_max).await?;
-        let rows = match n_records {
-            0 => Vec::new(),
-            n => sqlx::query(ROWS)
-                .bind(row_id(from))
-                .bind(row_id(from + n - 1))
-                .fetch_all(&self.pool)
-                .await
-                .map_err(QueueError::sql("read records"))?,
-        };
+        let rows = sqlx::query(ROWS)
+            .bind(row_id(from))
+            .bind(i64::try_from(bytes_max).unwrap_or(i64::MAX))
+            .bind(i64::try_from(READ_RECORDS_MAX).expect("a small constant"))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(QueueError::sql("read records"))?;
         let records: Vec<Record> =
             rows.iter().zip(from..).map_while(|(row, offset)| record_at(row, offset)).collect();
         if records.is_empty() {
             self.explain_absence(partition, from).await?;
         }
         Ok(records)
-    }
-
-    /// How many contiguous records from `from` on fit into `bytes_max`; one at least, if there
-    /// is one.
-    async fn count_that_fits(&self, from: u64, bytes_max: usize) -> Result<u64, QueueError> {
-        let sizes = sqlx::query(SIZES)
-            .bind(row_id(from))
-            .bind(i64::try_from(READ_RECORDS_MAX).expect("a small constant"))
-            .fetch_all(&self.pool)
-            .await
-            .map_err(QueueError::sql("read the sizes of records"))?;
-        let mut bytes = 0;
-        let mut n_records = 0;
-        for (row, offset) in sizes.iter().zip(from..) {
-            bytes += usize::try_from(number(row, 1)).unwrap_or(0);
-            let contiguous = number(row, 0) == row_id(offset);
-            if !contiguous || (n_records > 0 && bytes > bytes_max) {
-                break;
-            }
-            n_records += 1;
-        }
-        Ok(n_records)
     }
 
     /// Nothing was found at `from`: fine at the end of the log, an error anywhere else. The ends

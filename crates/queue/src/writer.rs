@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Connection};
 use tokio::sync::{mpsc, watch};
 
 use crate::checkpoint::Checkpointer;
@@ -21,14 +21,17 @@ use crate::command::{Command, Waiting, gather};
 use crate::disk::DiskReserve;
 use crate::error::QueueError;
 use crate::foreign_lock::{ForeignLock, LOCK_PROBE_EVERY};
+use crate::limits::INSERT_ROWS_MAX;
 use crate::reader::Reader;
 use crate::record::{Append, Position, RetainReport, offset_after, row_crc32c};
 use crate::retain::{self, Plan, Retention};
 use crate::schema::{self, Head};
 use crate::sqlite::SqliteClass;
 
-const INSERT: &str = "INSERT INTO log (append_time_us, crc32c, bytes) VALUES (?, ?, ?)";
-const AFTER_APPEND: &str = "UPDATE meta SET bytes = ?, last_append_us = ? WHERE one = 1";
+const INSERT: &str = "INSERT INTO log (append_time_us, crc32c, bytes) VALUES ";
+const ROW: &str = "(?, ?, ?)";
+/// Sent together: each message to the thread of the client costs two switches of threads.
+const AFTER_APPEND: &str = "UPDATE meta SET bytes = ?, last_append_us = ? WHERE one = 1; COMMIT";
 const DELETE: &str = "DELETE FROM log WHERE id <= ?";
 const AFTER_DELETE: &str = "UPDATE meta SET low = ?, bytes = ? WHERE one = 1";
 
@@ -268,15 +271,16 @@ impl Writer {
     async fn insert(&mut self, batch: &[Waiting], append_time_us: i64) -> Result<(), CommitError> {
         self.lock.begin(&mut self.conn).await?;
         let mut next = self.head.high;
-        for record in batch.iter().flat_map(|waiting| &waiting.records) {
-            let done = sqlx::query(INSERT)
-                .bind(append_time_us)
-                .bind(i64::from(row_crc32c(next, append_time_us, &record.bytes)))
-                .bind(&record.bytes[..])
-                .execute(&mut self.conn)
-                .await?;
-            next += 1;
-            let end = offset_after(done.last_insert_rowid());
+        let records: Vec<&Append> = batch.iter().flat_map(|waiting| &waiting.records).collect();
+        for records in records.chunks(INSERT_ROWS_MAX) {
+            let rows = vec![ROW; records.len()].join(", ");
+            let mut query = sqlx::query(AssertSqlSafe(format!("{INSERT}{rows}")));
+            for record in records {
+                let crc32c = row_crc32c(next, append_time_us, &record.bytes);
+                query = query.bind(append_time_us).bind(i64::from(crc32c)).bind(&record.bytes[..]);
+                next += 1;
+            }
+            let end = offset_after(query.execute(&mut self.conn).await?.last_insert_rowid());
             if end != next {
                 return Err(CommitError::Offset { expected: next - 1, end });
             }
@@ -287,7 +291,6 @@ impl Writer {
             .bind(append_time_us)
             .execute(&mut self.conn)
             .await?;
-        execute(&mut self.conn, "COMMIT").await?;
         Ok(())
     }
 
