@@ -5,7 +5,7 @@
 //! memory stays bounded, however many connections send large bodies and however slowly. Nothing is
 //! parsed here.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
@@ -19,11 +19,18 @@ use tracing::error;
 
 use crate::answer::unavailable;
 use crate::encoding::{Encoding, EncodingError, SCRATCH_BYTES};
-use crate::intake::INLINE_BYTES_MAX;
 
 /// Budget of all bodies in flight, bytes: sixteen of the largest, or five hundred of the usual
 /// 250 KiB.
 const BODIES_BYTES_MAX: usize = 128 << 20;
+/// Bodies that may be larger once decompressed, about half a millisecond of work, are decompressed
+/// on a blocking thread.
+const INLINE_BYTES_MAX: usize = 128 << 10;
+/// Buffers that are kept for other bodies, and their sizes: 8 MiB in all. A smaller one is not worth
+/// keeping.
+const SPARES_MAX: usize = 8;
+const SPARE_BYTES_MIN: usize = 16 << 10;
+const SPARE_BYTES_MAX: usize = 1 << 20;
 /// Bytes that one permit reserves.
 const PERMIT_BYTES: usize = 1 << 10;
 
@@ -34,6 +41,7 @@ pub struct Bodies {
     /// The one buffer into which large bodies are decompressed, one at a time: however many bombs
     /// arrive at once, they cost its 8 MiB. Untouched pages of it cost nothing.
     scratch: Arc<Mutex<Vec<u8>>>,
+    spares: Spares,
 }
 
 /// A body as received, and its reservation.
@@ -48,7 +56,45 @@ pub struct Packed {
 #[derive(Debug)]
 pub struct Plain {
     pub bytes: Bytes,
+    spares: Spares,
     _reservation: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for Plain {
+    fn drop(&mut self) {
+        self.spares.put(std::mem::take(&mut self.bytes));
+    }
+}
+
+/// Buffers of bodies that are done with, for the next ones: pages that are fresh from the system
+/// cost more than what is copied into them. Clones share them.
+#[derive(Clone, Debug, Default)]
+struct Spares(Arc<StdMutex<Vec<BytesMut>>>);
+
+impl Spares {
+    /// An empty buffer with room for this many bytes.
+    fn take(&self, n_bytes: usize) -> BytesMut {
+        let mut spares = self.lock();
+        let at = spares.iter().position(|spare| spare.capacity() >= n_bytes);
+        let spare = at.map(|at| spares.swap_remove(at));
+        drop(spares);
+        spare.unwrap_or_else(|| BytesMut::with_capacity(n_bytes))
+    }
+
+    /// Keeps the buffer of a body, unless others still read it.
+    fn put(&self, bytes: Bytes) {
+        let Ok(mut spare) = bytes.try_into_mut() else { return };
+        spare.clear();
+        let is_useful = (SPARE_BYTES_MIN..=SPARE_BYTES_MAX).contains(&spare.capacity());
+        let mut spares = self.lock();
+        if is_useful && spares.len() < SPARES_MAX {
+            spares.push(spare);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<BytesMut>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Default for Bodies {
@@ -56,6 +102,7 @@ impl Default for Bodies {
         Bodies {
             budget: Arc::new(Semaphore::new(BODIES_BYTES_MAX / PERMIT_BYTES)),
             scratch: Arc::new(Mutex::new(vec![0; SCRATCH_BYTES])),
+            spares: Spares::default(),
         }
     }
 }
@@ -91,7 +138,7 @@ impl Bodies {
             }
             self.reserve(&mut reservation, bytes.len() + data.len())?;
             if bytes.is_empty() {
-                bytes.reserve(declared.max(data.len()));
+                bytes = self.spares.take(declared.max(data.len()));
             }
             bytes.extend_from_slice(&data);
         }
@@ -137,7 +184,7 @@ impl Bodies {
         let bytes = unpacked.map_err(|error| not_unpacked(&error))?;
         let mut reservation = reservation;
         self.reserve(&mut reservation, bytes.len())?;
-        Ok(Plain { bytes, _reservation: reservation })
+        Ok(Plain { bytes, spares: self.spares.clone(), _reservation: reservation })
     }
 }
 

@@ -30,7 +30,7 @@ use crate::stamp::{Columns, Stamped, Stamper};
 
 /// Texts above this many bytes, about half a millisecond of work, are processed on a blocking
 /// thread.
-pub const INLINE_BYTES_MAX: usize = 128 * 1024;
+const INLINE_BYTES_MAX: usize = 256 * 1024;
 
 /// Dependencies of ingest.
 #[derive(Clone, Debug)]
