@@ -114,8 +114,11 @@ async fn accept_loss(args: &AcceptLossArgs) -> anyhow::Result<ExitCode> {
         let Some(PartitionView { halted, resumes_at, .. }) = found else {
             bail!("there is no partition {number}");
         };
-        let (Some(reason), Some(next)) = (halted, resumes_at) else {
+        let Some(reason) = halted else {
             bail!("partition {number} is not halted: there is nothing to accept");
+        };
+        let Some(next) = resumes_at else {
+            bail!("partition {number} is halted, but nothing is lost: {reason}");
         };
         let mut out = std::io::stdout().lock();
         writeln!(out, "partition {number} is halted: {reason}")?;

@@ -80,6 +80,9 @@ pub enum Refusal {
     /// The log cannot be read.
     #[error("the log cannot be read now: {0}")]
     Log(String),
+    /// Nothing is lost.
+    #[error("nothing is lost: {0}")]
+    NothingLost(String),
     /// The partition has another owner, or is no longer halted.
     #[error("the partition has another owner now: check the partition again")]
     Lost,
@@ -201,7 +204,8 @@ pub struct PartitionView {
     pub next: u64,
     /// Why it is halted; `None` if it is not.
     pub halted: Option<String>,
-    /// Offset at which it resumes if the loss is accepted; `None` if it is not halted.
+    /// Offset at which it resumes if the loss is accepted; `None` if it is not halted or nothing is
+    /// lost.
     pub resumes_at: Option<u64>,
 }
 
@@ -214,7 +218,7 @@ async fn partitions(
         lag_frames: lag.frames,
         next: lag.next,
         halted: lag.halted.as_ref().map(|halt| halt.reason.clone()),
-        resumes_at: lag.halted.map(|halt| halt.resumes_at),
+        resumes_at: lag.halted.and_then(|halt| halt.resumes_at),
     };
     Answer::ok(state.gauges.lag(&state.queue).into_iter().map(view).collect())
 }

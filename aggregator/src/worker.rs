@@ -347,7 +347,7 @@ impl Worker {
                     let reason = halt.to_string();
                     error!(partition = self.partition, reason, "partition halted");
                     self.parts.publisher.halted(self.partition);
-                    let resumes_at = self.core.resumes_at().unwrap_or(0);
+                    let resumes_at = self.core.resumes_at();
                     let halted = Halted { reason, resumes_at };
                     self.parts.gauges.halted(self.partition, Some(halted));
                 }

@@ -16,7 +16,7 @@ fn what_waits_is_old_from_when_it_was_first_seen_until_a_commit_or_another_owner
     partition.observe(9);
     assert_eq!(partition.waits_since, None);
     // A log that was made anew ends before what is counted.
-    partition.halted = Some(Halted { reason: "replaced".to_owned(), resumes_at: 9 });
+    partition.halted = Some(Halted { reason: "replaced".to_owned(), resumes_at: Some(9) });
     for (high, waits) in [(0, false), (3, true)] {
         partition.observe(high);
         assert_eq!(partition.waits_since.is_some(), waits, "{high}");

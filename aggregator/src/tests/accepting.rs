@@ -22,6 +22,20 @@ impl Running {
         body
     }
 
+    /// Waits until a partition is halted for this reason; the partitions as shown then.
+    async fn halted(&self, reason: &str) -> String {
+        let halted = async {
+            loop {
+                let shown = self.partitions().await;
+                if shown.contains(reason) {
+                    return shown;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, halted).await.expect("it halts")
+    }
+
     /// Accepts with this body on a partition; status and answer.
     async fn accept(&self, partition: &str, body: &'static str) -> (StatusCode, String) {
         let request = Request::post(format!("/v1/partitions/{partition}/accept-loss"))
@@ -45,16 +59,7 @@ async fn a_log_that_was_made_anew_is_counted_on_once_that_is_accepted() {
     let anew = log(other.path()).await;
     anew.append(vec![frame_for(0, 7..9)]).await.expect("appended");
     let running = Running::on(anew, ledger.path()).await;
-    let halted = async {
-        loop {
-            let shown = running.partitions().await;
-            if shown.contains("was replaced") {
-                return shown;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    let shown = tokio::time::timeout(DEADLINE, halted).await.expect("it halts");
+    let shown = running.halted("was replaced").await;
     assert!(shown.contains("\"next\":1") && shown.contains("\"resumes_at\":1"), "{shown}");
     // Two events wait, though the log ends where the one before was counted up to.
     running.commit_age("they wait for a person", |age_us| age_us > 50_000).await;
@@ -87,5 +92,25 @@ async fn a_log_that_was_made_anew_is_counted_on_once_that_is_accepted() {
     running.queue.append(vec![frame_for(0, 0..5)]).await.expect("appended");
     running.page_with("gatemeter_events_total{class=\"late\"} 5").await;
     running.page_with("gatemeter_events_total{class=\"counted\"} 5").await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frame_of_a_version_to_come_waits_for_a_newer_program() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let running = Running::on(log(folder.path()).await, folder.path()).await;
+    let mut newer = frame_for(0, 5..7);
+    let mut bytes = newer.bytes.to_vec();
+    bytes[0] = 9;
+    let checksum = crc32c::crc32c(&bytes[..44]);
+    bytes[44..48].copy_from_slice(&checksum.to_le_bytes());
+    newer.bytes = bytes.into();
+    running.queue.append(vec![frame_for(0, 0..5), newer, frame_for(0, 7..8)]).await.expect("done");
+    let shown = running.halted("frame at offset 1 has version 9").await;
+    assert!(shown.contains("\"next\":1") && shown.contains("\"resumes_at\":null"), "{shown}");
+    let (status, body) = running.accept("0", "{\"next\":1}").await;
+    assert!(status == StatusCode::CONFLICT && body.contains("nothing is lost"), "{body}");
+    running.page_with("gatemeter_events_total{class=\"counted\"} 5").await;
+    running.page_with("gatemeter_events_total{class=\"poison\"} 0").await;
     running.stop().await;
 }

@@ -54,8 +54,9 @@ impl Worker {
 
     /// Reads the current watermarks of the log and passes the acceptance to the core.
     async fn accept(&mut self, request: &Request) -> Result<Accepted, Refusal> {
-        let (Some(next), Some(halt)) = (self.core.resumes_at(), self.core.halted()) else {
-            return Err(Refusal::Lost);
+        let Some(halt) = self.core.halted() else { return Err(Refusal::Lost) };
+        let Some(next) = self.core.resumes_at() else {
+            return Err(Refusal::NothingLost(halt.to_string()));
         };
         request.check(next)?;
         let failed = |error: QueueError| Refusal::Log(chain(&error));

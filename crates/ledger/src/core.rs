@@ -16,6 +16,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use event::frame::FrameReader;
+use event::frame::envelope::VERSION;
 
 use crate::account::Account;
 use crate::classify::Clock;
@@ -179,6 +180,17 @@ pub enum Halt {
         offset: u64,
         /// First offset after the hole.
         next: u64,
+    },
+    /// A frame of a version to come: a newer program has to count it.
+    #[error(
+        "frame at offset {offset} has version {version}, this program reads up to {VERSION}: start \
+         a newer one"
+    )]
+    Newer {
+        /// Offset of the frame.
+        offset: u64,
+        /// Its version.
+        version: u8,
     },
     /// Reading the window again did not lead to the clock that was stored.
     #[error("clock of the window rebuilt up to offset {next} differs from the stored one")]

@@ -28,8 +28,8 @@ pub struct Lag {
 pub struct Halted {
     /// Why.
     pub reason: String,
-    /// Offset at which counting resumes if the loss is accepted.
-    pub resumes_at: u64,
+    /// Offset at which counting resumes if the loss is accepted; `None` if nothing is lost.
+    pub resumes_at: Option<u64>,
 }
 
 /// Totals of one ledger version. Its JSON is the message that an aggregator publishes on Redis.

@@ -43,9 +43,15 @@ pub enum EnvelopeError {
     /// Fewer than 48 bytes.
     #[error("record is shorter than an envelope")]
     Short,
-    /// Another version, or not a frame.
-    #[error("record is not a frame of a known version")]
-    Version,
+    /// Not a frame.
+    #[error("record is not a frame")]
+    NotAFrame,
+    /// A frame of a version to come, whose envelope is whole.
+    #[error("frame has version {version}, this program reads up to {VERSION}")]
+    Newer {
+        /// Its version.
+        version: u8,
+    },
     /// The checksum of the envelope does not match.
     #[error("envelope checksum does not match")]
     Checksum,
@@ -79,13 +85,18 @@ impl Envelope {
     /// Why it is not valid.
     pub fn decode(record: &[u8]) -> Result<Envelope, EnvelopeError> {
         let head = record.get(..ENVELOPE_BYTES).ok_or(EnvelopeError::Short)?;
-        if head[0] != VERSION || head[1..4] != MAGIC {
-            return Err(EnvelopeError::Version);
+        if head[0] < VERSION || head[1..4] != MAGIC {
+            return Err(EnvelopeError::NotAFrame);
         }
         let u32_at =
             |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().expect("four bytes"));
+        // Every version has its checksum here, so that a whole frame of a version to come is told
+        // from damage.
         if crc32c::crc32c(&head[..44]) != u32_at(44) {
             return Err(EnvelopeError::Checksum);
+        }
+        if head[0] > VERSION {
+            return Err(EnvelopeError::Newer { version: head[0] });
         }
         let envelope = Envelope {
             n_events: u32_at(4),

@@ -213,21 +213,23 @@ proptest! {
     }
 }
 
+fn one() -> (Labels<'static>, Facts) {
+    let facts = Facts {
+        key: Key([1; 16]),
+        time_us: 1,
+        duration_us: 2,
+        ttft_us: None,
+        usage: Usage { input: Some(1), ..Usage::default() },
+        cost_nano: None,
+        attempt: 0,
+        fingerprint: 4,
+    };
+    (labels(0), facts)
+}
+
 #[test]
 fn a_full_frame_takes_no_more() {
-    let one = (
-        labels(0),
-        Facts {
-            key: Key([1; 16]),
-            time_us: 1,
-            duration_us: 2,
-            ttft_us: None,
-            usage: Usage { input: Some(1), ..Usage::default() },
-            cost_nano: None,
-            attempt: 0,
-            fingerprint: 4,
-        },
-    );
+    let one = one();
     let mut builder = FrameBuilder::default();
     for _ in 0..4096 {
         builder.push(&one.0, &one.1).expect("room");
@@ -242,4 +244,17 @@ fn a_full_frame_takes_no_more() {
     assert_eq!(decode(&record).len(), 4096);
     // Equal columns have no bytes: an event costs its fingerprint and its key.
     assert!(record.len() < 4096 * 24 + 400, "{}", record.len());
+}
+
+#[test]
+fn a_whole_envelope_of_a_version_to_come_is_told_from_damage() {
+    let mut record = build(&[one()]).encode(stamp());
+    record[0] = envelope::VERSION + 1;
+    assert_eq!(Envelope::decode(&record), Err(EnvelopeError::Checksum));
+    let checksum = crc32c::crc32c(&record[..44]);
+    record[44..48].copy_from_slice(&checksum.to_le_bytes());
+    let newer = EnvelopeError::Newer { version: envelope::VERSION + 1 };
+    assert_eq!(Envelope::decode(&record), Err(newer));
+    record[0] = 0;
+    assert_eq!(Envelope::decode(&record), Err(EnvelopeError::NotAFrame));
 }

@@ -12,11 +12,13 @@ use crate::dedup::Dedup;
 use crate::safeguard::Safeguard;
 
 impl Core {
-    /// The offset at which a halted partition resumes if the loss is accepted.
+    /// The offset at which a halted partition resumes if the loss is accepted; `None` if nothing is
+    /// lost and a newer program goes on.
     #[must_use]
     pub fn resumes_at(&self) -> Option<u64> {
         match self.state {
             State::Halted(Halt::Hole { next, .. }) => Some(next),
+            State::Halted(Halt::Newer { .. }) => None,
             State::Halted(_) => Some(self.committed.next),
             _ => None,
         }

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use event::frame::envelope::ENVELOPE_BYTES;
+use event::frame::envelope::{ENVELOPE_BYTES, EnvelopeError};
 use event::frame::{Envelope, FrameBuilder, FrameError, FrameReader, FrameView};
 
 use super::{Core, Effect, Entry, Halt, Notice, Record, State};
@@ -40,6 +40,9 @@ impl Core {
         }
         if record.offset != self.position && safeguards.on(Safeguard::Contiguity) {
             return Vec::new();
+        }
+        if let Some(version) = self.newer_version(&record) {
+            return self.on_newer(record.offset, version);
         }
         self.read(&record);
         self.position = record.offset + 1;
@@ -104,6 +107,25 @@ impl Core {
             return self.on_due();
         }
         self.halt(Halt::Remade { next: self.committed.next })
+    }
+
+    /// Version of a frame that only a newer program can count. Below the committed offset there is
+    /// none: what programs from before this rule met there, they counted as poison.
+    fn newer_version(&self, record: &Record<'_>) -> Option<u8> {
+        match Envelope::decode(record.bytes) {
+            Err(EnvelopeError::Newer { version }) if record.intact && self.counts() => {
+                Some(version)
+            }
+            _ => None,
+        }
+    }
+
+    /// Halts at a frame of a version to come, once everything before it is committed.
+    fn on_newer(&mut self, offset: u64, version: u8) -> Vec<Effect> {
+        if self.is_dirty() {
+            return self.on_due();
+        }
+        self.halt(Halt::Newer { offset, version })
     }
 
     /// What follows when the position reached the committed offset: the rebuild is over.

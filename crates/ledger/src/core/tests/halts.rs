@@ -42,3 +42,59 @@ fn a_log_in_another_topic_halts_at_its_claim_even_if_it_has_the_same_frames() {
         assert_eq!(other.halted(), expected, "where nothing was counted, any log will do");
     }
 }
+
+/// A whole frame of a version to come.
+fn newer(stored: &Stored) -> Stored {
+    let mut bytes = stored.bytes.clone();
+    bytes[0] = VERSION + 1;
+    let checksum = crc32c::crc32c(&bytes[..44]);
+    bytes[44..48].copy_from_slice(&checksum.to_le_bytes());
+    Stored { bytes, ..*stored }
+}
+
+#[test]
+fn a_frame_of_a_version_to_come_halts_once_all_before_it_is_committed() {
+    let mut log = one_by_one(9);
+    log[1] = newer(&log[1]);
+    let bytes: &'static [u8] = log[1].bytes.clone().leak();
+    let told = |nonce| {
+        let record = Record { nonce, offset: 1, append_time_us: NOW_US, intact: true, bytes };
+        Input::Record(record)
+    };
+    let version = VERSION + 1;
+    let mut owner = halts_after_commit(told, Halt::Newer { offset: 1, version });
+    assert_eq!(owner.committed().account.poison, 0);
+    assert_eq!(owner.resumes_at(), None, "nothing is lost");
+    assert!(owner.on(Input::Accepted { log: view(&log, 1), lost: 0 }).is_empty());
+}
+
+#[test]
+fn a_garbled_frame_of_a_version_to_come_is_poison() {
+    for damage in [3_usize, 20, 44] {
+        let mut log = one_by_one(2);
+        log[0] = newer(&log[0]);
+        log[0].bytes[damage] ^= 1;
+        let mut owner = core();
+        claim(&mut owner, Progress::default(), &log, 1);
+        read_one(&mut owner, &log, 1);
+        read_one(&mut owner, &log, 1);
+        let account = commit(&mut owner).expect("two frames").progress.account;
+        assert_eq!((account.poison, account.counted), (1, 1), "byte {damage}");
+    }
+}
+
+/// Programs from before this rule counted it as poison.
+#[test]
+fn a_frame_of_a_version_to_come_that_was_counted_as_poison_does_not_halt_a_rebuild() {
+    let mut log = one_by_one(4);
+    log[1] = newer(&log[1]);
+    let mut older = log.clone();
+    older[1].bytes[44] ^= 1;
+    let progress = of_four(&older);
+    let mut owner = core();
+    claim(&mut owner, progress, &log, 2);
+    while owner.position() < 4 {
+        read_one(&mut owner, &log, 2);
+    }
+    assert_eq!(owner.halted(), None);
+}
