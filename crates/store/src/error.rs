@@ -39,6 +39,14 @@ pub enum StoreError {
         /// What was found.
         reason: String,
     },
+    /// A newer program has migrated the ledger while this one ran. The process must exit.
+    #[error("the ledger has format {found}, this program knows {known}: a newer one must go on")]
+    Newer {
+        /// Format of the ledger.
+        found: i64,
+        /// Newest format that this program knows.
+        known: i64,
+    },
     /// The file is not a ledger of a known format.
     #[error("{} is not a ledger that this program knows: {reason}", .path.display())]
     Format {
@@ -97,7 +105,7 @@ impl StoreError {
     /// Whether the process must exit.
     #[must_use]
     pub fn is_fatal(&self) -> bool {
-        matches!(self, StoreError::Fatal { .. })
+        matches!(self, StoreError::Fatal { .. } | StoreError::Newer { .. })
     }
 
     /// Whether another process holds a lock on the file.

@@ -21,7 +21,7 @@ pub(crate) const FILE: &str = "ledger.db";
 /// Name of its write-ahead log.
 const WAL_FILE: &str = "ledger.db-wal";
 /// The migrations; the newest number is the format of this version.
-const MIGRATIONS: [&str; 6] = [
+pub(crate) const MIGRATIONS: [&str; 6] = [
     include_str!("../migrations/sqlite/0001_ledger.sql"),
     include_str!("../migrations/sqlite/0002_raw_letters.sql"),
     include_str!("../migrations/sqlite/0003_consumers.sql"),

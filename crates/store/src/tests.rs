@@ -52,4 +52,5 @@ on_both! {
     a_registration_that_fails_at_any_statement_leaves_no_trace,
     commits_of_many_rows_take_few_statements,
     registrations_of_many_names_take_few_statements,
+    a_ledger_of_a_newer_program_takes_neither_claim_nor_commit,
 }

@@ -20,7 +20,7 @@ use crate::rows::{
 };
 use crate::sql::{Backend, Bound, Conn, Row};
 use crate::steps::{FailAfter, Steps};
-use crate::{accepted, baseline};
+use crate::{accepted, baseline, schema, server_schema};
 
 /// Series whose stored labels are known to match; beyond this the cache starts over.
 const KNOWN_MAX: usize = 1_000_000;
@@ -72,7 +72,8 @@ impl Writer {
         &self.memory.fail_after
     }
 
-    /// Takes the partition: epoch + 1 and a fresh nonce.
+    /// Takes the partition: epoch + 1 and a fresh nonce. Refuses a ledger that a newer program has
+    /// migrated since it was opened.
     pub(crate) async fn claim(
         &mut self,
         generation: u32,
@@ -83,6 +84,11 @@ impl Writer {
             Backend::Sqlite => self.claim_in_file(generation, partition, nonce).await?,
             Backend::Mysql => self.claim_on_server(generation, partition, nonce).await?,
         };
+        let Some(row) = row else {
+            let query = self.steps.backend().query("SELECT format FROM meta");
+            let found = self.steps.one(query, CLAIM).await?.get(0)?;
+            return Err(StoreError::Newer { found, known: known_format(self.steps.backend()) });
+        };
         let owner = Owner { generation, partition, epoch: get(&row, 0)?, nonce };
         Ok(Claim { owner, progress: progress(&row, 1)? })
     }
@@ -92,16 +98,17 @@ impl Writer {
         generation: u32,
         partition: u32,
         nonce: [u8; 16],
-    ) -> Result<Row> {
+    ) -> Result<Option<Row>> {
         let sql = format!(
             "INSERT INTO partition_state (generation, `partition`, epoch, nonce, {PROGRESS}) \
-             VALUES (?1, ?2, 1, ?3, {NO_PROGRESS}) \
+             SELECT ?1, ?2, 1, ?3, {NO_PROGRESS} FROM meta WHERE format <= ?4 \
              ON CONFLICT (generation, `partition`) DO UPDATE \
              SET epoch = epoch + 1, nonce = excluded.nonce \
              RETURNING epoch, {PROGRESS}"
         );
-        let query = Backend::Sqlite.query(AssertSqlSafe(sql));
-        self.steps.one(query.bind(generation).bind(partition).bind(nonce.to_vec()), CLAIM).await
+        let query = Backend::Sqlite.query(AssertSqlSafe(sql)).bind(generation).bind(partition);
+        let query = query.bind(nonce.to_vec()).bind(known_format(Backend::Sqlite));
+        Ok(self.steps.all(query, CLAIM).await?.into_iter().next())
     }
 
     /// The row is made if it is missing, locked and read in its current state: a snapshot taken
@@ -111,9 +118,14 @@ impl Writer {
         generation: u32,
         partition: u32,
         nonce: [u8; 16],
-    ) -> Result<Row> {
+    ) -> Result<Option<Row>> {
         let backend = Backend::Mysql;
         self.steps.begin().await?;
+        // It stays as it is until the claim ends.
+        let query = backend.query("SELECT format FROM meta LOCK IN SHARE MODE");
+        if self.steps.one(query, CLAIM).await?.get::<i64>(0)? > known_format(backend) {
+            return Ok(None);
+        }
         let sql = format!(
             "INSERT INTO partition_state (generation, `partition`, epoch, nonce, {PROGRESS}) \
              VALUES (?, ?, 0, ?, {NO_PROGRESS}) \
@@ -132,7 +144,7 @@ impl Writer {
         let query = backend.query(sql).bind(nonce.to_vec()).bind(generation).bind(partition);
         self.steps.run(query, CLAIM).await?;
         self.steps.commit().await?;
-        Ok(row)
+        Ok(Some(row))
     }
 
     /// Executes a commit atomically. Returns the outcome, and the error to be logged if there was
@@ -206,20 +218,23 @@ impl Writer {
         });
     }
 
-    /// Moves the partition's row, if offset and owner are still those of the commit.
+    /// Moves the partition's row, if offset and owner are still those of the commit, and no newer
+    /// program has migrated the ledger.
     async fn swap(&mut self, commit: &Commit) -> Result<bool> {
         const SQL: &str = "UPDATE partition_state SET next = ?, floor = ?, floor_clock_us = ?, \
             clock_us = ?, last_print = ?, events = ?, counted = ?, duplicate = ?, late = ?, \
             future = ?, poison = ?, misrouted = ?, conflicts = ?, lost_frames = ?, \
             letter_hour = ?, letter_rows = ?, commit_id = ? \
-            WHERE generation = ? AND `partition` = ? AND epoch = ? AND nonce = ? AND next = ?";
+            WHERE generation = ? AND `partition` = ? AND epoch = ? AND nonce = ? AND next = ? \
+            AND (SELECT format FROM meta) <= ?";
         let query = bind_progress(self.steps.backend().query(SQL), &commit.progress)?
             .bind(commit.id.0.to_vec())
             .bind(commit.owner.generation)
             .bind(commit.owner.partition)
             .bind(commit.owner.epoch)
             .bind(commit.owner.nonce.to_vec())
-            .bind(signed(commit.base)?);
+            .bind(signed(commit.base)?)
+            .bind(known_format(self.steps.backend()));
         Ok(self.steps.run(query, "move the partition on").await?.rows == 1)
     }
 
@@ -381,6 +396,15 @@ impl Writer {
 }
 
 const LOOK: &str = "look a commit up";
+
+/// Newest format of a ledger that this program knows.
+fn known_format(backend: Backend) -> i64 {
+    let n_migrations = match backend {
+        Backend::Sqlite => schema::MIGRATIONS.len(),
+        Backend::Mysql => server_schema::MIGRATIONS.len(),
+    };
+    i64::try_from(n_migrations).expect("few migrations")
+}
 
 /// A row to be added: its time where the table has one, its series and its sums.
 type Cells<'a, T> = (Option<i64>, &'a SeriesId, &'a T);

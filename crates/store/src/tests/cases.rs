@@ -1,5 +1,6 @@
 //! What the store must do on either database; each case gets a ledger of its own.
 
+mod newer;
 mod registrations;
 mod statements;
 mod sums;
@@ -13,6 +14,7 @@ use ledger::consumer::ConsumerSums;
 use ledger::measures::Measures;
 use ledger::query::sums::Sums;
 
+pub(super) use self::newer::*;
 pub(super) use self::registrations::*;
 pub(super) use self::statements::*;
 pub(super) use self::sums::*;
