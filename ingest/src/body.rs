@@ -26,8 +26,8 @@ const BODIES_BYTES_MAX: usize = 128 << 20;
 /// Bodies that may be larger once decompressed, about half a millisecond of work, are decompressed
 /// on a blocking thread.
 const INLINE_BYTES_MAX: usize = 128 << 10;
-/// Buffers that are kept for other bodies, and their sizes: 8 MiB in all. A smaller one is not worth
-/// keeping.
+/// Buffers that are kept for other bodies, and their sizes: 8 MiB in all. A smaller one is not
+/// worth keeping.
 const SPARES_MAX: usize = 8;
 const SPARE_BYTES_MIN: usize = 16 << 10;
 const SPARE_BYTES_MAX: usize = 1 << 20;

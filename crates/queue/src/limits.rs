@@ -182,7 +182,8 @@ pub(crate) const RAW_MESSAGES_MAX: usize = 50_000;
 
 /// Milliseconds after which the group of raw topics gives partitions of a silent member to others:
 /// the least that brokers take as they are installed. After the death of a member its messages
-/// wait for so long, and twice as long if all members die during a rebalance; one that was silent by mistake costs copies.
+/// wait for so long, and twice as long if all members die during a rebalance; one that was silent
+/// by mistake costs copies.
 pub(crate) const RAW_SESSION_MS: u64 = 6_000;
 
 /// Milliseconds between two signs of life of a member of that group: a third, so that two may be

@@ -55,7 +55,7 @@ impl Writers {
         Box::pin(async move {
             match self {
                 Writers::Sqlite(writer, file) => {
-                    // A caller queued behind one that waits for a lock waits no longer than that one.
+                    // A caller queued behind one that waits for a lock waits no longer than it.
                     tokio::select! {
                         biased;
                         held = Arc::clone(writer).lock_owned() => Ok(Held::Sqlite(held)),
