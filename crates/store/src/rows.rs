@@ -142,7 +142,7 @@ pub(crate) fn bind_short<'q>(query: Bound<'q>, measures: &Measures) -> Bound<'q>
 fn bind<'q>(mut query: Bound<'q>, measures: &Measures, width: Width) -> Bound<'q> {
     for (idx, n) in measures.to_array().into_iter().enumerate() {
         if width == Width::Full || is_short(idx) {
-            query = query.bind(n);
+            query = query.bind_number(n);
         }
     }
     query
@@ -150,7 +150,7 @@ fn bind<'q>(mut query: Bound<'q>, measures: &Measures, width: Width) -> Bound<'q
 
 /// Binds the columns of a consumer row.
 pub(crate) fn bind_used<'q>(query: Bound<'q>, sums: &ConsumerSums) -> Bound<'q> {
-    sums.to_array().into_iter().fold(query, |query, sum| query.bind(sum))
+    sums.to_array().into_iter().fold(query, Bound::bind_number)
 }
 
 /// Reads the columns of a consumer row that begin at `first`.

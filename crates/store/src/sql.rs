@@ -73,6 +73,24 @@ impl<'q> Bound<'q> {
     }
 }
 
+impl<'q> Bound<'q> {
+    /// Binds a whole number. To a server it is sent in as few bytes as it needs, because most of
+    /// the numbers of a row are small and there are many; there it is again what the column is.
+    pub(crate) fn bind_number(self, number: i64) -> Bound<'q> {
+        let query = match self {
+            Bound::Sqlite(query) => return Bound::Sqlite(query.bind(number)),
+            Bound::Mysql(query) => query,
+        };
+        let small = (i8::try_from(number), i16::try_from(number), i32::try_from(number));
+        Bound::Mysql(match small {
+            (Ok(number), ..) => query.bind(number),
+            (_, Ok(number), _) => query.bind(number),
+            (_, _, Ok(number)) => query.bind(number),
+            _ => query.bind(number),
+        })
+    }
+}
+
 /// A row of an answer.
 pub(crate) enum Row {
     Sqlite(SqliteRow),

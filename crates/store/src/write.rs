@@ -273,8 +273,8 @@ impl Writer {
                 if let Some(at) = at {
                     query = query.bind(*at);
                 }
-                query = query.bind(series.0.to_vec());
-                query = bind(query, sums).bind(id.0.to_vec());
+                query = query.bind(&series.0[..]);
+                query = bind(query, sums).bind(&id.0[..]);
             }
             self.steps.run(query, "add to the sums").await?;
         }

@@ -20,6 +20,20 @@ async fn n_statements(store: &Store, write: impl Future<Output = ()>) -> i64 {
     i64::from(MANY) - left
 }
 
+/// Bytes that the server has received from the writer; 0 without a server.
+async fn n_bytes_received(bed: &Bed) -> i64 {
+    if !bed.is_server() {
+        return 0;
+    }
+    let mut held = bed.store.writers().expect("writers").hold().await.expect("a writer");
+    let query = held.steps.backend().query(
+        "SELECT CAST(variable_value AS SIGNED) FROM information_schema.session_status \
+         WHERE variable_name = 'BYTES_RECEIVED'",
+    );
+    let row = held.steps.one(query, "ask for the bytes").await.expect("a row");
+    row.get(0).expect("a number")
+}
+
 async fn n_of_commit(store: &Store, next: &Arc<Commit>) -> i64 {
     n_statements(store, async {
         let (outcome, error) = store.commit(Arc::clone(next)).await;
@@ -42,7 +56,11 @@ pub(in super::super) async fn commits_of_many_rows_take_few_statements(bed: Bed)
     let mixed = Arc::new(commit(claim.owner, &known.progress, 1, &names));
     let n_mixed = n_of_commit(store, &mixed).await;
     let again = Arc::new(commit(claim.owner, &mixed.progress, 1, &names));
+    let n_bytes_before = n_bytes_received(&bed).await;
     let n_known = n_of_commit(store, &again).await;
+    // 164 numbers in the four rows of a series, most of them small.
+    let n_bytes = n_bytes_received(&bed).await - n_bytes_before;
+    assert!(n_bytes <= 700_000, "{n_bytes}");
     let [most_known, most_mixed] = if bed.is_server() { [42, 60] } else { [212, 229] };
     assert!(n_known <= most_known && n_mixed <= most_mixed, "{n_known} {n_mixed}");
     assert_eq!(total(store).await, 2_701);
