@@ -24,7 +24,7 @@ fn commit(namespace: &str, model: &str) -> Commit {
     };
     let owner = Owner { generation: 1, partition: 0, epoch: 1, nonce: [0; 16] };
     Commit {
-        totals: vec![(labels.id(), labels, Measures::default())],
+        totals: vec![(labels.id(), Arc::new(labels), Measures::default())],
         ..Commit::without_rows(CommitId([0; 16]), owner, 0, Progress::default())
     }
 }

@@ -38,7 +38,7 @@ fn commit(next: u64, namespace: &str, n: i64) -> Arc<Commit> {
     progress.account.add(Class::Counted, n);
     let owner = Owner { generation: 1, partition: 0, epoch: 1, nonce: [0; 16] };
     Arc::new(Commit {
-        totals: vec![(labels.id(), labels, sums)],
+        totals: vec![(labels.id(), Arc::new(labels), sums)],
         ..Commit::without_rows(CommitId([0; 16]), owner, 0, progress)
     })
 }

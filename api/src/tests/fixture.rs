@@ -275,11 +275,14 @@ impl Place {
             owner: self.owner,
             base,
             progress: self.progress,
-            totals: totals.into_iter().map(|(id, (labels, sums))| (id, labels, sums)).collect(),
+            totals: totals
+                .into_iter()
+                .map(|(id, (labels, sums))| (id, Arc::new(labels), sums))
+                .collect(),
             quarters: quarters.into_iter().map(|((at, id), sums)| (at, id, sums)).collect(),
             shorts: shorts.into_iter().collect(),
             minutes: minutes.into_iter().map(|((at, id), sums)| (at, id, sums)).collect(),
-            consumers: consumers.into_iter().collect(),
+            consumers: consumers.into_iter().map(|(id, labels)| (id, Arc::new(labels))).collect(),
             used: used.into_iter().map(|((at, id), sums)| (at, id, sums)).collect(),
             letters: Vec::new(),
             journal: Journal { events: counted, counted, ..Journal::default() },

@@ -3,6 +3,8 @@
 //! The core builds a complete, immutable `Commit`; the shell passes it to the store, which executes
 //! it atomically. A retry passes the same value again.
 
+use std::sync::Arc;
+
 use crate::account::{Account, Class};
 use crate::consumer::{ConsumerLabels, ConsumerSums};
 use crate::measures::Measures;
@@ -113,7 +115,7 @@ pub struct Commit {
     /// The partition's row afterwards.
     pub progress: Progress,
     /// What is added to totals, by id: labels and sums.
-    pub totals: Vec<(SeriesId, FullLabels, Measures)>,
+    pub totals: Vec<(SeriesId, Arc<FullLabels>, Measures)>,
     /// What is added to quarter-hours: number of the quarter since the epoch, full row.
     pub quarters: Vec<(i64, SeriesId, Measures)>,
     /// Minute rows that `minutes` refers to, by id.
@@ -122,7 +124,7 @@ pub struct Commit {
     /// the time to first token are not stored for minutes.
     pub minutes: Vec<(i64, SeriesId, Measures)>,
     /// Consumer rows that `used` refers to, by id.
-    pub consumers: Vec<(SeriesId, ConsumerLabels)>,
+    pub consumers: Vec<(SeriesId, Arc<ConsumerLabels>)>,
     /// What is added to consumers: number of the quarter since the epoch, consumer row.
     pub used: Vec<(i64, SeriesId, ConsumerSums)>,
     /// Dead letters.

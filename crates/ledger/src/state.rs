@@ -10,6 +10,8 @@ mod interner;
 mod slot_numbers;
 mod consumers;
 
+use std::sync::Arc;
+
 use event::frame::FrameView;
 use event::labels::TupleParts;
 use event::{Facts, Labels, UsageSource};
@@ -32,7 +34,7 @@ const ROWS_MAX: usize = 1_000_000;
 #[derive(Debug)]
 struct Row {
     id: SeriesId,
-    labels: FullLabels,
+    labels: Arc<FullLabels>,
     short: SeriesId,
 }
 
@@ -81,7 +83,7 @@ impl Rows {
         let row = self.numbers.number(&bytes[..row_length]);
         if row as usize == self.rows.len() {
             let full = FullLabels::of(&labels);
-            self.rows.push(Row { id: full.id(), short: full.short().id(), labels: full });
+            self.rows.push(Row { id: full.id(), short: full.short().id(), labels: Arc::new(full) });
             let origin = self.consumers.origin(&labels);
             self.kinds.push(RowKind { source, is_final, origin });
         }
@@ -123,7 +125,7 @@ pub struct Pending {
 #[derive(Debug, Default)]
 pub struct Folded {
     /// Counter totals with the id of their series.
-    pub totals: Vec<(SeriesId, FullLabels, Measures)>,
+    pub totals: Vec<(SeriesId, Arc<FullLabels>, Measures)>,
     /// Quarter-hours.
     pub quarters: Vec<(i64, SeriesId, Measures)>,
     /// Labels of the minute rows.
@@ -131,7 +133,7 @@ pub struct Folded {
     /// Minutes.
     pub minutes: Vec<(i64, SeriesId, Measures)>,
     /// Labels of the consumer rows.
-    pub consumers: Vec<(SeriesId, ConsumerLabels)>,
+    pub consumers: Vec<(SeriesId, Arc<ConsumerLabels>)>,
     /// Consumer rows per quarter-hour.
     pub used: Vec<(i64, SeriesId, ConsumerSums)>,
 }
@@ -196,7 +198,7 @@ impl Pending {
         let consumers = self.consumers.fold(&rows.consumers);
         let labels = |number: u32| &row(number).labels;
         Folded {
-            totals: totals.into_iter().map(|((id, n), m)| (id, labels(n).clone(), m)).collect(),
+            totals: totals.into_iter().map(|((id, n), m)| (id, Arc::clone(labels(n)), m)).collect(),
             quarters: quarters.into_iter().map(|((at, id), m)| (at, id, m)).collect(),
             shorts: shorts.into_iter().map(|(id, n)| (id, labels(n).short())).collect(),
             minutes: minutes.into_iter().map(|((at, id), m)| (at, id, m)).collect(),

@@ -243,9 +243,10 @@ impl Writer {
     async fn series(&mut self, commit: &Commit) -> Result<Vec<SeriesId>> {
         let (fulls, shorts, consumers) = self.memory.with(|facts| {
             let is_new = |id: &SeriesId| !facts.known.contains(id);
-            let fulls: Vec<_> = commit.totals.iter().map(|(id, labels, _)| (id, labels)).collect();
+            let fulls: Vec<_> =
+                commit.totals.iter().map(|(id, labels, _)| (id, &**labels)).collect();
             let shorts: Vec<_> = commit.shorts.iter().map(|(id, labels)| (id, labels)).collect();
-            let consumers = commit.consumers.iter().map(|(id, labels)| (id, labels));
+            let consumers = commit.consumers.iter().map(|(id, labels)| (id, &**labels));
             (
                 fulls.into_iter().filter(|(id, _)| is_new(id)).collect::<Vec<_>>(),
                 shorts.into_iter().filter(|(id, _)| is_new(id)).collect::<Vec<_>>(),

@@ -1,5 +1,7 @@
 //! The consumer rows of the frames since the last commit.
 
+use std::sync::Arc;
+
 use event::{Facts, Labels};
 use hashbrown::{DefaultHashBuilder, HashMap};
 
@@ -18,7 +20,7 @@ pub(super) struct Consumers {
     origins: Interner,
     names: Interner,
     numbers: HashMap<(u32, u32), u32, DefaultHashBuilder>,
-    rows: Vec<(SeriesId, ConsumerLabels)>,
+    rows: Vec<(SeriesId, Arc<ConsumerLabels>)>,
 }
 
 impl Consumers {
@@ -43,13 +45,13 @@ impl Consumers {
             let number = u32::try_from(self.rows.len()).expect("rows are bounded");
             let mut bytes = Vec::new();
             ConsumerLabels::encode(labels, &mut bytes);
-            self.rows.push((ConsumerLabels::id_of(&bytes), ConsumerLabels::of(labels)));
+            self.rows.push((ConsumerLabels::id_of(&bytes), Arc::new(ConsumerLabels::of(labels))));
             number
         })
     }
 
     /// Identity and labels of a row.
-    pub(super) fn row(&self, number: u32) -> &(SeriesId, ConsumerLabels) {
+    pub(super) fn row(&self, number: u32) -> &(SeriesId, Arc<ConsumerLabels>) {
         &self.rows[number as usize]
     }
 
@@ -68,7 +70,7 @@ pub(super) struct ConsumerSlots {
 
 /// Rows of a commit, sorted.
 pub(super) struct FoldedConsumers {
-    pub labels: Vec<(SeriesId, ConsumerLabels)>,
+    pub labels: Vec<(SeriesId, Arc<ConsumerLabels>)>,
     pub sums: Vec<(i64, SeriesId, ConsumerSums)>,
 }
 

@@ -88,7 +88,7 @@ fn found(
     assert_eq!((source, is_final), (labels.source, labels.is_final));
     assert_eq!(*short, labels.short().id());
     let (consumer_id, consumer) = rows.consumers.row(consumer);
-    Some((labels.clone(), consumer.clone(), *id, *consumer_id))
+    Some((labels.as_ref().clone(), consumer.as_ref().clone(), *id, *consumer_id))
 }
 
 proptest! {
@@ -155,11 +155,11 @@ proptest! {
 /// The rows of a commit, kept the plain way.
 #[derive(Debug, Default)]
 struct Expected {
-    totals: BTreeMap<SeriesId, (FullLabels, Measures)>,
+    totals: BTreeMap<SeriesId, (Arc<FullLabels>, Measures)>,
     quarters: BTreeMap<(i64, SeriesId), Measures>,
     shorts: BTreeMap<SeriesId, ShortLabels>,
     minutes: BTreeMap<(i64, SeriesId), Measures>,
-    consumers: BTreeMap<SeriesId, ConsumerLabels>,
+    consumers: BTreeMap<SeriesId, Arc<ConsumerLabels>>,
     used: BTreeMap<(i64, SeriesId), ConsumerSums>,
 }
 
@@ -170,11 +170,11 @@ impl Expected {
         self.quarters.entry((quarter, id)).or_default().add_event(facts);
         self.minutes.entry((minute, short.id())).or_default().add_event(facts);
         self.shorts.insert(short.id(), short);
-        self.totals.entry(id).or_insert((full, Measures::default())).1.add_event(facts);
+        self.totals.entry(id).or_insert((full.into(), Measures::default())).1.add_event(facts);
         let mut identity = Vec::new();
         ConsumerLabels::encode(labels, &mut identity);
         let id = ConsumerLabels::id_of(&identity);
-        self.consumers.insert(id, ConsumerLabels::of(labels));
+        self.consumers.insert(id, ConsumerLabels::of(labels).into());
         self.used.entry((quarter, id)).or_default().add_event(facts, labels.is_final);
     }
 }

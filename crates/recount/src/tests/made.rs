@@ -182,10 +182,18 @@ impl Counted {
         ledger.version += 1;
         ledger.committed_us = BEGIN_US;
         ledger.partitions.insert(0, (&commit.progress).into());
-        let ids: BTreeMap<SeriesId, _> =
-            commit.totals.iter().map(|(id, labels, _)| (*id, row(labels.into()))).collect();
+        let ids: BTreeMap<SeriesId, _> = commit
+            .totals
+            .iter()
+            .map(|(id, labels, _)| (*id, row(labels.as_ref().into())))
+            .collect();
         for (_, labels, sums) in &commit.totals {
-            ledger.rows.totals.entry(row(labels.into())).or_default().add(&wide(&sums.to_array()));
+            ledger
+                .rows
+                .totals
+                .entry(row(labels.as_ref().into()))
+                .or_default()
+                .add(&wide(&sums.to_array()));
         }
         for (at, id, sums) in &commit.quarters {
             let key = (*at, ids[id].clone());
@@ -194,7 +202,7 @@ impl Counted {
         self.shorts.extend(commit.shorts.iter().cloned());
         for (at, id, sums) in &commit.used {
             let found = commit.consumers.iter().find(|(other, _)| other == id);
-            let labels = consumer(found.expect("every row has labels").1.clone().into());
+            let labels = consumer(found.expect("every row has labels").1.as_ref().clone().into());
             let sums = Sums::of_used(sums.to_array());
             ledger.rows.used.entry((*at, labels)).or_default().add(&sums);
         }

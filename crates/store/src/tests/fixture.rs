@@ -172,11 +172,14 @@ pub(super) fn commit(owner: Owner, before: &Progress, n: i64, namespaces: &[&str
         owner,
         base: before.next,
         progress,
-        totals: rows.iter().map(|labels| (labels.id(), labels.clone(), sums(n))).collect(),
+        totals: rows
+            .iter()
+            .map(|labels| (labels.id(), Arc::new(labels.clone()), sums(n)))
+            .collect(),
         quarters: rows.iter().map(|labels| (4, labels.id(), sums(n))).collect(),
         shorts: rows.iter().map(short).collect(),
         minutes: rows.iter().map(|labels| (61, labels.short().id(), sums(n))).collect(),
-        consumers: used.iter().map(|(id, labels, _)| (*id, labels.clone())).collect(),
+        consumers: used.iter().map(|(id, labels, _)| (*id, Arc::new(labels.clone()))).collect(),
         used: used.iter().map(|(id, _, sums)| (4, *id, *sums)).collect(),
         letters: vec![ledger::commit::DeadLetter {
             offset: before.next,

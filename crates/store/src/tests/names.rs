@@ -94,7 +94,7 @@ fn commit_of_names(owner: Owner, before: &Progress, names: &[String]) -> Commit 
         })
         .collect();
     rows.sort_by_key(|(id, _, _)| *id);
-    next.consumers = rows.iter().map(|(id, labels, _)| (*id, labels.clone())).collect();
+    next.consumers = rows.iter().map(|(id, labels, _)| (*id, Arc::new(labels.clone()))).collect();
     next.used = rows.iter().map(|(id, _, sums)| (4, *id, *sums)).collect();
     next
 }

@@ -82,7 +82,10 @@ fn commit_of(owner: Owner, before: &Progress, facts: &[Fact]) -> Commit {
         }
     }
     Commit {
-        totals: totals.into_iter().map(|(id, (labels, sums))| (id, labels, sums)).collect(),
+        totals: totals
+            .into_iter()
+            .map(|(id, (labels, sums))| (id, Arc::new(labels), sums))
+            .collect(),
         quarters: quarters.into_iter().map(|((at, id), sums)| (at, id, sums)).collect(),
         shorts: shorts.into_iter().collect(),
         minutes: minutes.into_iter().map(|((at, id), sums)| (at, id, sums)).collect(),
@@ -241,13 +244,13 @@ pub(in crate::tests) async fn tokens_counted_from_text_are_summed_apart(bed: Bed
     let store = &bed.store;
     let claim = store.claim(1, 0, [1; 16]).await.expect("a claim");
     let mut counted = commit(claim.owner, &claim.progress, 3, &["a"]);
-    let mut labels = counted.totals[0].1.clone();
+    let mut labels = counted.totals[0].1.as_ref().clone();
     labels.source = event::UsageSource::Estimated;
     let (id, short) = (labels.id(), labels.short());
     counted.quarters[0].1 = id;
     counted.minutes[0].1 = short.id();
     counted.shorts[0] = (short.id(), short);
-    counted.totals[0] = (id, labels, sums(3));
+    counted.totals[0] = (id, labels.into(), sums(3));
     let progress = counted.progress;
     for next in [counted, commit(claim.owner, &progress, 1, &["a", "b"])] {
         let (outcome, error) = store.commit(Arc::new(next)).await;
