@@ -228,6 +228,8 @@ fn an_upstream_that_moves_is_followed_whatever_the_name_server_does() {
         now = 5 - now;
     }
     assert_eq!(now, 2, "the name was at 3 last");
+    // Each worker has an address of its own: the other one may not have asked again yet.
+    wait_for("every worker has moved", || (0..40).all(|_| set.who() == 3));
     // It is there now, and stays there while the name server is of no use.
     drop(old);
     for manner in [Manner::Silent, Manner::Garbage, Manner::WrongId, Manner::Failing] {
