@@ -13,8 +13,9 @@ use crate::referee::Referee;
 
 /// Events of the whole run; the load outlives the last kill.
 const EVENTS_PER_ROUND: u64 = 12_000;
-/// Pace of the load: a round of kills takes two seconds, and up to four on a busy machine.
-const EVENTS_PER_SECOND: u64 = 3_000;
+/// Pace of the load, 6 s of it for each round: a round takes two seconds, and up to five where many
+/// events have to be read again and the senders wait longer between two attempts.
+const EVENTS_PER_SECOND: u64 = 2_000;
 
 fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
