@@ -71,9 +71,7 @@ impl<'q> Bound<'q> {
             Bound::Mysql(query) => Bound::Mysql(query.bind(value)),
         }
     }
-}
 
-impl<'q> Bound<'q> {
     /// Binds a whole number. To a server it is sent in as few bytes as it needs, because most of
     /// the numbers of a row are small and there are many; there it is again what the column is.
     pub(crate) fn bind_number(self, number: i64) -> Bound<'q> {
