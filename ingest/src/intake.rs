@@ -212,11 +212,15 @@ impl Intake {
         };
         let mut columns = Columns::with_capacity(settled.len(), self.parts.generation.partitions);
         let (mut settled, mut estimates) = (settled.into_iter(), estimates.into_iter());
+        let (events, texts) = parsed.into_parts();
+        let mut events = events.as_slice();
         let mut stamp = |text: ParsedText<'_>| {
-            let ParsedText { source, batch } = text;
-            Ok(stamper.stamp(batch?, &mut settled, &mut estimates, source, &mut columns))
+            let rest = text.rest?;
+            let its_own = events.split_off(..rest.n_events).expect("its events");
+            let (settled, estimates) = (&mut settled, &mut estimates);
+            Ok(stamper.stamp(its_own, rest, settled, estimates, text.source, &mut columns))
         };
-        let texts = parsed.into_texts().into_iter().map(&mut stamp).collect();
+        let texts = texts.into_iter().map(&mut stamp).collect();
         Ok(Prepared { texts, columns })
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use event::limits::{BATCH_EVENTS_MAX, FRAME_EVENTS_MAX};
-use event::native::{Batch, BodyError, parse};
+use event::native::{BodyError, Rest, n_events_likely, parse_onto};
 use event::{Connections, Event};
 use queue::{RawBatch, RawMessage};
 
@@ -50,56 +50,58 @@ impl Texts {
     }
 }
 
-/// What a text holds.
+/// What a text holds apart from its events.
 pub struct ParsedText<'a> {
     pub source: &'a str,
-    pub batch: Result<Batch<'a>, BodyError>,
+    pub rest: Result<Rest<'a>, BodyError>,
 }
 
 /// Parsed texts whose events fit one frame.
-pub struct Parsed<'a>(Vec<ParsedText<'a>>);
+pub struct Parsed<'a> {
+    /// The events of all texts, each with its index in its text: one list, because a text is often
+    /// a single event.
+    events: Vec<(usize, Event<'a>)>,
+    texts: Vec<ParsedText<'a>>,
+}
 
 impl<'a> Parsed<'a> {
     /// Parses texts from the `from`th of all on, as many as are certain to fit one frame.
     pub fn of(all: &'a [Texts], mut from: usize) -> Parsed<'a> {
+        let n_bytes = all.iter().map(Texts::n_bytes).sum();
+        let mut events = Vec::with_capacity(n_events_likely(n_bytes));
         let mut parsed = Vec::new();
-        let mut n_events = 0;
         for texts in all {
             if from >= texts.len() {
                 from -= texts.len();
                 continue;
             }
             for text in texts.skip(std::mem::take(&mut from)) {
-                if n_events + BATCH_EVENTS_MAX > FRAME_EVENTS_MAX {
-                    return Parsed(parsed);
+                if events.len() + BATCH_EVENTS_MAX > FRAME_EVENTS_MAX {
+                    return Parsed { events, texts: parsed };
                 }
-                let batch = parse(text);
-                n_events += batch.as_ref().map_or(0, |batch| batch.events.len());
-                parsed.push(ParsedText { source: &texts.source, batch });
+                let rest = parse_onto(text, &mut events);
+                parsed.push(ParsedText { source: &texts.source, rest });
             }
         }
-        Parsed(parsed)
+        Parsed { events, texts: parsed }
     }
 
     /// The events of all texts, in order.
     pub fn events(&self) -> impl Iterator<Item = &Event<'a>> + Clone {
-        self.batches().flat_map(|batch| batch.events.iter().map(|(_, event)| event))
+        self.events.iter().map(|(_, event)| event)
     }
 
     /// The reports of open connections of all texts.
     pub fn connections(&self) -> impl Iterator<Item = &Connections<'a>> + Clone {
-        self.batches().flat_map(|batch| batch.connections.iter().map(|(_, report)| report))
+        let rests = self.texts.iter().filter_map(|text| text.rest.as_ref().ok());
+        rests.flat_map(|rest| rest.connections.iter().map(|(_, report)| report))
     }
 
-    /// The texts.
-    pub fn into_texts(self) -> Vec<ParsedText<'a>> {
-        self.0
-    }
-
-    fn batches(&self) -> impl Iterator<Item = &Batch<'a>> + Clone {
-        self.0.iter().filter_map(|text| text.batch.as_ref().ok())
+    /// The events of all texts, each with its index in its text, and the texts.
+    pub fn into_parts(self) -> (Vec<(usize, Event<'a>)>, Vec<ParsedText<'a>>) {
+        (self.events, self.texts)
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

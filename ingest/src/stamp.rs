@@ -8,7 +8,7 @@ use std::time::Instant;
 use event::frame::{EventColumns, LabelIds};
 use event::limits::FRAME_EVENTS_MAX;
 use event::name::{OTHER, is_label};
-use event::native::Batch;
+use event::native::Rest;
 use event::{Connections, Event, Facts, Key, Labels, Reject, Usage, UsageSource};
 use store::{ConnectionsRow, Generation};
 
@@ -109,18 +109,19 @@ pub struct Stamper<'a> {
 }
 
 impl Stamper<'_> {
-    /// Stamps a batch under a source and adds its events to the columns, which have room for it.
-    /// `settled` yields the labels of each event; `estimates` a count of each, or nothing at all.
+    /// Stamps a text's events and the rest of it under a source and adds the events to the columns,
+    /// which have room for them. `settled` yields the labels of each event; `estimates` a count of each, or nothing at all.
     pub fn stamp(
         &self,
-        batch: Batch<'_>,
+        events: &[(usize, Event<'_>)],
+        rest: Rest<'_>,
         settled: &mut impl Iterator<Item = Option<LabelIds>>,
         estimates: &mut impl Iterator<Item = Option<Usage>>,
         source: &str,
         columns: &mut Columns,
     ) -> Stamped {
-        let mut stamped = Stamped { rejects: batch.rejects, ..Stamped::default() };
-        for (index, event) in &batch.events {
+        let mut stamped = Stamped { rejects: rest.rejects, ..Stamped::default() };
+        for (index, event) in events {
             let estimate = estimates.next().flatten();
             match settled.next().expect("one entry per event") {
                 Some(labels) => {
@@ -132,7 +133,7 @@ impl Stamper<'_> {
             }
         }
         let now = Instant::now();
-        for (index, report) in batch.connections {
+        for (index, report) in rest.connections {
             match self.report(index, report, now) {
                 Ok(row) => stamped.connections.push(row),
                 Err(reject) => stamped.rejects.push(reject),

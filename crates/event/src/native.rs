@@ -37,10 +37,12 @@ mod fallback;
 #[cfg(test)]
 mod tests;
 
-pub use batch::{Batch, Form};
+use batch::Sink;
+pub use batch::{Batch, Form, Rest, n_events_likely};
 pub use error::BodyError;
 use value::BLANK;
 
+use crate::event::Event;
 use crate::limits::BODY_BYTES_MAX;
 
 /// Some encoders begin with it, though JSON has no use for it.
@@ -55,24 +57,41 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// # Errors
 /// `BodyError`, if no part of the body is worth counting.
 pub fn parse(body: &[u8]) -> Result<Batch<'_>, BodyError> {
-    read(body, one_pass::read)
+    let mut events = Vec::new();
+    let rest = parse_onto(body, &mut events)?;
+    Ok(Batch::new(events, rest))
 }
 
-/// The same through serde alone, which decides: the fuzz target and the tests compare `parse` with
-/// it. The feature `fuzz` shows it to the target; no other build has it.
+/// As `parse`, but appends the events to a list, so that many small bodies share one. A body that
+/// cannot be read appends none.
+///
+/// # Errors
+/// As `parse`.
+pub fn parse_onto<'a>(
+    body: &'a [u8],
+    events: &mut Vec<(usize, Event<'a>)>,
+) -> Result<Rest<'a>, BodyError> {
+    read(body, events, one_pass::read)
+}
+
+/// The same as `parse` through serde alone, which decides: the fuzz target and the tests compare
+/// `parse` with it. The feature `fuzz` shows it to the target; no other build has it.
 ///
 /// # Errors
 /// As `parse`.
 #[cfg(any(test, feature = "fuzz"))]
 pub fn parse_by_serde(body: &[u8]) -> Result<Batch<'_>, BodyError> {
-    read(body, |_, _| None)
+    let mut events = Vec::new();
+    let rest = read(body, &mut events, |_, _, _| None)?;
+    Ok(Batch::new(events, rest))
 }
 
 /// Reads a body in one pass, or as serde does where that gives up.
-fn read(
-    body: &[u8],
-    one_pass: impl FnOnce(&str, u8) -> Option<Batch<'_>>,
-) -> Result<Batch<'_>, BodyError> {
+fn read<'a>(
+    body: &'a [u8],
+    events: &mut Vec<(usize, Event<'a>)>,
+    one_pass: impl FnOnce(&'a str, u8, &mut Sink<'_, 'a>) -> Option<()>,
+) -> Result<Rest<'a>, BodyError> {
     if body.len() > BODY_BYTES_MAX {
         return Err(BodyError::TooLarge);
     }
@@ -83,8 +102,10 @@ fn read(
     };
     let text = std::str::from_utf8(marked)
         .map_err(|error| BodyError::NotUtf8 { offset: n_marked + error.valid_up_to() });
-    match text.as_ref().ok().and_then(|text| one_pass(text, *first)) {
-        Some(batch) => Ok(batch),
-        None => fallback::read(marked, text, *first),
-    }
+    let mut sink = Sink::new(events);
+    let read = match text.as_ref().ok().and_then(|text| one_pass(text, *first, &mut sink)) {
+        Some(()) => Ok(()),
+        None => fallback::read(marked, text, *first, &mut sink),
+    };
+    sink.finish(read)
 }

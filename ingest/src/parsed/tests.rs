@@ -3,7 +3,7 @@
 use super::*;
 
 /// Texts of a source, one of `texts` each.
-fn texts(source: &str, texts: &[String]) -> Texts {
+pub(crate) fn texts(source: &str, texts: &[String]) -> Texts {
     let mut end = 0;
     let message = |(n, text): (usize, &String)| {
         end += text.len();
@@ -46,10 +46,19 @@ fn every_text_is_parsed_once_and_no_group_of_them_is_above_a_frame() {
         let n_events = parsed.events().count();
         assert!(n_events <= FRAME_EVENTS_MAX);
         n_groups += 1;
-        for ParsedText { source, batch } in parsed.into_texts() {
+        let (events, texts) = parsed.into_parts();
+        let mut events = events.iter();
+        for ParsedText { source, rest } in texts {
             from += 1;
-            found.push((source.to_owned(), batch.map(|batch| batch.events.len()).ok()));
+            let n_events = rest.as_ref().map(|rest| rest.n_events).ok();
+            for n in 0..n_events.unwrap_or(0) {
+                let (index, event) = events.next().expect("as many as the texts say");
+                let of_text = event.id.rsplit_once('-').expect("a number").1;
+                assert_eq!((*index, of_text), (n, n.to_string().as_str()));
+            }
+            found.push((source.to_owned(), n_events));
         }
+        assert!(events.next().is_none());
     }
     let wanted: Vec<(String, Option<usize>)> = sizes
         .iter()

@@ -1,5 +1,5 @@
-//! What settling and stamping a batch of known names allocates: room for its events in the columns
-//! of each partition, and nothing per event.
+//! What reading, settling and stamping texts of known names allocates: room for their events in the
+//! columns of each partition, and nothing per event or per text.
 
 use std::time::Instant;
 
@@ -9,6 +9,7 @@ use store::{Generation, LabelKind, LabelName};
 
 use crate::gateways::Gateways;
 use crate::names::KnownNames;
+use crate::parsed::tests::texts;
 use crate::parsed::{Parsed, Texts};
 use crate::settle::Settler;
 use crate::stamp::{Columns, SOURCE, Stamper};
@@ -17,8 +18,8 @@ const N_EVENTS: usize = 500;
 const N_PARTITIONS: u32 = 6;
 const NOW_US: i64 = 1_769_862_896_000_000;
 
-/// A body of events of a few names.
-fn body() -> String {
+/// Events of a few names.
+fn events() -> Vec<String> {
     let event = |n: usize| {
         format!(
             r#"{{"id":"evt-{n:016x}","time":{NOW_US},"namespace":"team-{}","upstream":"openai",
@@ -30,10 +31,15 @@ fn body() -> String {
             n % 50,
         )
     };
-    format!("[{}]", (0..N_EVENTS).map(event).collect::<Vec<_>>().join(","))
+    (0..N_EVENTS).map(|n| event(n).replace('\n', " ")).collect()
 }
 
-/// All names of the body.
+/// One text of all events.
+fn one_text() -> Texts {
+    Texts::one(format!("[{}]", events().join(",")).into(), SOURCE.into())
+}
+
+/// All names of the events.
 fn known() -> KnownNames {
     let mut known = KnownNames::default();
     let mut insert = |kind, scope: &str, name: String| {
@@ -55,7 +61,7 @@ fn known() -> KnownNames {
 }
 
 #[test]
-fn a_batch_of_known_names_allocates_for_its_partitions_and_not_per_event() {
+fn texts_of_known_names_allocate_for_their_partitions_and_not_per_event_or_text() {
     let (known, gateways) = (known(), Gateways::default());
     let generation = Generation {
         generation: 0,
@@ -63,28 +69,41 @@ fn a_batch_of_known_names_allocates_for_its_partitions_and_not_per_event() {
         secret: Secret([7; 32]),
         window: Window::default(),
     };
-    let texts = [Texts::one(body().into(), SOURCE.into())];
-    let parsed = Parsed::of(&texts, 0);
-    let mut settled = Vec::new();
-    let found = allocation_counter::measure(|| {
-        let mut settler = Settler::new(&known, Instant::now());
-        settled = settler.settle(parsed.events());
-        assert!(!settler.has_new);
-    });
-    // The number of events is not known beforehand, so the list doubles: 4 entries, 8, .. 512.
-    assert!(found.count_total <= 8, "{} allocations to settle", found.count_total);
+    for (texts, n_texts) in [(one_text(), 1), (texts(SOURCE, &events()), N_EVENTS)] {
+        let texts = [texts];
+        let (mut parsed, mut settled) = (None, Vec::new());
+        let found = allocation_counter::measure(|| parsed = Some(Parsed::of(&texts, 0)));
+        let parsed = parsed.expect("it was parsed");
+        // Room for all events, and the list of texts that doubles: 4 entries, 8, .. 512.
+        assert!(found.count_total <= 1 + 8, "{} allocations to read", found.count_total);
+        let found = allocation_counter::measure(|| {
+            let mut settler = Settler::new(&known, Instant::now());
+            settled = settler.settle(parsed.events());
+            assert!(!settler.has_new);
+        });
+        // The number of events is not known beforehand, so the list doubles.
+        assert!(found.count_total <= 8, "{} allocations to settle", found.count_total);
 
-    let stamper =
-        Stamper { known: &known, gateways: &gateways, generation: &generation, now_us: NOW_US };
-    let batch = parsed.into_texts().pop().and_then(|text| text.batch.ok()).expect("a body");
-    let mut columns = Columns::with_capacity(N_EVENTS, N_PARTITIONS);
-    let found = allocation_counter::measure(|| {
-        let mut settled = settled.iter().copied();
-        let none = &mut std::iter::empty();
-        let stamped = stamper.stamp(batch, &mut settled, none, SOURCE, &mut columns);
-        assert_eq!((stamped.n_events, stamped.rejects.len()), (N_EVENTS, 0));
-    });
-    // 14 buffers a partition, the list of partitions, and some room for shares above the average.
-    let max = u64::from(N_PARTITIONS) * 14 * 2 + 2;
-    assert!(found.count_total <= max, "{} allocations to stamp", found.count_total);
+        let stamper =
+            Stamper { known: &known, gateways: &gateways, generation: &generation, now_us: NOW_US };
+        let (events, rests) = parsed.into_parts();
+        assert_eq!((events.len(), rests.len()), (N_EVENTS, n_texts));
+        let mut columns = Columns::with_capacity(N_EVENTS, N_PARTITIONS);
+        let found = allocation_counter::measure(|| {
+            let (mut settled, none) = (settled.iter().copied(), &mut std::iter::empty());
+            let mut events = events.as_slice();
+            for text in rests {
+                let rest = text.rest.expect("readable");
+                let its_own = events.split_off(..rest.n_events).expect("its events");
+                let n_events = its_own.len();
+                let stamped =
+                    stamper.stamp(its_own, rest, &mut settled, none, SOURCE, &mut columns);
+                assert_eq!((stamped.n_events, stamped.rejects.len()), (n_events, 0));
+            }
+        });
+        // 14 buffers a partition, the list of partitions, and some room for shares above the
+        // average.
+        let max = u64::from(N_PARTITIONS) * 14 * 2 + 2;
+        assert!(found.count_total <= max, "{} allocations to stamp", found.count_total);
+    }
 }

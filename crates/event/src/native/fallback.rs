@@ -10,7 +10,7 @@ use std::str::Utf8Error;
 use serde::de::{Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::batch::{Batch, Form};
+use super::batch::{Form, Sink};
 use super::error::BodyError;
 use super::fields::Fault;
 use super::item::{Item, syntax_fault};
@@ -26,32 +26,33 @@ pub(super) fn read<'a>(
     body: &'a [u8],
     text: Result<&'a str, BodyError>,
     first: u8,
-) -> Result<Batch<'a>, BodyError> {
+    sink: &mut Sink<'_, 'a>,
+) -> Result<(), BodyError> {
     if first == b'[' {
-        return array(text?);
+        return array(text?, sink);
     }
-    match text.and_then(object) {
-        Err(_) if is_ndjson(body) => ndjson(body),
+    match text.and_then(|text| object(text, sink)) {
+        Err(_) if is_ndjson(body) => ndjson(body, sink),
         whole => whole,
     }
 }
 
 /// A body that is one value.
-fn object(text: &str) -> Result<Batch<'_>, BodyError> {
-    let mut batch = Batch::new(Form::Object);
-    batch.add(Item::whole(text).map_err(|error| BodyError::syntax(&error))?);
-    Ok(batch)
+fn object<'a>(text: &'a str, sink: &mut Sink<'_, 'a>) -> Result<(), BodyError> {
+    sink.begin(Form::Object);
+    sink.add(Item::whole(text).map_err(|error| BodyError::syntax(&error))?);
+    Ok(())
 }
 
 /// A body that is an array. Its elements are delimited first, so that one with half a surrogate
 /// pair fails alone.
-fn array(text: &str) -> Result<Batch<'_>, BodyError> {
-    let mut batch = Batch::new(Form::Array);
+fn array<'a>(text: &'a str, sink: &mut Sink<'_, 'a>) -> Result<(), BodyError> {
+    sink.begin(Form::Array);
     let mut source = serde_json::Deserializer::from_str(text);
-    let whole = source.deserialize_seq(Elements(&mut batch));
+    let whole = source.deserialize_seq(Elements(sink));
     match whole.and_then(|()| source.end()) {
-        Ok(()) => Ok(batch),
-        Err(_) if batch.n_items > BATCH_EVENTS_MAX => Err(BodyError::TooManyEvents),
+        Ok(()) => Ok(()),
+        Err(_) if sink.n_items() > BATCH_EVENTS_MAX => Err(BodyError::TooManyEvents),
         Err(error) => Err(BodyError::syntax(&error)),
     }
 }
@@ -72,19 +73,19 @@ fn is_ndjson(body: &[u8]) -> bool {
 }
 
 /// A body of lines, each an object or a reject.
-fn ndjson(body: &[u8]) -> Result<Batch<'_>, BodyError> {
-    let mut batch = Batch::new(Form::Ndjson);
+fn ndjson<'a>(body: &'a [u8], sink: &mut Sink<'_, 'a>) -> Result<(), BodyError> {
+    sink.begin(Form::Ndjson);
     for line in lines(body) {
-        if batch.n_items == BATCH_EVENTS_MAX {
+        if sink.n_items() == BATCH_EVENTS_MAX {
             return Err(BodyError::TooManyEvents);
         }
         let item = std::str::from_utf8(line).map_err(utf8_fault);
         match item.and_then(|text| Item::whole(text).map_err(|error| syntax_fault(&error))) {
-            Ok(item) => batch.add(item),
-            Err(fault) => batch.reject(fault),
+            Ok(item) => sink.add(item),
+            Err(fault) => sink.reject(fault),
         }
     }
-    Ok(batch)
+    Ok(())
 }
 
 /// The lines that are not blank.
@@ -92,11 +93,11 @@ fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
     body.split(|byte| *byte == b'\n').filter(|line| !line.iter().all(|b| BLANK.contains(b)))
 }
 
-/// Reads the elements of an array into a batch, each behind a pass that finds its end, so that only
+/// Reads the elements of an array into a sink, each behind a pass that finds its end, so that only
 /// a broken array fails. Stops at the first element too many, with `n_items` one above the bound.
-struct Elements<'b, 'a>(&'b mut Batch<'a>);
+struct Elements<'r, 's, 'a>(&'r mut Sink<'s, 'a>);
 
-impl<'a> Visitor<'a> for Elements<'_, 'a> {
+impl<'a> Visitor<'a> for Elements<'_, '_, 'a> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -109,7 +110,7 @@ impl<'a> Visitor<'a> for Elements<'_, 'a> {
                 Ok(item) => self.0.add(item),
                 Err(error) => self.0.reject(syntax_fault(&error)),
             }
-            if self.0.n_items > BATCH_EVENTS_MAX {
+            if self.0.n_items() > BATCH_EVENTS_MAX {
                 return Err(A::Error::custom("too many events"));
             }
         }

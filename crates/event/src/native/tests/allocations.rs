@@ -50,3 +50,17 @@ fn body_of_short_events_allocates_more_room_a_few_times() {
     // The room doubles: from what events of the usual length need, once is enough.
     check_count(&format!("[{}]", events.join(",")), Form::Array, 2);
 }
+
+#[test]
+fn bodies_of_one_event_share_the_room_of_a_list() {
+    let bodies = events(r#""usage":{"input_tokens":1500,"output_tokens":300},"#);
+    let n_bytes = bodies.iter().map(String::len).sum();
+    let mut events = Vec::with_capacity(n_events_likely(n_bytes));
+    let found = allocation_counter::measure(|| {
+        for body in &bodies {
+            let rest = parse_onto(body.as_bytes(), &mut events).expect("a readable body");
+            assert_eq!((rest.n_events, rest.n_items, rest.form), (1, 1, Form::Object));
+        }
+    });
+    assert_eq!((events.len(), found.count_total), (N_EVENTS, 0));
+}

@@ -81,6 +81,32 @@ fn scanner_and_serde_agree_on_bodies_of_many_seeds() {
 }
 
 proptest! {
+    /// A body that cannot be read appends no event, however many were read before its fault.
+    #[test]
+    fn a_list_gets_the_events_of_each_body_alone(
+        choices in vec(vec(any::<u8>(), 0..300), 0..8),
+    ) {
+        let bodies: Vec<Vec<u8>> =
+            choices.iter().map(|choices| Choices::new(choices).body()).collect();
+        let mut events = Vec::new();
+        for body in &bodies {
+            let before = events.clone();
+            let rest = parse_onto(body, &mut events);
+            prop_assert_eq!(&events[..before.len()], before.as_slice());
+            let of_body = events[before.len()..].to_vec();
+            match rest {
+                Ok(rest) => {
+                    prop_assert_eq!(rest.n_events, of_body.len());
+                    prop_assert_eq!(Ok(Batch::new(of_body, rest)), parse(body));
+                }
+                Err(error) => {
+                    prop_assert!(of_body.is_empty());
+                    prop_assert_eq!(Err(error), parse(body));
+                }
+            }
+        }
+    }
+
     #[test]
     fn scanner_and_serde_agree_on_any_body(choices in vec(any::<u8>(), 0..900)) {
         let body = Choices::new(&choices).body();
