@@ -140,6 +140,20 @@ function tests.zeros_that_hold_a_place_are_no_counts()
   check.equal(reported.absent, { input = false, output = true })
 end
 
+function tests.a_bill_in_another_unit_is_told_from_a_missing_usage()
+  for body, is_of_another_unit in pairs({
+    ['{"text":"ahoy","usage":{"type":"duration","seconds":9}}'] = true,
+    ['{"id":"x","results":[],"meta":{"billed_units":{"search_units":2}}}'] = true,
+    ['{"id":"x","classifications":[],"meta":{"billed_units":{"classifications":4}}}'] = true,
+    ['{"id":"x","results":[],"meta":{"billed_units":{"search_units":0}}}'] = false,
+    ['{"id":"x","meta":{"billed_units":{"search_units":1,"input_tokens":3}}}'] = false,
+    ['{"text":"ahoy","usage":{"type":"tokens","input_tokens":3,"output_tokens":2}}'] = false,
+    ['{"text":"ahoy","usage":null}'] = false,
+  }) do
+    check.equal(read({ body }).another_unit or false, is_of_another_unit, body)
+  end
+end
+
 function tests.the_total_yields_a_side_that_is_not_reported()
   check.equal(settle({ prompt_tokens = 10, total_tokens = 25 }),
               { input_tokens = 10, output_tokens = 15 })

@@ -293,7 +293,8 @@ end
 
 -- { stream, model, first_token, done, error_type, unreadable = encoding, foreign = true for what is
 -- neither events nor JSON (sound, a page), usage = that of a native event, repaired,
--- mismatch = form, absent = { input, output } for a usage without that side }
+-- mismatch = form, absent = { input, output } for a usage without that side, another_unit = true
+-- for a bill that has no tokens }
 function answer:finish()
   if not self.begun and self.head ~= "" then
     local head = self.head
@@ -320,6 +321,7 @@ function answer:finish()
     saw_text = function(counts) return has_text(self, counts) end,
   })
   reported.repaired, reported.mismatch, reported.absent = says.repaired, says.mismatch, says.absent
+  reported.another_unit = says.another_unit
   return reported
 end
 

@@ -348,6 +348,10 @@ local function count_answer(reported, method, status)
   end
 end
 
+local function is_without_tokens(ctx, reported)
+  return reported.another_unit or answer.is_without_tokens(uri_of(ctx))
+end
+
 -- What was sent and received, where the upstream did not report its whole usage; also after a
 -- client disconnect, which is billed up to that point. Of an answer that could not be decompressed,
 -- or is not text, the received part is unknown.
@@ -357,7 +361,7 @@ local function text_of(ctx, reported, status, request)
   local has_failed = reported.error_type and not reported.stream
   local room = text_room()
   if is_complete or has_failed or room == 0 or status >= 400 and status ~= 499
-    or reported.unreadable or reported.foreign or answer.is_without_tokens(uri_of(ctx)) then
+    or reported.unreadable or reported.foreign or is_without_tokens(ctx, reported) then
     return nil
   end
   if ctx.answered and not ctx.reader then
@@ -415,7 +419,7 @@ local function attempt(ctx, now_ms)
     error_type = status < 400 and is_failure(reported, method) and reported.error_type or nil,
   }
   if not reported.usage and method == "POST" and status < 400
-    and not answer.is_without_tokens(uri_of(ctx)) then
+    and not is_without_tokens(ctx, reported) then
     emitter.count("usage_absent_total", nil, 1)
   end
   if method == "POST" then

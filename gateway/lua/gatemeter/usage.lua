@@ -51,12 +51,27 @@ local function add_rounds(found, raw)
   end
 end
 
-local function is_duration(raw)
-  return raw.type == "duration"
+local function is_positive(n)
+  return type(n) == "number" and n > 0
+end
+
+-- Whether the upstream bills by another unit than tokens: seconds of sound, searches, labels.
+local function is_of_another_unit(raw)
+  local billed = raw.billed_units
+  if raw.type == "duration" then
+    return true
+  end
+  return type(billed) == "table"
+    and (is_positive(billed.search_units) or is_positive(billed.classifications))
+    and billed.input_tokens == nil and billed.output_tokens == nil and billed.image_tokens == nil
 end
 
 local function take(reported, object, place, event)
-  if type(object) ~= "table" or is_duration(object) then
+  if type(object) ~= "table" then
+    return reported
+  elseif is_of_another_unit(object) then
+    reported = reported or {}
+    reported.another_unit = true
     return reported
   end
   local found = forms.read(object, place.forms)
@@ -137,6 +152,7 @@ function usage.merge(older, newer)
       older[name] = usage.merge_counts(older[name], newer[name])
     end
   end
+  older.another_unit = older.another_unit or newer.another_unit
   return older
 end
 
@@ -292,11 +308,11 @@ end
 -- `reported` is consumed. options.without_output: the endpoint answers with no text;
 -- options.saw_text(counts): whether the answer has brought text. Returns the usage of a native
 -- event or nil, and what there is to say about it: { repaired, mismatch = form, absent = { input,
--- output } }.
+-- output }, another_unit = true for a bill that has no tokens }.
 function usage.settle(reported, options)
   local counts = reported and with_spare(reported)
   if not counts then
-    return nil, {}
+    return nil, { another_unit = reported and reported.another_unit }
   end
   local says = { repaired = counts.n_repaired > 0 }
   if next(counts.unknown) then
