@@ -103,6 +103,7 @@ impl Worker {
             window: parts.generation.window,
             n_partitions: parts.generation.partitions,
             letter_rows_per_hour: parts.letter_rows_per_hour,
+            newest: event::frame::Version::NEWEST,
             safeguards: Safeguards::default(),
         });
         Worker {

@@ -43,7 +43,7 @@ const LIBRDKAFKA: &str = "librdkafka reading single events";
 struct Found {
     log: Rounds,
     frame_bytes: Vec<f64>,
-    frame_tuples: Vec<f64>,
+    frame_rows: Vec<f64>,
     message_bytes: Vec<f64>,
     reads: Vec<f64>,
     peer_to_read: Rounds,
@@ -67,10 +67,10 @@ pub fn run(targets: &mut Targets) {
         "Kafka to committed counters, with consumers",
         "reading and decoding the frames from Kafka",
     );
-    let (frame_bytes, tuples) = (median(&found.frame_bytes), median(&found.frame_tuples));
+    let (frame_bytes, rows) = (median(&found.frame_bytes), median(&found.frame_rows));
     row(
         "an event of `replay synthetic` in its frame",
-        &format!("{frame_bytes:.1} B, {tuples:.2} label tuples"),
+        &format!("{frame_bytes:.1} B, {rows:.2} rows"),
         "",
         "",
     );
@@ -117,10 +117,10 @@ fn log(stack: &Stack, found: &mut Found) {
         recording.end(&[stack.pid("aggregator")], EVENTS);
     }
     let nanos = child_nanos(stack.pid("aggregator"));
-    let Decoded { nanos: base, bytes, tuples } = decode();
+    let Decoded { nanos: base, bytes, rows } = decode();
     found.log.add(per_event(nanos, EVENTS), per_event(base, EVENTS), seen);
     found.frame_bytes.push(bytes as f64 / EVENTS as f64);
-    found.frame_tuples.push(tuples as f64 / EVENTS as f64);
+    found.frame_rows.push(rows as f64 / EVENTS as f64);
 }
 
 /// A round from the raw topic in both forms, after one from the log. The aggregator keeps running;
@@ -209,7 +209,7 @@ fn serde(n_events: u64) -> u128 {
 struct Decoded {
     nanos: u128,
     bytes: u64,
-    tuples: u64,
+    rows: u64,
 }
 
 /// CPU time for reading the log from Kafka and decoding every event, and what its frames take.
@@ -225,7 +225,7 @@ fn decode() -> Decoded {
         let log = Queue::open_kafka_read_only(&options).await.expect("the log");
         let began = own_nanos();
         let (mut reader, mut n_events) = (FrameReader::default(), 0);
-        let mut decoded = Decoded { nanos: 0, bytes: 0, tuples: 0 };
+        let mut decoded = Decoded { nanos: 0, bytes: 0, rows: 0 };
         for partition in 0..log.partitions() {
             let high = log.watermarks(partition).await.expect("ends").high;
             let mut next = 0;
@@ -234,12 +234,12 @@ fn decode() -> Decoded {
                 for record in &records {
                     let view = reader.read(&record.bytes).expect("a frame");
                     for idx in 0..view.len() {
-                        let (labels, _) = view.labels(view.tuple(idx)).expect("labels");
+                        let labels = view.labels(idx).expect("labels");
                         std::hint::black_box(view.facts(idx, labels.source));
                     }
                     n_events += view.len() as u64;
                     decoded.bytes += record.bytes.len() as u64;
-                    decoded.tuples += view.n_tuples() as u64;
+                    decoded.rows += view.rows().len() as u64;
                     next = record.offset + 1;
                 }
             }

@@ -53,8 +53,8 @@ pub fn run(targets: &mut Targets) {
             "reading and decoding the frames",
         );
         let shape = shape.as_ref().expect("there was a round");
-        let tuples = shape.tuples as f64 / N_EVENTS as f64;
-        let shape = format!("{} B, {tuples:.2} label tuples", shape.bytes / N_EVENTS);
+        let rows = shape.rows as f64 / N_EVENTS as f64;
+        let shape = format!("{} B, {rows:.2} rows", shape.bytes / N_EVENTS);
         row(&format!("an event in its frame, {what}"), &shape, "", "");
     }
     targets.set(Target::Embedded, found[1].0.ratio());
@@ -88,7 +88,7 @@ async fn decode(queue: &Queue) -> u128 {
         for record in &records {
             let frame = reader.read(&record.bytes).expect("a frame");
             for idx in 0..frame.len() {
-                let (labels, _) = frame.labels(frame.tuple(idx)).expect("labels");
+                let labels = frame.labels(idx).expect("labels");
                 let facts = frame.facts(idx, labels.source).expect("facts");
                 sum = sum.wrapping_add(facts.key.low()).wrapping_add(facts.duration_us);
             }

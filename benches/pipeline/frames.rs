@@ -14,8 +14,8 @@ const FRAMES_PER_APPEND: u64 = 50;
 pub struct Shape {
     /// Bytes of all frames.
     pub bytes: u64,
-    /// Label tuples of all frames.
-    pub tuples: u64,
+    /// Rows of all frames.
+    pub rows: u64,
 }
 
 /// Names of the consumers.
@@ -32,7 +32,7 @@ pub async fn append(
 ) -> Shape {
     let namespaces: Vec<String> = (0..20).map(|n| format!("team-{n:02}")).collect();
     let mut reader = FrameReader::default();
-    let mut shape = Shape { bytes: 0, tuples: 0 };
+    let mut shape = Shape { bytes: 0, rows: 0 };
     let mut next = 0;
     while next < n_frames {
         let end = n_frames.min(next + FRAMES_PER_APPEND);
@@ -47,7 +47,7 @@ pub async fn append(
             let stamp = Stamp { ingest_us: now_us, tokenizer_version: 0, price_version: 0 };
             let bytes = builder.encode(stamp);
             shape.bytes += bytes.len() as u64;
-            shape.tuples += reader.read(&bytes).expect("a frame").n_tuples() as u64;
+            shape.rows += reader.read(&bytes).expect("a frame").rows().len() as u64;
             frames.push(Append { partition: 0, bytes: bytes.into() });
         }
         queue.append(frames).await.expect("appended");

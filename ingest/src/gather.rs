@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clock::Wall;
-use event::frame::{EventColumns, FrameEncoder, Stamp};
+use event::frame::{EventColumns, FrameEncoder, Stamp, Version};
 use event::limits::FRAME_EVENTS_MAX;
 use ledger::window::Window;
 use prometheus::IntGauge;
@@ -215,7 +215,7 @@ impl Gatherer {
                 &self.frame
             }
         };
-        self.encoder.encode(columns, &*self.labels.known(), stamp)
+        self.encoder.encode(columns, &*self.labels.known(), stamp, Version::V1)
     }
 
     /// Seals a frame and appends it in the background.

@@ -26,7 +26,8 @@ use crate::gather::{GatherError, GatherOptions, Gatherers};
 use crate::label::{LabelCache, names};
 use crate::metrics::IngestMetrics;
 use crate::parsed::{Parsed, ParsedText, Texts};
-use crate::stamp::{Columns, Stamped, Stamper};
+use crate::producers::{Numbering, Producers};
+use crate::stamp::{Columns, Stamped, Stamper, Text};
 
 /// Texts above this many bytes, about half a millisecond of work, are processed on a blocking
 /// thread.
@@ -114,6 +115,7 @@ pub struct Intake {
     labels: Arc<LabelCache>,
     estimator: Estimator,
     gateways: Arc<Gateways>,
+    producers: Arc<Producers>,
     gatherers: Arc<Gatherers>,
     refusals: Arc<Refusals>,
 }
@@ -137,8 +139,9 @@ impl Intake {
         let (gatherers, tasks) = Gatherers::start(&parts.queue, &labels, options, &metrics);
         let estimator = Estimator::new(metrics.estimated.clone());
         let gatherers = Arc::new(gatherers);
-        let gateways = Arc::default();
-        let intake = Intake { parts, metrics, labels, estimator, gateways, gatherers, refusals };
+        let (gateways, producers) = (Arc::default(), Arc::default());
+        let intake =
+            Intake { parts, metrics, labels, estimator, gateways, producers, gatherers, refusals };
         Ok((intake, tasks))
     }
 
@@ -212,15 +215,18 @@ impl Intake {
         };
         let mut columns = Columns::with_capacity(settled.len(), self.parts.generation.partitions);
         let (mut settled, mut estimates) = (settled.into_iter(), estimates.into_iter());
+        let unnumbered = &self.metrics.unnumbered;
+        let mut numbering = Numbering::new(&self.producers, unnumbered, Instant::now());
         let (events, texts) = parsed.into_parts();
         let mut events = events.as_slice();
-        let mut stamp = |text: ParsedText<'_>| {
-            let rest = text.rest?;
+        let stamped = texts.into_iter().map(|ParsedText { source, rest }| {
+            let rest = rest?;
             let its_own = events.split_off(..rest.n_events).expect("its events");
+            let text = Text { source, events: its_own, rest };
             let (settled, estimates) = (&mut settled, &mut estimates);
-            Ok(stamper.stamp(its_own, rest, settled, estimates, text.source, &mut columns))
-        };
-        let texts = texts.into_iter().map(&mut stamp).collect();
+            Ok(stamper.stamp(text, settled, estimates, &mut numbering, &mut columns))
+        });
+        let texts = stamped.collect();
         Ok(Prepared { texts, columns })
     }
 

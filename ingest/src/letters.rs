@@ -151,7 +151,7 @@ impl Letters {
 /// The one event of a letter's frame; `None` if it is no frame of one event.
 fn decoded<'a>(reader: &'a mut FrameReader, content: &'a [u8]) -> Option<(Labels<'a>, Facts)> {
     let view = reader.read(content).ok().filter(|view| view.len() == 1)?;
-    let (labels, _) = view.labels(view.tuple(0)).ok()?;
+    let labels = view.labels(0).ok()?;
     let facts = view.facts(0, labels.source)?;
     Some((labels, facts))
 }

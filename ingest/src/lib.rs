@@ -16,6 +16,7 @@ mod settle;
 mod label;
 mod estimate;
 mod gateways;
+mod producers;
 mod stamp;
 mod gather;
 mod raw_account;

@@ -26,6 +26,8 @@ pub struct IngestMetrics {
     pub rejected: IntCounterVec,
     /// Events whose tokens were counted from their text, by basis.
     pub estimated: IntCounterVec,
+    /// Events of numbering producers that the log does not name.
+    pub unnumbered: IntCounter,
     /// Bytes of bodies as received.
     pub bytes: IntCounter,
     /// Bytes of the same bodies once decompressed.
@@ -74,6 +76,11 @@ impl IngestMetrics {
                 "Events whose tokens were counted from their text, by basis: the tokenizer for all \
                  of it, or the length for some.",
                 &["basis"],
+            )?,
+            unnumbered: metrics.counter(
+                "gatemeter_unnumbered_total",
+                "Events that went into the log without their producer and number, because too many \
+                 producers sent lately or their name is too long.",
             )?,
             bytes: metrics
                 .counter("gatemeter_ingest_bytes_total", "Bytes of bodies as they came.")?,

@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use event::frame::{EventColumns, LabelIds};
+use event::frame::{EventColumns, LabelIds, Numbered};
 use event::limits::FRAME_EVENTS_MAX;
 use event::name::{OTHER, is_label};
 use event::native::Rest;
@@ -14,6 +14,7 @@ use store::{ConnectionsRow, Generation};
 
 use crate::gateways::{GATEWAYS_PER_NAMESPACE_MAX, Gateways};
 use crate::names::KnownNames;
+use crate::producers::Numbering;
 use crate::settle::settle_again;
 
 /// The source of every event received over HTTP, until keys have sources of their own.
@@ -36,11 +37,41 @@ impl Columns {
     }
 
     /// Adds an event to the columns of its partition.
+    fn push_event(
+        &mut self,
+        partition: u32,
+        event: &Event<'_>,
+        mut labels: LabelIds,
+        key: Key,
+        estimate: Option<Usage>,
+        numbered: Option<Numbered<'_>>,
+    ) {
+        if estimate.is_some() {
+            labels.source = UsageSource::Estimated;
+        }
+        let facts = Facts {
+            key,
+            time_us: event.time_us,
+            duration_us: event.duration_us,
+            ttft_us: event.ttft_us,
+            usage: estimate.unwrap_or(event.usage),
+            cost_nano: None,
+            attempt: event.attempt,
+            fingerprint: event.fingerprint(),
+        };
+        // Not part of any row, so it needs no budget, only valid characters.
+        let requested = event.requested_model.as_deref();
+        let requested = requested.map(|name| if is_label(name) { name } else { OTHER });
+        self.push(partition, &labels, requested, numbered, &facts);
+    }
+
+    /// Adds labels and facts to the columns of a partition.
     fn push(
         &mut self,
         partition: u32,
         labels: &LabelIds,
         requested_model: Option<&str>,
+        numbered: Option<Numbered<'_>>,
         facts: &Facts,
     ) {
         let at = self.by_partition.iter().position(|(other, _)| *other == partition);
@@ -49,7 +80,7 @@ impl Columns {
             self.by_partition.len() - 1
         });
         let columns = &mut self.by_partition[at].1;
-        columns.push(labels, requested_model, facts).expect("the events fit one frame");
+        columns.push(labels, requested_model, numbered, facts).expect("the events fit one frame");
     }
 
     /// Adds an event that was stamped before, its labels settled against the names known now.
@@ -72,7 +103,7 @@ impl Columns {
         }
         let ids = settle_again(labels, known).ok_or("its namespace is not registered")?;
         let partition = facts.key.partition(generation.partitions);
-        self.push(partition, &ids, labels.requested_model, facts);
+        self.push(partition, &ids, labels.requested_model, None, facts);
         Ok(())
     }
 
@@ -96,7 +127,18 @@ pub struct Stamped {
     pub future: Vec<usize>,
 }
 
-/// Stamps batches.
+/// A parsed text.
+#[derive(Debug)]
+pub struct Text<'e, 'a> {
+    /// Event ids are unique within it.
+    pub source: &'e str,
+    /// Its events, each with its index.
+    pub events: &'e [(usize, Event<'a>)],
+    /// What else it holds.
+    pub rest: Rest<'a>,
+}
+
+/// Stamps texts.
 #[derive(Debug)]
 pub struct Stamper<'a> {
     pub known: &'a KnownNames,
@@ -109,24 +151,26 @@ pub struct Stamper<'a> {
 }
 
 impl Stamper<'_> {
-    /// Stamps a text's events and the rest of it under a source and adds the events to the columns,
-    /// which have room for them. `settled` yields the labels of each event; `estimates` a count of each, or nothing at all.
-    pub fn stamp(
+    /// Stamps a text and adds its events to the columns, which have room for them. `settled` yields
+    /// the labels of each event; `estimates` a count of each, or nothing at all.
+    pub fn stamp<'e>(
         &self,
-        events: &[(usize, Event<'_>)],
-        rest: Rest<'_>,
+        text: Text<'e, '_>,
         settled: &mut impl Iterator<Item = Option<LabelIds>>,
         estimates: &mut impl Iterator<Item = Option<Usage>>,
-        source: &str,
+        numbering: &mut Numbering<'e>,
         columns: &mut Columns,
     ) -> Stamped {
+        let Text { source, events, rest } = text;
         let mut stamped = Stamped { rejects: rest.rejects, ..Stamped::default() };
         for (index, event) in events {
             let estimate = estimates.next().flatten();
             match settled.next().expect("one entry per event") {
                 Some(labels) => {
                     let key = Key::of(&self.generation.secret, source, &event.id);
-                    push(event, labels, key, estimate, self.generation.partitions, columns);
+                    let numbered = numbering.of(source, event);
+                    let partition = key.partition(self.generation.partitions);
+                    columns.push_event(partition, event, labels, key, estimate, numbered);
                     self.note_window(*index, event, &mut stamped);
                 }
                 None => stamped.rejects.push(not_registered(*index, Some(&event.id))),
@@ -175,34 +219,6 @@ impl Stamper<'_> {
             seen_us: report.time_us.min(self.now_us),
         })
     }
-}
-
-/// Adds an event to the columns of its partition.
-fn push(
-    event: &Event<'_>,
-    mut labels: LabelIds,
-    key: Key,
-    estimate: Option<Usage>,
-    n_partitions: u32,
-    columns: &mut Columns,
-) {
-    if estimate.is_some() {
-        labels.source = UsageSource::Estimated;
-    }
-    let facts = Facts {
-        key,
-        time_us: event.time_us,
-        duration_us: event.duration_us,
-        ttft_us: event.ttft_us,
-        usage: estimate.unwrap_or(event.usage),
-        cost_nano: None,
-        attempt: event.attempt,
-        fingerprint: event.fingerprint(),
-    };
-    // Not part of any row, so it needs no budget, only valid characters.
-    let requested = event.requested_model.as_deref();
-    let requested = requested.map(|name| if is_label(name) { name } else { OTHER });
-    columns.push(key.partition(n_partitions), &labels, requested, &facts);
 }
 
 /// The reject of a connection report above the limit of gateways.

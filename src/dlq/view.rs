@@ -111,7 +111,7 @@ pub fn log_letter(letter: &LogLetter) -> String {
         return text;
     };
     for idx in 0..view.len() {
-        let Ok((labels, _)) = view.labels(view.tuple(idx)) else { continue };
+        let Ok(labels) = view.labels(idx) else { continue };
         put("labels", format!("{labels:?}"));
         if let Some(facts) = view.facts(idx, labels.source) {
             put("facts", format!("{facts:?}"));

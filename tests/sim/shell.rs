@@ -82,6 +82,7 @@ impl Shell {
             window: window(mutation),
             n_partitions: PARTITIONS,
             letter_rows_per_hour: LETTER_ROWS_PER_HOUR,
+            newest: Version::NEWEST,
             safeguards: mutation.safeguards(),
         });
         Shell { partition, core, nonce: None, waiting: None, fetched: Vec::new() }

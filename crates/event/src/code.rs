@@ -98,6 +98,9 @@ list! {
         ContentFilter = 7 "content_filter",
         /// Set only by the producer's `error_type`.
         Policy = 8 "policy",
+        /// Set only by the producer's `error_type`, which does not know how the attempt ended.
+        /// Frames of version 1 have no such kind.
+        Unconfirmed = 9 "unconfirmed",
     }
 }
 
@@ -122,6 +125,9 @@ list! {
         ContentFilter = 7 "content_filter",
         /// Set only by the producer's `error_type`.
         Policy = 8 "policy",
+        /// Set only by the producer's `error_type`, which does not know how the attempt ended.
+        /// Frames of version 1 have no such kind.
+        Unconfirmed = 9 "unconfirmed",
     }
 }
 

@@ -58,9 +58,11 @@ pub struct Event<'a> {
     pub consumer: Option<Cow<'a, str>>,
     /// Price tier.
     pub service_tier: ServiceTier,
-    /// Worker of the producer, for gap detection before ingest.
+    /// Worker of the producer, which numbers its events.
     pub producer: Option<Cow<'a, str>>,
-    /// Number in the worker's sequence.
+    /// When the worker began to number, in a unit of its own.
+    pub epoch: Option<u64>,
+    /// Number in the worker's sequence, from 1; 0 for none.
     pub seq: Option<u64>,
     /// Policy that refused the request.
     pub limited_by: Option<Cow<'a, str>>,
@@ -98,7 +100,7 @@ impl Event<'_> {
 
     /// 64 bits over the producer's own facts: two deliveries of one event agree on it, and an id
     /// that is used for something else does not. Labels are taken as written, before budgets, and
-    /// the delivery's own numbers (`producer`, `seq`) are left out. XXH3-64 over length-prefixed
+    /// the delivery's own numbers (`producer`, `epoch`, `seq`) are left out. XXH3-64 over length-prefixed
     /// fields; docs/format.md lists their order.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {

@@ -7,7 +7,7 @@
 use crate::code::{Method, Outcome, ServiceTier, UsageSource};
 use crate::key::Key;
 use crate::limits::{COST_NANO_MAX, DURATION_US_MAX, LABEL_BYTES_MAX, TIME_US_MAX};
-use crate::name::{check_namespace, is_consumer, is_label, is_label_bytes};
+use crate::name::{check_namespace, is_consumer, is_label};
 use crate::usage::Usage;
 
 /// The labels of an event after settling. Texts are borrowed.
@@ -43,17 +43,14 @@ pub struct Labels<'a> {
     pub consumer: Option<&'a str>,
 }
 
-/// Why the bytes of a tuple are not labels.
+/// Why what a frame holds is not labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LabelsError {
-    /// The bytes end early or go on too long.
-    #[error("label tuple has a wrong length")]
-    Length,
-    /// A number is not one of its list.
-    #[error("label tuple has a bad {0}")]
-    Code(&'static str),
+    /// A code is not one of its list, or a tuple of version 1 has a wrong length.
+    #[error("row has a code that is not of its list")]
+    Code,
     /// A text is not well formed for its place.
-    #[error("label tuple has a bad {0}")]
+    #[error("labels have a bad {0}")]
     Text(&'static str),
 }
 
@@ -86,49 +83,6 @@ impl<'a> Labels<'a> {
         put_text(bytes, self.consumer.unwrap_or(""));
     }
 
-    /// Reads a tuple and checks every part of it. Also gives how many bytes the row's part has.
-    ///
-    /// # Errors
-    /// What is wrong with the bytes, first fault first.
-    pub fn decode(bytes: &'a [u8]) -> Result<(Labels<'a>, usize), LabelsError> {
-        let mut rest = bytes;
-        let fixed: [u8; 7] = take(&mut rest, 7)?.try_into().expect("seven bytes");
-        let status = u16::from_le_bytes([fixed[0], fixed[1]]);
-        if !(100..=599).contains(&status) {
-            return Err(LabelsError::Code("status"));
-        }
-        let outcome = Outcome::from_code(fixed[3]).ok_or(LabelsError::Code("outcome"))?;
-        if !outcome.fits(status) {
-            return Err(LabelsError::Code("outcome"));
-        }
-        let mut labels = Labels {
-            status,
-            method: Method::from_code(fixed[2]).ok_or(LabelsError::Code("method"))?,
-            outcome,
-            service_tier: ServiceTier::from_code(fixed[4])
-                .ok_or(LabelsError::Code("service tier"))?,
-            source: UsageSource::from_code(fixed[5]).ok_or(LabelsError::Code("source"))?,
-            is_final: flag(fixed[6]).ok_or(LabelsError::Code("final flag"))?,
-            namespace: text(&mut rest)?,
-            upstream: text(&mut rest)?,
-            model: text(&mut rest)?,
-            endpoint: text(&mut rest)?,
-            limited_by: some_text(text(&mut rest)?),
-            stream: false,
-            requested_model: None,
-            consumer: None,
-        };
-        let row_length = bytes.len() - rest.len();
-        labels.stream = flag(take(&mut rest, 1)?[0]).ok_or(LabelsError::Code("stream flag"))?;
-        labels.requested_model = some_text(text(&mut rest)?);
-        labels.consumer = some_text(text(&mut rest)?);
-        if !rest.is_empty() {
-            return Err(LabelsError::Length);
-        }
-        labels.check()?;
-        Ok((labels, row_length))
-    }
-
     /// Checks the texts, as the ingest settles them.
     ///
     /// # Errors
@@ -152,39 +106,6 @@ impl<'a> Labels<'a> {
             return Err(LabelsError::Text("consumer"));
         }
         Ok(())
-    }
-}
-
-/// A tuple split by its length bytes, for a reader that remembers rows and consumers.
-///
-/// A tuple decodes if and only if it has these parts, its row is the row of some tuple that
-/// decodes, and its consumer is the consumer of some tuple that decodes. Texts of known parts are
-/// thus not checked again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TupleParts<'a> {
-    /// What chooses the row, as `Labels::encode_row` writes it; unchecked.
-    pub row: &'a [u8],
-    /// Name of the consumer, empty if there is none; unchecked.
-    pub consumer: &'a [u8],
-}
-
-impl<'a> TupleParts<'a> {
-    /// Splits a tuple. `None` if its lengths do not add up, or if the stream flag or the requested
-    /// model is not valid; `Labels::decode` fails then, too.
-    #[must_use]
-    #[inline]
-    pub fn of(bytes: &'a [u8]) -> Option<TupleParts<'a>> {
-        let mut row_length = 7;
-        for _ in 0..5 {
-            row_length += 1 + usize::from(*bytes.get(row_length)?);
-        }
-        let (row, mut rest) = bytes.split_at_checked(row_length)?;
-        flag(take(&mut rest, 1).ok()?[0])?;
-        let requested_model = prefixed(&mut rest).ok()?;
-        let consumer = prefixed(&mut rest).ok()?;
-        let is_whole = rest.is_empty();
-        let is_good = requested_model.is_empty() || is_label_bytes(requested_model);
-        (is_whole && is_good).then_some(TupleParts { row, consumer })
     }
 }
 
@@ -227,38 +148,3 @@ fn put_text(bytes: &mut Vec<u8>, text: &str) {
     bytes.push(u8::try_from(text.len()).expect("labels are at most 128 bytes"));
     bytes.extend_from_slice(text.as_bytes());
 }
-
-/// Takes the next `n` bytes.
-fn take<'a>(rest: &mut &'a [u8], n: usize) -> Result<&'a [u8], LabelsError> {
-    let (head, tail) = rest.split_at_checked(n).ok_or(LabelsError::Length)?;
-    *rest = tail;
-    Ok(head)
-}
-
-/// Takes the bytes of a text behind its length.
-fn prefixed<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], LabelsError> {
-    let length = usize::from(take(rest, 1)?[0]);
-    take(rest, length)
-}
-
-/// Takes a text behind its length.
-fn text<'a>(rest: &mut &'a [u8]) -> Result<&'a str, LabelsError> {
-    std::str::from_utf8(prefixed(rest)?).map_err(|_| LabelsError::Text("utf-8"))
-}
-
-/// An empty text means absence.
-fn some_text(text: &str) -> Option<&str> {
-    if text.is_empty() { None } else { Some(text) }
-}
-
-/// Reads a flag: 0 or 1, nothing else, so that equal tuples have equal bytes.
-fn flag(byte: u8) -> Option<bool> {
-    match byte {
-        0 => Some(false),
-        1 => Some(true),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests;

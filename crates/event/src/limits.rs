@@ -28,6 +28,8 @@ pub const FRAME_EVENTS_MAX: usize = 4_096;
 /// Largest record that is decoded at all, in bytes; the largest frame that ingest can build
 /// (4,096 events, each with a tuple of its own) stays below it.
 pub const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Most bytes of a producer in a frame: source, name and epoch, 10 of them for lengths and epoch.
+pub const PRODUCER_BYTES_MAX: usize = 128;
 /// Most events in one body.
 pub const BATCH_EVENTS_MAX: usize = 2_000;
 /// Largest body in bytes as it is parsed.

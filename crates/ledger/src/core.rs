@@ -15,15 +15,14 @@ mod tests;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use event::frame::FrameReader;
-use event::frame::envelope::VERSION;
+use event::frame::{FrameReader, Version};
 
 use crate::account::Account;
 use crate::classify::Clock;
 use crate::commit::{Claim, Commit, Outcome, Owner, Progress, Resolution};
 use crate::dedup::Dedup;
 use crate::safeguard::{Safeguard, Safeguards};
-use crate::state::{Pending, Rows, Tuples};
+use crate::state::{FrameRows, Pending, Rows};
 use crate::window::Window;
 
 /// Configuration of a core.
@@ -35,6 +34,8 @@ pub struct Options {
     pub n_partitions: u32,
     /// Most dead letters with content per hour of the log's clock.
     pub letter_rows_per_hour: i64,
+    /// Highest version of a frame that the program knows: the newest, but in the simulation.
+    pub newest: Version,
     /// All on, but in the simulation.
     pub safeguards: Safeguards,
 }
@@ -183,14 +184,25 @@ pub enum Halt {
     },
     /// A frame of a version to come: a newer program has to count it.
     #[error(
-        "frame at offset {offset} has version {version}, this program reads up to {VERSION}: start \
-         a newer one"
+        "frame at offset {offset} has version {version}, this program reads up to {}: start a \
+         newer one", Version::NEWEST.number()
     )]
     Newer {
         /// Offset of the frame.
         offset: u64,
         /// Its version.
         version: u8,
+    },
+    /// A frame of a kind to come: a newer program has to count it.
+    #[error(
+        "frame at offset {offset} is of kind {kind}, which this program does not know: start a \
+             newer one"
+    )]
+    Kind {
+        /// Offset of the frame.
+        offset: u64,
+        /// Its kind.
+        kind: u8,
     },
     /// Reading the window again did not lead to the clock that was stored.
     #[error("clock of the window rebuilt up to offset {next} differs from the stored one")]
@@ -275,7 +287,7 @@ pub struct Core {
     letter_rows: i64,
     n_commits: u64,
     reader: FrameReader,
-    tuples: Tuples,
+    frame_rows: FrameRows,
 }
 
 impl Core {
@@ -307,7 +319,7 @@ impl Core {
             letter_rows: 0,
             n_commits: 0,
             reader: FrameReader::default(),
-            tuples: Tuples::default(),
+            frame_rows: FrameRows::default(),
         }
     }
 

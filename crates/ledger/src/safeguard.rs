@@ -40,6 +40,8 @@ pub enum Safeguard {
     ClockAhead = 15,
     /// A new series shows zero until two scrapes have fetched it.
     TwoZeros = 16,
+    /// A frame that only a newer program can count halts the partition.
+    HaltAtNewer = 17,
 }
 
 /// Which safeguards are on.

@@ -1,20 +1,17 @@
 //! What the frames since the last commit add up to: the only place where a counter grows.
 //!
 //! An event is added to the slot of its full row and minute, and to that of its consumer; totals,
-//! quarter-hours and minute rows are folded from the slots when a commit is made. Rows are found by
-//! the bytes of their labels once per frame and tuple. A tuple is decoded only if its row or its
-//! consumer has not been seen before: nearly every event may have a tuple of its own, but rows and
-//! consumers come again.
+//! quarter-hours and minute rows are folded from the slots when a commit is made.
 
 mod interner;
 mod slot_numbers;
+mod rows;
 mod consumers;
+mod frame_rows;
 
 use std::sync::Arc;
 
-use event::frame::FrameView;
-use event::labels::TupleParts;
-use event::{Facts, Labels, UsageSource};
+use event::Facts;
 
 use crate::account::{Account, Class};
 use crate::commit::{DeadLetter, Journal};
@@ -23,81 +20,11 @@ use crate::measures::Measures;
 use crate::series::{FullLabels, SeriesId, ShortLabels};
 use crate::window::{MINUTE_US, QUARTER_MINUTES};
 
-use consumers::{ConsumerSlots, Consumers};
-use interner::Interner;
+pub use frame_rows::{EventRow, FrameRows};
+pub use rows::Rows;
+
+use consumers::ConsumerSlots;
 use slot_numbers::SlotNumbers;
-
-/// Maximum number of cached rows of a kind between commits; beyond it the cache starts over.
-const ROWS_MAX: usize = 1_000_000;
-
-/// A full row and the minute row that it is part of.
-#[derive(Debug)]
-struct Row {
-    id: SeriesId,
-    labels: Arc<FullLabels>,
-    short: SeriesId,
-}
-
-/// What counting an event needs of its full row. Apart from the labels, which are large.
-#[derive(Clone, Copy, Debug)]
-struct RowKind {
-    source: UsageSource,
-    is_final: bool,
-    /// Number of the part of the labels that chooses the consumer row, see `Consumers::origin`.
-    origin: u32,
-}
-
-/// Rows by number; the number of a row is that of the bytes of its labels. Only tuples that decode
-/// are remembered.
-#[derive(Debug, Default)]
-pub struct Rows {
-    numbers: Interner,
-    kinds: Vec<RowKind>,
-    rows: Vec<Row>,
-    consumers: Consumers,
-}
-
-impl Rows {
-    /// The rows of a tuple, or `None` if it does not decode.
-    #[inline]
-    fn tuple(&mut self, bytes: &[u8]) -> Option<Tuple> {
-        self.find(bytes).or_else(|| self.add(bytes))
-    }
-
-    /// The rows of a tuple whose row and consumer are known. Other tuples decoded with them, so
-    /// this one does (`TupleParts`). `None` says nothing about the tuple.
-    #[inline]
-    fn find(&self, bytes: &[u8]) -> Option<Tuple> {
-        let parts = TupleParts::of(bytes)?;
-        let row = self.numbers.find(parts.row)?;
-        let RowKind { source, is_final, origin } = self.kinds[row as usize];
-        let consumer = self.consumers.find(origin, parts.consumer)?;
-        Some(Tuple { source, is_final, row, consumer })
-    }
-
-    /// Decodes a tuple and remembers its rows.
-    #[cold]
-    fn add(&mut self, bytes: &[u8]) -> Option<Tuple> {
-        let (labels, row_length) = Labels::decode(bytes).ok()?;
-        let Labels { source, is_final, .. } = labels;
-        let row = self.numbers.number(&bytes[..row_length]);
-        if row as usize == self.rows.len() {
-            let full = FullLabels::of(&labels);
-            self.rows.push(Row { id: full.id(), short: full.short().id(), labels: Arc::new(full) });
-            let origin = self.consumers.origin(&labels);
-            self.kinds.push(RowKind { source, is_final, origin });
-        }
-        let consumer = self.consumers.number(self.kinds[row as usize].origin, &labels);
-        Some(Tuple { source, is_final, row, consumer })
-    }
-
-    /// Clears the row cache if it is too large. Only between commits: slots refer to numbers.
-    pub fn trim(&mut self) {
-        if self.rows.len().max(self.consumers.len()) > ROWS_MAX {
-            *self = Rows::default();
-        }
-    }
-}
 
 /// The sums of one full row within one minute.
 #[derive(Debug)]
@@ -147,6 +74,18 @@ pub struct EventSlots {
 }
 
 impl Pending {
+    /// The slots of an event.
+    #[inline]
+    pub fn slots(&mut self, event: EventRow, time_us: i64, rows: &mut Rows) -> EventSlots {
+        let minute = time_us.div_euclid(MINUTE_US);
+        let consumer = rows.consumer(event);
+        EventSlots {
+            slot: self.slot(event.row, minute),
+            consumer_slot: self.consumers.slot(consumer, quarter_of(minute)),
+            is_final: event.is_final,
+        }
+    }
+
     /// Number of the slot of a row and a minute.
     #[inline]
     fn slot(&mut self, row: u32, minute: i64) -> u32 {
@@ -168,6 +107,11 @@ impl Pending {
         self.slots.len() + self.consumers.len()
     }
 
+    /// Accounts events that are not counted.
+    pub fn account(&mut self, class: Class, n: u32) {
+        self.account.add(class, i64::from(n));
+    }
+
     /// Counts an event in its slots.
     #[inline]
     pub fn count(&mut self, slots: EventSlots, facts: &Facts) {
@@ -187,7 +131,7 @@ impl Pending {
     /// for as many frames as fit between two commits.
     #[must_use]
     pub fn fold(&self, rows: &Rows) -> Folded {
-        let row = |number: u32| &rows.rows[number as usize];
+        let row = |number: u32| rows.row(number);
         let totals = self.merged(|slot| (row(slot.row).id, slot.row));
         let quarters = self.merged(|slot| (quarter_of(slot.minute), row(slot.row).id));
         let minutes = self.merged(|slot| (slot.minute, row(slot.row).short));
@@ -195,7 +139,7 @@ impl Pending {
             totals.iter().map(|((_, number), _)| (row(*number).short, *number)).collect();
         shorts.sort_unstable();
         shorts.dedup_by_key(|(id, _)| *id);
-        let consumers = self.consumers.fold(&rows.consumers);
+        let consumers = self.consumers.fold(rows.consumers());
         let labels = |number: u32| &row(number).labels;
         Folded {
             totals: totals.into_iter().map(|((id, n), m)| (id, Arc::clone(labels(n)), m)).collect(),
@@ -229,55 +173,6 @@ impl Pending {
 #[inline]
 fn quarter_of(minute: i64) -> i64 {
     minute.div_euclid(QUARTER_MINUTES)
-}
-
-/// The rows of each tuple of the current frame.
-#[derive(Debug, Default)]
-pub struct Tuples {
-    known: Vec<Option<Tuple>>,
-}
-
-/// The rows of one tuple, and what of its labels an event is counted with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Tuple {
-    source: UsageSource,
-    is_final: bool,
-    row: u32,
-    consumer: u32,
-}
-
-impl Tuples {
-    /// Looks up the rows of a frame's tuples; a tuple that does not decode is known as poison.
-    pub fn load(&mut self, view: &FrameView<'_>, rows: &mut Rows) {
-        self.known.clear();
-        let numbers = 0..view.n_tuples();
-        self.known.extend(numbers.map(|number| rows.tuple(view.tuple_bytes(number))));
-    }
-
-    /// The facts of an event, or `None` if it is poison.
-    #[must_use]
-    pub fn facts(&self, view: &FrameView<'_>, idx: usize) -> Option<Facts> {
-        view.facts(idx, self.known[view.tuple(idx)]?.source)
-    }
-
-    /// The slots of an event of a tuple. The tuple must not be poison.
-    #[inline]
-    pub fn slots(&self, number: usize, time_us: i64, pending: &mut Pending) -> EventSlots {
-        let tuple = self.known[number].expect("poison is never counted");
-        let minute = time_us.div_euclid(MINUTE_US);
-        EventSlots {
-            slot: pending.slot(tuple.row, minute),
-            consumer_slot: pending.consumers.slot(tuple.consumer, quarter_of(minute)),
-            is_final: tuple.is_final,
-        }
-    }
-}
-
-impl Pending {
-    /// Accounts events that are not counted.
-    pub fn account(&mut self, class: Class, n: u32) {
-        self.account.add(class, i64::from(n));
-    }
 }
 
 #[cfg(test)]

@@ -5,14 +5,16 @@ use std::time::Instant;
 
 use event::Secret;
 use ledger::window::Window;
+use prometheus::IntCounter;
 use store::{Generation, LabelKind, LabelName};
 
 use crate::gateways::Gateways;
 use crate::names::KnownNames;
 use crate::parsed::tests::texts;
 use crate::parsed::{Parsed, Texts};
+use crate::producers::{Numbering, Producers};
 use crate::settle::Settler;
-use crate::stamp::{Columns, SOURCE, Stamper};
+use crate::stamp::{Columns, SOURCE, Stamper, Text};
 
 const N_EVENTS: usize = 500;
 const N_PARTITIONS: u32 = 6;
@@ -25,10 +27,12 @@ fn events() -> Vec<String> {
             r#"{{"id":"evt-{n:016x}","time":{NOW_US},"namespace":"team-{}","upstream":"openai",
               "model":"model-{}","method":"POST","endpoint":"/v1/chat/completions","status":200,
               "duration_ms":1534.2,"usage":{{"input_tokens":1500,"output_tokens":300}},
-              "request_id":"req-{n:016x}","consumer":"key-{}","limited_by":"budget"}}"#,
+              "request_id":"req-{n:016x}","consumer":"key-{}","limited_by":"budget",
+              "producer":"gw-1.0","epoch":1769862000,"seq":{}}}"#,
             n % 3,
             n % 8,
             n % 50,
+            n + 1,
         )
     };
     (0..N_EVENTS).map(|n| event(n).replace('\n', " ")).collect()
@@ -62,7 +66,8 @@ fn known() -> KnownNames {
 
 #[test]
 fn texts_of_known_names_allocate_for_their_partitions_and_not_per_event_or_text() {
-    let (known, gateways) = (known(), Gateways::default());
+    let (known, gateways, producers) = (known(), Gateways::default(), Producers::default());
+    let unnumbered = IntCounter::new("unnumbered", "not numbered").expect("a name");
     let generation = Generation {
         generation: 0,
         partitions: N_PARTITIONS,
@@ -89,6 +94,7 @@ fn texts_of_known_names_allocate_for_their_partitions_and_not_per_event_or_text(
         let (events, rests) = parsed.into_parts();
         assert_eq!((events.len(), rests.len()), (N_EVENTS, n_texts));
         let mut columns = Columns::with_capacity(N_EVENTS, N_PARTITIONS);
+        let mut numbering = Numbering::new(&producers, &unnumbered, Instant::now());
         let found = allocation_counter::measure(|| {
             let (mut settled, none) = (settled.iter().copied(), &mut std::iter::empty());
             let mut events = events.as_slice();
@@ -96,14 +102,14 @@ fn texts_of_known_names_allocate_for_their_partitions_and_not_per_event_or_text(
                 let rest = text.rest.expect("readable");
                 let its_own = events.split_off(..rest.n_events).expect("its events");
                 let n_events = its_own.len();
-                let stamped =
-                    stamper.stamp(its_own, rest, &mut settled, none, SOURCE, &mut columns);
+                let text = Text { source: SOURCE, events: its_own, rest };
+                let stamped = stamper.stamp(text, &mut settled, none, &mut numbering, &mut columns);
                 assert_eq!((stamped.n_events, stamped.rejects.len()), (n_events, 0));
             }
         });
-        // 14 buffers a partition, the list of partitions, and some room for shares above the
-        // average.
-        let max = u64::from(N_PARTITIONS) * 14 * 2 + 2;
+        // 14 buffers a partition and its producer and numbers, which grow by doubling; the list of
+        // partitions, and some room for shares above the average.
+        let max = u64::from(N_PARTITIONS) * (14 * 2 + 8) + 2;
         assert!(found.count_total <= max, "{} allocations to stamp", found.count_total);
     }
 }

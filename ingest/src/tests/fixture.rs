@@ -341,7 +341,7 @@ fn decode(records: &[Record], events: &mut Vec<Logged>) {
         assert!(record.intact);
         let frame = reader.read(&record.bytes).expect("a frame");
         for idx in 0..frame.len() {
-            let (labels, _) = frame.labels(frame.tuple(idx)).expect("labels");
+            let labels = frame.labels(idx).expect("labels");
             events.push(Logged {
                 offset: record.offset,
                 facts: frame.facts(idx, labels.source).expect("in range"),

@@ -32,6 +32,7 @@ const FIELDS: &[&str] = &[
     "final",
     "consumer",
     "service_tier",
+    "epoch",
     "seq",
     "limited_by",
     "gateway",

@@ -33,7 +33,7 @@ fn fingerprint_is_over_the_listed_fields_however_long_they_are() {
             r#"{{"id": "a", "time": 1790000000, "namespace": "team", "upstream": "openai",
               "model": "{model}", "method": "POST", "endpoint": "/v1/chat", "status": 200,
               "duration_ms": 1500, "stream": true, "request_id": "r", "attempt": 3,
-              "limited_by": "quota", "producer": "p", "seq": 9, "final": true,
+              "limited_by": "quota", "producer": "p", "epoch": 4, "seq": 9, "final": true,
               "usage": {{"input_tokens": 7, "output_tokens": 5, "reasoning_tokens": 2}}}}"#
         );
         let batch = parse(body.as_bytes()).expect("a body");

@@ -4,17 +4,24 @@ use std::collections::HashMap;
 
 use super::columns::{EventColumns, Full, LabelIds, TextId, Texts};
 use super::encode::FrameEncoder;
-use super::envelope::Stamp;
+use super::envelope::{Stamp, Version};
 use crate::labels::{Facts, Labels};
 
 /// Events on their way into one frame, with a table of their own texts.
 #[derive(Debug, Default)]
 pub struct FrameBuilder {
+    version: Version,
     table: Table,
     columns: EventColumns,
 }
 
 impl FrameBuilder {
+    /// A builder of frames of a version.
+    #[must_use]
+    pub fn new(version: Version) -> FrameBuilder {
+        FrameBuilder { version, ..FrameBuilder::default() }
+    }
+
     /// Number of events.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -42,13 +49,13 @@ impl FrameBuilder {
             consumer: some(labels.consumer),
             ..LabelIds::without_texts(labels)
         };
-        self.columns.push(&ids, labels.requested_model, facts)
+        self.columns.push(&ids, labels.requested_model, None, facts)
     }
 
     /// The frame of at least one event as bytes.
     #[must_use]
     pub fn encode(&self, stamp: Stamp) -> Vec<u8> {
-        FrameEncoder::default().encode(&self.columns, &self.table, stamp)
+        FrameEncoder::default().encode(&self.columns, &self.table, stamp, self.version)
     }
 }
 

@@ -3,7 +3,10 @@
 //! Whoever fills columns has a table of texts. Events of many requests are joined by copying
 //! memory; label tuples are made once, when the frame is encoded.
 
+use super::decoded::N_NUMBERS;
 use super::presence;
+use super::producer::Numbered;
+use super::strings::Strings;
 use crate::code::{Method, Outcome, ServiceTier, UsageSource};
 use crate::labels::{Facts, Labels};
 use crate::limits::FRAME_EVENTS_MAX;
@@ -82,76 +85,44 @@ impl LabelIds {
     }
 }
 
+impl LabelIds {
+    /// What chooses the row, but for `limited_by`, to be hashed.
+    pub(super) fn row_words(&self) -> [u64; 3] {
+        let pair = |high: TextId, low: TextId| u64::from(high.0) << 32 | u64::from(low.0);
+        let codes = [
+            self.method.code(),
+            self.outcome.code(),
+            self.service_tier.code(),
+            self.source.code(),
+            u8::from(self.is_final),
+        ];
+        let codes =
+            codes.iter().fold(u64::from(self.status), |word, code| word << 8 | u64::from(*code));
+        [codes, pair(self.namespace, self.upstream), pair(self.model, self.endpoint)]
+    }
+}
+
 /// The labels of one event in columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Row {
     pub ids: LabelIds,
     /// Number of the requested model in the columns, from 1; 0 for none.
     pub requested: u32,
-}
-
-impl Row {
-    /// All of the row, to be hashed.
-    pub fn words(&self) -> [u64; 5] {
-        let ids = &self.ids;
-        let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
-        let codes = [
-            ids.method.code(),
-            ids.outcome.code(),
-            ids.service_tier.code(),
-            ids.source.code(),
-            u8::from(ids.is_final) | u8::from(ids.stream) << 1,
-        ];
-        let code =
-            codes.iter().fold(u64::from(ids.status), |word, code| word << 8 | u64::from(*code));
-        [
-            code,
-            pair(ids.namespace.0, ids.upstream.0),
-            pair(ids.model.0, ids.endpoint.0),
-            pair(ids.limited_by.0, ids.consumer.0),
-            u64::from(self.requested),
-        ]
-    }
-}
-
-/// Distinct texts, mostly few, one behind the other.
-#[derive(Clone, Debug, Default)]
-struct Requested {
-    texts: String,
-    ends: Vec<u32>,
-}
-
-impl Requested {
-    /// Number of a text, from 1. Recognises the text that was added last.
-    fn add(&mut self, text: &str) -> u32 {
-        let last = self.len();
-        if last > 0 && self.text(last) == text {
-            return last;
-        }
-        self.texts.push_str(text);
-        self.ends.push(u32::try_from(self.texts.len()).expect("at most 128 bytes an event"));
-        self.len()
-    }
-
-    fn len(&self) -> u32 {
-        u32::try_from(self.ends.len()).expect("at most one an event")
-    }
-
-    fn text(&self, number: u32) -> &str {
-        let at = number as usize;
-        let begin = if at == 1 { 0 } else { self.ends[at - 2] as usize };
-        &self.texts[begin..self.ends[at - 1] as usize]
-    }
+    /// Number of the producer in the columns, from 1; 0 for none.
+    pub producer: u32,
 }
 
 /// Events on their way into one frame. Their labels and facts have been settled and checked.
 #[derive(Clone, Debug, Default)]
 pub struct EventColumns {
     pub(super) rows: Vec<Row>,
-    requested: Requested,
+    pub(super) requested: Strings,
+    pub(super) producers: Strings,
     pub(super) presence: Vec<u64>,
     /// time, duration, ttft, the five token counts, cost, attempt; 0 where absent.
-    pub(super) numbers: [Vec<u64>; 10],
+    pub(super) numbers: [Vec<u64>; N_NUMBERS],
+    /// Numbers of the events that have a producer.
+    pub(super) seqs: Vec<u64>,
     pub(super) fingerprints: Vec<u8>,
     pub(super) keys: Vec<u8>,
 }
@@ -162,9 +133,11 @@ impl EventColumns {
     pub fn with_capacity(n: usize) -> EventColumns {
         EventColumns {
             rows: Vec::with_capacity(n),
-            requested: Requested::default(),
+            requested: Strings::default(),
+            producers: Strings::default(),
             presence: Vec::with_capacity(n),
             numbers: std::array::from_fn(|_| Vec::with_capacity(n)),
+            seqs: Vec::new(),
             fingerprints: Vec::with_capacity(8 * n),
             keys: Vec::with_capacity(16 * n),
         }
@@ -185,10 +158,11 @@ impl EventColumns {
     /// Removes all events and keeps the memory.
     pub fn clear(&mut self) {
         self.rows.clear();
-        self.requested.texts.clear();
-        self.requested.ends.clear();
+        self.requested.clear();
+        self.producers.clear();
         self.presence.clear();
         self.numbers.iter_mut().for_each(Vec::clear);
+        self.seqs.clear();
         self.fingerprints.clear();
         self.keys.clear();
     }
@@ -201,13 +175,18 @@ impl EventColumns {
         &mut self,
         ids: &LabelIds,
         requested_model: Option<&str>,
+        numbered: Option<Numbered<'_>>,
         facts: &Facts,
     ) -> Result<(), Full> {
         if self.len() >= FRAME_EVENTS_MAX {
             return Err(Full);
         }
-        let requested = requested_model.map_or(0, |text| self.requested.add(text));
-        self.rows.push(Row { ids: *ids, requested });
+        let requested = requested_model.map_or(0, |text| self.requested.add(text.as_bytes()));
+        let producer = numbered.map_or(0, |Numbered { producer, seq }| {
+            self.seqs.push(seq);
+            self.producers.add(producer.as_bytes())
+        });
+        self.rows.push(Row { ids: *ids, requested, producer });
         self.presence.push(present(facts));
         let usage = &facts.usage;
         let count = |count: Option<u32>| u64::from(count.unwrap_or(0));
@@ -239,58 +218,26 @@ impl EventColumns {
         if self.len() + other.len() > FRAME_EVENTS_MAX {
             return Err(Full);
         }
-        if other.requested.len() == 0 {
+        if other.requested.len() == 0 && other.producers.len() == 0 {
             self.rows.extend_from_slice(&other.rows);
         } else {
-            let (before, bytes) = (self.requested.len(), self.requested.texts.len());
-            let bytes = u32::try_from(bytes).expect("at most 128 bytes an event");
-            self.requested.texts.push_str(&other.requested.texts);
-            self.requested.ends.extend(other.requested.ends.iter().map(|end| end + bytes));
-            let moved = |row: &Row| match row.requested {
-                0 => *row,
-                number => Row { requested: number + before, ..*row },
-            };
-            self.rows.extend(other.rows.iter().map(moved));
+            let requested = self.requested.append(&other.requested);
+            let producers = self.producers.append(&other.producers);
+            let moved = |number: u32, by: u32| if number == 0 { 0 } else { number + by };
+            self.rows.extend(other.rows.iter().map(|row| Row {
+                ids: row.ids,
+                requested: moved(row.requested, requested),
+                producer: moved(row.producer, producers),
+            }));
         }
         self.presence.extend_from_slice(&other.presence);
         for (column, more) in self.numbers.iter_mut().zip(&other.numbers) {
             column.extend_from_slice(more);
         }
+        self.seqs.extend_from_slice(&other.seqs);
         self.fingerprints.extend_from_slice(&other.fingerprints);
         self.keys.extend_from_slice(&other.keys);
         Ok(())
-    }
-
-    /// How many requested models there are, equal ones counted again.
-    pub(super) fn n_requested(&self) -> u32 {
-        self.requested.len()
-    }
-
-    /// A requested model; `number` is from 1 to `n_requested`.
-    pub(super) fn requested(&self, number: u32) -> &str {
-        self.requested.text(number)
-    }
-
-    /// The labels of a row.
-    pub(super) fn labels<'a>(&'a self, row: &Row, texts: &'a impl Texts) -> Labels<'a> {
-        let ids = &row.ids;
-        let some = |id: TextId| (id != TextId::ABSENT).then(|| texts.text(id));
-        Labels {
-            status: ids.status,
-            method: ids.method,
-            outcome: ids.outcome,
-            service_tier: ids.service_tier,
-            source: ids.source,
-            is_final: ids.is_final,
-            namespace: texts.text(ids.namespace),
-            upstream: texts.text(ids.upstream),
-            model: texts.text(ids.model),
-            endpoint: texts.text(ids.endpoint),
-            limited_by: some(ids.limited_by),
-            stream: ids.stream,
-            requested_model: (row.requested > 0).then(|| self.requested(row.requested)),
-            consumer: some(ids.consumer),
-        }
     }
 }
 

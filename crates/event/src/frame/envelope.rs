@@ -4,8 +4,38 @@
 
 use crate::limits::{FRAME_BYTES_MAX, FRAME_EVENTS_MAX, TIME_US_MAX};
 
-/// Version byte of this layout.
-pub const VERSION: u8 = 1;
+/// Layout of a frame's payload; its number is the version byte.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Version {
+    /// Each distinct tuple of labels once, with all of its texts.
+    V1 = 1,
+    /// Each text once, and everything by numbers of texts.
+    #[default]
+    V2 = 2,
+}
+
+impl Version {
+    /// Both, oldest first.
+    pub const EACH: [Version; 2] = [Version::V1, Version::V2];
+    /// The highest that this program knows.
+    pub const NEWEST: Version = Version::V2;
+
+    /// The version of a number; `None` if this program does not know it.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Version> {
+        Version::EACH.into_iter().find(|version| version.number() == number)
+    }
+
+    /// The version byte.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+}
+
+/// Kind of a frame that holds events. Version 1 has no other.
+const KIND_EVENTS: u8 = 0;
 /// The three letters behind the version byte.
 pub const MAGIC: [u8; 3] = *b"GMF";
 /// Length of the envelope in bytes.
@@ -25,6 +55,8 @@ pub struct Stamp {
 /// The envelope of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Envelope {
+    /// Layout of the payload.
+    pub version: Version,
     /// Number of events, 1 ..= 4,096.
     pub n_events: u32,
     /// Stamp of the ingest.
@@ -47,10 +79,16 @@ pub enum EnvelopeError {
     #[error("record is not a frame")]
     NotAFrame,
     /// A frame of a version to come, whose envelope is whole.
-    #[error("frame has version {version}, this program reads up to {VERSION}")]
+    #[error("frame has version {version}, this program reads up to {}", Version::NEWEST.number())]
     Newer {
         /// Its version.
         version: u8,
+    },
+    /// A frame of a kind to come, whose envelope is whole.
+    #[error("frame is of kind {kind}, this program knows {KIND_EVENTS} only")]
+    Kind {
+        /// Its kind.
+        kind: u8,
     },
     /// The checksum of the envelope does not match.
     #[error("envelope checksum does not match")]
@@ -65,7 +103,7 @@ impl Envelope {
     #[must_use]
     pub fn encode(&self) -> [u8; ENVELOPE_BYTES] {
         let mut bytes = [0; ENVELOPE_BYTES];
-        bytes[0] = VERSION;
+        bytes[0] = self.version.number();
         bytes[1..4].copy_from_slice(&MAGIC);
         bytes[4..8].copy_from_slice(&self.n_events.to_le_bytes());
         bytes[8..16].copy_from_slice(&self.stamp.ingest_us.to_le_bytes());
@@ -85,7 +123,7 @@ impl Envelope {
     /// Why it is not valid.
     pub fn decode(record: &[u8]) -> Result<Envelope, EnvelopeError> {
         let head = record.get(..ENVELOPE_BYTES).ok_or(EnvelopeError::Short)?;
-        if head[0] < VERSION || head[1..4] != MAGIC {
+        if head[0] == 0 || head[1..4] != MAGIC {
             return Err(EnvelopeError::NotAFrame);
         }
         let u32_at =
@@ -95,10 +133,17 @@ impl Envelope {
         if crc32c::crc32c(&head[..44]) != u32_at(44) {
             return Err(EnvelopeError::Checksum);
         }
-        if head[0] > VERSION {
-            return Err(EnvelopeError::Newer { version: head[0] });
-        }
+        let version =
+            Version::from_number(head[0]).ok_or(EnvelopeError::Newer { version: head[0] })?;
+        let reserved = match version {
+            Version::V1 => &head[36..44],
+            Version::V2 if head[36] != KIND_EVENTS => {
+                return Err(EnvelopeError::Kind { kind: head[36] });
+            }
+            Version::V2 => &head[37..44],
+        };
         let envelope = Envelope {
+            version,
             n_events: u32_at(4),
             stamp: Stamp {
                 ingest_us: i64::from_le_bytes(head[8..16].try_into().expect("eight bytes")),
@@ -109,7 +154,7 @@ impl Envelope {
             columns_bytes: u32_at(28),
             payload_crc: u32_at(32),
         };
-        envelope.check(&head[36..44])?;
+        envelope.check(reserved)?;
         Ok(envelope)
     }
 

@@ -1,12 +1,12 @@
 //! Decodes frames into buffers that are kept from one frame to the next.
 //!
-//! Checksum and lengths are checked for the frame as a whole; a tuple or an event whose values are
-//! out of range is refused alone, so that one bad event of a foreign writer spoils no other.
+//! Checksum and lengths are checked for the frame as a whole; a row, a text or an event whose
+//! values are out of range is refused alone, so that one bad event of a foreign writer spoils no
+//! other.
 
-use std::ops::Range;
-
-use super::envelope::{ENVELOPE_BYTES, Envelope, EnvelopeError};
-use super::{column, presence};
+use super::decoded::{Decoded, FrameRow};
+use super::envelope::{ENVELOPE_BYTES, Envelope, EnvelopeError, Version};
+use super::{presence, v1, v2};
 use crate::code::UsageSource;
 use crate::key::Key;
 use crate::labels::{Facts, Labels, LabelsError};
@@ -35,17 +35,16 @@ pub enum FrameError {
 /// Buffers for decoding.
 #[derive(Debug, Default)]
 pub struct FrameReader {
-    tuples: Vec<Range<usize>>,
-    tuple: Vec<u64>,
-    presence: Vec<u64>,
-    columns: [Vec<u64>; 10],
+    decoded: Decoded,
+    tuples: Vec<v1::Tuple>,
+    pub(super) scratch: v2::Scratch,
 }
 
 /// A decoded frame.
 #[derive(Debug)]
 pub struct FrameView<'a> {
     envelope: Envelope,
-    reader: &'a FrameReader,
+    decoded: &'a Decoded,
     record: &'a [u8],
     fingerprints: &'a [[u8; 8]],
     keys: &'a [[u8; 16]],
@@ -58,63 +57,44 @@ impl FrameReader {
     /// Why the record is not a frame; the envelope is then read by `Envelope::decode`.
     pub fn read<'a>(&'a mut self, record: &'a [u8]) -> Result<FrameView<'a>, FrameError> {
         let envelope = Envelope::decode(record)?;
-        let payload = &record[ENVELOPE_BYTES..];
-        let dictionary_bytes = envelope.dictionary_bytes as usize;
-        if payload.len() != dictionary_bytes + envelope.columns_bytes as usize {
+        self.read_behind(envelope, record)
+    }
+
+    /// As `read`, of a record whose envelope is decoded.
+    ///
+    /// # Errors
+    /// Why the rest of the record is not that of a frame.
+    pub fn read_behind<'a>(
+        &'a mut self,
+        envelope: Envelope,
+        record: &'a [u8],
+    ) -> Result<FrameView<'a>, FrameError> {
+        let payload = record.get(ENVELOPE_BYTES..).ok_or(FrameError::Length)?;
+        let length = envelope.dictionary_bytes as usize + envelope.columns_bytes as usize;
+        if payload.len() != length {
             return Err(FrameError::Length);
         }
         if crc32c::crc32c(payload) != envelope.payload_crc {
             return Err(FrameError::Checksum);
         }
-        let (dictionary, columns) = payload.split_at(dictionary_bytes);
-        self.read_dictionary(dictionary).ok_or(FrameError::Dictionary)?;
+        let FrameReader { decoded, tuples, scratch } = self;
+        decoded.clear();
+        let rest = match envelope.version {
+            Version::V1 => v1::read(record, &envelope, decoded, tuples)?,
+            Version::V2 => v2::read(record, &envelope, decoded, scratch)?,
+        };
         let n = envelope.n_events as usize;
-        let rest = self.read_columns(columns, n).ok_or(FrameError::Columns)?;
         let (fingerprints, keys) = rest.split_at_checked(n * 8).ok_or(FrameError::Columns)?;
         if keys.len() != n * 16 {
             return Err(FrameError::Columns);
         }
-        if self.tuple.iter().any(|number| *number >= self.tuples.len() as u64) {
-            return Err(FrameError::Columns);
-        }
         Ok(FrameView {
             envelope,
-            reader: self,
+            decoded,
             record,
             fingerprints: fingerprints.as_chunks().0,
             keys: keys.as_chunks().0,
         })
-    }
-
-    /// Finds the offset of each tuple in the record.
-    fn read_dictionary(&mut self, dictionary: &[u8]) -> Option<()> {
-        self.tuples.clear();
-        let u16_at = |at: usize| -> Option<usize> {
-            let bytes = dictionary.get(at..at + 2)?;
-            Some(usize::from(u16::from_le_bytes(bytes.try_into().expect("two bytes"))))
-        };
-        let n_tuples = u16_at(0)?;
-        let mut at = 2;
-        for _ in 0..n_tuples {
-            let end = at + 2 + u16_at(at)?;
-            if end > dictionary.len() {
-                return None;
-            }
-            self.tuples.push(ENVELOPE_BYTES + at + 2..ENVELOPE_BYTES + end);
-            at = end;
-        }
-        (at == dictionary.len()).then_some(())
-    }
-
-    /// Reads the columns of numbers and gives the bytes behind them.
-    fn read_columns<'b>(&mut self, columns: &'b [u8], n: usize) -> Option<&'b [u8]> {
-        let mut rest = columns;
-        column::take(&mut rest, n, &mut self.tuple)?;
-        column::take(&mut rest, n, &mut self.presence)?;
-        for values in &mut self.columns {
-            column::take(&mut rest, n, values)?;
-        }
-        Some(rest)
     }
 }
 
@@ -137,30 +117,77 @@ impl<'a> FrameView<'a> {
         self.keys.is_empty()
     }
 
-    /// Number of distinct tuples.
+    /// The rows; `None` for one that has a code which is not of its list. Their texts are unchecked.
     #[must_use]
-    pub fn n_tuples(&self) -> usize {
-        self.reader.tuples.len()
+    pub fn rows(&self) -> &'a [Option<FrameRow>] {
+        &self.decoded.rows
     }
 
-    /// The bytes of a tuple; `number` is below `n_tuples`.
+    /// Number of texts besides text 0, the empty one. Equal texts may have several numbers.
     #[must_use]
-    pub fn tuple_bytes(&self, number: usize) -> &'a [u8] {
-        &self.record[self.reader.tuples[number].clone()]
+    pub fn n_texts(&self) -> usize {
+        self.decoded.texts.len()
     }
 
-    /// The labels of a tuple, and how many of its bytes choose the row.
+    /// The bytes of a text; `number` is at most `n_texts`.
+    #[must_use]
+    #[inline]
+    pub fn text(&self, number: usize) -> &'a [u8] {
+        self.decoded.texts.get(self.record, number)
+    }
+
+    /// Number of an event's row; `idx` is below `len`.
+    #[must_use]
+    #[inline]
+    pub fn row(&self, idx: usize) -> usize {
+        small(self.decoded.row[idx])
+    }
+
+    /// Number of the text that names an event's consumer; 0 for none.
+    #[must_use]
+    #[inline]
+    pub fn consumer(&self, idx: usize) -> usize {
+        small(self.decoded.consumer[idx])
+    }
+
+    /// Number of the text that names the model that was asked for; 0 for none.
+    #[must_use]
+    #[inline]
+    pub fn requested_model(&self, idx: usize) -> usize {
+        small(self.decoded.requested[idx])
+    }
+
+    /// The labels of an event.
     ///
     /// # Errors
-    /// What is wrong with the tuple.
-    pub fn labels(&self, number: usize) -> Result<(Labels<'a>, usize), LabelsError> {
-        Labels::decode(self.tuple_bytes(number))
-    }
-
-    /// Number of an event's tuple; `idx` is below `len`.
-    #[must_use]
-    pub fn tuple(&self, idx: usize) -> usize {
-        usize::try_from(self.reader.tuple[idx]).expect("checked against the dictionary")
+    /// What is wrong with them.
+    pub fn labels(&self, idx: usize) -> Result<Labels<'a>, LabelsError> {
+        let row = self.decoded.rows[self.row(idx)].ok_or(LabelsError::Code)?;
+        let text = |number: usize| {
+            std::str::from_utf8(self.text(number)).map_err(|_| LabelsError::Text("utf-8"))
+        };
+        let some =
+            |number: usize| Ok((number > 0).then_some(text(number)?).filter(|t| !t.is_empty()));
+        let [namespace, upstream, model, endpoint, limited_by] =
+            row.texts.map(|number| number as usize);
+        let labels = Labels {
+            status: row.status,
+            method: row.method,
+            outcome: row.outcome,
+            service_tier: row.service_tier,
+            source: row.source,
+            is_final: row.is_final,
+            namespace: text(namespace)?,
+            upstream: text(upstream)?,
+            model: text(model)?,
+            endpoint: text(endpoint)?,
+            limited_by: some(limited_by)?,
+            stream: self.decoded.presence[idx] & presence::STREAM != 0,
+            requested_model: some(self.requested_model(idx))?,
+            consumer: some(self.consumer(idx))?,
+        };
+        labels.check()?;
+        Ok(labels)
     }
 
     /// Identity of an event.
@@ -172,15 +199,15 @@ impl<'a> FrameView<'a> {
     /// Time of an event as encoded in the frame; it may be out of range.
     #[must_use]
     pub fn time_us(&self, idx: usize) -> i64 {
-        self.reader.columns[0][idx].cast_signed()
+        self.decoded.numbers[0][idx].cast_signed()
     }
 
     /// The facts of an event, or `None` if a number is out of range or the token counts contradict
-    /// `source`, where its tuple declares their origin.
+    /// `source`, where its row declares their origin.
     #[must_use]
     pub fn facts(&self, idx: usize, source: UsageSource) -> Option<Facts> {
-        let present = self.reader.presence[idx];
-        let value = |column: usize| self.reader.columns[column][idx];
+        let present = self.decoded.presence[idx];
+        let value = |column: usize| self.decoded.numbers[column][idx];
         let optional = |bit: u64, column: usize| (present & bit != 0).then(|| value(column));
         let usage = if present & (presence::COST - presence::INPUT) == 0 {
             Usage::default()
@@ -198,17 +225,17 @@ impl<'a> FrameView<'a> {
             fingerprint: u64::from_le_bytes(self.fingerprints[idx]),
         };
         let agrees = usage.is_present() == (source != UsageSource::None);
-        (present < presence::COST << 1 && agrees && facts.is_in_range()).then_some(facts)
+        (present < presence::STREAM << 1 && agrees && facts.is_in_range()).then_some(facts)
     }
 
     /// The token counts of an event, or `None` if one does not fit.
     fn usage(&self, idx: usize) -> Option<Usage> {
-        let present = self.reader.presence[idx];
+        let present = self.decoded.presence[idx];
         let count = |bit: u64, column: usize| -> Option<Option<u32>> {
             if present & bit == 0 {
                 return Some(None);
             }
-            u32::try_from(self.reader.columns[column][idx]).ok().map(Some)
+            u32::try_from(self.decoded.numbers[column][idx]).ok().map(Some)
         };
         Some(Usage {
             input: count(presence::INPUT, 3)?,
@@ -218,4 +245,10 @@ impl<'a> FrameView<'a> {
             reasoning: count(presence::REASONING, 7)?,
         })
     }
+}
+
+/// A number of a row or a text, which was checked to refer to one.
+#[inline]
+fn small(number: u64) -> usize {
+    usize::try_from(number).expect("checked when the frame was read")
 }

@@ -59,8 +59,12 @@ prop_compose! {
     }
 }
 
-fn build(events: &[(Labels<'_>, Facts)]) -> FrameBuilder {
-    let mut builder = FrameBuilder::default();
+fn version() -> impl Strategy<Value = Version> {
+    prop_oneof![Just(Version::V1), Just(Version::V2)]
+}
+
+fn build(events: &[(Labels<'_>, Facts)], version: Version) -> FrameBuilder {
+    let mut builder = FrameBuilder::new(version);
     for (labels, facts) in events {
         builder.push(labels, facts).expect("room");
     }
@@ -95,9 +99,18 @@ fn columns(events: &[(Labels<'_>, Facts)]) -> EventColumns {
             consumer: id(labels.consumer.unwrap_or_default()),
             ..LabelIds::without_texts(labels)
         };
-        columns.push(&ids, labels.requested_model, facts).expect("room");
+        columns.push(&ids, labels.requested_model, None, facts).expect("room");
     }
     columns
+}
+
+/// Whether no value comes twice.
+fn is_distinct<T: Ord>(values: impl Iterator<Item = T>) -> bool {
+    let mut values: Vec<T> = values.collect();
+    let n = values.len();
+    values.sort_unstable();
+    values.dedup();
+    values.len() == n
 }
 
 fn stamp() -> Stamp {
@@ -109,7 +122,7 @@ fn decode(record: &[u8]) -> Vec<(Vec<u8>, Facts)> {
     let view = reader.read(record).expect("a frame");
     (0..view.len())
         .map(|idx| {
-            let (labels, _) = view.labels(view.tuple(idx)).expect("labels");
+            let labels = view.labels(idx).expect("labels");
             let mut bytes = Vec::new();
             labels.encode(&mut bytes);
             (bytes, view.facts(idx, labels.source).expect("in range"))
@@ -130,15 +143,19 @@ fn encoded(events: &[(Labels<'_>, Facts)]) -> Vec<(Vec<u8>, Facts)> {
 
 proptest! {
     #[test]
-    fn what_goes_in_comes_out(events in proptest::collection::vec(event(), 1..60)) {
-        let record = build(&events).encode(stamp());
-        prop_assert_eq!(Envelope::decode(&record).expect("an envelope").stamp, stamp());
+    fn what_goes_in_comes_out(
+        events in proptest::collection::vec(event(), 1..60), version in version(),
+    ) {
+        let record = build(&events, version).encode(stamp());
+        let envelope = Envelope::decode(&record).expect("an envelope");
+        prop_assert_eq!((envelope.stamp, envelope.version), (stamp(), version));
         prop_assert_eq!(decode(&record), encoded(&events));
     }
 
     #[test]
     fn columns_of_several_requests_make_the_frame_of_all_their_events(
         requests in proptest::collection::vec(proptest::collection::vec(event(), 1..20), 1..5),
+        version in version(),
     ) {
         let mut all = EventColumns::default();
         for events in &requests {
@@ -146,28 +163,36 @@ proptest! {
         }
         // Buffers of an encoder and of columns hold nothing of the frame before.
         let mut encoder = FrameEncoder::default();
-        let (one, first) = (columns(&requests[0]), build(&requests[0]).encode(stamp()));
-        prop_assert_eq!(&encoder.encode(&one, &TestTexts, stamp()), &first);
-        let record = encoder.encode(&all, &TestTexts, stamp());
+        let (one, first) = (columns(&requests[0]), build(&requests[0], version).encode(stamp()));
+        prop_assert_eq!(&encoder.encode(&one, &TestTexts, stamp(), version), &first);
+        let record = encoder.encode(&all, &TestTexts, stamp(), version);
         let events = requests.concat();
-        prop_assert_eq!(&record, &build(&events).encode(stamp()));
+        if version == Version::V1 {
+            // In version 2, texts of a table and those of requests are numbered apart.
+            prop_assert_eq!(&record, &build(&events, version).encode(stamp()));
+        }
         prop_assert_eq!(decode(&record), encoded(&events));
         let mut view = FrameReader::default();
         let view = view.read(&record).expect("a frame");
-        let tuples = (0..view.n_tuples()).map(|number| view.tuple_bytes(number));
-        let distinct: std::collections::BTreeSet<_> = tuples.collect();
-        prop_assert_eq!(distinct.len(), view.n_tuples());
+        let text = |number: &u32| view.text(*number as usize);
+        let rows = view.rows().iter().flatten();
+        let rows = rows.map(|row| (row.codes(), row.texts.each_ref().map(text)));
+        let consumers = (0..view.len()).map(|idx| view.text(view.consumer(idx)));
+        let is_v2 = version == Version::V2;
+        prop_assert!(!is_v2 || is_distinct(rows));
+        prop_assert!(!is_v2 || view.n_texts() <= TEXTS.len() - 1 + 2, "{} texts", view.n_texts());
+        prop_assert!(consumers.clone().eq(events.iter().map(|(l, _)| l.consumer.unwrap_or("").as_bytes())));
         all.clear();
         all.append(&one).expect("room");
-        prop_assert_eq!(encoder.encode(&all, &TestTexts, stamp()), first);
+        prop_assert_eq!(encoder.encode(&all, &TestTexts, stamp(), version), first);
     }
 
     #[test]
     fn a_garbled_byte_is_always_noticed_and_the_count_survives_outside_the_envelope(
         events in proptest::collection::vec(event(), 1..20), at in any::<prop::sample::Index>(),
-        flip in 1u8..,
+        flip in 1u8.., version in version(),
     ) {
-        let mut record = build(&events).encode(stamp());
+        let mut record = build(&events, version).encode(stamp());
         let at = at.index(record.len());
         record[at] ^= flip;
         prop_assert!(FrameReader::default().read(&record).is_err());
@@ -182,11 +207,12 @@ proptest! {
     #[test]
     fn bytes_of_any_kind_under_good_checksums_never_panic(
         mut record in proptest::collection::vec(any::<u8>(), 48..400), n in 1u32..50,
-        dictionary in 0u32..300,
+        dictionary in 0u32..300, version in version(),
     ) {
         let payload = record.len() - envelope::ENVELOPE_BYTES;
         let dictionary_bytes = dictionary.min(u32::try_from(payload).expect("small"));
         let head = Envelope {
+            version,
             n_events: n,
             stamp: stamp(),
             dictionary_bytes,
@@ -197,17 +223,16 @@ proptest! {
         let mut reader = FrameReader::default();
         if let Ok(view) = reader.read(&record) {
             for idx in 0..view.len() {
-                let _ = view.labels(view.tuple(idx));
+                let _ = view.labels(idx);
                 let _ = view.facts(idx, UsageSource::Reported);
             }
         }
-        let _ = Labels::decode(&record);
     }
 
     #[test]
     fn a_cut_frame_is_refused(events in proptest::collection::vec(event(), 1..20),
-        cut in any::<prop::sample::Index>()) {
-        let record = build(&events).encode(stamp());
+        cut in any::<prop::sample::Index>(), version in version()) {
+        let record = build(&events, version).encode(stamp());
         let cut = cut.index(record.len());
         prop_assert!(FrameReader::default().read(&record[..cut]).is_err());
     }
@@ -230,31 +255,104 @@ fn one() -> (Labels<'static>, Facts) {
 #[test]
 fn a_full_frame_takes_no_more() {
     let one = one();
-    let mut builder = FrameBuilder::default();
-    for _ in 0..4096 {
-        builder.push(&one.0, &one.1).expect("room");
+    for version in Version::EACH {
+        let mut builder = FrameBuilder::new(version);
+        for _ in 0..4096 {
+            builder.push(&one.0, &one.1).expect("room");
+        }
+        assert_eq!(builder.push(&one.0, &one.1), Err(Full));
+        let record = builder.encode(stamp());
+        assert_eq!(decode(&record).len(), 4096);
+        // Equal columns have no bytes: an event costs its fingerprint and its key.
+        assert!(record.len() < 4096 * 24 + 400, "{}", record.len());
     }
-    assert_eq!(builder.push(&one.0, &one.1), Err(Full));
     let mut full = EventColumns::default();
     for _ in 0..4096 {
         full.append(&columns(std::slice::from_ref(&one))).expect("room");
     }
     assert_eq!(full.append(&columns(&[one])), Err(Full));
-    let record = builder.encode(stamp());
-    assert_eq!(decode(&record).len(), 4096);
-    // Equal columns have no bytes: an event costs its fingerprint and its key.
-    assert!(record.len() < 4096 * 24 + 400, "{}", record.len());
+}
+
+#[test]
+fn producers_and_numbers_stand_in_version_2() {
+    let producers =
+        ["gw1", "gw2", "gw1"].map(|name| Producer::of("default", name, 7).expect("a short name"));
+    let (labels, facts) = one();
+    let ids = LabelIds {
+        namespace: TextId(1),
+        upstream: TextId(2),
+        model: TextId(3),
+        endpoint: TextId(5),
+        ..LabelIds::without_texts(&labels)
+    };
+    let mut all = EventColumns::default();
+    for (at, producer) in producers.iter().enumerate() {
+        let mut some = EventColumns::default();
+        for seq in [at as u64 + 1, 300] {
+            some.push(&ids, None, Some(Numbered { producer, seq }), &facts).expect("room");
+            some.push(&ids, None, None, &facts).expect("room");
+        }
+        all.append(&some).expect("room");
+    }
+    let record = FrameEncoder::default().encode(&all, &TestTexts, stamp(), Version::V2);
+    let mut reader = FrameReader::default();
+    reader.read(&record).expect("a frame");
+    let dictionary = [&[2, 0], producers[0].as_bytes(), producers[1].as_bytes()].concat();
+    assert!(record.windows(dictionary.len()).any(|bytes| bytes == dictionary));
+    assert_eq!(reader.scratch.producer, [1, 0, 1, 0, 2, 0, 2, 0, 1, 0, 1, 0]);
+    assert_eq!(reader.scratch.seq, [1, 0, 300, 0, 2, 0, 300, 0, 3, 0, 300, 0]);
+    // Version 1 has no place for them.
+    let of_v1 = FrameEncoder::default().encode(&all, &TestTexts, stamp(), Version::V1);
+    assert_eq!(decode(&of_v1), decode(&record));
+}
+
+/// An error type of version 2 becomes, in version 1, what the status says.
+#[test]
+fn unconfirmed_is_an_outcome_of_version_2_alone() {
+    let (mut labels, facts) = one();
+    labels.outcome = Outcome::Unconfirmed;
+    for (status, outcome) in [(200, Outcome::Success), (504, Outcome::Timeout)] {
+        labels.status = status;
+        for (version, outcome) in [(Version::V1, outcome), (Version::V2, Outcome::Unconfirmed)] {
+            let record = build(&[(labels, facts)], version).encode(stamp());
+            let mut reader = FrameReader::default();
+            let view = reader.read(&record).expect("a frame");
+            assert_eq!(view.labels(0).map(|labels| labels.outcome), Ok(outcome));
+        }
+    }
+    // Code 9 in a tuple of version 1 is poison, as it was before there was a version 2.
+    labels.outcome = Outcome::Policy;
+    let mut record = build(&[(labels, facts)], Version::V1).encode(stamp());
+    let outcome = envelope::ENVELOPE_BYTES + 2 + 2 + 3;
+    assert_eq!(record[outcome], Outcome::Policy.code());
+    record[outcome] = Outcome::Unconfirmed.code();
+    let payload_crc = crc32c::crc32c(&record[envelope::ENVELOPE_BYTES..]);
+    let envelope = Envelope { payload_crc, ..Envelope::decode(&record).expect("an envelope") };
+    record[..envelope::ENVELOPE_BYTES].copy_from_slice(&envelope.encode());
+    let mut reader = FrameReader::default();
+    let view = reader.read(&record).expect("a frame");
+    assert_eq!(view.rows(), [None]);
+    assert!(view.labels(0).is_err());
 }
 
 #[test]
 fn a_whole_envelope_of_a_version_to_come_is_told_from_damage() {
-    let mut record = build(&[one()]).encode(stamp());
-    record[0] = envelope::VERSION + 1;
-    assert_eq!(Envelope::decode(&record), Err(EnvelopeError::Checksum));
-    let checksum = crc32c::crc32c(&record[..44]);
-    record[44..48].copy_from_slice(&checksum.to_le_bytes());
-    let newer = EnvelopeError::Newer { version: envelope::VERSION + 1 };
-    assert_eq!(Envelope::decode(&record), Err(newer));
-    record[0] = 0;
-    assert_eq!(Envelope::decode(&record), Err(EnvelopeError::NotAFrame));
+    let whole = build(&[one()], Version::NEWEST).encode(stamp());
+    let decode = |at: usize, byte: u8, is_sealed: bool| {
+        let mut record = whole.clone();
+        record[at] = byte;
+        if is_sealed {
+            let checksum = crc32c::crc32c(&record[..44]);
+            record[44..48].copy_from_slice(&checksum.to_le_bytes());
+        }
+        Envelope::decode(&record).expect_err("it is not a frame of today")
+    };
+    let version = Version::NEWEST.number() + 1;
+    assert_eq!(decode(0, version, false), EnvelopeError::Checksum);
+    assert_eq!(decode(0, version, true), EnvelopeError::Newer { version });
+    assert_eq!(decode(0, 0, true), EnvelopeError::NotAFrame);
+    // A kind to come, whatever else its envelope holds.
+    assert_eq!(decode(36, 1, false), EnvelopeError::Checksum);
+    assert_eq!(decode(36, 1, true), EnvelopeError::Kind { kind: 1 });
+    assert_eq!(decode(37, 1, true), EnvelopeError::Range("reserved field"));
 }

@@ -92,6 +92,7 @@ impl<'a> Fields<'a> {
                 consumer: self.some_text(Field::Consumer)?,
                 service_tier: self.service_tier()?,
                 producer: self.some_text(Field::Producer)?,
+                epoch: self.whole(Field::Epoch, 0, u64::MAX)?,
                 seq: self.whole(Field::Seq, 0, u64::MAX)?,
                 limited_by: self.some_text(Field::LimitedBy)?,
             },

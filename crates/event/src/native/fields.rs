@@ -93,6 +93,7 @@ fields! {
         Consumer "consumer",
         ServiceTier "service_tier",
         Producer "producer",
+        Epoch "epoch",
         Seq "seq",
         LimitedBy "limited_by",
         Gateway "gateway",

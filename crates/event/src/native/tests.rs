@@ -93,6 +93,7 @@ fn smallest_event_gets_the_defaults() {
         consumer: None,
         service_tier: ServiceTier::Standard,
         producer: None,
+        epoch: None,
         seq: None,
         limited_by: None,
         text: None,
@@ -113,6 +114,7 @@ fn smallest_event_gets_the_defaults() {
         "consumer",
         "service_tier",
         "producer",
+        "epoch",
         "seq",
         "limited_by",
         "anything",
@@ -146,6 +148,7 @@ fn every_field_is_read() {
         ("consumer", "\"käthe\""),
         ("service_tier", "\"batch\""),
         ("producer", "\"w1\""),
+        ("epoch", "1769862000"),
         ("seq", "18446744073709551615"),
         ("limited_by", "\"token_limit\""),
         ("unknown", r#"{"a":["\ud800",{"b":1e999}]}"#),
@@ -177,6 +180,7 @@ fn every_field_is_read() {
         consumer: Some("käthe".into()),
         service_tier: ServiceTier::Batch,
         producer: Some("w1".into()),
+        epoch: Some(1_769_862_000),
         seq: Some(u64::MAX),
         limited_by: Some("token_limit".into()),
         text: None,
@@ -318,6 +322,7 @@ fn values_of_the_wrong_type_are_rejected_with_what_was_expected() {
             &[
                 "status",
                 "attempt",
+                "epoch",
                 "seq",
                 "usage.input_tokens",
                 "usage.cache_read_tokens",
@@ -364,6 +369,7 @@ fn values_out_of_range_are_rejected_with_the_range() {
         check_field("attempt", value, "range");
     }
     for value in ["-1", "18446744073709551616"] {
+        check_field("epoch", value, "range");
         check_field("seq", value, "range");
     }
     for field in ["usage.input_tokens", "usage.output_tokens", "usage.cache_read_tokens"] {

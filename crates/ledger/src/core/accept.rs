@@ -18,7 +18,7 @@ impl Core {
     pub fn resumes_at(&self) -> Option<u64> {
         match self.state {
             State::Halted(Halt::Hole { next, .. }) => Some(next),
-            State::Halted(Halt::Newer { .. }) => None,
+            State::Halted(Halt::Newer { .. } | Halt::Kind { .. }) => None,
             State::Halted(_) => Some(self.committed.next),
             _ => None,
         }

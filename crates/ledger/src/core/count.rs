@@ -15,7 +15,7 @@ use crate::classify::{frame_time, out_of_window};
 use crate::commit::{DeadLetter, LETTER_BYTES_MAX};
 use crate::dedup::{Copy, Renew};
 use crate::safeguard::Safeguard;
-use crate::state::Tuples;
+use crate::state::FrameRows;
 use crate::window::HOUR_US;
 
 /// Events whose marks are touched together: so many that memory is waited for rarely, so few that
@@ -41,10 +41,12 @@ impl Core {
         if record.offset != self.position && safeguards.on(Safeguard::Contiguity) {
             return Vec::new();
         }
-        if let Some(version) = self.newer_version(&record) {
-            return self.on_newer(record.offset, version);
+        let envelope = self.envelope(record.bytes);
+        if let Some(halt) = self.unknown_frame(&record, &envelope) {
+            // Everything before it is committed first.
+            return if self.is_dirty() { self.on_due() } else { self.halt(halt) };
         }
-        self.read(&record);
+        self.read(&record, envelope);
         self.position = record.offset + 1;
         self.last_print = Some(Core::print(record.bytes));
         self.after_move()
@@ -109,23 +111,32 @@ impl Core {
         self.halt(Halt::Remade { next: self.committed.next })
     }
 
-    /// Version of a frame that only a newer program can count. Below the committed offset there is
-    /// none: what programs from before this rule met there, they counted as poison.
-    fn newer_version(&self, record: &Record<'_>) -> Option<u8> {
-        match Envelope::decode(record.bytes) {
-            Err(EnvelopeError::Newer { version }) if record.intact && self.counts() => {
-                Some(version)
-            }
-            _ => None,
+    /// The envelope of a frame of a version that this program knows.
+    fn envelope(&self, record: &[u8]) -> Result<Envelope, EnvelopeError> {
+        let envelope = Envelope::decode(record)?;
+        match envelope.version {
+            version if version <= self.options.newest => Ok(envelope),
+            version => Err(EnvelopeError::Newer { version: version.number() }),
         }
     }
 
-    /// Halts at a frame of a version to come, once everything before it is committed.
-    fn on_newer(&mut self, offset: u64, version: u8) -> Vec<Effect> {
-        if self.is_dirty() {
-            return self.on_due();
+    /// Why a frame can only be counted by a newer program. Below the committed offset there is
+    /// none: what programs from before this rule met there, they counted as poison.
+    fn unknown_frame(
+        &self,
+        record: &Record<'_>,
+        envelope: &Result<Envelope, EnvelopeError>,
+    ) -> Option<Halt> {
+        let halts = self.options.safeguards.on(Safeguard::HaltAtNewer);
+        if !record.intact || !self.counts() || !halts {
+            return None;
         }
-        self.halt(Halt::Newer { offset, version })
+        let offset = record.offset;
+        match *envelope {
+            Err(EnvelopeError::Newer { version }) => Some(Halt::Newer { offset, version }),
+            Err(EnvelopeError::Kind { kind }) => Some(Halt::Kind { offset, kind }),
+            _ => None,
+        }
     }
 
     /// What follows when the position reached the committed offset: the rebuild is over.
@@ -152,8 +163,7 @@ impl Core {
     }
 
     /// Reads one record: moves the clock and gives every event its class.
-    fn read(&mut self, record: &Record<'_>) {
-        let envelope = Envelope::decode(record.bytes);
+    fn read(&mut self, record: &Record<'_>, envelope: Result<Envelope, EnvelopeError>) {
         if let (true, Ok(envelope)) = (record.intact, &envelope) {
             let window = &self.options.window;
             let time = frame_time(record.append_time_us, envelope.stamp.ingest_us, window);
@@ -164,7 +174,7 @@ impl Core {
             self.pending.journal.first_clock_us = self.clock.us();
         }
         let mut reader = std::mem::take(&mut self.reader);
-        match decode(&mut reader, record) {
+        match decode(&mut reader, record, envelope) {
             Ok(view) => self.classify(record, &view),
             Err(reason) => {
                 let n = envelope.map_or(1, |envelope| envelope.n_events);
@@ -191,15 +201,15 @@ impl Core {
 
     /// Gives every event of a frame its class.
     fn classify(&mut self, record: &Record<'_>, view: &FrameView<'_>) {
-        let mut tuples = std::mem::take(&mut self.tuples);
-        tuples.load(view, &mut self.rows);
+        let mut rows = std::mem::take(&mut self.frame_rows);
+        rows.load(view, &mut self.rows);
         if self.counts() {
             self.pending.journal.events += view.len() as i64;
             let mut refused = Vec::new();
             for group in groups(view.len()) {
                 self.dedup.touch(group.clone().map(|idx| view.key(idx)));
                 for idx in group {
-                    refused.extend(self.count_or_refuse(view, &tuples, idx));
+                    refused.extend(self.count_or_refuse(view, &mut rows, idx));
                 }
             }
             self.keep_letters(record, view, &refused);
@@ -207,11 +217,11 @@ impl Core {
             for group in groups(view.len()) {
                 self.dedup.touch(group.clone().map(|idx| view.key(idx)));
                 for idx in group {
-                    self.restore(view, &tuples, idx);
+                    self.restore(view, &mut rows, idx);
                 }
             }
         }
-        self.tuples = tuples;
+        self.frame_rows = rows;
     }
 
     /// The rules, first match wins. Counts the event, or returns why it is kept as a dead letter.
@@ -219,11 +229,11 @@ impl Core {
     fn count_or_refuse(
         &mut self,
         view: &FrameView<'_>,
-        tuples: &Tuples,
+        rows: &mut FrameRows,
         idx: usize,
     ) -> Option<Verdict> {
         let refuse = |class, reason| Some(Verdict { idx, class, reason });
-        let Some(facts) = tuples.facts(view, idx) else {
+        let Some((facts, event)) = rows.facts(view, idx, &mut self.rows) else {
             self.pending.account(Class::Poison, 1);
             return refuse(Class::Poison, "range");
         };
@@ -244,14 +254,14 @@ impl Core {
             return refuse(Class::Duplicate, "conflict");
         }
         self.pending.account(Class::Counted, 1);
-        let slots = tuples.slots(view.tuple(idx), facts.time_us, &mut self.pending);
+        let slots = self.pending.slots(event, facts.time_us, &mut self.rows);
         self.pending.count(slots, &facts);
         None
     }
 
     /// Restores the mark of an event that has its verdict already.
-    fn restore(&mut self, view: &FrameView<'_>, tuples: &Tuples, idx: usize) {
-        let Some(facts) = tuples.facts(view, idx) else { return };
+    fn restore(&mut self, view: &FrameView<'_>, rows: &mut FrameRows, idx: usize) {
+        let Some((facts, _)) = rows.facts(view, idx, &mut self.rows) else { return };
         let is_admissible =
             out_of_window(facts.time_us, self.clock, &self.options.window).is_none();
         if is_admissible && !self.is_misrouted(&facts.key) {
@@ -353,11 +363,13 @@ fn groups(n: usize) -> impl Iterator<Item = Range<usize>> {
 fn decode<'a>(
     reader: &'a mut FrameReader,
     record: &Record<'a>,
+    envelope: Result<Envelope, EnvelopeError>,
 ) -> Result<FrameView<'a>, &'static str> {
     if !record.intact {
         return Err("record checksum");
     }
-    reader.read(record.bytes).map_err(|error| match error {
+    let envelope = envelope.map_err(|_| "envelope")?;
+    reader.read_behind(envelope, record.bytes).map_err(|error| match error {
         FrameError::Envelope(_) => "envelope",
         FrameError::Length => "length",
         FrameError::Checksum => "payload checksum",
@@ -369,10 +381,10 @@ fn decode<'a>(
 /// Puts an event into its letter, as a frame of its own, so that it can be appended again.
 fn fill(letter: &mut DeadLetter, view: &FrameView<'_>, idx: usize) {
     letter.time_us = Some(view.time_us(idx));
-    let Ok((labels, _)) = view.labels(view.tuple(idx)) else { return };
+    let Ok(labels) = view.labels(idx) else { return };
     letter.namespace = Some(labels.namespace.into());
     let Some(facts) = view.facts(idx, labels.source) else { return };
-    let mut builder = FrameBuilder::default();
+    let mut builder = FrameBuilder::new(view.envelope().version);
     builder.push(&labels, &facts).expect("a new frame has room");
     let bytes = builder.encode(view.envelope().stamp);
     debug_assert!(bytes.len() > ENVELOPE_BYTES && bytes.len() <= LETTER_BYTES_MAX);

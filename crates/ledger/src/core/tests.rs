@@ -7,7 +7,7 @@ mod halts;
 
 use std::collections::BTreeMap;
 
-use event::frame::Stamp;
+use event::frame::{Stamp, Version};
 use event::{Facts, Key, Labels, Method, Outcome as Ended, ServiceTier, Usage, UsageSource};
 use proptest::prelude::*;
 
@@ -111,6 +111,7 @@ fn core() -> Core {
         window: Window::default(),
         n_partitions: 1,
         letter_rows_per_hour: 2,
+        newest: Version::NEWEST,
         safeguards: Safeguards::default(),
     })
 }

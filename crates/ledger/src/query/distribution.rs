@@ -23,6 +23,7 @@ pub const SHOWN: [Outcome; N_OUTCOMES] = [
     Outcome::Timeout,
     Outcome::UpstreamUnreachable,
     Outcome::ServerError,
+    Outcome::Unconfirmed,
 ];
 
 /// Requests by namespace and outcome.

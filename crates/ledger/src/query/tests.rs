@@ -166,8 +166,8 @@ fn sums_are_shown_as_requests_and_as_tokens() {
     assert_eq!((tokens.estimated, tokens.cost_nano), (20, 18));
     let counts = distribution(&rows).namespaces().expect("small");
     assert_eq!(counts.len(), 2);
-    assert_eq!((&*counts[0].0, counts[0].1), ("a", [2, 0, 2, 0, 0, 0, 2, 0, 0]));
-    assert_eq!((&*counts[1].0, counts[1].1), ("z", [0; 9]));
+    assert_eq!((&*counts[0].0, counts[0].1), ("a", [2, 0, 2, 0, 0, 0, 2, 0, 0, 0]));
+    assert_eq!((&*counts[1].0, counts[1].1), ("z", [0; 10]));
 }
 
 #[test]

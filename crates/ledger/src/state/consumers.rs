@@ -8,46 +8,41 @@ use hashbrown::{DefaultHashBuilder, HashMap};
 use crate::consumer::{ConsumerLabels, ConsumerSums};
 use crate::series::SeriesId;
 
-use super::interner::Interner;
 use super::slot_numbers::SlotNumbers;
 
 /// Consumer rows by number; the number of a row is found by its origin and the consumer's name.
 ///
-/// The origin is all of the row but the name: namespace and model. Both are numbers, so that the
+/// The origin is all of the row but the name: namespace and model. All are numbers, so that the
 /// table is small: a tenant may have ten thousand consumers, each with several models.
 #[derive(Debug, Default)]
 pub(super) struct Consumers {
-    origins: Interner,
-    names: Interner,
+    origins: HashMap<(u32, u32), u32, DefaultHashBuilder>,
     numbers: HashMap<(u32, u32), u32, DefaultHashBuilder>,
     rows: Vec<(SeriesId, Arc<ConsumerLabels>)>,
 }
 
 impl Consumers {
-    /// The origin of a tuple's labels.
-    pub(super) fn origin(&mut self, labels: &Labels<'_>) -> u32 {
-        let mut bytes = Vec::new();
-        ConsumerLabels::encode(&Labels { consumer: None, ..*labels }, &mut bytes);
-        self.origins.number(&bytes)
+    /// The origin of a namespace and a model, given as numbers of texts.
+    pub(super) fn origin(&mut self, namespace: u32, model: u32) -> u32 {
+        let next = u32::try_from(self.origins.len()).expect("rows are bounded");
+        *self.origins.entry((namespace, model)).or_insert(next)
     }
 
-    /// The number of the row of an origin and a consumer's name, empty for none, if it is known.
+    /// The number of the row of an origin and the number of a consumer's name, if it is known.
     #[inline]
-    pub(super) fn find(&self, origin: u32, name: &[u8]) -> Option<u32> {
-        let name = self.names.find(name)?;
+    pub(super) fn find(&self, origin: u32, name: u32) -> Option<u32> {
         self.numbers.get(&(origin, name)).copied()
     }
 
-    /// The number of the row of a tuple's labels, whose origin is given.
-    pub(super) fn number(&mut self, origin: u32, labels: &Labels<'_>) -> u32 {
-        let name = self.names.number(labels.consumer.unwrap_or("").as_bytes());
-        *self.numbers.entry((origin, name)).or_insert_with(|| {
-            let number = u32::try_from(self.rows.len()).expect("rows are bounded");
-            let mut bytes = Vec::new();
-            ConsumerLabels::encode(labels, &mut bytes);
-            self.rows.push((ConsumerLabels::id_of(&bytes), Arc::new(ConsumerLabels::of(labels))));
-            number
-        })
+    /// Adds the row of some labels; its number.
+    #[cold]
+    pub(super) fn add(&mut self, origin: u32, name: u32, labels: &Labels<'_>) -> u32 {
+        let number = u32::try_from(self.rows.len()).expect("rows are bounded");
+        let mut bytes = Vec::new();
+        ConsumerLabels::encode(labels, &mut bytes);
+        self.rows.push((ConsumerLabels::id_of(&bytes), Arc::new(ConsumerLabels::of(labels))));
+        self.numbers.insert((origin, name), number);
+        number
     }
 
     /// Identity and labels of a row.

@@ -44,8 +44,9 @@ impl Interner {
         number
     }
 
+    /// A string by its number.
     #[inline]
-    fn string(&self, number: u32) -> &[u8] {
+    pub(super) fn string(&self, number: u32) -> &[u8] {
         string_of(&self.ends, &self.bytes, number)
     }
 }

@@ -1,16 +1,17 @@
-//! Properties of `state`: rows are those that decoding gives, however warm the caches are, and a
-//! commit has the sums of its events.
+//! Properties of `state`: an event is counted by the labels that its frame gives it, however warm
+//! the caches are, and a commit has the sums of its events.
 
 use std::collections::BTreeMap;
 
-use event::frame::{FrameBuilder, FrameReader, Stamp};
-use event::{Key, Method, Outcome, ServiceTier, Usage};
+use event::frame::envelope::{ENVELOPE_BYTES, Envelope};
+use event::frame::{FrameBuilder, FrameReader, FrameView, Stamp, Version};
+use event::{Key, Labels, Method, Outcome, ServiceTier, Usage, UsageSource};
 use proptest::prelude::*;
 
 use super::*;
 
 const NAMES: [&str; 4] = ["team-a", "b", "openai", "gpt-4o"];
-/// Good names of consumers; a garbled tuple makes bad ones of them.
+/// Good names of consumers; a garbled frame makes bad ones of them.
 const CONSUMERS: [Option<&str>; 4] = [None, Some("key-1"), Some("用户"), Some("b")];
 
 /// One of some labels, all of them well formed.
@@ -35,24 +36,38 @@ fn labels(n: u32) -> Labels<'static> {
     }
 }
 
-/// Bytes of a tuple: those of good labels, or garbled.
-fn tuple() -> impl Strategy<Value = Vec<u8>> {
-    let garbled = prop::option::of((any::<prop::sample::Index>(), any::<u8>(), 0..5));
-    (any::<u32>(), garbled).prop_map(|(n, garbled)| {
-        let mut bytes = Vec::new();
-        labels(n).encode(&mut bytes);
-        if let Some((at, byte, how)) = garbled {
-            let at = at.index(bytes.len());
-            match how {
-                0 => bytes[at] = byte,
-                1 => bytes[at] ^= 1 << (byte % 8),
-                2 => bytes.truncate(at),
-                3 => bytes.push(byte),
-                _ => bytes.insert(at, byte),
-            }
+fn version() -> impl Strategy<Value = Version> {
+    prop_oneof![Just(Version::V1), Just(Version::V2)]
+}
+
+/// A frame of good events, of which some bytes behind the envelope are garbled.
+fn any_frame() -> impl Strategy<Value = Vec<u8>> {
+    let garbled =
+        prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), any::<bool>()), 0..4);
+    let events = prop::collection::vec((any::<u32>(), any::<bool>()), 1..12);
+    (events, version(), garbled).prop_map(|(events, version, garbled)| {
+        let mut builder = FrameBuilder::new(version);
+        for (n, has_usage) in events {
+            let usage = Usage { input: has_usage.then_some(n % 100), ..Usage::default() };
+            builder.push(&labels(n), &facts(n.into(), MINUTE_US, usage)).expect("room");
         }
+        let mut bytes = builder.encode(stamp());
+        for (at, byte, is_flip) in garbled {
+            // Half of them in the first bytes, where lengths and texts are.
+            let n_bytes = bytes.len() - ENVELOPE_BYTES;
+            let n_bytes = if byte & 1 == 0 { n_bytes } else { n_bytes.min(200) };
+            let at = ENVELOPE_BYTES + at.index(n_bytes);
+            bytes[at] = if is_flip { bytes[at] ^ 1 << (byte % 8) } else { byte };
+        }
+        let payload_crc = crc32c::crc32c(&bytes[ENVELOPE_BYTES..]);
+        let envelope = Envelope { payload_crc, ..Envelope::decode(&bytes).expect("an envelope") };
+        bytes[..ENVELOPE_BYTES].copy_from_slice(&envelope.encode());
         bytes
     })
+}
+
+fn stamp() -> Stamp {
+    Stamp { ingest_us: MINUTE_US, tokenizer_version: 0, price_version: 0 }
 }
 
 fn facts(n: u64, time_us: i64, usage: Usage) -> Facts {
@@ -68,87 +83,84 @@ fn facts(n: u64, time_us: i64, usage: Usage) -> Facts {
     }
 }
 
-/// What decoding says of a tuple: labels of its full row and its consumer row, with their ids.
-fn decoded(bytes: &[u8]) -> Option<(FullLabels, ConsumerLabels, SeriesId, SeriesId)> {
-    let (labels, _) = Labels::decode(bytes).ok()?;
+/// What an event is counted by: facts, and labels of its full row and its consumer row with their
+/// ids.
+type Counted = (Facts, FullLabels, ConsumerLabels, SeriesId, SeriesId);
+
+/// What the labels of an event say.
+fn expected(view: &FrameView<'_>, idx: usize) -> Option<Counted> {
+    let labels = view.labels(idx).ok()?;
+    let facts = view.facts(idx, labels.source)?;
     let mut identity = Vec::new();
     ConsumerLabels::encode(&labels, &mut identity);
     let full = FullLabels::of(&labels);
     let id = full.id();
-    Some((full, ConsumerLabels::of(&labels), id, ConsumerLabels::id_of(&identity)))
+    Some((facts, full, ConsumerLabels::of(&labels), id, ConsumerLabels::id_of(&identity)))
 }
 
 /// What the rows say of it.
 fn found(
+    frame_rows: &mut FrameRows,
     rows: &mut Rows,
-    bytes: &[u8],
-) -> Option<(FullLabels, ConsumerLabels, SeriesId, SeriesId)> {
-    let Tuple { source, is_final, row, consumer } = rows.tuple(bytes)?;
-    let Row { id, labels, short } = &rows.rows[row as usize];
-    assert_eq!((source, is_final), (labels.source, labels.is_final));
-    assert_eq!(*short, labels.short().id());
-    let (consumer_id, consumer) = rows.consumers.row(consumer);
-    Some((labels.as_ref().clone(), consumer.as_ref().clone(), *id, *consumer_id))
+    view: &FrameView<'_>,
+    idx: usize,
+) -> Option<Counted> {
+    let (facts, event) = frame_rows.facts(view, idx, rows)?;
+    let consumer = rows.consumer(event);
+    let (consumer_id, consumer) = rows.consumers().row(consumer);
+    let rows::Row { id, labels, short } = rows.row(event.row);
+    assert_eq!((event.is_final, *short), (labels.is_final, labels.short().id()));
+    Some((facts, labels.as_ref().clone(), consumer.as_ref().clone(), *id, *consumer_id))
 }
 
 proptest! {
-    #[test]
-    fn rows_are_those_of_the_decoded_labels_in_whatever_order_tuples_come(
-        tuples in prop::collection::vec(tuple(), 1..60), again in any::<prop::sample::Index>(),
-    ) {
-        let mut rows = Rows::default();
-        let again = again.index(tuples.len());
-        for bytes in tuples.iter().chain(&tuples[again..]) {
-            prop_assert_eq!(found(&mut rows, bytes), decoded(bytes));
-        }
-    }
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
-    fn every_fault_is_seen_behind_a_tuple_whose_row_and_consumer_are_known(
-        n in any::<u32>(), at in any::<prop::sample::Index>(), byte in any::<u8>(),
+    fn an_event_is_counted_by_its_labels_in_whatever_order_frames_come(
+        frames in prop::collection::vec(any_frame(), 1..8), again in any::<prop::sample::Index>(),
     ) {
-        let (mut rows, mut good) = (Rows::default(), Vec::new());
-        labels(n).encode(&mut good);
-        prop_assert!(rows.tuple(&good).is_some());
-        let at = at.index(good.len());
-        let mut changed = good.clone();
-        changed[at] = byte;
-        let mut longer = good.clone();
-        longer.insert(at, byte);
-        for bytes in [&changed, &good[..at].to_vec(), &longer, &good] {
-            prop_assert_eq!(found(&mut rows, bytes), decoded(bytes));
+        let (mut reader, mut frame_rows) = (FrameReader::default(), FrameRows::default());
+        let mut rows = Rows::default();
+        let again = again.index(frames.len());
+        for frame in frames.iter().chain(&frames[again..]) {
+            let Ok(view) = reader.read(frame) else { continue };
+            frame_rows.load(&view, &mut rows);
+            for idx in (0..view.len()).chain(0..view.len()) {
+                let expected = expected(&view, idx);
+                prop_assert_eq!(found(&mut frame_rows, &mut rows, &view, idx), expected);
+            }
         }
     }
 
     #[test]
     fn a_commit_has_the_sums_of_its_events_in_the_order_of_their_keys(
-        events in prop::collection::vec((any::<u32>(), 0..70_i64), 1..80),
+        events in prop::collection::vec((any::<u32>(), 0..70_i64), 1..80), version in version(),
     ) {
         let (mut rows, mut pending) = (Rows::default(), Pending::default());
-        let mut expected = Expected::default();
+        let mut sums = Expected::default();
+        let mut builder = FrameBuilder::new(version);
         for (n, minute) in events {
             let labels = Labels { source: UsageSource::Reported, ..labels(n) };
             let usage = Usage { input: Some(n % 100), ..Usage::default() };
             let facts = facts(u64::from(n), minute * MINUTE_US, usage);
-            let mut bytes = Vec::new();
-            labels.encode(&mut bytes);
-            let tuples = Tuples { known: vec![rows.tuple(&bytes)] };
-            let slots = tuples.slots(0, facts.time_us, &mut pending);
-            pending.count(slots, &facts);
-            expected.add(&labels, &facts, minute);
+            builder.push(&labels, &facts).expect("room");
+            sums.add(&labels, &facts, minute);
         }
+        let (frame, mut reader) = (builder.encode(stamp()), FrameReader::default());
+        count(&reader.read(&frame).expect("a frame"), &mut FrameRows::default(), &mut rows, &mut pending);
         let folded = pending.fold(&rows);
         let totals = folded.totals.into_iter().map(|(id, labels, sums)| (id, (labels, sums)));
-        prop_assert_eq!(totals.collect::<Vec<_>>(), Vec::from_iter(expected.totals));
+        prop_assert_eq!(totals.collect::<Vec<_>>(), Vec::from_iter(sums.totals));
         let keyed = |(at, id, sums)| ((at, id), sums);
         let quarters: Vec<_> = folded.quarters.into_iter().map(keyed).collect();
-        prop_assert_eq!(quarters, Vec::from_iter(expected.quarters));
+        prop_assert_eq!(quarters, Vec::from_iter(sums.quarters));
         let minutes: Vec<_> = folded.minutes.into_iter().map(keyed).collect();
-        prop_assert_eq!(minutes, Vec::from_iter(expected.minutes));
-        prop_assert_eq!(folded.shorts, Vec::from_iter(expected.shorts));
+        prop_assert_eq!(minutes, Vec::from_iter(sums.minutes));
+        prop_assert_eq!(folded.shorts, Vec::from_iter(sums.shorts));
         let used: Vec<_> = folded.used.into_iter().map(|(at, id, sums)| ((at, id), sums)).collect();
-        prop_assert_eq!(used, Vec::from_iter(expected.used));
-        prop_assert_eq!(folded.consumers, Vec::from_iter(expected.consumers));
+        prop_assert_eq!(used, Vec::from_iter(sums.used));
+        prop_assert_eq!(folded.consumers, Vec::from_iter(sums.consumers));
     }
 }
 
@@ -179,34 +191,41 @@ impl Expected {
     }
 }
 
-/// A frame in which nearly every event has a tuple of its own.
-fn frame(first: u64) -> Vec<u8> {
-    let mut builder = FrameBuilder::default();
-    for n in first..first + 1_000 {
+/// Counts every event of a frame.
+fn count(view: &FrameView<'_>, frame_rows: &mut FrameRows, rows: &mut Rows, pending: &mut Pending) {
+    frame_rows.load(view, rows);
+    for idx in 0..view.len() {
+        let (facts, event) = frame_rows.facts(view, idx, rows).expect("not poison");
+        let slots = pending.slots(event, facts.time_us, rows);
+        pending.count(slots, &facts);
+    }
+}
+
+/// A frame of many rows and consumers.
+fn frame(version: Version) -> Vec<u8> {
+    let mut builder = FrameBuilder::new(version);
+    for n in 0..1_000 {
         let labels = Labels { source: UsageSource::Reported, ..labels(n as u32 * 131) };
         let usage = Usage { input: Some(1), ..Usage::default() };
         builder.push(&labels, &facts(n, MINUTE_US, usage)).expect("room");
     }
-    builder.encode(Stamp { ingest_us: MINUTE_US, tokenizer_version: 0, price_version: 0 })
+    builder.encode(stamp())
 }
 
 #[test]
 fn events_of_known_labels_are_read_and_counted_without_an_allocation() {
-    let (mut reader, mut tuples) = (FrameReader::default(), Tuples::default());
-    let (mut rows, mut pending) = (Rows::default(), Pending::default());
-    let frame = frame(0);
-    let mut count = || {
-        let view = reader.read(&frame).expect("a frame");
-        assert!(view.n_tuples() > 500, "{} tuples", view.n_tuples());
-        tuples.load(&view, &mut rows);
-        for idx in 0..view.len() {
-            let facts = tuples.facts(&view, idx).expect("not poison");
-            let slots = tuples.slots(view.tuple(idx), facts.time_us, &mut pending);
-            pending.count(slots, &facts);
-        }
-    };
-    count();
-    let counted = allocation_counter::measure(count);
-    assert_eq!(counted.count_total, 0, "{counted:?}");
-    assert_eq!(pending.journal.counted, 2_000);
+    for version in Version::EACH {
+        let (mut reader, mut frame_rows) = (FrameReader::default(), FrameRows::default());
+        let (mut rows, mut pending) = (Rows::default(), Pending::default());
+        let frame = frame(version);
+        let mut work = || {
+            let view = reader.read(&frame).expect("a frame");
+            assert!(view.rows().len() > 100, "{} rows", view.rows().len());
+            count(&view, &mut frame_rows, &mut rows, &mut pending);
+        };
+        work();
+        let counted = allocation_counter::measure(work);
+        assert_eq!(counted.count_total, 0, "{counted:?}");
+        assert_eq!(pending.journal.counted, 2_000);
+    }
 }

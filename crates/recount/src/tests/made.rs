@@ -254,6 +254,7 @@ fn claimed(epoch: u8, progress: Progress, log: &[Made]) -> Core {
         window: Window::default(),
         n_partitions: N_PARTITIONS,
         letter_rows_per_hour: 2,
+        newest: event::frame::Version::NEWEST,
         safeguards: Safeguards::default(),
     });
     let nonce = NONCE;

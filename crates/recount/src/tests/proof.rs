@@ -1,8 +1,9 @@
 //! The proof that two programs agree: frames and whole logs made by chance are read and counted by
 //! the ledger's code and by the recount's, and nothing differs.
 
-use event::frame::{Envelope, FrameReader};
-use event::{Labels, Method, Outcome, ServiceTier, UsageSource};
+use event::frame::envelope::ENVELOPE_BYTES;
+use event::frame::{Envelope, FrameBuilder, FrameReader, Stamp, Version};
+use event::{Facts, Key, Labels, Method, Outcome, ServiceTier, Usage, UsageSource};
 use ledger::series::FullLabels;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
@@ -26,7 +27,7 @@ fn decoded(bytes: &[u8]) -> Record {
         return Record::Spoiled { stamp_us, n_events: envelope.n_events };
     };
     let event = |idx: usize| {
-        let (labels, _) = view.labels(view.tuple(idx)).ok()?;
+        let labels = view.labels(idx).ok()?;
         let facts = view.facts(idx, labels.source)?;
         Some(Event {
             row: row((&FullLabels::of(&labels)).into()).into(),
@@ -96,19 +97,36 @@ fn both_decoders_take_the_same_pairs_of_status_and_outcome() {
         requested_model: None,
         consumer: None,
     };
-    let mut tuple = Vec::new();
-    good.encode(&mut tuple);
+    let facts = Facts {
+        key: Key([1; 16]),
+        time_us: 1,
+        duration_us: 1,
+        ttft_us: None,
+        usage: Usage { input: Some(1), ..Usage::default() },
+        cost_nano: None,
+        attempt: 0,
+        fingerprint: 1,
+    };
+    let mut builder = FrameBuilder::new(Version::V1);
+    builder.push(&good, &facts).expect("room");
+    let mut frame = builder.encode(Stamp::default());
+    let envelope = Envelope::decode(&frame).expect("an envelope");
+    let tuple = ENVELOPE_BYTES + 2 + 2..ENVELOPE_BYTES + envelope.dictionary_bytes as usize;
+    let mut reader = FrameReader::default();
     let mut n_errors_below_400 = 0;
     for status in 0..=700u16 {
         for outcome in 0..=9u8 {
-            tuple[..2].copy_from_slice(&status.to_le_bytes());
-            tuple[3] = outcome;
+            frame[tuple.start..tuple.start + 2].copy_from_slice(&status.to_le_bytes());
+            frame[tuple.start + 3] = outcome;
+            let payload_crc = crc32c::crc32c(&frame[ENVELOPE_BYTES..]);
+            frame[..ENVELOPE_BYTES].copy_from_slice(&Envelope { payload_crc, ..envelope }.encode());
             let is_meant =
                 (100..=599).contains(&status) && outcome <= 8 && (status < 400 || outcome > 0);
-            let decoded = Labels::decode(&tuple).ok();
-            let read = Row::read(&tuple);
+            let view = reader.read(&frame).expect("a frame");
+            let decoded = view.labels(0).ok();
+            let read = Row::read(&frame[tuple.clone()]);
             assert_eq!((decoded.is_some(), read.is_some()), (is_meant, is_meant), "{status}");
-            let Some((labels, (read, _))) = decoded.map(|decoded| decoded.0).zip(read) else {
+            let Some((labels, (read, _))) = decoded.zip(read) else {
                 continue;
             };
             assert_eq!(row((&FullLabels::of(&labels)).into()), read);

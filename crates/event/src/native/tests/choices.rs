@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 /// Names of the event's fields with a value of the right kind for each.
-const FIELDS: [(&str, &[&str]); 26] = [
+const FIELDS: [(&str, &[&str]); 27] = [
     ("id", &["\"e1\"", "\"evt-00000000000004d2\"", "\"käthe\"", "\"a\\u0031\"", "\"\""]),
     ("time", &["1769862896", "1769862896.25", "\"2026-01-31T12:34:56.789Z\"", "1769862896123456"]),
     ("namespace", &["\"wechat\"", "\"team-07\"", "\"all\"", "\"a b\""]),
@@ -29,6 +29,7 @@ const FIELDS: [(&str, &[&str]); 26] = [
     ("consumer", &["\"key-0007\"", "\"käthe\"", "\"k\\u00e4the\""]),
     ("service_tier", &["\"batch\"", "\"auto\"", "\"gold\""]),
     ("producer", &["\"w1\""]),
+    ("epoch", &["0", "1769862000123"]),
     ("seq", &["0", "7", "18446744073709551615", "18446744073709551616"]),
     ("limited_by", &["\"token_limit\""]),
     ("gateway", &["\"gw-1\"", "\"a b\""]),

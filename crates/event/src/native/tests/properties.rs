@@ -100,6 +100,7 @@ fn event() -> impl Strategy<Value = Event<'static>> {
             consumer,
             service_tier,
             producer,
+            epoch: seq.map(|seq| seq / 3),
             seq,
             limited_by,
             text: text().lacking(&usage),
@@ -144,6 +145,7 @@ fn to_json(event: &Event<'_>) -> Value {
         "consumer": event.consumer,
         "service_tier": event.service_tier.word(),
         "producer": event.producer,
+        "epoch": event.epoch,
         "seq": event.seq,
         "limited_by": event.limited_by,
     })

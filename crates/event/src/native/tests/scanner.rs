@@ -151,6 +151,7 @@ fn ordinary() -> Vec<String> {
         ("consumer", &["\"käthe\"", "null"]),
         ("service_tier", &["\"batch\"", "null"]),
         ("producer", &["\"w1\"", "null"]),
+        ("epoch", &["1769862000123", "null"]),
         ("seq", &["0", "null"]),
         ("limited_by", &["\"token_limit\"", "null"]),
         ("unknown", &["\"a\\u0062\"", "-1.5e-3", "[[[[]]]]", "true", "null"]),

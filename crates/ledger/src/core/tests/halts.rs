@@ -46,7 +46,7 @@ fn a_log_in_another_topic_halts_at_its_claim_even_if_it_has_the_same_frames() {
 /// A whole frame of a version to come.
 fn newer(stored: &Stored) -> Stored {
     let mut bytes = stored.bytes.clone();
-    bytes[0] = VERSION + 1;
+    bytes[0] = Version::NEWEST.number() + 1;
     let checksum = crc32c::crc32c(&bytes[..44]);
     bytes[44..48].copy_from_slice(&checksum.to_le_bytes());
     Stored { bytes, ..*stored }
@@ -61,7 +61,7 @@ fn a_frame_of_a_version_to_come_halts_once_all_before_it_is_committed() {
         let record = Record { nonce, offset: 1, append_time_us: NOW_US, intact: true, bytes };
         Input::Record(record)
     };
-    let version = VERSION + 1;
+    let version = Version::NEWEST.number() + 1;
     let mut owner = halts_after_commit(told, Halt::Newer { offset: 1, version });
     assert_eq!(owner.committed().account.poison, 0);
     assert_eq!(owner.resumes_at(), None, "nothing is lost");
