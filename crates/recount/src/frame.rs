@@ -1,9 +1,15 @@
-//! Frames of version 1, read from the byte layout that docs/format.md draws.
+//! Frames of versions 1 and 2, read from the byte layouts that docs/format.md draws.
 //!
-//! A record goes in; its events come out, each whole or known as poison. Plain and slow on purpose,
-//! and without a line of the codec that wrote the record: what both read from the same bytes is
-//! then in the bytes. Never trusts a length before it has checked it.
+//! A record goes in; its events come out, each whole or known as poison. Here are the envelope,
+//! which is the same but for its last bytes, and the rules for the numbers of an event; `v1` and
+//! `v2` know what lies behind the envelope. Plain and slow on purpose, and without a line of the
+//! codec that wrote the record: what both read from the same bytes is then in the bytes. Never
+//! trusts a length before it has checked it.
 
+pub mod v1;
+pub mod v2;
+
+use std::fmt;
 use std::rc::Rc;
 
 use crate::labels::{Consumer, Row};
@@ -11,6 +17,8 @@ use crate::labels::{Consumer, Row};
 const ENVELOPE_BYTES: usize = 48;
 const FRAME_BYTES_MAX: u64 = 8 * 1024 * 1024;
 const FRAME_EVENTS_MAX: u32 = 4_096;
+/// The newest version that is read.
+const VERSION_MAX: u8 = 2;
 /// The end of the year 9999.
 pub const TIME_US_MAX: i64 = 253_402_300_799_999_999;
 /// 24 hours.
@@ -18,11 +26,9 @@ const DURATION_US_MAX: u64 = 86_400_000_000;
 const TOKENS_MAX: u64 = 1_000_000_000;
 const COST_NANO_MAX: u64 = 1_000_000_000_000_000;
 const ATTEMPT_MAX: u64 = 65_535;
-/// Columns of whole numbers: tuple, presence, time, duration, first token, five token counts,
-/// cost, attempt.
-const N_COLUMNS: usize = 12;
-/// Bits of presence: first token, input, cache read, cache write, output, reasoning, cost.
-const PRESENCE_BITS: u64 = 7;
+/// Bits of presence that say which numbers an event has: first token, input, cache read, cache
+/// write, output, reasoning, cost.
+const PRESENCE_BITS: usize = 7;
 
 /// Content of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +54,32 @@ pub enum Record {
     },
     /// No envelope that holds: one poison event, and no clock moves.
     Unknown,
+    /// A whole envelope of a frame that only a newer program can count.
+    Newer(Newer),
 }
+
+/// What about a frame is newer than this program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Newer {
+    /// Its version.
+    Version(u8),
+    /// Its kind, other than events.
+    Kind(u8),
+}
+
+impl fmt::Display for Newer {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Newer::Version(version) => {
+                write!(out, "it has version {version}, this program reads up to {VERSION_MAX}")?;
+            }
+            Newer::Kind(kind) => write!(out, "it is of kind {kind}, this program reads kind 0")?,
+        }
+        out.write_str(": start a newer one")
+    }
+}
+
+impl std::error::Error for Newer {}
 
 /// An event of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +113,12 @@ pub enum Sound {
 
 /// Reads a record.
 pub fn read(record: &[u8], sound: Sound) -> Record {
-    let Some(envelope) = Envelope::read(record) else { return Record::Unknown };
+    let envelope = match Head::read(record) {
+        Some(Head::Events(envelope)) => envelope,
+        Some(Head::Newer(newer)) if sound == Sound::Yes => return Record::Newer(newer),
+        // What the storage garbled, it may have made newer.
+        Some(Head::Newer(_)) | None => return Record::Unknown,
+    };
     let Envelope { stamp_us, n_events, .. } = envelope;
     if sound == Sound::No {
         return Record::Garbled { n_events };
@@ -93,7 +129,15 @@ pub fn read(record: &[u8], sound: Sound) -> Record {
     }
 }
 
+/// How the bytes behind an envelope are laid out.
+#[derive(Clone, Copy)]
+enum Layout {
+    V1,
+    V2,
+}
+
 struct Envelope {
+    layout: Layout,
     n_events: u32,
     stamp_us: i64,
     dictionary_bytes: u32,
@@ -101,130 +145,149 @@ struct Envelope {
     payload_crc: u32,
 }
 
-impl Envelope {
-    fn read(record: &[u8]) -> Option<Envelope> {
+/// An envelope whose checksum holds.
+enum Head {
+    Events(Envelope),
+    Newer(Newer),
+}
+
+impl Head {
+    fn read(record: &[u8]) -> Option<Head> {
         let head = record.get(..ENVELOPE_BYTES)?;
-        let u32_at = |at: usize| u32::try_from(number(&head[at..at + 4])).ok();
-        if head[..4] != *b"\x01GMF" || u32_at(44)? != crc32c::crc32c(&head[..44]) {
+        if head[1..4] != *b"GMF" || number(&head[44..]) != u64::from(crc32c::crc32c(&head[..44])) {
             return None;
         }
+        // Nothing else of a newer frame is looked at: any field may have another meaning.
+        let layout = match (head[0], head[36]) {
+            (0, _) => return None,
+            (1, _) => Layout::V1,
+            (2, 0) => Layout::V2,
+            (2, kind) => return Some(Head::Newer(Newer::Kind(kind))),
+            (version, _) => return Some(Head::Newer(Newer::Version(version))),
+        };
+        Envelope::read(layout, head).map(Head::Events)
+    }
+}
+
+impl Envelope {
+    fn read(layout: Layout, head: &[u8]) -> Option<Envelope> {
+        let u32_at = |at: usize| u32::try_from(number(&head[at..at + 4])).ok();
         let envelope = Envelope {
+            layout,
             n_events: u32_at(4)?,
             stamp_us: number(&head[8..16]).cast_signed(),
             dictionary_bytes: u32_at(24)?,
             columns_bytes: u32_at(28)?,
             payload_crc: u32_at(32)?,
         };
-        let length = u64::from(envelope.dictionary_bytes) + u64::from(envelope.columns_bytes);
+        // The kind of version 2 is the first of these bytes, and 0 as well.
         let is_sound = (1..=FRAME_EVENTS_MAX).contains(&envelope.n_events)
             && (0..=TIME_US_MAX).contains(&envelope.stamp_us)
             && number(&head[36..44]) == 0
-            && length + ENVELOPE_BYTES as u64 <= FRAME_BYTES_MAX;
+            && envelope.payload_bytes() + ENVELOPE_BYTES as u64 <= FRAME_BYTES_MAX;
         is_sound.then_some(envelope)
+    }
+
+    fn payload_bytes(&self) -> u64 {
+        u64::from(self.dictionary_bytes) + u64::from(self.columns_bytes)
     }
 }
 
 /// Reads what follows the envelope, or `None` if it is spoiled as a whole.
 fn events(envelope: &Envelope, payload: &[u8]) -> Option<Vec<Option<Event>>> {
-    let length = u64::from(envelope.dictionary_bytes) + u64::from(envelope.columns_bytes);
-    if payload.len() as u64 != length || crc32c::crc32c(payload) != envelope.payload_crc {
+    if payload.len() as u64 != envelope.payload_bytes()
+        || crc32c::crc32c(payload) != envelope.payload_crc
+    {
         return None;
     }
-    let (dictionary, mut rest) = payload.split_at(envelope.dictionary_bytes as usize);
-    let rows = rows(dictionary)?;
+    let (dictionary, columns) = payload.split_at_checked(envelope.dictionary_bytes as usize)?;
     let n = envelope.n_events as usize;
-    let mut columns = Vec::new();
-    for _ in 0..N_COLUMNS {
-        columns.push(column(&mut rest, n)?);
+    match envelope.layout {
+        Layout::V1 => v1::events(dictionary, columns, n),
+        Layout::V2 => v2::events(dictionary, columns, n),
     }
-    if rest.len() != n * (8 + 16) {
-        return None;
-    }
-    let (fingerprints, keys) = rest.split_at(n * 8);
-    let mut events = Vec::with_capacity(n);
-    for idx in 0..n {
-        let values: Vec<u64> = columns.iter().map(|column| column[idx]).collect();
-        let row = rows.get(usize::try_from(values[0]).ok()?)?;
-        let mut key = [0; 16];
-        key.copy_from_slice(&keys[idx * 16..idx * 16 + 16]);
-        let fingerprint = number(&fingerprints[idx * 8..idx * 8 + 8]);
-        events.push(row.as_ref().and_then(|row| event(row, &values, key, fingerprint)));
-    }
-    Some(events)
 }
 
-/// A decoded tuple of the dictionary.
-type Tuple = (Rc<Row>, Rc<Consumer>);
+/// Row and consumer of an event.
+type Labels = (Rc<Row>, Rc<Consumer>);
 
-/// Reads the dictionary; a tuple that breaks a rule is `None`, and its events are poison.
-fn rows(dictionary: &[u8]) -> Option<Vec<Option<Tuple>>> {
-    let (count, mut rest) = dictionary.split_at_checked(2)?;
-    let mut rows = Vec::new();
-    for _ in 0..number(count) {
-        let (length, behind) = rest.split_at_checked(2)?;
-        let length = usize::try_from(number(length)).ok()?;
-        let (tuple, behind) = behind.split_at_checked(length)?;
-        rows.push(Row::read(tuple).map(|(row, consumer)| (Rc::new(row), Rc::new(consumer))));
-        rest = behind;
-    }
-    rest.is_empty().then_some(rows)
+/// The numbers of an event as its frame holds them; each may break a rule.
+struct Numbers {
+    /// Bits of presence, without that of a stream.
+    presence: u64,
+    time: u64,
+    duration: u64,
+    attempt: u64,
+    /// The numbers that the bits of presence speak of, in the order of the bits.
+    present: [Option<u64>; PRESENCE_BITS],
 }
 
-/// Takes a column of `n` numbers.
-fn column(rest: &mut &[u8], n: usize) -> Option<Vec<u64>> {
-    let (head, behind) = rest.split_at_checked(9)?;
-    let width = usize::from(head[0]);
-    if ![0, 1, 2, 4, 8].contains(&width) {
-        return None;
-    }
-    let base = number(&head[1..]);
-    let (data, behind) = behind.split_at_checked(width * n)?;
-    *rest = behind;
-    let distance = |idx: usize| number(&data[idx * width..(idx + 1) * width]);
-    Some((0..n).map(|idx| base.wrapping_add(distance(idx))).collect())
-}
+/// What an event is known by: its key and its fingerprint.
+type Identity = ([u8; 16], u64);
 
-/// Makes an event of its values, or `None` if a value breaks a rule.
-fn event(
-    (row, consumer): &Tuple,
-    values: &[u64],
-    key: [u8; 16],
-    fingerprint: u64,
-) -> Option<Event> {
-    let present = values[1];
-    let is_present = |bit: u64| present & (1 << bit) != 0;
-    let optional = |bit: u64, column: usize| is_present(bit).then(|| values[column]);
-    let count = |bit: u64, column: usize| optional(bit, column).unwrap_or(0);
-    let [time, duration_us, attempt] = [values[2], values[3], values[11]];
-    let ttft_us = optional(0, 4);
-    let counts = [count(1, 5), count(2, 6), count(3, 7), count(4, 8), count(5, 9)];
-    let [input, cache_read, cache_write, output, reasoning] = counts;
-    let cost_nano = count(6, 10);
-    let has_usage = (1..=5).any(is_present);
-    let is_sound = present < 1 << PRESENCE_BITS
-        && i64::try_from(time).is_ok_and(|time| time <= TIME_US_MAX)
-        && duration_us <= DURATION_US_MAX
+/// Makes an event, or `None` if a number breaks a rule.
+fn event(labels: &Labels, numbers: &Numbers, identity: Identity) -> Option<Event> {
+    let [ttft_us, tokens @ .., cost] = numbers.present;
+    let [input, cache_read, cache_write, output, reasoning] = tokens.map(Option::unwrap_or_default);
+    let cost_nano = cost.unwrap_or(0);
+    let has_usage = tokens.iter().any(Option::is_some);
+    let (row, consumer) = labels;
+    let is_sound = numbers.presence < 1 << PRESENCE_BITS
+        && i64::try_from(numbers.time).is_ok_and(|time| time <= TIME_US_MAX)
+        && numbers.duration <= DURATION_US_MAX
         && ttft_us.is_none_or(|us| us <= DURATION_US_MAX)
-        && counts.iter().all(|tokens| *tokens <= TOKENS_MAX)
+        && tokens.iter().flatten().all(|count| *count <= TOKENS_MAX)
         && cost_nano <= COST_NANO_MAX
-        && attempt <= ATTEMPT_MAX
+        && numbers.attempt <= ATTEMPT_MAX
         && has_usage == (row.source != "none");
     if !is_sound {
         return None;
     }
     let text = output.checked_sub(reasoning)?;
     let uncached = input.checked_sub(cache_read + cache_write)?;
+    let (key, fingerprint) = identity;
     Some(Event {
         row: Rc::clone(row),
         consumer: Rc::clone(consumer),
         key,
         fingerprint,
-        time_us: time.cast_signed(),
-        duration_us,
+        time_us: numbers.time.cast_signed(),
+        duration_us: numbers.duration,
         ttft_us,
         tokens: [uncached, cache_read, cache_write, text, reasoning],
         cost_nano,
     })
+}
+
+/// Reads the end of a frame: `n` fingerprints, `n` keys and nothing else.
+fn identities(bytes: &[u8], n: usize) -> Option<Vec<Identity>> {
+    let mut rest = bytes;
+    let mut fingerprints = Vec::new();
+    for _ in 0..n {
+        fingerprints.push(number(take(&mut rest, 8)?));
+    }
+    let mut identities = Vec::new();
+    for fingerprint in fingerprints {
+        let key = take(&mut rest, 16)?.try_into().ok()?;
+        identities.push((key, fingerprint));
+    }
+    rest.is_empty().then_some(identities)
+}
+
+/// Takes the values of a column: a distance of `width` bytes from the base each.
+fn values(rest: &mut &[u8], base: u64, width: usize, n: usize) -> Option<Vec<u64>> {
+    let mut values = Vec::new();
+    for _ in 0..n {
+        values.push(base.wrapping_add(number(take(rest, width)?)));
+    }
+    Some(values)
+}
+
+/// Takes bytes from the front.
+fn take<'a>(rest: &mut &'a [u8], n: usize) -> Option<&'a [u8]> {
+    let (bytes, behind) = rest.split_at_checked(n)?;
+    *rest = behind;
+    Some(bytes)
 }
 
 /// A little-endian number of up to eight bytes.

@@ -1,8 +1,9 @@
-//! Label tuples of a frame, read from their bytes, and the rows that events add to.
+//! The labels of an event, and the rows that events add to.
 //!
-//! Bytes of a dictionary go in, a `Row` of plain texts and words comes out, or `None` if the tuple
-//! breaks a rule of docs/format.md. The rules and lists are deliberately duplicated: a recount that
-//! shared them with the ledger would share its bugs.
+//! Numbers and texts of a frame go in, a `Row` of plain texts and words comes out, or `None` if
+//! they break a rule of docs/format.md; where they stand in a frame is known to `frame` alone. The
+//! rules and lists are deliberately duplicated: a recount that shared them with the ledger would
+//! share its bugs.
 
 use std::fmt;
 
@@ -14,8 +15,10 @@ const LABEL_BYTES_MAX: usize = 128;
 const RESERVED: [&str; 3] = ["all", "none", "other"];
 /// Methods; number 1 is the first.
 const METHODS: [&str; 8] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "other"];
+/// The outcome of an attempt whose producer does not know how it ended.
+pub const UNCONFIRMED: &str = "unconfirmed";
 /// Outcomes; number 0 is the first.
-pub const OUTCOMES: [&str; 9] = [
+pub const OUTCOMES: [&str; 10] = [
     "success",
     "timeout",
     "rate_limited",
@@ -25,6 +28,7 @@ pub const OUTCOMES: [&str; 9] = [
     "server_error",
     "content_filter",
     "policy",
+    UNCONFIRMED,
 ];
 /// Price tiers; number 1 is the first.
 const TIERS: [&str; 4] = ["standard", "batch", "flex", "priority"];
@@ -56,6 +60,33 @@ pub struct Row {
     pub is_final: bool,
     /// Policy that refused the requests.
     pub limited_by: Option<String>,
+}
+
+/// What a frame says of a row: numbers that may be on no list, texts that may break a rule.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts<'a> {
+    /// HTTP status.
+    pub status: u64,
+    /// Number of the method.
+    pub method: u64,
+    /// Number of the outcome.
+    pub outcome: u64,
+    /// Number of the price tier.
+    pub tier: u64,
+    /// Number of the source of token counts.
+    pub source: u64,
+    /// 1 for final attempts.
+    pub is_final: u64,
+    /// Tenant.
+    pub namespace: &'a str,
+    /// Provider.
+    pub upstream: &'a str,
+    /// Model that answered, or `none`.
+    pub model: &'a str,
+    /// Route template.
+    pub endpoint: &'a str,
+    /// Policy that refused the requests; empty for none.
+    pub limited_by: &'a str,
 }
 
 /// Labels of minutes.
@@ -101,44 +132,54 @@ impl Row {
         if self.outcome == "success" { "success" } else { "error" }
     }
 
-    /// Reads a tuple and its consumer, or `None` if it breaks a rule.
-    pub fn read(tuple: &[u8]) -> Option<(Row, Consumer)> {
-        let mut bytes = Bytes { rest: tuple };
-        let status = u16::from_le_bytes([bytes.byte()?, bytes.byte()?]);
-        let method = METHODS.get(usize::from(bytes.byte()?.checked_sub(1)?))?;
-        let outcome = OUTCOMES.get(usize::from(bytes.byte()?))?;
-        let tier = TIERS.get(usize::from(bytes.byte()?.checked_sub(1)?))?;
-        let source = SOURCES.get(usize::from(bytes.byte()?))?;
-        let is_final = bytes.flag()?;
+    /// The row of these parts, or `None` if one of them breaks a rule.
+    pub fn of(parts: &Parts<'_>) -> Option<Row> {
+        let status = u16::try_from(parts.status).ok()?;
         let row = Row {
-            namespace: bytes.text()?,
-            upstream: bytes.text()?,
-            model: bytes.text()?,
-            method,
-            endpoint: bytes.text()?,
+            namespace: parts.namespace.to_owned(),
+            upstream: parts.upstream.to_owned(),
+            model: parts.model.to_owned(),
+            method: word(&METHODS, parts.method.checked_sub(1)?)?,
+            endpoint: parts.endpoint.to_owned(),
             status,
-            outcome,
-            tier,
-            source,
-            is_final,
-            limited_by: Some(bytes.text()?).filter(|text| !text.is_empty()),
+            outcome: word(&OUTCOMES, parts.outcome)?,
+            tier: word(&TIERS, parts.tier.checked_sub(1)?)?,
+            source: word(&SOURCES, parts.source)?,
+            is_final: flag(parts.is_final)?,
+            limited_by: Some(parts.limited_by.to_owned()).filter(|text| !text.is_empty()),
         };
-        bytes.flag()?;
-        let requested_model = bytes.text()?;
-        let consumer = bytes.text()?;
         let texts = [&row.upstream, &row.model, &row.endpoint];
-        let is_sound = bytes.rest.is_empty()
-            && (100..=599).contains(&status)
-            && (status < 400 || *outcome != "success")
+        let is_sound = (100..=599).contains(&status)
+            && (status < 400 || row.outcome != "success")
             && is_namespace(&row.namespace)
             && texts.into_iter().all(|text| is_label(text))
-            && row.limited_by.as_deref().is_none_or(is_label)
-            && (requested_model.is_empty() || is_label(&requested_model))
-            && (consumer.is_empty() || is_consumer(&consumer));
-        is_sound.then(|| {
-            let (namespace, model) = (row.namespace.clone(), row.model.clone());
-            (row, Consumer { namespace, consumer, model })
+            && row.limited_by.as_deref().is_none_or(is_label);
+        is_sound.then_some(row)
+    }
+}
+
+impl Consumer {
+    /// The consumer row beside a row, or `None` if the text is no consumer; empty is none.
+    pub fn of(row: &Row, consumer: &str) -> Option<Consumer> {
+        (consumer.is_empty() || is_consumer(consumer)).then(|| Consumer {
+            namespace: row.namespace.clone(),
+            consumer: consumer.to_owned(),
+            model: row.model.clone(),
         })
+    }
+}
+
+/// Whether a text may stand for the model that was asked for; empty is none.
+pub fn is_requested_model(text: &str) -> bool {
+    text.is_empty() || is_label(text)
+}
+
+/// What a boolean's number says.
+pub fn flag(number: u64) -> Option<bool> {
+    match number {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
     }
 }
 
@@ -180,32 +221,9 @@ impl fmt::Display for Consumer {
     }
 }
 
-/// Bytes that are taken from the front.
-struct Bytes<'a> {
-    rest: &'a [u8],
-}
-
-impl Bytes<'_> {
-    fn byte(&mut self) -> Option<u8> {
-        let (first, rest) = self.rest.split_first()?;
-        self.rest = rest;
-        Some(*first)
-    }
-
-    fn flag(&mut self) -> Option<bool> {
-        match self.byte()? {
-            0 => Some(false),
-            1 => Some(true),
-            _ => None,
-        }
-    }
-
-    fn text(&mut self) -> Option<String> {
-        let length = usize::from(self.byte()?);
-        let (text, rest) = self.rest.split_at_checked(length)?;
-        self.rest = rest;
-        String::from_utf8(text.to_vec()).ok()
-    }
+/// The word at a place of a list.
+fn word(words: &[&'static str], place: u64) -> Option<&'static str> {
+    words.get(usize::try_from(place).ok()?).copied()
 }
 
 fn is_namespace(text: &str) -> bool {

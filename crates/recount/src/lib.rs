@@ -2,7 +2,8 @@
 //!
 //! Log and ledger are read beside a running process, without their lock. Every frame that one
 //! ledger version holds is decoded and judged again; rows, journal, page and API must then agree
-//! to the token. Nothing is ever repaired here, and nothing of the counting code is used.
+//! to the token. A frame that only a newer program can count ends the recount: nothing behind it
+//! could be judged. Nothing is ever repaired here, and nothing of the counting code is used.
 
 mod labels;
 mod frame;

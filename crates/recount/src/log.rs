@@ -157,7 +157,7 @@ pub fn beginning(ledger: &Ledger, ends: &BTreeMap<u32, Watermarks>) -> anyhow::R
 /// Recounts every frame below the ledger's next offsets.
 ///
 /// # Errors
-/// The error of the log.
+/// The error of the log, or a frame that only a newer program can count.
 pub async fn walk(
     log: &QueueReader,
     ledger: &Ledger,
@@ -206,7 +206,9 @@ async fn read(
         }
         for record in records.iter().take_while(|record| record.offset < offsets.end) {
             let sound = if record.intact { Sound::Yes } else { Sound::No };
-            tally.record(record.offset, record.append_time_us, &record.bytes, sound);
+            tally.record(record.offset, record.append_time_us, &record.bytes, sound).with_context(
+                || format!("frame at offset {} of partition {partition}", record.offset),
+            )?;
             next = record.offset + 1;
             if next == offsets.end {
                 last = Some(record.bytes.to_vec());

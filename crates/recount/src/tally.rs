@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
-use crate::frame::{Event, Record, Sound, read};
+use crate::frame::{Event, Newer, Record, Sound, read};
 use crate::labels::{Consumer, Row, Short};
 use crate::sums::Sums;
 use crate::verdict::{Class, Facts, Judge, Rules};
@@ -128,8 +128,21 @@ impl Tally {
     }
 
     /// Takes the record at `offset`; `sound` is whether the log's own checksum of it holds.
-    pub fn record(&mut self, offset: u64, append_us: i64, bytes: &[u8], sound: Sound) {
+    ///
+    /// # Errors
+    /// Only a newer program can count the record. Nothing of it is taken, and nothing behind it
+    /// may be: its stamp may move the clock, and its events may leave marks.
+    pub fn record(
+        &mut self,
+        offset: u64,
+        append_us: i64,
+        bytes: &[u8],
+        sound: Sound,
+    ) -> Result<(), Newer> {
         let record = read(bytes, sound);
+        if let Record::Newer(newer) = record {
+            return Err(newer);
+        }
         if let Record::Frame { stamp_us, .. } | Record::Spoiled { stamp_us, .. } = record {
             self.judge.observe(offset, append_us, stamp_us);
         }
@@ -139,7 +152,7 @@ impl Tally {
                     self.judge.judge(event);
                 }
             }
-            return;
+            return Ok(());
         }
         self.frames += 1;
         if self.bases.contains(&offset) {
@@ -157,7 +170,9 @@ impl Tally {
                 self.poison(i128::from(n_events));
             }
             Record::Unknown => self.poison(1),
+            Record::Newer(newer) => return Err(newer),
         }
+        Ok(())
     }
 
     fn poison(&mut self, n: i128) {

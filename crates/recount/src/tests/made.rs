@@ -295,7 +295,8 @@ pub fn recounted(log: &[Made], ledger: &Ledger, start: &Start) -> Expected {
     let from = start.partitions.get(&0).copied().unwrap_or_default();
     let mut tally = Tally::new(rules, from.floor_clock_us, from.next, ledger.bases(0));
     for (offset, made) in log.iter().enumerate().skip(from.floor as usize) {
-        tally.record(offset as u64, made.append_us, &made.bytes, made.sound);
+        let taken = tally.record(offset as u64, made.append_us, &made.bytes, made.sound);
+        taken.expect("a log that was counted has no frames to come");
     }
     let last = log.last().map(|made| made.bytes.clone());
     let mut expected = Expected::since(start);

@@ -17,6 +17,7 @@ use crate::log::{Beginning, Expected, beginning};
 use crate::report::Report;
 use crate::sent::Sent;
 use crate::sums::Sums;
+use crate::tally::Account;
 use crate::text::{MILLION, Page, Series};
 use crate::usage::Usage;
 use crate::verdict::Class;
@@ -154,7 +155,7 @@ fn an_error_inside_an_answer_of_200_that_a_view_shows_as_a_success_is_found() {
     let mut sums = Sums::default();
     sums.0[0] = 3;
     let totals = BTreeMap::from([(failed, sums.clone())]);
-    let account = crate::tally::Account::default();
+    let account = Account::default();
     let namespaces = ["wechat".to_owned()];
     let right = against_page::shown(&totals, &account, &namespaces);
     // What a page would show that goes by the status alone.
@@ -251,26 +252,72 @@ fn answers() -> Value {
     })
 }
 
+/// Compares totals of one namespace with such answers.
+fn against(totals: &BTreeMap<Row, Sums>, account: &Account, value: &Value) -> Differences {
+    let part = |name: &str| value[name].to_string();
+    let answers = Answers {
+        version: 7,
+        distribution: serde_json::from_str(&part("distribution")).unwrap(),
+        system: serde_json::from_str(&part("system")).unwrap(),
+        trends: serde_json::from_str(&part("trends")).unwrap(),
+        tokens: serde_json::from_str(&part("tokens")).unwrap(),
+        left_out: Vec::new(),
+    };
+    against_api::compare(totals, account, &["wechat".to_owned()], &answers)
+}
+
+#[test]
+fn an_api_that_does_not_know_unconfirmed_attempts_agrees_as_long_as_there_are_none() {
+    let mut sums = Sums::default();
+    sums.0[0] = 3;
+    sums.0[38..43].copy_from_slice(&[24, 6, 0, 7, 2]);
+    let mut account = Account::default();
+    account.classes.extend([(Class::Counted, 3), (Class::Duplicate, 1)]);
+    let none = BTreeMap::from([(a_row(), sums.clone())]);
+    let three = BTreeMap::from([(Row { outcome: "unconfirmed", ..a_row() }, sums)]);
+    let last = OUTCOMES.len() - 1;
+    assert_eq!(OUTCOMES[last], "unconfirmed");
+    let mut newer = answers();
+    assert_eq!(against(&none, &account, &newer).kept, vec![]);
+    let mut older = newer.clone();
+    let distribution = &mut older["distribution"];
+    distribution["labels"].as_array_mut().unwrap().truncate(last);
+    distribution["datasets"][0]["data"].as_array_mut().unwrap().truncate(last);
+    distribution["totals"].as_object_mut().unwrap().remove("unconfirmed");
+    assert_eq!(against(&none, &account, &older).kept, vec![]);
+    assert_eq!(against(&three, &account, &older).n, 4, "of the namespace and of all");
+    let distribution = &mut newer["distribution"];
+    for (idx, outcome, n) in [(0, "success", 0), (last, "unconfirmed", 3)] {
+        distribution["datasets"][0]["data"][idx] = json!(n);
+        distribution["totals"][outcome] = json!(n);
+    }
+    assert_eq!(against(&three, &account, &newer).kept, vec![]);
+    assert_eq!(against(&none, &account, &newer).n, 4);
+}
+
+#[test]
+fn an_unconfirmed_attempt_is_an_error_of_its_own_kind_on_the_page() {
+    let mut sums = Sums::default();
+    sums.0[0] = 3;
+    let totals = BTreeMap::from([(Row { outcome: "unconfirmed", ..a_row() }, sums)]);
+    let shown = against_page::shown(&totals, &Account::default(), &[]);
+    let labels = [("error_type", "unconfirmed"), ("namespace", "wechat"), ("upstream", "openai")];
+    assert_eq!(shown[&Series::new("errors_total", &labels)], 3 * MILLION);
+    let labels = [("namespace", "wechat"), ("status", "error")];
+    assert_eq!(shown[&Series::new("namespace_requests_total", &labels)], 3 * MILLION);
+    let figures = Report::of(&totals, &Account::default(), 1).totals;
+    assert_eq!((figures.requests, figures.success, figures.error), (3, 0, 3));
+}
+
 #[test]
 fn a_number_of_the_api_that_differs_is_found() {
     let mut sums = Sums::default();
     sums.0[0] = 3;
     sums.0[38..43].copy_from_slice(&[24, 6, 0, 7, 2]);
     let totals = BTreeMap::from([(a_row(), sums)]);
-    let mut account = crate::tally::Account::default();
+    let mut account = Account::default();
     account.classes.extend([(Class::Counted, 3), (Class::Duplicate, 1)]);
-    let compare = |value: &Value| {
-        let part = |name: &str| value[name].to_string();
-        let answers = Answers {
-            version: 7,
-            distribution: serde_json::from_str(&part("distribution")).unwrap(),
-            system: serde_json::from_str(&part("system")).unwrap(),
-            trends: serde_json::from_str(&part("trends")).unwrap(),
-            tokens: serde_json::from_str(&part("tokens")).unwrap(),
-            left_out: Vec::new(),
-        };
-        against_api::compare(&totals, &account, &["wechat".to_owned()], &answers)
-    };
+    let compare = |value: &Value| against(&totals, &account, value);
     assert_eq!(compare(&answers()).kept, vec![]);
     for (path, place) in [
         ("/distribution/datasets/0/data/3", "API status-distribution"),
@@ -318,7 +365,7 @@ fn what_was_sent_is_compared_with_the_growth() {
         let mut sums = Sums::default();
         sums.0[0] = 3 * n;
         sums.0[38..43].copy_from_slice(&[24 * n, 6 * n, 0, 7 * n, 2 * n]);
-        let mut account = crate::tally::Account::default();
+        let mut account = Account::default();
         account.classes.extend([(Class::Counted, 3 * n), (Class::Duplicate, n)]);
         let made = Report::of(&BTreeMap::from([(a_row(), sums)]), &account, 1);
         serde_json::from_str(&serde_json::to_string(&made).unwrap()).unwrap()

@@ -12,8 +12,7 @@ use proptest::test_runner::TestRunner;
 use super::made::{counted, made_log, recounted};
 use crate::against_ledger;
 use crate::found::{Ledger, Start, consumer, row};
-use crate::frame::{Event, Record, Sound, read};
-use crate::labels::Row;
+use crate::frame::{Event, Record, Sound, read, v1};
 use crate::sums::Sums;
 use crate::tally::Account;
 use crate::verdict::Class;
@@ -124,7 +123,7 @@ fn both_decoders_take_the_same_pairs_of_status_and_outcome() {
                 (100..=599).contains(&status) && outcome <= 8 && (status < 400 || outcome > 0);
             let view = reader.read(&frame).expect("a frame");
             let decoded = view.labels(0).ok();
-            let read = Row::read(&frame[tuple.clone()]);
+            let read = v1::tuple(&frame[tuple.clone()]);
             assert_eq!((decoded.is_some(), read.is_some()), (is_meant, is_meant), "{status}");
             let Some((labels, (read, _))) = decoded.zip(read) else {
                 continue;
