@@ -12,6 +12,7 @@ mod publisher;
 mod confirm;
 mod retention;
 mod labels;
+mod frames;
 mod accept;
 mod budget;
 mod worker;
@@ -21,6 +22,7 @@ mod run;
 mod tests;
 
 pub use accept::{AcceptLoss, Accepted, PartitionView};
+pub use frames::FRAMES_KNOWN;
 pub use page::Page;
 pub use publisher::{Publisher, Reader, Start};
 pub use run::{Aggregator, AggregatorError, Parts, start};

@@ -25,6 +25,7 @@ use tracing::{error, info, warn};
 
 use crate::accept::Requests;
 use crate::budget::Budget;
+use crate::frames::FRAMES_KNOWN;
 use crate::labels::LabelKeeper;
 use crate::metrics::Gauges;
 use crate::publisher::Publisher;
@@ -188,7 +189,7 @@ impl Worker {
             return Ok(());
         }
         let (generation, partition) = (self.parts.generation.generation, self.partition);
-        let claim = match self.parts.store.claim(generation, partition, nonce).await {
+        let claim = match self.parts.store.claim(generation, partition, nonce, FRAMES_KNOWN).await {
             Ok(claim) => claim,
             Err(error) => return self.handle(error).await,
         };

@@ -236,7 +236,7 @@ async fn commit_age_grows_while_others_take_the_partition_and_ends_with_the_comm
             let (store, stopped) = (Arc::clone(&running.store), stopped.clone());
             tokio::spawn(async move {
                 while !*stopped.borrow() {
-                    store.claim(1, 0, [n; 16]).await.expect("a claim");
+                    store.claim(1, 0, [n; 16], 2).await.expect("a claim");
                 }
             })
         })

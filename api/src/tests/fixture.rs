@@ -184,7 +184,7 @@ impl Place {
         fault: Option<&'static str>,
     ) -> Place {
         let store = Arc::new(store);
-        let claim = store.claim(1, 0, [7; 16]).await.expect("a claim");
+        let claim = store.claim(1, 0, [7; 16], 2).await.expect("a claim");
         let lag_frames = Arc::new(AtomicU64::new(3));
         let frames = Arc::clone(&lag_frames);
         let is_down = Arc::new(AtomicBool::new(false));

@@ -33,6 +33,7 @@ mod dictionary;
 mod baseline;
 mod accepted;
 mod write;
+mod frames;
 mod access;
 pub mod plain;
 #[cfg(test)]
@@ -51,6 +52,7 @@ use tokio::sync::{Mutex, watch};
 pub use accepted::AcceptedRow;
 pub use connections::ConnectionsRow;
 pub use error::{Result, StoreError};
+pub use frames::{Owners, Raised};
 pub use generation::Generation;
 pub use key::KeyRow;
 pub use label::{LabelKind, LabelName, LabelRequest, Registration};
@@ -209,16 +211,21 @@ impl Store {
         generation::read(&mut conn, generation).await
     }
 
-    /// Claims a partition for a new owner.
+    /// Claims a partition for a new owner, which knows frames up to version `frames`.
     ///
     /// # Errors
     /// The error of the database; nothing was written.
-    pub async fn claim(&self, generation: u32, partition: u32, nonce: [u8; 16]) -> Result<Claim> {
+    pub async fn claim(
+        &self,
+        generation: u32,
+        partition: u32,
+        nonce: [u8; 16],
+        frames: u8,
+    ) -> Result<Claim> {
         let writers = self.writers()?;
-        let task =
-            tokio::spawn(
-                async move { writers.hold().await?.claim(generation, partition, nonce).await },
-            );
+        let task = tokio::spawn(async move {
+            writers.hold().await?.claim(generation, partition, nonce, frames).await
+        });
         self.noted(task.await.unwrap_or_else(|error| Err(defect(&error))))
     }
 
@@ -418,6 +425,29 @@ impl Store {
     pub async fn under_pressure(&self, now: Wall) -> Result<bool> {
         let seen_us = self.read().await?.pressure_seen_us().await?;
         Ok(seen_us.is_some_and(|seen_us| now.as_us() - seen_us < PRESSURE_US))
+    }
+
+    /// The frame version that ingest writes.
+    ///
+    /// # Errors
+    /// See [`Reader`].
+    pub async fn frame_version(&self) -> Result<u8> {
+        self.read().await?.frame_version().await
+    }
+
+    /// Raises the frame version that ingest writes, if the owner of every partition of the
+    /// generation knows it. There is no way back. The caller knows the version itself.
+    ///
+    /// # Errors
+    /// The error of the database. If a server's answer to COMMIT was lost, it may be raised; trying
+    /// again tells.
+    pub async fn raise_frame_version(
+        &self,
+        generation: u32,
+        to: u8,
+        owners: Owners,
+    ) -> Result<Raised> {
+        transact!(self, steps => frames::raise(steps, generation, to, owners))
     }
 
     /// Stores the hash of a key of a role, bound to a source.

@@ -11,13 +11,14 @@ use crate::server_options::MysqlOptions;
 use crate::sql::{Backend, Conn};
 
 /// The migrations; the newest number is the format of this version.
-pub(crate) const MIGRATIONS: [&str; 6] = [
+pub(crate) const MIGRATIONS: [&str; 7] = [
     include_str!("../migrations/mysql/0001_ledger.sql"),
     include_str!("../migrations/mysql/0002_raw_letters.sql"),
     include_str!("../migrations/mysql/0003_consumers.sql"),
     include_str!("../migrations/mysql/0004_accepted_losses.sql"),
     include_str!("../migrations/mysql/0005_bytes.sql"),
     include_str!("../migrations/mysql/0006_topic_ids.sql"),
+    include_str!("../migrations/mysql/0007_frames.sql"),
 ];
 /// Oldest servers that enforce CHECK constraints.
 const MYSQL_OLDEST: (u32, u32, u32) = (8, 0, 16);

@@ -13,6 +13,7 @@ mod races;
 mod switch;
 mod names;
 mod plain;
+mod upgrade;
 mod tls;
 
 /// Runs each case on both databases.
@@ -53,4 +54,8 @@ on_both! {
     commits_of_many_rows_take_few_statements,
     registrations_of_many_names_take_few_statements,
     a_ledger_of_a_newer_program_takes_neither_claim_nor_commit,
+    a_frame_version_is_raised_once_every_owner_knows_it,
+    an_owner_that_does_not_tell_knows_version_1,
+    of_two_who_raise_the_frame_version_at_once_one_does,
+    a_claim_or_raise_that_fails_at_any_statement_changes_nothing,
 }

@@ -72,17 +72,18 @@ impl Writer {
         &self.memory.fail_after
     }
 
-    /// Takes the partition: epoch + 1 and a fresh nonce. Refuses a ledger that a newer program has
-    /// migrated since it was opened.
+    /// Takes the partition: epoch + 1 and a fresh nonce, and the frame version that the owner
+    /// knows. Refuses a ledger that a newer program has migrated since it was opened.
     pub(crate) async fn claim(
         &mut self,
         generation: u32,
         partition: u32,
         nonce: [u8; 16],
+        frames: u8,
     ) -> Result<Claim> {
         let row = match self.steps.backend() {
-            Backend::Sqlite => self.claim_in_file(generation, partition, nonce).await?,
-            Backend::Mysql => self.claim_on_server(generation, partition, nonce).await?,
+            Backend::Sqlite => self.claim_in_file(generation, partition, nonce, frames).await?,
+            Backend::Mysql => self.claim_on_server(generation, partition, nonce, frames).await?,
         };
         let Some(row) = row else {
             let query = self.steps.backend().query("SELECT format FROM meta");
@@ -98,16 +99,19 @@ impl Writer {
         generation: u32,
         partition: u32,
         nonce: [u8; 16],
+        frames: u8,
     ) -> Result<Option<Row>> {
         let sql = format!(
-            "INSERT INTO partition_state (generation, `partition`, epoch, nonce, {PROGRESS}) \
-             SELECT ?1, ?2, 1, ?3, {NO_PROGRESS} FROM meta WHERE format <= ?4 \
+            "INSERT INTO partition_state \
+             (generation, `partition`, epoch, nonce, frames, frames_epoch, {PROGRESS}) \
+             SELECT ?1, ?2, 1, ?3, ?4, 1, {NO_PROGRESS} FROM meta WHERE format <= ?5 \
              ON CONFLICT (generation, `partition`) DO UPDATE \
-             SET epoch = epoch + 1, nonce = excluded.nonce \
+             SET frames_epoch = epoch + 1, epoch = epoch + 1, nonce = excluded.nonce, \
+             frames = excluded.frames \
              RETURNING epoch, {PROGRESS}"
         );
         let query = Backend::Sqlite.query(AssertSqlSafe(sql)).bind(generation).bind(partition);
-        let query = query.bind(nonce.to_vec()).bind(known_format(Backend::Sqlite));
+        let query = query.bind(nonce.to_vec()).bind(frames).bind(known_format(Backend::Sqlite));
         Ok(self.steps.all(query, CLAIM).await?.into_iter().next())
     }
 
@@ -118,10 +122,11 @@ impl Writer {
         generation: u32,
         partition: u32,
         nonce: [u8; 16],
+        frames: u8,
     ) -> Result<Option<Row>> {
         let backend = Backend::Mysql;
         self.steps.begin().await?;
-        // It stays as it is until the claim ends.
+        // It stays as it is until the claim ends, and so does the frame version.
         let query = backend.query("SELECT format FROM meta LOCK IN SHARE MODE");
         if self.steps.one(query, CLAIM).await?.get::<i64>(0)? > known_format(backend) {
             return Ok(None);
@@ -139,9 +144,12 @@ impl Writer {
         );
         let query = backend.query(AssertSqlSafe(sql)).bind(generation).bind(partition);
         let row = self.steps.one(query, CLAIM).await?;
-        let sql = "UPDATE partition_state SET epoch = epoch + 1, nonce = ? \
+        // In this order, since MySQL assigns from left to right.
+        let sql = "UPDATE partition_state \
+                   SET frames_epoch = epoch + 1, epoch = epoch + 1, nonce = ?, frames = ? \
                    WHERE generation = ? AND `partition` = ?";
-        let query = backend.query(sql).bind(nonce.to_vec()).bind(generation).bind(partition);
+        let query = backend.query(sql).bind(nonce.to_vec()).bind(frames);
+        let query = query.bind(generation).bind(partition);
         self.steps.run(query, CLAIM).await?;
         self.steps.commit().await?;
         Ok(Some(row))
@@ -405,6 +413,12 @@ fn known_format(backend: Backend) -> i64 {
         Backend::Mysql => server_schema::MIGRATIONS.len(),
     };
     i64::try_from(n_migrations).expect("few migrations")
+}
+
+/// Refuses a ledger of this format if a newer program has made it.
+pub(crate) fn check_format(backend: Backend, found: i64) -> Result<()> {
+    let known = known_format(backend);
+    if found > known { Err(StoreError::Newer { found, known }) } else { Ok(()) }
 }
 
 /// A row to be added: its time where the table has one, its series and its sums.

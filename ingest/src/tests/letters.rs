@@ -18,7 +18,7 @@ async fn commit_as_letters(running: &Running, folder: &std::path::Path) -> u64 {
     let reader = Queue::open_embedded_read_only(folder).await.expect("a log");
     let records = reader.read(0, 0, 1 << 20).await.expect("records");
     reader.close().await;
-    let claim = running.store.claim(running.queue.generation(), 0, [7; 16]).await.expect("ours");
+    let claim = running.store.claim(running.queue.generation(), 0, [7; 16], 2).await.expect("ours");
     let letter = |record: &queue::Record| DeadLetter {
         offset: record.offset,
         idx: 0,

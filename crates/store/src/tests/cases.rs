@@ -1,5 +1,6 @@
 //! What the store must do on either database; each case gets a ledger of its own.
 
+mod frames;
 mod newer;
 mod registrations;
 mod statements;
@@ -14,6 +15,7 @@ use ledger::consumer::ConsumerSums;
 use ledger::measures::Measures;
 use ledger::query::sums::Sums;
 
+pub(super) use self::frames::*;
 pub(super) use self::newer::*;
 pub(super) use self::registrations::*;
 pub(super) use self::statements::*;
@@ -23,7 +25,7 @@ use crate::*;
 
 pub(super) async fn a_commit_takes_effect_once_and_every_table_has_its_sums(bed: Bed) {
     let store = &bed.store;
-    let claim = store.claim(1, 0, [1; 16]).await.expect("a claim");
+    let claim = store.claim(1, 0, [1; 16], 2).await.expect("a claim");
     assert_eq!((claim.owner.epoch, claim.progress), (1, Progress::default()));
     let names: Vec<String> = (0..40).map(|n| format!("team-{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -92,8 +94,8 @@ pub(super) async fn a_commit_takes_effect_once_and_every_table_has_its_sums(bed:
 
 pub(super) async fn a_commit_behind_a_gap_keeps_a_baseline_of_what_stands_then(bed: Bed) {
     let store = &bed.store;
-    let here = store.claim(1, 0, [1; 16]).await.expect("a claim");
-    let there = store.claim(1, 1, [2; 16]).await.expect("a claim");
+    let here = store.claim(1, 0, [1; 16], 2).await.expect("a claim");
+    let there = store.claim(1, 1, [2; 16], 2).await.expect("a claim");
     let first = Arc::new(commit(here.owner, &here.progress, 3, &["a", "b"]));
     assert_eq!(store.commit(Arc::clone(&first)).await.0, Outcome::Committed { version: 1 });
     let mut behind = commit(there.owner, &there.progress, 2, &["b"]);
@@ -112,7 +114,7 @@ pub(super) async fn a_commit_behind_a_gap_keeps_a_baseline_of_what_stands_then(b
 
 pub(super) async fn an_accepted_loss_is_noted_with_a_baseline_and_moves_nothing_back(bed: Bed) {
     let store = &bed.store;
-    let owner = store.claim(1, 0, [1; 16]).await.expect("a claim").owner;
+    let owner = store.claim(1, 0, [1; 16], 2).await.expect("a claim").owner;
     let first = Arc::new(commit(owner, &Progress::default(), 3, &["a"]));
     assert_eq!(store.commit(Arc::clone(&first)).await.0, Outcome::Committed { version: 1 });
     let mut progress = first.progress;
@@ -162,7 +164,7 @@ pub(super) async fn a_former_owner_is_fenced_and_an_unknown_outcome_is_resolved_
     bed: Bed,
 ) {
     let store = &bed.store;
-    let old = store.claim(1, 0, [1; 16]).await.expect("a claim");
+    let old = store.claim(1, 0, [1; 16], 2).await.expect("a claim");
     let lost = Arc::new(commit(old.owner, &old.progress, 1, &["a"]));
     let mut stranger = (*lost).clone();
     stranger.owner.partition = 9;
@@ -171,7 +173,7 @@ pub(super) async fn a_former_owner_is_fenced_and_an_unknown_outcome_is_resolved_
     assert_eq!(store.commit(Arc::clone(&lost)).await.0, Outcome::Committed { version: 1 });
     let committed = Resolution::Committed { version: 1 };
     assert_eq!(store.resolve(&lost).await.expect("an answer"), committed);
-    let new = store.claim(1, 0, [2; 16]).await.expect("a claim");
+    let new = store.claim(1, 0, [2; 16], 2).await.expect("a claim");
     assert_eq!((new.owner.epoch, new.progress.next), (2, 1));
     assert_eq!(store.resolve(&lost).await.expect("an answer"), Resolution::Fenced);
     let late = Arc::new(commit(old.owner, &lost.progress, 5, &["a"]));
@@ -199,7 +201,7 @@ pub(super) async fn a_commit_that_fails_at_any_statement_leaves_no_trace_and_wor
     bed: Bed,
 ) {
     let store = &bed.store;
-    let claim = store.claim(1, 0, [1; 16]).await.expect("a claim");
+    let claim = store.claim(1, 0, [1; 16], 2).await.expect("a claim");
     let mut progress = claim.progress;
     let mut expected = 0;
     for n_statements in 0..100 {
@@ -235,7 +237,7 @@ pub(super) async fn a_commit_that_breaks_a_rule_of_the_ledger_is_fatal_and_leave
     bed: Bed,
 ) {
     let store = &bed.store;
-    let claim = store.claim(1, 0, [1; 16]).await.expect("a claim");
+    let claim = store.claim(1, 0, [1; 16], 2).await.expect("a claim");
     let mut unbalanced = commit(claim.owner, &claim.progress, 1, &["a"]);
     unbalanced.progress.account = Account { events: 5, counted: 1, ..Account::default() };
     let (outcome, error) = store.commit(Arc::new(unbalanced)).await;
@@ -252,7 +254,7 @@ pub(super) async fn a_commit_that_breaks_a_rule_of_the_ledger_is_fatal_and_leave
 
 pub(super) async fn a_reader_keeps_its_version_while_commits_go_on(bed: Bed) {
     let store = &bed.store;
-    let claim = store.claim(1, 0, [1; 16]).await.expect("a claim");
+    let claim = store.claim(1, 0, [1; 16], 2).await.expect("a claim");
     let first = Arc::new(commit(claim.owner, &claim.progress, 1, &["a"]));
     store.commit(Arc::clone(&first)).await;
     let other = bed.open_read_only().await;
@@ -261,7 +263,7 @@ pub(super) async fn a_reader_keeps_its_version_while_commits_go_on(bed: Bed) {
     assert_eq!(reader.as_of().version, 1);
     assert_eq!(reader.total_rows(None).await.expect("totals")[0].1.n, 1);
     assert_eq!(total(&other).await, 2);
-    assert!(matches!(other.claim(1, 0, [9; 16]).await, Err(StoreError::ReadOnly)));
+    assert!(matches!(other.claim(1, 0, [9; 16], 2).await, Err(StoreError::ReadOnly)));
 }
 
 pub(super) async fn generations_are_made_once_and_keep_their_secret(bed: Bed) {
@@ -331,7 +333,7 @@ pub(super) async fn budgets_hold_and_what_was_registered_stays(bed: Bed) {
 
 pub(super) async fn old_rows_are_deleted_and_totals_stay(bed: Bed) {
     let store = &bed.store;
-    let claim = store.claim(1, 0, [1; 16]).await.expect("a claim");
+    let claim = store.claim(1, 0, [1; 16], 2).await.expect("a claim");
     store.commit(Arc::new(commit(claim.owner, &claim.progress, 1, &["a"]))).await;
     let row = |active, seen_us| ConnectionsRow {
         gateway: "g".to_owned(),
@@ -408,7 +410,7 @@ pub(super) async fn letters_of_raw_topics_are_kept_once_and_within_their_cap(bed
     let here = reader.raw_letters_at("gatemeter.raw", Some(id), 3, 8).await.expect("letters");
     assert_eq!((here.len(), here[0].kind.as_str()), (1, "range"));
     drop(reader);
-    let claim = store.claim(1, 0, [1; 16]).await.expect("a claim");
+    let claim = store.claim(1, 0, [1; 16], 2).await.expect("a claim");
     store.commit(Arc::new(commit(claim.owner, &claim.progress, 1, &["a"]))).await;
     let mut reader = store.read().await.expect("a reader");
     let listed = reader.log_letters(&all).await.expect("letters");

@@ -16,7 +16,7 @@ use crate::{MysqlOptions, MysqlTls, Part, Rows, Store, StoreError};
 /// A store with one committed event of two namespaces, and the commit that comes next.
 pub(super) async fn begun(options: &MysqlOptions) -> (Arc<Store>, Arc<Commit>) {
     let store = open_with(options).await;
-    let claim = store.claim(1, 0, [1; 16]).await.expect("a claim");
+    let claim = store.claim(1, 0, [1; 16], 2).await.expect("a claim");
     let first = Arc::new(commit(claim.owner, &claim.progress, 1, &["a", "b"]));
     let (outcome, error) = store.commit(Arc::clone(&first)).await;
     assert_eq!(outcome, Outcome::Committed { version: 1 }, "{error:?}");
@@ -111,7 +111,7 @@ async fn a_claim_that_waited_for_a_commit_sees_what_it_committed() {
     helper.execute("START TRANSACTION").await.expect("done");
     helper.execute("UPDATE partition_state SET next = next + 5").await.expect("done");
     let claiming = Arc::clone(&store);
-    let claiming = tokio::spawn(async move { claiming.claim(1, 0, [2; 16]).await });
+    let claiming = tokio::spawn(async move { claiming.claim(1, 0, [2; 16], 2).await });
     database.blocked().await;
     helper.execute("COMMIT").await.expect("done");
     let claim = claiming.await.expect("no panic").expect("a claim");
@@ -218,7 +218,7 @@ async fn a_server_killed_during_commits_leaves_each_of_them_counted_once() {
     let (sender, mut done) = tokio::sync::watch::channel(0);
     let counting = Arc::clone(&store);
     let counting = tokio::spawn(async move {
-        let claim = counting.claim(1, 0, [7; 16]).await.expect("a claim");
+        let claim = counting.claim(1, 0, [7; 16], 2).await.expect("a claim");
         let mut progress: Progress = claim.progress;
         let mut n_unknown = 0;
         for n in 1..=wanted {

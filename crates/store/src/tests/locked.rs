@@ -26,7 +26,7 @@ async fn sql(conn: &mut SqliteConnection, statement: &'static str) {
 async fn writes_wait_for_a_lock_and_are_refused_while_it_lasts_and_leave_no_trace() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Arc::new(Store::open(folder.path()).await.expect("a store"));
-    let claim = store.claim(1, 0, [1; 16]).await.expect("a claim");
+    let claim = store.claim(1, 0, [1; 16], 2).await.expect("a claim");
     let first = Arc::new(commit(claim.owner, &claim.progress, 2, &["a"]));
     let mut held = stranger(folder.path()).await;
 
@@ -63,7 +63,7 @@ async fn writes_wait_for_a_lock_and_are_refused_while_it_lasts_and_leave_no_trac
     }
     assert!(began.elapsed() < LOCK_WAIT_MAX + Duration::from_secs(1), "{:?}", began.elapsed());
     assert!(store.create_namespace("x", "").await.is_err_and(|error| error.is_locked()));
-    let claimed = store.claim(1, 0, [2; 16]).await;
+    let claimed = store.claim(1, 0, [2; 16], 2).await;
     assert!(claimed.is_err_and(|error| error.is_locked()));
     assert!(store.put_key("admin", "admin", [3; 32]).await.is_err_and(|error| error.is_locked()));
     assert_eq!(total(&store).await, 2, "reads go on");
@@ -77,7 +77,7 @@ async fn writes_wait_for_a_lock_and_are_refused_while_it_lasts_and_leave_no_trac
 async fn what_became_of_a_commit_is_told_under_a_lock_and_counts_once_behind_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::open(folder.path()).await.expect("a store");
-    let claim = store.claim(1, 0, [1; 16]).await.expect("a claim");
+    let claim = store.claim(1, 0, [1; 16], 2).await.expect("a claim");
     let first = Arc::new(commit(claim.owner, &claim.progress, 2, &["a"]));
     let second = Arc::new(commit(claim.owner, &first.progress, 3, &["b"]));
     commit_at_last(&store, &first).await;
@@ -115,7 +115,7 @@ async fn a_ledger_is_not_made_under_a_lock_and_is_made_whole_behind_it() {
 async fn a_long_reader_holds_nothing_up_and_the_write_ahead_log_is_cut_behind_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::open(folder.path()).await.expect("a store");
-    let claim = store.claim(1, 0, [1; 16]).await.expect("a claim");
+    let claim = store.claim(1, 0, [1; 16], 2).await.expect("a claim");
     let mut reader = stranger(folder.path()).await;
     sql(&mut reader, "BEGIN").await;
     sql(&mut reader, "SELECT count(*) FROM total").await;

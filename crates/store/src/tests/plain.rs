@@ -9,7 +9,7 @@ use crate::plain::{MinuteLabels, PlainStore};
 
 async fn every_row_of_a_commit_is_there_with_its_numbers(bed: Bed) {
     bed.store.generation(1, 4).await.expect("a generation");
-    let claim = bed.store.claim(1, 0, [1; 16]).await.expect("a claim");
+    let claim = bed.store.claim(1, 0, [1; 16], 2).await.expect("a claim");
     let commit = Arc::new(commit(claim.owner, &claim.progress, 3, &["a", "b"]));
     let ended = bed.store.commit(Arc::clone(&commit)).await.0;
     assert_eq!(ended, Outcome::Committed { version: 1 });

@@ -8,7 +8,10 @@ use sqlx::{Executor, Row};
 
 use super::fixture::{Bed, Dice, Names, commit, commit_at_last, open_with, total};
 use super::server::Database;
-use crate::{LabelKind, LabelName, LabelRequest, MysqlOptions, Registration, Store, StoreError};
+use crate::{
+    LabelKind, LabelName, LabelRequest, MysqlOptions, Owners, Raised, Registration, Store,
+    StoreError,
+};
 
 #[tokio::test]
 async fn processes_that_start_at_once_make_one_ledger() {
@@ -55,7 +58,7 @@ async fn a_database_of_another_format_is_refused_and_half_a_step_is_taken_again(
 async fn two_writers_who_race_for_a_base_never_both_win() {
     let database = Database::shared().await;
     let (one, two) = (open_with(&database.options()).await, open_with(&database.options()).await);
-    let claim = one.claim(1, 0, [1; 16]).await.expect("a claim");
+    let claim = one.claim(1, 0, [1; 16], 2).await.expect("a claim");
     let mut progress = claim.progress;
     let rounds = 30;
     for _ in 0..rounds {
@@ -166,8 +169,8 @@ async fn a_baseline_shows_one_version_while_another_process_commits() {
     let database = Database::shared().await;
     let (one, two) = (open_with(&database.options()).await, open_with(&database.options()).await);
     let (mine, other) = (
-        one.claim(1, 0, [1; 16]).await.expect("a claim"),
-        two.claim(1, 1, [2; 16]).await.expect("a claim"),
+        one.claim(1, 0, [1; 16], 2).await.expect("a claim"),
+        two.claim(1, 1, [2; 16], 2).await.expect("a claim"),
     );
     let busy = tokio::spawn(async move {
         let mut progress = mine.progress;
@@ -225,4 +228,26 @@ async fn names_that_differ_in_case_or_in_a_space_at_the_end_are_different() {
         wanted.sort();
         assert_eq!(found, wanted);
     }
+}
+
+#[tokio::test]
+async fn a_frame_version_is_raised_after_the_claims_that_are_under_way() {
+    let database = Database::shared().await;
+    let store = Arc::new(open_with(&database.options()).await);
+    store.generation(1, 1).await.expect("a generation");
+    store.claim(1, 0, [1; 16], 2).await.expect("a claim");
+    let mut admin = database.admin().await;
+    for sql in [
+        "START TRANSACTION",
+        "SELECT format FROM meta LOCK IN SHARE MODE",
+        "UPDATE partition_state SET epoch = epoch + 1",
+    ] {
+        admin.execute(sql).await.expect("done");
+    }
+    let raising = Arc::clone(&store);
+    let raising = tokio::spawn(async move { raising.raise_frame_version(1, 2, Owners::Any).await });
+    database.blocked().await;
+    admin.execute("COMMIT").await.expect("done");
+    let raised = raising.await.expect("no panic").expect("an answer");
+    assert_eq!(raised, Raised::NotYet { partitions: vec![0] });
 }

@@ -34,7 +34,7 @@ async fn no_connection_of_before_is_used_once_one_was_told_that_its_server_takes
     let (store, next) = begun(&database.options()).await;
     // Readers and writers that rest.
     let readers = (store.read().await.expect("a reader"), store.read().await.expect("a reader"));
-    let (one, two) = tokio::join!(store.claim(1, 7, [7; 16]), store.claim(1, 8, [8; 16]));
+    let (one, two) = tokio::join!(store.claim(1, 7, [7; 16], 2), store.claim(1, 8, [8; 16], 2));
     assert!(one.is_ok() && two.is_ok());
     drop(readers);
     let before = connections(&mut admin, &database.name).await;
@@ -174,7 +174,7 @@ async fn count(
     stop: watch::Receiver<bool>,
 ) -> (Store, i64) {
     let store = open_with(&options).await;
-    let claim = store.claim(1, 0, [7; 16]).await.expect("a claim");
+    let claim = store.claim(1, 0, [7; 16], 2).await.expect("a claim");
     let mut progress: Progress = claim.progress;
     let mut n = 0;
     while !*stop.borrow() {

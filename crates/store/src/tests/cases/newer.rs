@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ledger::commit::Outcome;
 
 use super::super::fixture::{Bed, commit, total};
-use crate::StoreError;
+use crate::{Owners, StoreError};
 
 /// Moves the format of the ledger by so much.
 async fn move_format(bed: &Bed, by: i64) {
@@ -18,20 +18,22 @@ async fn move_format(bed: &Bed, by: i64) {
 
 pub(in super::super) async fn a_ledger_of_a_newer_program_takes_neither_claim_nor_commit(bed: Bed) {
     let store = &bed.store;
-    let claim = store.claim(1, 0, [1; 16]).await.expect("a claim");
+    let claim = store.claim(1, 0, [1; 16], 2).await.expect("a claim");
     let first = Arc::new(commit(claim.owner, &claim.progress, 3, &["a"]));
     assert_eq!(store.commit(Arc::clone(&first)).await.0, Outcome::Committed { version: 1 });
     move_format(&bed, 1).await;
     let second = Arc::new(commit(claim.owner, &first.progress, 2, &["a"]));
     assert_eq!(store.commit(Arc::clone(&second)).await.0, Outcome::Refused);
     for partition in [0, 1] {
-        let error = store.claim(1, partition, [2; 16]).await.expect_err("it is newer");
-        assert!(matches!(error, StoreError::Newer { found: 7, known: 6 }), "{error:?}");
+        let error = store.claim(1, partition, [2; 16], 2).await.expect_err("it is newer");
+        assert!(matches!(error, StoreError::Newer { found: 8, known: 7 }), "{error:?}");
         assert!(error.is_fatal(), "the process has to end");
     }
+    let raised = store.raise_frame_version(1, 2, Owners::Own).await;
+    assert!(matches!(raised, Err(StoreError::Newer { found: 8, known: 7 })), "{raised:?}");
     assert_eq!(total(store).await, 3, "nothing was written");
     move_format(&bed, -1).await;
     assert_eq!(store.commit(second).await.0, Outcome::Committed { version: 2 });
-    let again = store.claim(1, 1, [3; 16]).await.expect("a claim");
+    let again = store.claim(1, 1, [3; 16], 2).await.expect("a claim");
     assert_eq!(again.owner.epoch, 1, "no claim took effect before");
 }

@@ -44,7 +44,7 @@ async fn n_of_commit(store: &Store, next: &Arc<Commit>) -> i64 {
 
 pub(in super::super) async fn commits_of_many_rows_take_few_statements(bed: Bed) {
     let store = &bed.store;
-    let claim = store.claim(1, 0, [1; 16]).await.expect("a claim");
+    let claim = store.claim(1, 0, [1; 16], 2).await.expect("a claim");
     // A first commit of the day also keeps a baseline.
     let first = Arc::new(commit(claim.owner, &claim.progress, 1, &["a"]));
     assert_eq!(store.commit(Arc::clone(&first)).await.0, Outcome::Committed { version: 1 });

@@ -106,7 +106,7 @@ fn expected(facts: &[Fact], minutes: Range<i64>, namespace: Option<&str>) -> Sum
 
 async fn filled(bed: &Bed) -> Vec<Fact> {
     let facts = facts();
-    let claim = bed.store.claim(1, 0, [1; 16]).await.expect("a claim");
+    let claim = bed.store.claim(1, 0, [1; 16], 2).await.expect("a claim");
     let all = commit_of(claim.owner, &claim.progress, &facts);
     let (outcome, error) = bed.store.commit(Arc::new(all)).await;
     assert_eq!(outcome, Outcome::Committed { version: 1 }, "{error:?}");
@@ -218,7 +218,7 @@ pub(in crate::tests) async fn pulse_is_one_minute_and_what_is_open_now(bed: Bed)
         store.read().await.expect("a reader").pulse(3, 0).await.expect("zeros"),
         Pulse::default()
     );
-    let claim = store.claim(1, 0, [1; 16]).await.expect("a claim");
+    let claim = store.claim(1, 0, [1; 16], 2).await.expect("a claim");
     let mut attempt = Fact::new(3, "a", 8);
     attempt.labels.is_final = false;
     let facts = [Fact::new(2, "a", 1), Fact::new(3, "a", 2), Fact::new(3, "b", 4), attempt];
@@ -242,7 +242,7 @@ pub(in crate::tests) async fn pulse_is_one_minute_and_what_is_open_now(bed: Bed)
 
 pub(in crate::tests) async fn tokens_counted_from_text_are_summed_apart(bed: Bed) {
     let store = &bed.store;
-    let claim = store.claim(1, 0, [1; 16]).await.expect("a claim");
+    let claim = store.claim(1, 0, [1; 16], 2).await.expect("a claim");
     let mut counted = commit(claim.owner, &claim.progress, 3, &["a"]);
     let mut labels = counted.totals[0].1.as_ref().clone();
     labels.source = event::UsageSource::Estimated;
