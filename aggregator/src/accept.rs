@@ -24,8 +24,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::metrics::Gauges;
 
-/// How long a request waits for the worker. Its commit goes on if the ledger needs longer.
-const WAIT_MAX: Duration = Duration::from_secs(15);
+/// How long a request waits for the worker or the ledger. What it began goes on if that takes
+/// longer.
+pub const WAIT_MAX: Duration = Duration::from_secs(15);
 /// How long one record may take to come in.
 const READ_WAIT_MAX: Duration = Duration::from_secs(5);
 

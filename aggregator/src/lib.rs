@@ -12,8 +12,8 @@ mod publisher;
 mod confirm;
 mod retention;
 mod labels;
-mod frames;
 mod accept;
+mod frames;
 mod budget;
 mod worker;
 mod http;
@@ -22,7 +22,7 @@ mod run;
 mod tests;
 
 pub use accept::{AcceptLoss, Accepted, PartitionView};
-pub use frames::FRAMES_KNOWN;
+pub use frames::{FRAMES_KNOWN, FramesRaised, FramesView, RaiseFrames};
 pub use page::Page;
 pub use publisher::{Publisher, Reader, Start};
 pub use run::{Aggregator, AggregatorError, Parts, start};

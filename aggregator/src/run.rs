@@ -28,6 +28,7 @@ use tracing::{error, warn};
 use crate::accept;
 use crate::budget::Budget;
 use crate::confirm::Confirmer;
+use crate::frames;
 use crate::http::{HttpState, router};
 use crate::metrics::Gauges;
 use crate::publisher::{Publisher, Start};
@@ -177,7 +178,13 @@ pub async fn start(
         queue: Arc::clone(&parts.queue),
         workers: Arc::new(requesters),
     };
-    let router = router(state).merge(accept::router(accept_state, &parts.access));
+    let frames_state = frames::FramesState {
+        store: Arc::clone(&parts.store),
+        generation: parts.generation.generation,
+    };
+    let router = router(state)
+        .merge(accept::router(accept_state, &parts.access))
+        .merge(frames::router(frames_state, &parts.access));
     let Parts { queue, store, .. } = parts;
     Ok(Aggregator { publisher, gauges, queue, store, router, workers, helpers, restored })
 }

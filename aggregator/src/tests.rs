@@ -7,3 +7,4 @@ mod on_kafka;
 mod publishing;
 mod running;
 mod accepting;
+mod frames;
