@@ -8,15 +8,17 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use aggregator::FRAMES_KNOWN;
 use anyhow::Context as _;
 use api::Dependency;
 use cache::{Cache, CacheOptions};
 use queue::{DirectoryLock, EmbeddedOptions, Queue};
 use service::auth::Access;
-use store::Store;
-use tracing::{error, warn};
+use store::{Owners, Raised, Store};
+use tracing::{error, info, warn};
 
 use crate::compose::{self, Counting, Sharing, Storage, Views};
 use crate::keys::{Guarded, access};
@@ -107,7 +109,18 @@ async fn open(dir: &Path, options: EmbeddedOptions, ports: &mut Ports) -> anyhow
         Ok(store.generation(generation, partitions).await?)
     };
     let generation = ports.unlocked(making).await?;
-    Ok(Storage::new(queue, store, generation, Sharing::Own))
+    // Who has the lock of the directory is the only one that counts this log.
+    let raising = async || {
+        let (number, owners) = (generation.generation, Owners::Own);
+        if store.raise_frame_version(number, FRAMES_KNOWN, owners).await? == Raised::Done {
+            info!(version = FRAMES_KNOWN, "frame version raised");
+        }
+        Ok(store.frame_version().await?)
+    };
+    let version = ports.unlocked(raising).await?;
+    let storage = Storage::new(queue, store, generation, Sharing::Own);
+    storage.frame_version.store(version, Ordering::Relaxed);
+    Ok(storage)
 }
 
 /// How the two guarded listeners are guarded.

@@ -6,7 +6,7 @@
 //! order.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU8};
 use std::time::Duration;
 
 use aggregator::{Aggregator, AggregatorError};
@@ -57,17 +57,21 @@ pub struct Storage {
     /// Set by the aggregator while the dedup set is at its budget, read by ingest. Processes of
     /// their own pass it on through the ledger.
     pub pressure: Arc<AtomicBool>,
+    /// The frame version that ingest writes: that of the ledger, as far as it is known.
+    pub frame_version: Arc<AtomicU8>,
 }
 
 impl Storage {
-    /// Storage without memory pressure.
+    /// Storage without memory pressure, whose frame version was not read yet: any reader knows the
+    /// first one.
     pub fn new(
         queue: Arc<Queue>,
         store: Arc<Store>,
         generation: Generation,
         sharing: Sharing,
     ) -> Storage {
-        Storage { queue, store, generation, sharing, pressure: Arc::default() }
+        let frame_version = Arc::new(AtomicU8::new(1));
+        Storage { queue, store, generation, sharing, pressure: Arc::default(), frame_version }
     }
 
     /// Returns why the process must end, once its storage cannot be written any more. A ledger on
@@ -107,6 +111,7 @@ pub async fn ingest(
         generation: storage.generation.clone(),
         access,
         pressure: Arc::clone(&storage.pressure),
+        frame_version: Arc::clone(&storage.frame_version),
         settings: settings.ingest.clone(),
         faults,
     };

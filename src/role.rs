@@ -6,7 +6,7 @@
 
 mod watch;
 mod lags;
-mod pressure;
+mod follow;
 mod aggregator;
 mod api;
 mod ingest;

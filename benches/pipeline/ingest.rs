@@ -9,7 +9,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Instant;
 
 use clock::Wall;
@@ -53,6 +53,7 @@ pub fn serve(folder: &str) {
             generation: generation.expect("a generation"),
             access: Access::Dev,
             pressure: Arc::new(AtomicBool::new(false)),
+            frame_version: Arc::new(AtomicU8::new(2)),
             settings: settings.ingest.clone(),
             faults: Vec::new(),
         };

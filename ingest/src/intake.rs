@@ -5,7 +5,7 @@
 //! whole batch fails with `Unready` and is to be retried: events that were already written are
 //! recognised as duplicates.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,9 @@ pub struct Parts {
     pub access: Access,
     /// Set while the dedup set of the aggregator is at its memory budget.
     pub pressure: Arc<AtomicBool>,
+    /// The frame version to write: every reader of the log knows it. It may be raised at any time,
+    /// also beyond what this program knows, and is never lowered.
+    pub frame_version: Arc<AtomicU8>,
     /// Settings of ingest.
     pub settings: IngestSettings,
     /// Faults detected elsewhere in the process that make ingest not ready.

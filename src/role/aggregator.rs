@@ -9,7 +9,7 @@ use service::server::Drain;
 use tokio::task::JoinHandle;
 use tracing::error;
 
-use super::{open, pressure, watch};
+use super::{follow, open, watch};
 use crate::compose::{self, Sharing, Storage};
 use crate::keys::{Guarded, access};
 use crate::process::Process;
@@ -44,7 +44,7 @@ pub async fn run(
     let tasks = [
         tokio::spawn(watch::ledger(Arc::clone(store), ledger, shutdown.clone())),
         tokio::spawn(watch::log(Arc::clone(queue), brokers, log, shutdown.clone())),
-        tokio::spawn(pressure::publish(Arc::clone(store), pressure, shutdown.clone())),
+        tokio::spawn(follow::publish_pressure(Arc::clone(store), pressure, shutdown.clone())),
         tokio::spawn(live::publish(cache, counting.live(), shutdown.clone())),
     ];
     opening.open(counting.router());

@@ -5,6 +5,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use ingest::RawWay;
 use service::config::Settings;
@@ -16,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{error, warn};
 
-use super::{open, pressure, watch};
+use super::{follow, open, watch};
 use crate::compose::{self, DRAIN_MAX, Sharing, Storage};
 use crate::keys::{Guarded, access};
 use crate::process::Process;
@@ -37,7 +38,10 @@ pub async fn run(
         let queue = Arc::new(services::log_to_write(settings, &opening).await?);
         let generation = services::generation(settings, &store, &opening).await?;
         let access = access(Guarded::Ingest, &settings.data.dir, *dev, &store).await?;
-        Ok((Storage::new(queue, store, generation, Sharing::Shared), access))
+        let version = store.frame_version().await?;
+        let storage = Storage::new(queue, store, generation, Sharing::Shared);
+        storage.frame_version.store(version, Ordering::Relaxed);
+        Ok((storage, access))
     };
     let Some((storage, access)) = open(opened, serving.as_mut(), shutdown).await? else {
         return Ok(());
@@ -46,8 +50,10 @@ pub async fn run(
     let faults = vec![log.clone(), raw.clone()];
     let (queue, store) = (&storage.queue, &storage.store);
     let (brokers, pressure) = (settings.kafka.brokers.clone(), Arc::clone(&storage.pressure));
+    let frame_version = Arc::clone(&storage.frame_version);
     let tasks = [
-        tokio::spawn(pressure::follow(Arc::clone(store), pressure, shutdown.clone())),
+        tokio::spawn(follow::pressure(Arc::clone(store), pressure, shutdown.clone())),
+        tokio::spawn(follow::frame_version(Arc::clone(store), frame_version, shutdown.clone())),
         tokio::spawn(watch::log(Arc::clone(queue), brokers, log, shutdown.clone())),
     ];
     let ingest = compose::ingest(settings, &storage, access, faults).await?;

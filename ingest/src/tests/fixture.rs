@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU8};
 use std::time::Duration;
 
 use axum::Router;
@@ -82,6 +82,7 @@ impl Running {
             generation: generation.clone(),
             access: options.access,
             pressure: Arc::clone(&pressure),
+            frame_version: Arc::new(AtomicU8::new(2)),
             settings: options.settings,
             faults: Vec::new(),
         };

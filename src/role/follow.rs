@@ -1,0 +1,53 @@
+//! What roles learn of each other through the ledger, each second: memory pressure of the dedup
+//! sets, and the frame version.
+//!
+//! An aggregator without memory for recognising copies stores so; ingest refuses events meanwhile,
+//! and what is stored expires by itself. The frame version is raised by an operator, and ingest
+//! writes frames of it from then on. While the ledger does not answer, what was read last stands.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::Duration;
+
+use clock::Wall;
+use service::shutdown::{Phase, Shutdown};
+use store::Store;
+use tracing::{info, warn};
+
+/// How often the ledger is asked or told.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Stores the pressure of this aggregator until shutdown.
+pub async fn publish_pressure(store: Arc<Store>, pressure: Arc<AtomicBool>, shutdown: Shutdown) {
+    while shutdown.phase() == Phase::Running {
+        if pressure.load(Ordering::Relaxed)
+            && let Err(error) = store.put_pressure(Wall::now()).await
+        {
+            warn!(%error, "memory pressure could not be stored");
+        }
+        shutdown.sleep(EVERY).await;
+    }
+}
+
+/// Reads whether any aggregator is under pressure, until shutdown.
+pub async fn pressure(store: Arc<Store>, pressure: Arc<AtomicBool>, shutdown: Shutdown) {
+    while shutdown.phase() == Phase::Running {
+        if let Ok(is_under_pressure) = store.under_pressure(Wall::now()).await {
+            pressure.store(is_under_pressure, Ordering::Relaxed);
+        }
+        shutdown.sleep(EVERY).await;
+    }
+}
+
+/// Reads the frame version until shutdown. It never goes down: an answer of a replica, or of a
+/// ledger that was put back, may be older than frames of this version in the log.
+pub async fn frame_version(store: Arc<Store>, newest: Arc<AtomicU8>, shutdown: Shutdown) {
+    while shutdown.phase() == Phase::Running {
+        if let Ok(version) = store.frame_version().await
+            && newest.fetch_max(version, Ordering::Relaxed) < version
+        {
+            info!(version, "frame version raised");
+        }
+        shutdown.sleep(EVERY).await;
+    }
+}
