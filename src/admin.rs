@@ -1,8 +1,10 @@
-//! `gatemeter admin partitions|accept-loss`: decisions that only an operator may take, sent to a
-//! running aggregator.
+//! `gatemeter admin partitions|accept-loss|frames`: decisions that only an operator may take, sent
+//! to a running aggregator.
 //!
 //! A loss is accepted in two steps: the first shows the offset at which counting would resume, the
 //! second confirms that offset.
+
+mod frames;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -28,6 +30,8 @@ enum AdminCommand {
     Partitions(PartitionsArgs),
     /// Let a halted partition go on without the frames that are lost; docs/operations.md says when
     AcceptLoss(AcceptLossArgs),
+    /// Show which frame version ingest writes, or raise it once every aggregator is upgraded
+    Frames(frames::FramesArgs),
 }
 
 /// Which aggregator.
@@ -61,8 +65,8 @@ struct AcceptLossArgs {
     next: Option<u64>,
 }
 
-/// Runs the subcommand. The exit code of `partitions` is 1 if one is halted, and that of
-/// `accept-loss` if nothing was accepted because `--next` was not given.
+/// Runs the subcommand. The exit code of `partitions` is 1 if one is halted, that of `accept-loss`
+/// if nothing was accepted because `--next` was not given, and that of `frames` if it was refused.
 ///
 /// # Errors
 /// The aggregator does not answer, or refuses.
@@ -70,6 +74,7 @@ pub async fn run(args: AdminArgs) -> anyhow::Result<ExitCode> {
     match args.command {
         AdminCommand::Partitions(args) => partitions(&args).await,
         AdminCommand::AcceptLoss(args) => accept_loss(&args).await,
+        AdminCommand::Frames(args) => frames::run(&args).await,
     }
 }
 

@@ -47,7 +47,7 @@ enum Command {
     Recount(recount::RecountArgs),
     /// List, show and send again what was not counted
     Dlq(dlq::DlqArgs),
-    /// Show partitions, and let a halted one go on
+    /// Show partitions and let a halted one go on, raise the frame version
     Admin(admin::AdminArgs),
     /// Ask a process whether it is well: exit code 0 if URL answers 2xx
     Healthcheck(healthcheck::HealthcheckArgs),

@@ -6,6 +6,7 @@
 
 mod databases;
 mod deaths;
+mod frames;
 mod guide;
 mod logs;
 mod models;
@@ -48,6 +49,7 @@ fn roles_on_kafka_mariadb_and_redis_count_to_the_token_while_everything_fails_in
     let mut books = Books::default();
     ways::one_way_the_other_way_and_both(&stack, &mut books);
     strangers::what_others_write_is_kept_and_counted_once_when_it_is_sent_again(&stack, &mut books);
+    frames::frame_version_is_raised_under_load_once_every_aggregator_knows_it(&stack, &mut books);
     models::models_that_only_requests_name_count_alike_whichever_way_they_come(&stack, &mut books);
     monitoring::dashboards_show_what_is_counted(&stack, &mut books);
     deaths::every_process_is_killed(&stack, &mut books);

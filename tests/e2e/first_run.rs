@@ -174,3 +174,29 @@ fn tokens_of_a_text_are_counted_on_request_by_api_and_aggregator() {
     }
     assert!(!place.log().contains("planted"), "no text is in the log");
 }
+
+#[test]
+fn embedded_storage_has_the_newest_frame_version_from_the_start_and_keeps_it() {
+    let place = Place::new();
+    let at = place.url(place.aggregator);
+    let operator = |args: &[&str]| {
+        let output = place.run(&[&["admin", "frames", "--at", &at], args].concat());
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+    };
+    for _ in 0..2 {
+        let mut running = place.start();
+        let (code, said) = operator(&[]);
+        assert!(code == Some(0) && said.contains("writes frames of version 2"), "{said}");
+        assert!(said.contains("Nothing is left to do."), "{said}");
+        let (code, said) = operator(&["2", "--json"]);
+        assert!(code == Some(0) && said.contains("\"is_new\": false"), "{said}");
+        let (code, said) = operator(&["1"]);
+        assert!(code == Some(1) && said.contains("there is no way back to 1"), "{said}");
+        let n_raised = place.log().matches("frame version raised").count();
+        assert_eq!(n_raised, 1, "by the first start: {}", place.log());
+        assert!(running.terminate().0.success());
+    }
+    let (code, said) = operator(&[]);
+    assert!(code == Some(1) && said.contains("error: "), "{said}");
+}

@@ -405,6 +405,19 @@ impl Stack {
             .expect("it runs")
     }
 
+    /// Runs `gatemeter admin`: exit code and output.
+    pub fn operator(&self, args: &[&str]) -> (Option<i32>, String) {
+        let output = Command::new(program())
+            .arg("admin")
+            .args(args)
+            .args(["--at", &self.url("aggregator")])
+            .stdin(Stdio::null())
+            .output()
+            .expect("admin runs");
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code(), stdout + &String::from_utf8_lossy(&output.stderr))
+    }
+
     /// Counts the log on Kafka again, and compares it with ledger, page and API.
     pub fn recount(&self) -> Value {
         let (metrics, api) = (self.url("aggregator"), self.url("api"));

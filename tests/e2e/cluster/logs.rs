@@ -131,41 +131,28 @@ impl<'a> Own<'a> {
         (output.status.code(), stdout + &String::from_utf8_lossy(&output.stderr))
     }
 
-    /// Runs `gatemeter admin`: exit code and output.
-    fn operator(&self, args: &[&str]) -> (Option<i32>, String) {
-        let output = Command::new(program())
-            .arg("admin")
-            .args(args)
-            .args(["--at", &self.stack.url("aggregator")])
-            .stdin(Stdio::null())
-            .output()
-            .expect("admin runs");
-        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-        (output.status.code(), stdout + &String::from_utf8_lossy(&output.stderr))
-    }
-
     /// An operator accepts what every partition has lost, each of which is halted.
     fn accept_losses(&self) {
         let mut n_lost = 0;
-        let (code, said) = self.operator(&["partitions"]);
+        let (code, said) = self.stack.operator(&["partitions"]);
         assert!(code == Some(1) && said.contains("halted: "), "{said}");
         for partition in 0..log(self.stack, self.generation).partitions {
             let (number, next) = (partition.to_string(), self.next(partition));
-            let (code, said) = self.operator(&["accept-loss", &number]);
+            let (code, said) = self.stack.operator(&["accept-loss", &number]);
             assert!(code == Some(1) && said.contains(&format!("--next {next}")), "{said}");
-            let (code, said) = self.operator(&["accept-loss", &number, "--next", "1000000"]);
+            let (code, said) = self.stack.operator(&["accept-loss", &number, "--next", "1000000"]);
             assert!(code == Some(1) && said.contains("check the partition again"), "{said}");
             let args = ["accept-loss", &number, "--next", &next.to_string()];
-            let (code, said) = self.operator(&args);
+            let (code, said) = self.stack.operator(&args);
             assert_eq!(code, Some(0), "{said}");
             // Every frame before it was written after the last one that was counted.
             assert!(said.contains(&format!("; frames lost: {next}\n")), "{said}");
             n_lost += i64::try_from(next).expect("a number");
-            let (code, said) = self.operator(&args);
+            let (code, said) = self.stack.operator(&args);
             assert!(code == Some(1) && said.contains("is not halted"), "{said}");
         }
         assert_eq!(self.stack.shown("gatemeter_lost_frames_total"), Some(n_lost));
-        let (code, said) = self.operator(&["partitions"]);
+        let (code, said) = self.stack.operator(&["partitions"]);
         assert!(code == Some(0) && !said.contains("halted"), "{said}");
         let ready = get(self.stack.port("aggregator"), "/readyz", &[]);
         assert_eq!(ready.map(|answer| answer.status), Some(200));
@@ -284,7 +271,8 @@ fn log_is_cut(own: &Own<'_>) {
     own.wait_counted(2_000);
     let (code, said) = own.recount();
     assert!(code == Some(2) && said.contains("but the ledger counted up to"), "{said}");
-    let (code, said) = own.operator(&["accept-loss", "0", "--next", &own.next(0).to_string()]);
+    let (code, said) =
+        own.stack.operator(&["accept-loss", "0", "--next", &own.next(0).to_string()]);
     assert!(code == Some(1) && said.contains("the log has to grow beyond that first"), "{said}");
     let _ingest = own.role("ingest");
     own.send("1000");
@@ -334,11 +322,12 @@ fn log_is_made_anew_and_only_its_id_tells(own: &Own<'_>) {
     own.stack.runtime.block_on(deleted).expect("an answer");
     let aggregator = own.role("aggregator");
     own.wait_halted("recreated");
-    let n_halted = || own.operator(&["partitions"]).1.matches("halted: ").count();
+    let n_halted = || own.stack.operator(&["partitions"]).1.matches("halted: ").count();
     wait_for("every partition is halted", || n_halted() == 6);
     own.wait_counted(2_000);
     assert_eq!(own.stack.events("poison"), 0, "nothing of it is read");
-    let (code, said) = own.operator(&["accept-loss", "2", "--next", &own.next(2).to_string()]);
+    let (code, said) =
+        own.stack.operator(&["accept-loss", "2", "--next", &own.next(2).to_string()]);
     assert_eq!(code, Some(0), "{said}");
     wait_for("what is accepted is read", || own.stack.events("poison") == 3);
     drop(aggregator);
@@ -373,7 +362,7 @@ fn hole_stops_its_partition_alone(own: &Own<'_>) {
     let (code, said) = own.recount();
     assert_eq!(code, Some(0), "all that was counted is in the log: {said}");
     let (number, next) = ("0", own.next(0) + 1);
-    let (code, said) = own.operator(&["accept-loss", number, "--next", &next.to_string()]);
+    let (code, said) = own.stack.operator(&["accept-loss", number, "--next", &next.to_string()]);
     assert!(code == Some(0) && said.contains("; frames lost: 1\n"), "{said}");
     wait_for("counting goes on behind the hole", || own.next(0) > next);
     let (code, said) = own.recount();
