@@ -12,6 +12,7 @@ use axum::extract::rejection::JsonRejection;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use axum::{Json, Router};
+use event::frame::Version;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use service::answer::{Answer, AnswerResult, ApiError};
@@ -25,7 +26,7 @@ use crate::accept::WAIT_MAX;
 
 /// The highest frame version that this program counts. Each claim tells it, and an operator cannot
 /// raise the version beyond it.
-pub const FRAMES_KNOWN: u8 = 2;
+pub const FRAMES_KNOWN: u8 = Version::NEWEST.number();
 
 /// State of the handlers.
 #[derive(Clone, Debug)]

@@ -5,6 +5,7 @@
 //! client has disconnected. The number of events in flight is bounded; above it, requests are shed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use clock::Wall;
@@ -78,8 +79,10 @@ pub struct Gatherers {
 }
 
 /// How events are gathered.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct GatherOptions {
+    /// Version of the frames, as the ledger has it: it is raised while ingest runs.
+    pub frame_version: Arc<AtomicU8>,
     /// How long a gatherer waits for more events.
     pub gather: Duration,
     /// Most events in flight.
@@ -106,7 +109,7 @@ impl Gatherers {
                 queue: Arc::clone(queue),
                 labels: Arc::clone(labels),
                 partition,
-                options,
+                options: options.clone(),
                 metrics: metrics.clone(),
                 encoder: FrameEncoder::default(),
                 frame: EventColumns::default(),
@@ -203,6 +206,12 @@ impl Gatherer {
         (group, None)
     }
 
+    /// The version of the next frame: the ledger's, or the highest that this program knows.
+    fn version(&self) -> Version {
+        let number = self.options.frame_version.load(Ordering::Relaxed);
+        Version::from_number(number).unwrap_or(Version::NEWEST)
+    }
+
     /// The frame of a group's events.
     fn encode(&mut self, group: &[Job], stamp: Stamp) -> Vec<u8> {
         let columns = match group {
@@ -215,7 +224,7 @@ impl Gatherer {
                 &self.frame
             }
         };
-        self.encoder.encode(columns, &*self.labels.known(), stamp, Version::V1)
+        self.encoder.encode(columns, &*self.labels.known(), stamp, self.version())
     }
 
     /// Seals a frame and appends it in the background.

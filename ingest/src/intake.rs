@@ -135,6 +135,7 @@ impl Intake {
     ) -> Result<(Intake, Vec<JoinHandle<()>>), IngestError> {
         let labels = Arc::new(LabelCache::load(&parts.store, parts.settings.clone()).await?);
         let options = GatherOptions {
+            frame_version: Arc::clone(&parts.frame_version),
             gather: Duration::from_millis(parts.settings.gather_ms),
             events_max: parts.settings.queue_events_max,
             window: parts.generation.window,

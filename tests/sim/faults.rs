@@ -12,7 +12,7 @@ use crate::world::{Instance, MINUTE_US, SECOND_US, World};
 impl World {
     /// Draws a fault.
     pub(crate) fn fault(&mut self) {
-        match self.rng.random_range(0..100) {
+        match self.rng.random_range(0..112) {
             0..16 => self.crash(),
             16..30 => self.pause(),
             30..36 => self.zombie = None,
@@ -22,6 +22,8 @@ impl World {
             66..82 => self.retain(),
             82..96 => self.cut(),
             96..98 => self.overtake(),
+            98..104 => self.switch_program(),
+            104..110 => self.raise(),
             _ => self.break_log(),
         }
     }
@@ -29,14 +31,15 @@ impl World {
     /// The process dies and another one starts.
     pub(crate) fn crash(&mut self) {
         self.note(|| "the instance dies".to_owned());
-        self.current = Instance::new(self.mutation);
+        self.current = Instance::new(self.mutation, self.program);
         self.take_over();
     }
 
     /// The process stands still; another one starts, and the first goes on later.
-    fn pause(&mut self) {
+    pub(crate) fn pause(&mut self) {
         self.note(|| "the instance becomes a zombie".to_owned());
-        let before = std::mem::replace(&mut self.current, Instance::new(self.mutation));
+        let before =
+            std::mem::replace(&mut self.current, Instance::new(self.mutation, self.program));
         self.zombie = Some(before);
         self.take_over();
     }
@@ -50,6 +53,8 @@ impl World {
         if self.sql.restore(&lows, &mut self.rng) {
             let version = self.sql.ledger.version;
             self.note(|| format!("the ledger is restored to version {version}"));
+            self.went_back = true;
+            self.maybe_restore_program();
         }
     }
 
@@ -107,11 +112,13 @@ impl World {
         });
         self.sql.settle_locked(number, &mut self.rng);
         let before = self.rng.random_bool(0.3).then(|| self.sql.ledger.clone());
+        // What is not read of the tail may have been fetched.
+        let n_read = if self.rng.random_bool(0.5) { 60 } else { self.rng.random_range(0..4) };
         self.with(partition, true, |shell, place| {
             if !shell.has_claim() || before.is_some() {
                 shell.claim(place);
             }
-            shell.read(60, place);
+            shell.read(n_read, place);
         });
         self.fault_checked();
         if before.is_some() || self.rng.random_bool(0.5) {
@@ -124,6 +131,7 @@ impl World {
             // The next claim gets the epoch of the one that is forgotten; its nonce is another.
             self.note(|| format!("the ledger is put back to before the claim of {partition}"));
             self.sql.put_back(before);
+            self.went_back = true;
         }
         let next = self.sql.ledger.rows[partition].progress.next;
         let high = self.rng.random_range(next..=self.logs[partition].high());

@@ -14,6 +14,7 @@ pub mod publisher;
 pub mod shell;
 pub mod world;
 pub mod faults;
+pub mod upgrade;
 pub mod quiesce;
 pub mod accept;
 pub mod run;

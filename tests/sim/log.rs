@@ -1,5 +1,6 @@
 //! The log of one partition, with what must be counted of each record beside it.
 
+use event::frame::Version;
 use ledger::core::{Core, LogView};
 
 use crate::producer::{Fate, Made, frame};
@@ -55,10 +56,17 @@ impl Partition {
     }
 
     /// Appends a frame.
-    pub fn append(&mut self, events: Vec<Made>, append_us: i64, ingest_us: i64, fate: Fate) {
+    pub fn append(
+        &mut self,
+        events: Vec<Made>,
+        append_us: i64,
+        ingest_us: i64,
+        fate: Fate,
+        version: Version,
+    ) {
         let delta = self.reference.read(&events, append_us, ingest_us, fate);
         self.records.push(Stored {
-            bytes: frame(&events, ingest_us, fate),
+            bytes: frame(&events, ingest_us, fate, version),
             append_us,
             intact: fate != Fate::BadRow,
             delta,

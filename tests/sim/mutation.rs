@@ -17,11 +17,15 @@ pub enum Mutation {
     NonceCheck,
     /// An unknown outcome is looked up without waiting for a transaction that has the row's lock.
     ResolveWaits,
+    /// A ledger of a newer format takes claims and commits of an older program.
+    FormatCheck,
+    /// Ingest is told to write frames that an owner does not know.
+    OwnersKnow,
 }
 
 impl Mutation {
     /// Every mutant.
-    pub const EACH: [Mutation; 21] = [
+    pub const EACH: [Mutation; 24] = [
         Mutation::Core(Safeguard::UnknownOutcome),
         Mutation::Core(Safeguard::DropOnAbort),
         Mutation::Core(Safeguard::RunningMaximum),
@@ -39,10 +43,13 @@ impl Mutation {
         Mutation::Core(Safeguard::VersionOrder),
         Mutation::Core(Safeguard::ClockAhead),
         Mutation::Core(Safeguard::TwoZeros),
+        Mutation::Core(Safeguard::HaltAtNewer),
         Mutation::BaseCheck,
         Mutation::OwnerCheck,
         Mutation::NonceCheck,
         Mutation::ResolveWaits,
+        Mutation::FormatCheck,
+        Mutation::OwnersKnow,
     ];
 
     /// The switches of the core.

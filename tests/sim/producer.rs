@@ -4,7 +4,7 @@
 //! change the facts of a copy. Frames may be garbled on their way, and foreign writers put events
 //! into partitions of others.
 
-use event::frame::{FrameBuilder, Stamp};
+use event::frame::{FrameBuilder, Stamp, Version};
 use event::{
     ErrorType, Facts, Key, Labels, Method, Outcome, Secret, ServiceTier, Usage, UsageSource, limits,
 };
@@ -144,8 +144,8 @@ impl Made {
 
 /// The bytes of a frame.
 #[must_use]
-pub fn frame(events: &[Made], ingest_us: i64, fate: Fate) -> Vec<u8> {
-    let mut builder = FrameBuilder::default();
+pub fn frame(events: &[Made], ingest_us: i64, fate: Fate, version: Version) -> Vec<u8> {
+    let mut builder = FrameBuilder::new(version);
     for made in events {
         builder.push(&labels(made.kind), &made.facts()).expect("few events");
     }

@@ -22,6 +22,7 @@ impl World {
         self.zombie = None;
         self.sql.arrive_all(&mut self.rng);
         self.check()?;
+        self.upgrade();
         self.settle_all()?;
         for _ in 0..SCRAPES {
             self.now_us += 15 * SECOND_US;

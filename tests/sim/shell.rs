@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
+use event::frame::Version;
 use ledger::commit::{Commit, Outcome};
-use ledger::core::{Core, Effect, Input, Notice, Options, Record};
+use ledger::core::{Core, Effect, Halt, Input, Notice, Options, Record};
 use ledger::safeguard::Safeguard;
 use ledger::window::Window;
 use rand::RngExt as _;
@@ -56,6 +57,8 @@ struct Fetched {
 #[derive(Debug)]
 pub struct Shell {
     partition: u32,
+    /// The highest version of a frame that its program knows.
+    program: Version,
     /// The real core.
     pub core: Core,
     nonce: Option<[u8; 16]>,
@@ -77,15 +80,15 @@ pub fn window(mutation: Mutation) -> Window {
 impl Shell {
     /// A new process.
     #[must_use]
-    pub fn new(partition: u32, mutation: Mutation) -> Shell {
+    pub fn new(partition: u32, mutation: Mutation, program: Version) -> Shell {
         let core = Core::new(Options {
             window: window(mutation),
             n_partitions: PARTITIONS,
             letter_rows_per_hour: LETTER_ROWS_PER_HOUR,
-            newest: Version::NEWEST,
+            newest: program,
             safeguards: mutation.safeguards(),
         });
-        Shell { partition, core, nonce: None, waiting: None, fetched: Vec::new() }
+        Shell { partition, program, core, nonce: None, waiting: None, fetched: Vec::new() }
     }
 
     /// Whether an answer is still to come.
@@ -98,6 +101,13 @@ impl Shell {
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
         if let Some(Waiting::Ended(outcome)) = self.waiting { Some(outcome) } else { None }
+    }
+
+    /// Whether it met a frame that its program does not know, under the newest claim.
+    #[must_use]
+    pub fn met_newer(&self, sql: &Sql) -> bool {
+        matches!(self.core.halted(), Some(Halt::Newer { .. }))
+            && self.nonce.is_some_and(|nonce| sql.is_newest(self.partition, nonce))
     }
 
     /// Whether it holds a claim, as far as it knows.
@@ -113,7 +123,8 @@ impl Shell {
         }
         let mut nonce = [0; 16];
         place.rng.fill(&mut nonce);
-        let claim = place.sql.claim(self.partition, nonce, place.rng);
+        let claim = place.sql.claim(self.partition, nonce, self.program, place.rng);
+        let Some(claim) = claim else { return };
         self.nonce = Some(nonce);
         let next = claim.progress.next;
         let log = place.log.view(next);
@@ -210,7 +221,8 @@ impl Shell {
         for effect in effects {
             match effect {
                 Effect::Commit(commit) => {
-                    self.waiting = Some(Waiting::Ended(place.sql.submit(&commit, place.rng)));
+                    self.waiting =
+                        Some(Waiting::Ended(place.sql.submit(&commit, self.program, place.rng)));
                 }
                 Effect::Resolve(commit) => self.waiting = Some(Waiting::Resolve(commit)),
                 Effect::Publish { commit, version } => {

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use event::frame::Version;
 use ledger::commit::{Claim, Commit, CommitId, Outcome, Owner, Progress, Resolution};
 use ledger::consumer::ConsumerSums;
 use ledger::measures::Measures;
@@ -28,6 +29,8 @@ pub struct Row {
     commit: Option<CommitId>,
     /// Where the counting stands.
     pub progress: Progress,
+    /// The newest claim of a program that knows version 2 of the frame.
+    told_epoch: i64,
 }
 
 /// Everything that is committed.
@@ -47,6 +50,10 @@ pub struct Ledger {
     pub used: BTreeMap<(i64, SeriesId), ConsumerSums>,
     /// Events among the dead letters.
     pub letters: i64,
+    /// Whether a program that knows version 2 of the frame has opened it: its format is newer.
+    pub is_newer: bool,
+    /// Whether ingest is to write version 2.
+    pub wants_v2: bool,
     /// The commits by the versions that they made.
     journal: BTreeMap<i64, CommitId>,
 }
@@ -69,6 +76,7 @@ impl Ledger {
 #[derive(Clone, Debug)]
 struct Flying {
     commit: Arc<Commit>,
+    program: Version,
     has_lock: bool,
 }
 
@@ -119,38 +127,79 @@ impl Sql {
         }
     }
 
-    /// `SELECT .. FOR UPDATE`, epoch + 1, a fresh nonce.
-    pub fn claim(&mut self, partition: u32, nonce: [u8; 16], rng: &mut ChaCha8Rng) -> Claim {
+    /// `SELECT .. FOR UPDATE`, epoch + 1, a fresh nonce. `None` for a program that is older than
+    /// the ledger's format.
+    pub fn claim(
+        &mut self,
+        partition: u32,
+        nonce: [u8; 16],
+        program: Version,
+        rng: &mut ChaCha8Rng,
+    ) -> Option<Claim> {
         self.settle_locked(partition, rng);
+        if !self.is_open_to(program) {
+            return None;
+        }
+        self.ledger.is_newer |= program == Version::V2;
         let row = &mut self.ledger.rows[partition as usize];
         row.epoch += 1;
         row.nonce = nonce;
+        if program == Version::V2 {
+            row.told_epoch = row.epoch;
+        }
         let owner = Owner { generation: 1, partition, epoch: row.epoch, nonce };
-        Claim { owner, progress: row.progress }
+        Some(Claim { owner, progress: row.progress })
+    }
+
+    /// Whether the ledger's format is known to a program.
+    #[must_use]
+    pub fn is_open_to(&self, program: Version) -> bool {
+        let is_known = program == Version::V2 || !self.ledger.is_newer;
+        is_known || self.mutation == Mutation::FormatCheck
+    }
+
+    /// Whether this claim is the newest of its partition.
+    #[must_use]
+    pub fn is_newest(&self, partition: u32, nonce: [u8; 16]) -> bool {
+        self.ledger.rows[partition as usize].nonce == nonce
+    }
+
+    /// An operator wants frames of version 2: whether every owner knows it.
+    pub fn raise(&mut self) -> bool {
+        let knows = |row: &Row| row.epoch > 0 && row.told_epoch == row.epoch;
+        let may = self.ledger.rows.iter().all(knows) || self.mutation == Mutation::OwnersKnow;
+        self.ledger.wants_v2 |= may;
+        may
     }
 
     /// A commit, and what its owner hears of it.
-    pub fn submit(&mut self, commit: &Arc<Commit>, rng: &mut ChaCha8Rng) -> Outcome {
+    pub fn submit(
+        &mut self,
+        commit: &Arc<Commit>,
+        program: Version,
+        rng: &mut ChaCha8Rng,
+    ) -> Outcome {
         self.settle_locked(commit.owner.partition, rng);
+        let flying = |has_lock| Flying { commit: Arc::clone(commit), program, has_lock };
         match rng.random_range(0..100) {
             0..5 => Outcome::Aborted,
             5..10 => {
-                self.carry_out(commit);
+                self.carry_out(commit, program);
                 Outcome::Unknown
             }
             10..14 => Outcome::Unknown,
             14..20 => {
-                if !self.is_accepted(commit) {
+                if !self.is_accepted(commit, program) {
                     return Outcome::Refused;
                 }
-                self.flying.push(Flying { commit: Arc::clone(commit), has_lock: true });
+                self.flying.push(flying(true));
                 Outcome::Unknown
             }
             20..26 => {
-                self.flying.push(Flying { commit: Arc::clone(commit), has_lock: false });
+                self.flying.push(flying(false));
                 Outcome::Unknown
             }
-            _ => self.carry_out(commit),
+            _ => self.carry_out(commit, program),
         }
     }
 
@@ -232,26 +281,27 @@ impl Sql {
     fn settle(&mut self, idx: usize, rng: &mut ChaCha8Rng) {
         let flying = self.flying.remove(idx);
         if rng.random_bool(0.7) {
-            self.carry_out(&flying.commit);
+            self.carry_out(&flying.commit, flying.program);
         }
     }
 
     /// The condition of the first statement.
-    fn is_accepted(&self, commit: &Commit) -> bool {
+    fn is_accepted(&self, commit: &Commit, program: Version) -> bool {
         let row = &self.ledger.rows[commit.owner.partition as usize];
         let is_nonce = row.nonce == commit.owner.nonce || self.mutation == Mutation::NonceCheck;
         let is_owner = row.epoch == commit.owner.epoch && is_nonce;
         let is_base = row.progress.next == commit.base;
-        (is_owner || self.mutation == Mutation::OwnerCheck)
+        self.is_open_to(program)
+            && (is_owner || self.mutation == Mutation::OwnerCheck)
             && (is_base || self.mutation == Mutation::BaseCheck)
     }
 
     /// The whole transaction.
-    fn carry_out(&mut self, commit: &Arc<Commit>) -> Outcome {
+    fn carry_out(&mut self, commit: &Arc<Commit>, program: Version) -> Outcome {
         // One that accepts a loss leaves the offset where it is: the journal's key stops a second.
         let is_again = commit.accepted.is_some()
             && self.ledger.journal.values().any(|known| *known == commit.id);
-        if is_again || !self.is_accepted(commit) {
+        if is_again || !self.is_accepted(commit, program) {
             return Outcome::Refused;
         }
         let ledger = &mut self.ledger;

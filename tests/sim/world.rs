@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use event::frame::Version;
 use ledger::account::Account;
 use ledger::commit::Commit;
 use ledger::invariants::i2_conserved;
@@ -37,8 +38,8 @@ pub struct Instance {
 }
 
 impl Instance {
-    pub(crate) fn new(mutation: Mutation) -> Instance {
-        Instance { shells: (0..PARTITIONS).map(|n| Shell::new(n, mutation)).collect() }
+    pub(crate) fn new(mutation: Mutation, program: Version) -> Instance {
+        Instance { shells: (0..PARTITIONS).map(|n| Shell::new(n, mutation, program)).collect() }
     }
 }
 
@@ -53,6 +54,12 @@ pub struct World {
     pub(crate) sql: Sql,
     pub(crate) current: Instance,
     pub(crate) zombie: Option<Instance>,
+    /// The highest version of a frame that the program knows which starts next.
+    pub(crate) program: Version,
+    /// What each ingest writes.
+    pub(crate) ingests: [Version; 2],
+    /// Whether an earlier ledger was ever put back.
+    pub(crate) went_back: bool,
     pub(crate) publisher: Publisher,
     pub(crate) scraper: Scraper,
     /// Grows with each publisher.
@@ -73,6 +80,7 @@ impl World {
     #[must_use]
     pub fn new(seed: u64, mutation: Mutation) -> World {
         let keep_us = window(mutation).keep_us;
+        let program = if seed % 4 == 0 { Version::V1 } else { Version::V2 };
         let sql = Sql::new(mutation);
         let publisher = Publisher::take_over(&sql, BTreeMap::new(), mutation);
         World {
@@ -83,8 +91,11 @@ impl World {
             ingest_clock_us: 0,
             logs: (0..PARTITIONS).map(|number| Partition::new(number, keep_us)).collect(),
             sql,
-            current: Instance::new(mutation),
+            current: Instance::new(mutation, program),
             zombie: None,
+            program,
+            ingests: [Version::V1; 2],
+            went_back: false,
             publisher,
             scraper: Scraper::default(),
             incarnation: 0,
@@ -174,6 +185,7 @@ impl World {
             _ => Fate::Good,
         };
         let (append_us, ingest_us) = (now_us + self.log_clock_us, now_us + self.ingest_clock_us);
+        let version = self.ingest();
         let mut parts: BTreeMap<u32, Vec<Made>> = BTreeMap::new();
         for event in events {
             let partition = if is_foreign { 0 } else { home(&event) };
@@ -182,8 +194,10 @@ impl World {
         for (partition, events) in parts {
             let log = &mut self.logs[partition as usize];
             let (offset, n) = (log.high(), events.len());
-            log.append(events, append_us, ingest_us, fate);
-            self.note(|| format!("frame {partition}/{offset} of {n} events, {fate:?}"));
+            log.append(events, append_us, ingest_us, fate, version);
+            self.note(|| {
+                format!("frame {partition}/{offset} of {n} events, {version:?}, {fate:?}")
+            });
         }
     }
 
@@ -206,6 +220,7 @@ impl World {
         if let Some((what, position, next)) = stands {
             self.note(|| format!("owner of {partition} {what}: at {position}, {next} committed"));
         }
+        self.replace_if_refused();
     }
 
     fn commit(&mut self) {
@@ -297,6 +312,7 @@ impl World {
         if let Some(unfenced) = self.sql.unfenced.first() {
             return Err(format!("I8: two commits took effect from one offset: {unfenced:?}"));
         }
+        self.check_versions()?;
         for commit in std::mem::take(&mut self.sql.landed) {
             let partition = commit.owner.partition as usize;
             self.furthest[partition] = self.furthest[partition].max(commit.progress.next);

@@ -100,8 +100,8 @@ impl Event<'_> {
 
     /// 64 bits over the producer's own facts: two deliveries of one event agree on it, and an id
     /// that is used for something else does not. Labels are taken as written, before budgets, and
-    /// the delivery's own numbers (`producer`, `epoch`, `seq`) are left out. XXH3-64 over length-prefixed
-    /// fields; docs/format.md lists their order.
+    /// the delivery's own numbers (`producer`, `epoch`, `seq`) are left out. XXH3-64 over
+    /// length-prefixed fields; docs/format.md lists their order.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
         let mut joined = Joined::<JOINED_BYTES>::new();

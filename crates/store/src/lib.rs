@@ -31,6 +31,7 @@ mod key;
 mod retain;
 mod dictionary;
 mod baseline;
+mod snapshot;
 mod accepted;
 mod write;
 mod frames;
@@ -45,8 +46,6 @@ use std::sync::atomic::AtomicU64;
 
 use clock::Wall;
 use ledger::commit::{Claim, Commit, CommitId, Outcome, Resolution};
-use ledger::measures::Measures;
-use ledger::series::FullLabels;
 use tokio::sync::{Mutex, watch};
 
 pub use accepted::AcceptedRow;
@@ -63,6 +62,7 @@ pub use raw_place::{Known, RawPlace, Settled};
 pub use read::{AsOf, Baseline, JournalRow, LetterCount, PartitionRow, Reader, Stamp};
 pub use retain::{Keep, Retained};
 pub use server_options::{MysqlOptions, MysqlTls};
+pub use snapshot::Snapshot;
 pub use usage::{UsageAsk, UsageBy, UsageGroup};
 
 use access::{Readers, Writers, watch_file};
@@ -74,23 +74,6 @@ use write::{Memory, Writer};
 /// How long an aggregator's report of a full dedup set is valid, microseconds: it is renewed every
 /// second, and the clocks of two machines may differ by some seconds.
 const PRESSURE_US: i64 = 10 * 1_000_000;
-
-/// The committed version that a publisher starts from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Snapshot {
-    /// Ledger version.
-    pub version: i64,
-    /// When it was committed, microseconds since the epoch.
-    pub committed_us: i64,
-    /// The commit that created it; `None` before the first one.
-    pub commit: Option<CommitId>,
-    /// Counter totals.
-    pub totals: Vec<(FullLabels, Measures)>,
-    /// State of the partitions.
-    pub partitions: Vec<PartitionRow>,
-    /// Namespaces as configured.
-    pub namespaces: Vec<NamespaceRow>,
-}
 
 /// The ledger and the configuration.
 #[derive(Debug)]
@@ -257,23 +240,6 @@ impl Store {
     pub async fn resolve(&self, commit: &Commit) -> Result<Resolution> {
         let mut held = self.writers()?.hold_new().await?;
         self.noted(held.resolve(commit).await)
-    }
-
-    /// Everything that a publisher starts from.
-    ///
-    /// # Errors
-    /// See [`Reader`].
-    pub async fn snapshot(&self) -> Result<Snapshot> {
-        let mut reader = self.read().await?;
-        let AsOf { version, committed_us } = reader.as_of();
-        Ok(Snapshot {
-            version,
-            committed_us,
-            commit: reader.commit_of(version).await?,
-            totals: reader.total_rows(None).await?,
-            partitions: reader.partitions().await?,
-            namespaces: reader.namespaces_after(0).await?,
-        })
     }
 
     /// The commit that created a version, as long as the journal has it; the newest is always kept.

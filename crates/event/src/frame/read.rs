@@ -117,7 +117,7 @@ impl<'a> FrameView<'a> {
         self.keys.is_empty()
     }
 
-    /// The rows; `None` for one that has a code which is not of its list. Their texts are unchecked.
+    /// The rows; `None` for one that has a code which is not of its list. Texts are unchecked.
     #[must_use]
     pub fn rows(&self) -> &'a [Option<FrameRow>] {
         &self.decoded.rows

@@ -181,7 +181,8 @@ proptest! {
         let is_v2 = version == Version::V2;
         prop_assert!(!is_v2 || is_distinct(rows));
         prop_assert!(!is_v2 || view.n_texts() <= TEXTS.len() - 1 + 2, "{} texts", view.n_texts());
-        prop_assert!(consumers.clone().eq(events.iter().map(|(l, _)| l.consumer.unwrap_or("").as_bytes())));
+        let expected = events.iter().map(|(labels, _)| labels.consumer.unwrap_or("").as_bytes());
+        prop_assert!(consumers.eq(expected));
         all.clear();
         all.append(&one).expect("room");
         prop_assert_eq!(encoder.encode(&all, &TestTexts, stamp(), version), first);

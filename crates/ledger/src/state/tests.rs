@@ -148,7 +148,8 @@ proptest! {
             sums.add(&labels, &facts, minute);
         }
         let (frame, mut reader) = (builder.encode(stamp()), FrameReader::default());
-        count(&reader.read(&frame).expect("a frame"), &mut FrameRows::default(), &mut rows, &mut pending);
+        let view = reader.read(&frame).expect("a frame");
+        count(&view, &mut FrameRows::default(), &mut rows, &mut pending);
         let folded = pending.fold(&rows);
         let totals = folded.totals.into_iter().map(|(id, labels, sums)| (id, (labels, sums)));
         prop_assert_eq!(totals.collect::<Vec<_>>(), Vec::from_iter(sums.totals));

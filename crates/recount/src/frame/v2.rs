@@ -13,6 +13,10 @@ use crate::labels::{Consumer, Parts, Row, is_requested_model};
 
 /// The longest value and the longest base of a column, bytes.
 const WIDTH_MAX: usize = 8;
+/// As many rows as there can be events.
+const ROWS_MAX: usize = 4_096;
+/// The longest producer: its texts with their lengths, and its epoch.
+const PRODUCER_BYTES_MAX: usize = 128;
 /// Bit of presence: the answer was a stream. It decides nothing.
 const STREAM: u64 = 128;
 
@@ -93,18 +97,19 @@ fn texts<'a>(rest: &mut &'a [u8]) -> Option<Texts<'a>> {
 
 /// Steps over a producer: its texts and its epoch decide nothing about an event.
 fn producer(rest: &mut &[u8]) -> Option<()> {
+    let before = rest.len();
     for _ in ["source", "producer"] {
         let length = usize::try_from(number(take(rest, 1)?)).ok()?;
         take(rest, length)?;
     }
     take(rest, 8)?;
-    Some(())
+    (before - rest.len() <= PRODUCER_BYTES_MAX).then_some(())
 }
 
 /// Takes the rows; one that breaks a rule is `None`, and its events are poison. `None` for all if
 /// one refers to a text that is not there, whether it has events or not.
 fn rows(rest: &mut &[u8], texts: &Texts<'_>) -> Option<Vec<Option<Rc<Row>>>> {
-    let n = usize::try_from(number(take(rest, 2)?)).ok()?;
+    let n = usize::try_from(number(take(rest, 2)?)).ok().filter(|n| (1..=ROWS_MAX).contains(n))?;
     let [
         namespace,
         upstream,

@@ -367,10 +367,13 @@ fn an_event_with_unknown_bits_of_presence_keeps_its_places_in_the_columns() {
 #[test]
 fn producer_and_sequence_decide_nothing() {
     let mut hand = good(2);
-    hand.producers.push(Producer { source: vec![0; 255], producer: vec![0xfe; 255], epoch: 0 });
+    hand.producers.push(Producer { source: vec![0; 59], producer: vec![0xfe; 59], epoch: 0 });
     for (producer, seq) in [(0, 0), (1, 0), (1, 1), (2, 1), (2, u64::MAX)] {
         hand.events[1].producer = producer;
         hand.events[1].seq = seq;
         assert_eq!(hand.read(), [Some(event_read()), Some(event_read())]);
     }
+    hand.producers[1].source.push(0);
+    let spoiled = read(&hand.bytes(), Sound::Yes);
+    assert!(matches!(spoiled, Record::Spoiled { n_events: 2, .. }), "129 bytes: {spoiled:?}");
 }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use event::frame::envelope::ENVELOPE_BYTES;
-use event::frame::{FrameBuilder, Stamp};
+use event::frame::{FrameBuilder, Stamp, Version};
 use event::{Facts, Key, Labels, Method, Outcome, ServiceTier, Usage, UsageSource};
 use ledger::commit::{Claim, Commit, Outcome as Ended, Owner, Progress};
 use ledger::core::{Core, Effect, Input, LogView, Options, Record};
@@ -124,9 +124,10 @@ fn spoil(bytes: &mut Vec<u8>, fault: u8, at: prop::sample::Index, flip: u8) {
         2 => bytes.truncate(at.index(n)),
         4 => {
             bytes[at.index(ENVELOPE_BYTES)] ^= flip;
-            // A whole frame of a version to come halts its partition: a log that was counted has
-            // none.
-            bytes[0] = bytes[0].min(1);
+            // A whole frame of a version or a kind to come halts its partition: a log that was
+            // counted has none.
+            bytes[0] = bytes[0].min(2);
+            bytes[36] &= if bytes[0] == 2 { 0 } else { 0xff };
             seal(bytes);
         }
         5..10 => {
@@ -150,8 +151,9 @@ prop_compose! {
     pub fn made_log()(frames in proptest::collection::vec(frame(), 1..40)) -> Vec<Made> {
         let mut now_us = BEGIN_US;
         frames.into_iter().map(|(events, minutes, ahead, fault, at, flip)| {
+            let version = if flip & 1 == 0 { Version::V1 } else { Version::V2 };
             now_us += minutes * MINUTE_US;
-            let mut builder = FrameBuilder::default();
+            let mut builder = FrameBuilder::new(version);
             for (labels, mut facts, offset_us) in events {
                 facts.time_us = now_us + offset_us;
                 builder.push(&labels, &facts).expect("room");
@@ -254,7 +256,7 @@ fn claimed(epoch: u8, progress: Progress, log: &[Made]) -> Core {
         window: Window::default(),
         n_partitions: N_PARTITIONS,
         letter_rows_per_hour: 2,
-        newest: event::frame::Version::NEWEST,
+        newest: Version::NEWEST,
         safeguards: Safeguards::default(),
     });
     let nonce = NONCE;

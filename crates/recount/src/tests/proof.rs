@@ -18,7 +18,7 @@ use crate::tally::Account;
 use crate::verdict::Class;
 
 /// What the ledger's decoder says, in the recount's words.
-fn decoded(bytes: &[u8]) -> Record {
+pub fn decoded(bytes: &[u8]) -> Record {
     let Ok(envelope) = Envelope::decode(bytes) else { return Record::Unknown };
     let stamp_us = envelope.stamp.ingest_us;
     let mut reader = FrameReader::default();

@@ -5,7 +5,7 @@ use crate::frame::decoded::{Codes, Decoded, FrameRow, NO_PRESENCE};
 use crate::frame::envelope::{ENVELOPE_BYTES, Envelope};
 use crate::frame::presence;
 use crate::frame::read::FrameError;
-use crate::limits::PRODUCER_BYTES_MAX;
+use crate::limits::{FRAME_EVENTS_MAX, PRODUCER_BYTES_MAX};
 
 /// Columns of a row: five texts, then six codes.
 const N_ROW_COLUMNS: usize = 11;
@@ -29,16 +29,11 @@ pub(in crate::frame) fn read<'a>(
     let (dictionary, columns) =
         record[ENVELOPE_BYTES..].split_at(envelope.dictionary_bytes as usize);
     let n_events = envelope.n_events as usize;
-    read_dictionary(dictionary, n_events, decoded, scratch).ok_or(FrameError::Dictionary)?;
+    read_dictionary(dictionary, decoded, scratch).ok_or(FrameError::Dictionary)?;
     read_columns(columns, n_events, decoded, scratch).ok_or(FrameError::Columns)
 }
 
-fn read_dictionary(
-    dictionary: &[u8],
-    n_events: usize,
-    decoded: &mut Decoded,
-    scratch: &mut Scratch,
-) -> Option<()> {
+fn read_dictionary(dictionary: &[u8], decoded: &mut Decoded, scratch: &mut Scratch) -> Option<()> {
     let mut rest = dictionary;
     let n_texts = take_u16(&mut rest)?;
     let (lengths, behind) = rest.split_at_checked(n_texts)?;
@@ -58,8 +53,7 @@ fn read_dictionary(
         rest = rest.get(8..)?;
         (before - rest.len() <= PRODUCER_BYTES_MAX).then_some(())?;
     }
-    // A row takes memory, and no more than one an event can have any use.
-    let n_rows = take_u16(&mut rest).filter(|n_rows| (1..=n_events).contains(n_rows))?;
+    let n_rows = take_u16(&mut rest).filter(|n_rows| (1..=FRAME_EVENTS_MAX).contains(n_rows))?;
     for values in &mut scratch.rows {
         column::take(&mut rest, n_rows, values)?;
     }
