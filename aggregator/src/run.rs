@@ -104,6 +104,18 @@ fn budget(settings: &Settings, parts: &Parts) -> Arc<Budget> {
     Arc::new(Budget::new(settings.aggregator.dedup_bytes_max, n_partitions, pressure))
 }
 
+/// How long rows of the ledger are kept.
+fn keep(settings: &Settings) -> Keep {
+    let options = &settings.aggregator;
+    Keep {
+        minute_us: i64::from(options.minute_hours) * HOUR_US,
+        quarter_us: i64::from(options.quarter_days) * DAY_US,
+        consumer_us: i64::from(options.consumer_days) * DAY_US,
+        journal_us: i64::from(options.journal_days) * DAY_US,
+        letter_us: i64::from(options.dead_letter_days) * DAY_US,
+    }
+}
+
 /// Takes over and begins to count. Serving the router is the caller's.
 ///
 /// # Errors
@@ -139,13 +151,6 @@ pub async fn start(
             (partition, task)
         })
         .collect();
-    let keep = Keep {
-        minute_us: i64::from(options.minute_hours) * HOUR_US,
-        quarter_us: i64::from(options.quarter_days) * DAY_US,
-        consumer_us: i64::from(options.consumer_days) * DAY_US,
-        journal_us: i64::from(options.journal_days) * DAY_US,
-        letter_us: i64::from(options.dead_letter_days) * DAY_US,
-    };
     let (restored_sender, restored) = watch::channel(false);
     let following = follow(parts.clone(), Arc::clone(&publisher), shutdown.clone());
     let helpers = vec![
@@ -161,7 +166,7 @@ pub async fn start(
             Arc::clone(&parts.queue),
             Arc::clone(&parts.store),
             Arc::clone(&gauges),
-            keep,
+            keep(settings),
             shutdown,
         )),
     ];

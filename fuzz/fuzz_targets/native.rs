@@ -59,7 +59,7 @@ fn check_frame(batch: &Batch<'_>) {
     let frame = reader.read(&record).expect("what was encoded is a frame");
     assert_eq!((frame.len(), frame.envelope().stamp), (batch.events.len(), STAMP));
     for (idx, (_, event)) in batch.events.iter().enumerate() {
-        let (found, _) = frame.labels(frame.tuple(idx)).expect("settled labels decode");
+        let found = frame.labels(idx).expect("settled labels decode");
         assert_eq!(found, labels(event));
         assert_eq!(frame.facts(idx, found.source), Some(facts(event)));
     }

@@ -38,16 +38,23 @@ pub struct IngestMetrics {
     pub waiting: IntGauge,
     /// Time from the parsed body to durable.
     pub durable: Histogram,
-    /// Processed messages of raw topics, by topic and result.
-    pub raw_messages: IntCounterVec,
-    /// Unprocessed messages of raw topics, by topic.
-    pub raw_lag: IntGaugeVec,
-    /// Messages of raw topics that were deleted before they were read.
-    pub raw_lost: IntCounter,
-    /// Partitions deleted with their raw topic, by topic and whether all losses are known.
-    pub raw_remade: IntCounterVec,
-    /// Stalled partitions of raw topics, by topic.
-    pub raw_stalled: IntGaugeVec,
+    /// Those of raw topics.
+    pub raw: RawMetrics,
+}
+
+/// The metrics of raw topics.
+#[derive(Clone, Debug)]
+pub struct RawMetrics {
+    /// Processed messages, by topic and result.
+    pub messages: IntCounterVec,
+    /// Unprocessed messages, by topic.
+    pub lag: IntGaugeVec,
+    /// Messages that were deleted before they were read.
+    pub lost: IntCounter,
+    /// Partitions deleted with their topic, by topic and whether all losses are known.
+    pub remade: IntCounterVec,
+    /// Stalled partitions, by topic.
+    pub stalled: IntGaugeVec,
 }
 
 impl IngestMetrics {
@@ -97,34 +104,7 @@ impl IngestMetrics {
                 "Time from a parsed body to its events being durable.",
                 &DURABLE_SECONDS,
             )?,
-            raw_messages: metrics.counter_vec(
-                "gatemeter_raw_messages_total",
-                "Messages of raw topics that are durable in the log or kept as dead letters, by \
-                 result: taken, rejected (an event of it was not accepted), unreadable.",
-                &["topic", "result"],
-            )?,
-            raw_lag: metrics.gauge_vec(
-                "gatemeter_raw_lag_messages",
-                "Messages of raw topics, in the partitions of this process, that are not yet \
-                 processed.",
-                &["topic"],
-            )?,
-            raw_lost: metrics.counter(
-                "gatemeter_raw_lost_messages_total",
-                "Messages of raw topics that the brokers deleted before they were read.",
-            )?,
-            raw_remade: metrics.counter_vec(
-                "gatemeter_raw_remade_partitions_total",
-                "Partitions of raw topics that were deleted with their topic, by unread: told \
-                 (what was not read is among the lost), unknown (it was being written, or nobody \
-                 read it: more may be lost).",
-                &["topic", "unread"],
-            )?,
-            raw_stalled: metrics.gauge_vec(
-                "gatemeter_raw_stalled_partitions",
-                "Partitions of raw topics that have messages and have not moved for 60 s.",
-                &["topic"],
-            )?,
+            raw: RawMetrics::new(metrics)?,
         };
         ingest.begin();
         Ok(ingest)
@@ -141,18 +121,53 @@ impl IngestMetrics {
         }
     }
 
-    /// Initialises the series of a raw topic at zero.
-    pub fn begin_raw(&self, topic: &str) {
-        for result in RAW_RESULTS {
-            self.raw_messages.with_label_values(&[topic, result]).inc_by(0);
-        }
-    }
-
     /// Counts accepted events and rejects.
     pub fn note_taken<'r>(&self, n_events: usize, rejects: impl Iterator<Item = &'r Reject>) {
         self.accepted.inc_by(n_events as u64);
         for reject in rejects {
             self.rejected.with_label_values(&[reject.kind]).inc();
+        }
+    }
+}
+
+impl RawMetrics {
+    fn new(metrics: &ProcessMetrics) -> Result<RawMetrics, Error> {
+        Ok(RawMetrics {
+            messages: metrics.counter_vec(
+                "gatemeter_raw_messages_total",
+                "Messages of raw topics that are durable in the log or kept as dead letters, by \
+                 result: taken, rejected (an event of it was not accepted), unreadable.",
+                &["topic", "result"],
+            )?,
+            lag: metrics.gauge_vec(
+                "gatemeter_raw_lag_messages",
+                "Messages of raw topics, in the partitions of this process, that are not yet \
+                 processed.",
+                &["topic"],
+            )?,
+            lost: metrics.counter(
+                "gatemeter_raw_lost_messages_total",
+                "Messages of raw topics that the brokers deleted before they were read.",
+            )?,
+            remade: metrics.counter_vec(
+                "gatemeter_raw_remade_partitions_total",
+                "Partitions of raw topics that were deleted with their topic, by unread: told \
+                 (what was not read is among the lost), unknown (it was being written, or nobody \
+                 read it: more may be lost).",
+                &["topic", "unread"],
+            )?,
+            stalled: metrics.gauge_vec(
+                "gatemeter_raw_stalled_partitions",
+                "Partitions of raw topics that have messages and have not moved for 60 s.",
+                &["topic"],
+            )?,
+        })
+    }
+
+    /// Initialises the series of a topic at zero.
+    pub fn begin(&self, topic: &str) {
+        for result in RAW_RESULTS {
+            self.messages.with_label_values(&[topic, result]).inc_by(0);
         }
     }
 }

@@ -58,7 +58,7 @@ pub struct RawParts {
 pub(crate) async fn run(deps: RawDeps, parts: RawParts, shutdown: Shutdown) -> bool {
     let RawParts { mut reader, group, topics, letters_per_hour } = parts;
     let (store, metrics) = (Arc::clone(&deps.store), deps.metrics.clone());
-    topics.iter().for_each(|topic| metrics.begin_raw(&topic.topic));
+    topics.iter().for_each(|topic| metrics.raw.begin(&topic.topic));
     let gauges =
         RawGauges { watch: reader.watch(), topics: topics.clone(), metrics: metrics.clone() };
     let mut tracker = PositionTracker::new(reader.watch(), store, group, topics.clone(), metrics);
@@ -187,7 +187,7 @@ impl Worker {
         for (topic, n) in self.topics.iter().zip(n_messages) {
             for (result, n) in RAW_RESULTS.into_iter().zip(n).filter(|(_, n)| *n > 0) {
                 let labels = [topic.topic.as_str(), result];
-                self.deps.metrics.raw_messages.with_label_values(&labels).inc_by(n);
+                self.deps.metrics.raw.messages.with_label_values(&labels).inc_by(n);
             }
         }
         Some(last_marks(&group))

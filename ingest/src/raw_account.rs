@@ -83,9 +83,9 @@ impl RawGauges {
         for (idx, topic) in self.topics.iter().enumerate() {
             let name = [topic.topic.as_str()];
             let lag = i64::try_from(self.watch.lag(idx)).unwrap_or(i64::MAX);
-            self.metrics.raw_lag.with_label_values(&name).set(lag);
+            self.metrics.raw.lag.with_label_values(&name).set(lag);
             let n = stalled.iter().filter(|(other, _)| *other == idx).count();
-            self.metrics.raw_stalled.with_label_values(&name).set(n as i64);
+            self.metrics.raw.stalled.with_label_values(&name).set(n as i64);
         }
     }
 }
@@ -116,7 +116,7 @@ impl PositionTracker {
     ) -> PositionTracker {
         for topic in &topics {
             for unread in ["told", "unknown"] {
-                metrics.raw_remade.with_label_values(&[topic.topic.as_str(), unread]).inc_by(0);
+                metrics.raw.remade.with_label_values(&[topic.topic.as_str(), unread]).inc_by(0);
             }
         }
         let (waiting, stored) = (Vec::new(), BTreeMap::new());
@@ -161,7 +161,7 @@ impl PositionTracker {
     /// Counts losses, and collects deleted topics to settle.
     fn collect(&mut self) {
         let lost = self.watch.lost();
-        self.metrics.raw_lost.inc_by(lost.saturating_sub(self.lost));
+        self.metrics.raw.lost.inc_by(lost.saturating_sub(self.lost));
         self.lost = lost;
         let now = Instant::now();
         for remade in self.watch.remade() {
@@ -214,9 +214,9 @@ impl PositionTracker {
         let Settled { place } = settled;
         let RawPlace { topic, topic_id, partition, next, high } = place;
         let lost = place.unread();
-        self.metrics.raw_lost.inc_by(lost);
+        self.metrics.raw.lost.inc_by(lost);
         let unread = if is_certain { "told" } else { "unknown" };
-        self.metrics.raw_remade.with_label_values(&[topic.as_str(), unread]).inc();
+        self.metrics.raw.remade.with_label_values(&[topic.as_str(), unread]).inc();
         match (is_certain, lost) {
             (true, 0) => warn!(topic, topic_id, partition, next, "topic was deleted, all was read"),
             (true, _) => error!(

@@ -16,11 +16,13 @@ fn send(place: &Place, id: &str) {
     assert_eq!(answer.status, 200, "{}", answer.body);
 }
 
-fn sql(place: &Place, file: &str, statement: &str) {
+/// Executes a statement in a database of a place; what it prints.
+pub fn sql(place: &Place, file: &str, statement: &str) -> String {
     let path = place.data().join(file);
     let done = Command::new("sqlite3").arg(path).arg(statement).output();
     let done = done.expect("sqlite3 is installed by scripts/test.sh");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8_lossy(&done.stdout).trim_end().to_owned()
 }
 
 #[test]

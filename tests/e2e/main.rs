@@ -23,6 +23,7 @@ mod leaving;
 mod shapes;
 mod packed;
 mod locked;
+mod upgrade;
 mod estimates;
 mod page;
 mod prometheus;

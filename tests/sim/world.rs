@@ -80,7 +80,7 @@ impl World {
     #[must_use]
     pub fn new(seed: u64, mutation: Mutation) -> World {
         let keep_us = window(mutation).keep_us;
-        let program = if seed % 4 == 0 { Version::V1 } else { Version::V2 };
+        let program = if seed.is_multiple_of(4) { Version::V1 } else { Version::V2 };
         let sql = Sql::new(mutation);
         let publisher = Publisher::take_over(&sql, BTreeMap::new(), mutation);
         World {

@@ -1,8 +1,8 @@
-//! One normalised event: the tuple of labels that it shares with others, and its own facts.
+//! One normalised event: the labels that it shares with others, and its own facts.
 //!
-//! A frame holds each distinct tuple once. A tuple's bytes begin with the part that chooses the
-//! counted row, so that a reader finds the row by those bytes, without building a text. The
-//! encoding has one form only: equal labels have equal bytes, and unequal ones differ.
+//! The bytes of all labels that choose a counted row identify it for ever: its id is their hash.
+//! They have one form only: equal labels have equal bytes, and unequal ones differ. A frame of
+//! version 1 holds them too, in the tuples of its dictionary.
 
 use crate::code::{Method, Outcome, ServiceTier, UsageSource};
 use crate::key::Key;
@@ -109,7 +109,7 @@ impl<'a> Labels<'a> {
     }
 }
 
-/// The data of one event besides its tuple.
+/// The data of one event besides its labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// Identity.

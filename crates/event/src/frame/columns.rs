@@ -1,7 +1,7 @@
 //! Settled events in columns, with numbers in place of label texts.
 //!
 //! Whoever fills columns has a table of texts. Events of many requests are joined by copying
-//! memory; label tuples are made once, when the frame is encoded.
+//! memory; what a frame says of labels is made once, when it is encoded.
 
 use super::decoded::N_NUMBERS;
 use super::presence;
