@@ -318,7 +318,9 @@ fn log_is_made_anew_and_only_its_id_tells(own: &Own<'_>) {
         let (number, next) = (number.expect("a number"), next.expect("a number"));
         list.add_partition_offset(&own.topic(), number, Offset::Offset(next)).expect("a list");
     }
-    let deleted = own.admin().delete_records(&list, &AdminOptions::new());
+    // No answer comes in once the client is dropped.
+    let client = own.admin();
+    let deleted = client.delete_records(&list, &AdminOptions::new());
     own.stack.runtime.block_on(deleted).expect("an answer");
     let aggregator = own.role("aggregator");
     own.wait_halted("recreated");
