@@ -70,7 +70,23 @@ impl Stack {
     pub fn up() -> Stack {
         let stack = Stack { folder: tempfile::tempdir().expect("a folder"), program: program() };
         stack.start();
+        stack.raise_frame_version();
         stack
+    }
+
+    /// Lets ingest write frames of version 2; refused until the aggregator has every partition.
+    fn raise_frame_version(&self) {
+        let at = format!("http://127.0.0.1:{}", Stack::port(8002));
+        wait("the frame version is raised", || {
+            let mut command = Command::new(&self.program);
+            command.args(["admin", "frames", "2", "--at", &at]);
+            command.stdout(Stdio::null()).stderr(Stdio::null());
+            command.status().expect("the program runs").success()
+        });
+        wait("ingest follows", || {
+            let log = std::fs::read_to_string(self.dir().join("logs/ingest.log"));
+            log.is_ok_and(|log| log.contains("frame version raised"))
+        });
     }
 
     fn script(&self, args: &[&str]) -> bool {

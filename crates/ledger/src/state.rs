@@ -74,14 +74,18 @@ pub struct EventSlots {
 }
 
 impl Pending {
+    /// Fetches the slots in which the events of a group will likely be counted from memory.
+    pub fn touch(&self, group: &FrameRows) {
+        group.consumers().for_each(|row| self.consumers.touch(row));
+    }
+
     /// The slots of an event.
     #[inline]
-    pub fn slots(&mut self, event: EventRow, time_us: i64, rows: &mut Rows) -> EventSlots {
+    pub fn slots(&mut self, event: EventRow, time_us: i64) -> EventSlots {
         let minute = time_us.div_euclid(MINUTE_US);
-        let consumer = rows.consumer(event);
         EventSlots {
             slot: self.slot(event.row, minute),
-            consumer_slot: self.consumers.slot(consumer, quarter_of(minute)),
+            consumer_slot: self.consumers.slot(event.consumer, quarter_of(minute)),
             is_final: event.is_final,
         }
     }

@@ -208,16 +208,19 @@ impl Core {
             let mut refused = Vec::new();
             for group in groups(view.len()) {
                 self.dedup.touch(group.clone().map(|idx| view.key(idx)));
+                rows.find(view, group.clone(), &mut self.rows, true);
+                self.pending.touch(&rows);
                 for idx in group {
-                    refused.extend(self.count_or_refuse(view, &mut rows, idx));
+                    refused.extend(self.count_or_refuse(view, &rows, idx));
                 }
             }
             self.keep_letters(record, view, &refused);
         } else {
             for group in groups(view.len()) {
                 self.dedup.touch(group.clone().map(|idx| view.key(idx)));
+                rows.find(view, group.clone(), &mut self.rows, false);
                 for idx in group {
-                    self.restore(view, &mut rows, idx);
+                    self.restore(view, &rows, idx);
                 }
             }
         }
@@ -229,11 +232,11 @@ impl Core {
     fn count_or_refuse(
         &mut self,
         view: &FrameView<'_>,
-        rows: &mut FrameRows,
+        rows: &FrameRows,
         idx: usize,
     ) -> Option<Verdict> {
         let refuse = |class, reason| Some(Verdict { idx, class, reason });
-        let Some((facts, event)) = rows.facts(view, idx, &mut self.rows) else {
+        let Some((facts, event)) = rows.facts(view, idx) else {
             self.pending.account(Class::Poison, 1);
             return refuse(Class::Poison, "range");
         };
@@ -254,14 +257,14 @@ impl Core {
             return refuse(Class::Duplicate, "conflict");
         }
         self.pending.account(Class::Counted, 1);
-        let slots = self.pending.slots(event, facts.time_us, &mut self.rows);
+        let slots = self.pending.slots(event, facts.time_us);
         self.pending.count(slots, &facts);
         None
     }
 
     /// Restores the mark of an event that has its verdict already.
-    fn restore(&mut self, view: &FrameView<'_>, rows: &mut FrameRows, idx: usize) {
-        let Some((facts, _)) = rows.facts(view, idx, &mut self.rows) else { return };
+    fn restore(&mut self, view: &FrameView<'_>, rows: &FrameRows, idx: usize) {
+        let Some((facts, _)) = rows.facts(view, idx) else { return };
         let is_admissible =
             out_of_window(facts.time_us, self.clock, &self.options.window).is_none();
         if is_admissible && !self.is_misrouted(&facts.key) {

@@ -85,6 +85,13 @@ impl ConsumerSlots {
         })
     }
 
+    /// Fetches the slot that a row had last from memory.
+    #[inline]
+    pub(super) fn touch(&self, row: u32) {
+        let slot = self.slots.get(self.numbers.last(row) as usize);
+        std::hint::black_box(slot.map(|slot| slot.1));
+    }
+
     /// How many slots there are.
     pub(super) fn len(&self) -> usize {
         self.slots.len()

@@ -12,7 +12,6 @@ use event::{Labels, UsageSource};
 use hashbrown::{DefaultHashBuilder, HashMap};
 
 use super::consumers::Consumers;
-use super::frame_rows::EventRow;
 use super::interner::Interner;
 use crate::series::{FullLabels, SeriesId};
 
@@ -139,10 +138,9 @@ impl Rows {
         kind
     }
 
-    /// Number of the consumer row of an event.
+    /// Number of the consumer row of a row, its origin and the number of the consumer's name.
     #[inline]
-    pub(super) fn consumer(&mut self, event: EventRow) -> u32 {
-        let EventRow { row, origin, consumer_name: name, .. } = event;
+    pub(super) fn consumer(&mut self, row: u32, origin: u32, name: u32) -> u32 {
         if let Some(number) = self.consumers.find(origin, name) {
             return number;
         }

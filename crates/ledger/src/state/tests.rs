@@ -105,9 +105,9 @@ fn found(
     view: &FrameView<'_>,
     idx: usize,
 ) -> Option<Counted> {
-    let (facts, event) = frame_rows.facts(view, idx, rows)?;
-    let consumer = rows.consumer(event);
-    let (consumer_id, consumer) = rows.consumers().row(consumer);
+    frame_rows.find(view, idx..idx + 1, rows, true);
+    let (facts, event) = frame_rows.facts(view, idx)?;
+    let (consumer_id, consumer) = rows.consumers().row(event.consumer);
     let rows::Row { id, labels, short } = rows.row(event.row);
     assert_eq!((event.is_final, *short), (labels.is_final, labels.short().id()));
     Some((facts, labels.as_ref().clone(), consumer.as_ref().clone(), *id, *consumer_id))
@@ -195,9 +195,11 @@ impl Expected {
 /// Counts every event of a frame.
 fn count(view: &FrameView<'_>, frame_rows: &mut FrameRows, rows: &mut Rows, pending: &mut Pending) {
     frame_rows.load(view, rows);
+    frame_rows.find(view, 0..view.len(), rows, true);
+    pending.touch(frame_rows);
     for idx in 0..view.len() {
-        let (facts, event) = frame_rows.facts(view, idx, rows).expect("not poison");
-        let slots = pending.slots(event, facts.time_us, rows);
+        let (facts, event) = frame_rows.facts(view, idx).expect("not poison");
+        let slots = pending.slots(event, facts.time_us);
         pending.count(slots, &facts);
     }
 }
