@@ -152,6 +152,12 @@ function tests.a_bill_in_another_unit_is_told_from_a_missing_usage()
   }) do
     check.equal(read({ body }).another_unit or false, is_of_another_unit, body)
   end
+  -- Beside the usage of a prompt that has a name of its own.
+  local seconds = '{"usage":{"type":"duration","seconds":9}}'
+  local named = '{"meta_info":{"id":"a","prompt_tokens":3,"completion_tokens":2}}'
+  for _, values in ipairs({ { named, seconds }, { seconds, named } }) do
+    check.equal(read(values).usage, { input_tokens = 3, output_tokens = 2 })
+  end
 end
 
 function tests.the_total_yields_a_side_that_is_not_reported()

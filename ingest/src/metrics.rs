@@ -86,8 +86,8 @@ impl IngestMetrics {
             )?,
             unnumbered: metrics.counter(
                 "gatemeter_unnumbered_total",
-                "Events that went into the log without their producer and number, because too many \
-                 producers sent lately or their name is too long.",
+                "Events whose producer and number the log does not keep: too many producers sent \
+                 lately, or the name is too long. Each delivery is counted.",
             )?,
             bytes: metrics
                 .counter("gatemeter_ingest_bytes_total", "Bytes of bodies as they came.")?,

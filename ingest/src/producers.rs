@@ -17,27 +17,41 @@ use prometheus::IntCounter;
 const PRODUCERS_MAX: usize = 10_000;
 /// How long a producer keeps its place after its last event.
 const PLACE_TTL: Duration = Duration::from_secs(3_600);
+/// How often places are looked through for those to give away, at most: a flood must not cost more
+/// than it would without a limit.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
-/// Producers that numbered events lately, with the time of their last event.
+/// Producers that numbered events lately.
 #[derive(Debug, Default)]
 pub struct Producers {
-    seen: Mutex<HashMap<Producer, Instant>>,
+    places: Mutex<Places>,
+}
+
+#[derive(Debug, Default)]
+struct Places {
+    /// The last event of each producer.
+    last: HashMap<Producer, Instant>,
+    /// When they were looked through last.
+    swept: Option<Instant>,
 }
 
 impl Producers {
     /// Whether the log may name a producer. If so, this takes or renews its place.
     fn admit(&self, producer: &Producer, now: Instant) -> bool {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(last) = seen.get_mut(producer) {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let Places { last, swept } = &mut *places;
+        if let Some(last) = last.get_mut(producer) {
             *last = now;
             return true;
         }
-        if seen.len() >= PRODUCERS_MAX {
-            seen.retain(|_, last| now.duration_since(*last) < PLACE_TTL);
+        let is_due = swept.is_none_or(|swept| now.duration_since(swept) >= SWEEP_EVERY);
+        if last.len() >= PRODUCERS_MAX && is_due {
+            last.retain(|_, last| now.duration_since(*last) < PLACE_TTL);
+            *swept = Some(now);
         }
-        let has_room = seen.len() < PRODUCERS_MAX;
+        let has_room = last.len() < PRODUCERS_MAX;
         if has_room {
-            seen.insert(*producer, now);
+            last.insert(*producer, now);
         }
         has_room
     }

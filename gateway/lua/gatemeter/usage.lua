@@ -289,10 +289,12 @@ function usage.sum(reported_by_prompt)
   if not reported or next(reported_by_prompt, prompt) == nil then
     return reported
   end
-  local sum
+  local sum, another_unit
   for _, one in pairs(reported_by_prompt) do
     local counts = with_spare(one)
-    if not sum then
+    if not counts then
+      another_unit = one.another_unit
+    elseif not sum then
       sum = counts
     else
       for _, name in ipairs(COUNTS) do
@@ -302,7 +304,7 @@ function usage.sum(reported_by_prompt)
       sum.n_repaired = sum.n_repaired + counts.n_repaired
     end
   end
-  return { main = sum }
+  return { main = sum, another_unit = another_unit }
 end
 
 -- `reported` is consumed. options.without_output: the endpoint answers with no text;

@@ -50,11 +50,17 @@ fn a_flood_of_producers_gets_no_place_and_those_that_send_keep_theirs() {
     for epoch in 0..PRODUCERS_MAX as u64 {
         assert_eq!(number(epoch, start), 9);
     }
-    assert_eq!(number(PRODUCERS_MAX as u64, start), 0);
+    let new = PRODUCERS_MAX as u64;
+    assert_eq!(number(new, start), 0);
     assert_eq!(number(3, start + PLACE_TTL / 2), 9);
+    let swept = || producers.places.lock().expect("unpoisoned").swept;
+    // Not every event looks through all places.
+    let early = start + PLACE_TTL - SWEEP_EVERY / 2;
+    assert_eq!((number(new, early), swept()), (0, Some(early)));
+    assert_eq!((number(new, start + PLACE_TTL), swept()), (0, Some(early)));
     // An hour later the others have made room, and the one that sent since has not.
-    let later = start + PLACE_TTL;
-    assert_eq!((number(PRODUCERS_MAX as u64, later), number(3, later)), (9, 9));
-    assert_eq!(producers.seen.lock().expect("unpoisoned").len(), 2);
-    assert_eq!(unnumbered.get(), 1);
+    let later = early + SWEEP_EVERY;
+    assert_eq!((number(new, later), number(3, later)), (9, 9));
+    assert_eq!(producers.places.lock().expect("unpoisoned").last.len(), 2);
+    assert_eq!(unnumbered.get(), 3);
 }

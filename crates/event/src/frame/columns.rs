@@ -3,7 +3,7 @@
 //! Whoever fills columns has a table of texts. Events of many requests are joined by copying
 //! memory; what a frame says of labels is made once, when it is encoded.
 
-use super::decoded::N_NUMBERS;
+use super::decoded::{N_NUMBERS, row_codes};
 use super::presence;
 use super::producer::Numbered;
 use super::strings::Strings;
@@ -89,15 +89,8 @@ impl LabelIds {
     /// What chooses the row, but for `limited_by`, to be hashed.
     pub(super) fn row_words(&self) -> [u64; 3] {
         let pair = |high: TextId, low: TextId| u64::from(high.0) << 32 | u64::from(low.0);
-        let codes = [
-            self.method.code(),
-            self.outcome.code(),
-            self.service_tier.code(),
-            self.source.code(),
-            u8::from(self.is_final),
-        ];
-        let codes =
-            codes.iter().fold(u64::from(self.status), |word, code| word << 8 | u64::from(*code));
+        let LabelIds { status, method, outcome, service_tier, source, is_final, .. } = *self;
+        let codes = row_codes(status, method, outcome, service_tier, source, is_final);
         [codes, pair(self.namespace, self.upstream), pair(self.model, self.endpoint)]
     }
 }

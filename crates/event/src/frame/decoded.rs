@@ -116,13 +116,21 @@ impl FrameRow {
     /// All of its codes in one number: equal ones have equal numbers.
     #[must_use]
     pub fn codes(&self) -> u64 {
-        let codes = [
-            self.method.code(),
-            self.outcome.code(),
-            self.service_tier.code(),
-            self.source.code(),
-            u8::from(self.is_final),
-        ];
-        codes.iter().fold(self.status.into(), |number, code| number << 8 | u64::from(*code))
+        let FrameRow { status, method, outcome, service_tier, source, is_final, .. } = *self;
+        row_codes(status, method, outcome, service_tier, source, is_final)
     }
+}
+
+/// All codes that choose a row in one number: equal ones have equal numbers.
+pub(super) fn row_codes(
+    status: u16,
+    method: Method,
+    outcome: Outcome,
+    service_tier: ServiceTier,
+    source: UsageSource,
+    is_final: bool,
+) -> u64 {
+    let codes =
+        [method.code(), outcome.code(), service_tier.code(), source.code(), u8::from(is_final)];
+    codes.iter().fold(status.into(), |number, code| number << 8 | u64::from(*code))
 }

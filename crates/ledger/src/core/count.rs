@@ -120,15 +120,15 @@ impl Core {
         }
     }
 
-    /// Why a frame can only be counted by a newer program. Below the committed offset there is
-    /// none: what programs from before this rule met there, they counted as poison.
+    /// Why a frame can only be counted by a newer program. Below the committed offset a newer one
+    /// has counted it: without its marks, copies would count again.
     fn unknown_frame(
         &self,
         record: &Record<'_>,
         envelope: &Result<Envelope, EnvelopeError>,
     ) -> Option<Halt> {
         let halts = self.options.safeguards.on(Safeguard::HaltAtNewer);
-        if !record.intact || !self.counts() || !halts {
+        if !record.intact || !halts {
             return None;
         }
         let offset = record.offset;

@@ -59,8 +59,8 @@ impl FrameRows {
         group.clear();
     }
 
-    /// Looks up a group of events, with their consumer rows if they may be counted. In a loop of its
-    /// own the look-ups wait for memory together, and not each at its event.
+    /// Looks up a group of events, with their consumer rows if they may be counted. In a loop of
+    /// its own the look-ups wait for memory together, and not each at its event.
     pub fn find(
         &mut self,
         view: &FrameView<'_>,

@@ -1,8 +1,8 @@
 //! Rows by number, found by the numbers of their texts.
 //!
 //! Every text has one number for as long as it is remembered, so that a row is found by a few
-//! numbers and no text is hashed more than once per frame. Only texts of rows and consumers are
-//! remembered, of which there are budgets, and only rows whose labels are good.
+//! numbers and no text is hashed more than once per frame. Only good texts of rows and consumers
+//! are remembered, of which there are budgets, and only rows whose labels are good.
 
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ struct RowKey {
 }
 
 /// What a text can be.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Uses {
     namespace: bool,
     label: bool,
@@ -54,7 +54,7 @@ struct Uses {
 impl Uses {
     fn of(text: &[u8]) -> Uses {
         let Ok(text) = std::str::from_utf8(text) else {
-            return Uses { namespace: false, label: false, consumer: false };
+            return Uses::default();
         };
         Uses {
             namespace: check_namespace(text).is_ok(),
@@ -75,30 +75,36 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// The number of a text.
+    /// The number of a text and what it can be; `None` if nothing.
     #[inline]
-    fn text(&mut self, text: &[u8]) -> u32 {
-        let number = self.texts.number(text);
-        if number as usize == self.uses.len() {
-            self.uses.push(Uses::of(text));
+    fn text(&mut self, text: &[u8]) -> Option<(u32, Uses)> {
+        if let Some(number) = self.texts.find(text) {
+            return Some((number, self.uses[number as usize]));
         }
-        number
+        let uses = Uses::of(text);
+        (uses.namespace || uses.label || uses.consumer).then(|| {
+            self.uses.push(uses);
+            (self.texts.number(text), uses)
+        })
     }
 
     /// The number of a consumer's name, empty for none; `None` if no consumer can have it.
     pub(super) fn consumer_name(&mut self, name: &[u8]) -> Option<u32> {
-        let number = self.text(name);
-        self.uses[number as usize].consumer.then_some(number)
+        let (number, uses) = self.text(name)?;
+        uses.consumer.then_some(number)
     }
 
     /// The row of a frame whose texts are given; `None` if one is not good in its place.
     pub(super) fn find(&mut self, row: &FrameRow, texts: [&[u8]; 5]) -> Option<RowKind> {
-        let numbers = texts.map(|text| self.text(text));
-        let key = RowKey { codes: row.codes(), texts: numbers };
+        let mut found = [(0, Uses::default()); 5];
+        for (found, text) in found.iter_mut().zip(texts) {
+            *found = self.text(text)?;
+        }
+        let key = RowKey { codes: row.codes(), texts: found.map(|(number, _)| number) };
         if let Some(kind) = self.kinds.get(&key) {
             return Some(*kind);
         }
-        let uses = numbers.map(|number| self.uses[number as usize]);
+        let uses = found.map(|(_, uses)| uses);
         let [namespace, upstream, model, endpoint, limited_by] = texts;
         let is_good = uses[0].namespace
             && uses[1..4].iter().all(|uses| uses.label)

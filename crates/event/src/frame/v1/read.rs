@@ -71,22 +71,19 @@ fn split(bytes: &[u8], at: usize, decoded: &mut Decoded) -> Option<(FrameRow, Tu
         is_final: fixed[6].into(),
     };
     let mut next = 7;
-    let mut text = || {
-        let begin = next + 1;
-        let end = begin + usize::from(*bytes.get(next)?);
-        next = end;
+    let mut text = |next: &mut usize| {
+        let begin = *next + 1;
+        let end = begin + usize::from(*bytes.get(*next)?);
+        *next = end;
         (end <= bytes.len()).then(|| decoded.texts.add(at + begin, at + end))
     };
-    let texts = [text()?, text()?, text()?, text()?, text()?];
+    let mut texts = [0; 5];
+    for number in &mut texts {
+        *number = text(&mut next)?;
+    }
     let stream = flag(*bytes.get(next)?)?;
     next += 1;
-    let mut text = || {
-        let begin = next + 1;
-        let end = begin + usize::from(*bytes.get(next)?);
-        next = end;
-        (end <= bytes.len()).then(|| decoded.texts.add(at + begin, at + end))
-    };
-    let tuple = Tuple { stream, requested: text()?, consumer: text()? };
+    let tuple = Tuple { stream, requested: text(&mut next)?, consumer: text(&mut next)? };
     let row = FrameRow::of(codes, texts).filter(|row| row.outcome <= Outcome::Policy)?;
     (next == bytes.len()).then_some((row, tuple))
 }

@@ -83,18 +83,36 @@ fn a_garbled_frame_of_a_version_to_come_is_poison() {
     }
 }
 
-/// Programs from before this rule counted it as poison.
+/// A newer program has counted it, and without its marks copies of its events would count again.
 #[test]
-fn a_frame_of_a_version_to_come_that_was_counted_as_poison_does_not_halt_a_rebuild() {
-    let mut log = one_by_one(4);
-    log[1] = newer(&log[1]);
-    let mut older = log.clone();
-    older[1].bytes[44] ^= 1;
-    let progress = of_four(&older);
+fn a_frame_of_a_version_to_come_halts_a_rebuild() {
+    let log = one_by_one(4);
+    let progress = of_four(&log);
+    let mut altered = log.clone();
+    altered[1] = newer(&log[1]);
     let mut owner = core();
-    claim(&mut owner, progress, &log, 2);
-    while owner.position() < 4 {
-        read_one(&mut owner, &log, 2);
+    claim(&mut owner, progress, &altered, 2);
+    read_one(&mut owner, &altered, 2);
+    read_one(&mut owner, &altered, 2);
+    let version = Version::NEWEST.number() + 1;
+    assert_eq!(owner.halted(), Some(Halt::Newer { offset: 1, version }));
+    assert_eq!(owner.resumes_at(), None, "nothing is lost");
+}
+
+#[test]
+fn a_frame_of_another_kind_halts_whatever_else_its_envelope_holds() {
+    for damage in [4_usize, 8, 24, 32, 40] {
+        let mut log = one_by_one(2);
+        let bytes = &mut log[0].bytes;
+        assert_eq!(bytes[0], Version::NEWEST.number());
+        bytes[36] = 1;
+        bytes[damage] ^= 0xff;
+        let checksum = crc32c::crc32c(&bytes[..44]);
+        bytes[44..48].copy_from_slice(&checksum.to_le_bytes());
+        let mut owner = core();
+        claim(&mut owner, Progress::default(), &log, 1);
+        read_one(&mut owner, &log, 1);
+        assert_eq!(owner.halted(), Some(Halt::Kind { offset: 0, kind: 1 }));
+        assert_eq!((owner.position(), owner.resumes_at()), (0, None));
     }
-    assert_eq!(owner.halted(), None);
 }
