@@ -119,7 +119,12 @@ impl World {
                 shell.claim(place);
             }
             shell.read(n_read, place);
+            // At a frame that an old program does not know, it commits what it has first.
+            while shell.is_waiting() {
+                shell.answer(place);
+            }
         });
+        self.sql.settle_locked(number, &mut self.rng);
         self.fault_checked();
         if before.is_some() || self.rng.random_bool(0.5) {
             self.pause();
@@ -144,6 +149,8 @@ impl World {
             self.produce();
         }
         self.take_over();
+        // A program that the ledger refuses would leave the partition to who read the old tail.
+        self.replace_if_refused();
         self.with(partition, true, |shell, place| shell.claim(place));
     }
 
