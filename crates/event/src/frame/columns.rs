@@ -83,9 +83,7 @@ impl LabelIds {
             consumer: TextId::ABSENT,
         }
     }
-}
 
-impl LabelIds {
     /// What chooses the row, but for `limited_by`, to be hashed.
     pub(super) fn row_words(&self) -> [u64; 3] {
         let pair = |high: TextId, low: TextId| u64::from(high.0) << 32 | u64::from(low.0);

@@ -28,6 +28,8 @@ impl FrameEncoder {
             Version::V1 => self.v1.write(&mut bytes, columns, texts),
             Version::V2 => self.v2.write(&mut bytes, columns, texts),
         };
+        bytes.extend_from_slice(&columns.fingerprints);
+        bytes.extend_from_slice(&columns.keys);
         let payload = &bytes[ENVELOPE_BYTES..];
         let envelope = Envelope {
             version,

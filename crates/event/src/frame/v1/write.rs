@@ -42,7 +42,8 @@ pub(in crate::frame) struct Writer {
 }
 
 impl Writer {
-    /// Writes room for the envelope, dictionary and columns; gives the bytes of the dictionary.
+    /// Writes room for the envelope, dictionary and columns of numbers; gives the bytes of the
+    /// dictionary.
     pub fn write(
         &mut self,
         bytes: &mut Vec<u8>,
@@ -59,8 +60,6 @@ impl Writer {
         for (values, bit) in columns.numbers.iter().zip(BITS) {
             column::put(bytes, values, |idx| columns.presence[idx] & bit == bit);
         }
-        bytes.extend_from_slice(&columns.fingerprints);
-        bytes.extend_from_slice(&columns.keys);
         dictionary_bytes
     }
 

@@ -75,7 +75,8 @@ impl TextTable {
 }
 
 impl Writer {
-    /// Writes room for the envelope, dictionary and columns; gives the bytes of the dictionary.
+    /// Writes room for the envelope, dictionary and columns of numbers; gives the bytes of the
+    /// dictionary.
     pub fn write(
         &mut self,
         bytes: &mut Vec<u8>,
@@ -92,8 +93,6 @@ impl Writer {
         self.put_dictionary(bytes);
         let dictionary_bytes = bytes.len() - ENVELOPE_BYTES;
         self.put_columns(bytes, columns);
-        bytes.extend_from_slice(&columns.fingerprints);
-        bytes.extend_from_slice(&columns.keys);
         dictionary_bytes
     }
 
