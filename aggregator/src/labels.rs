@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use ledger::commit::Commit;
+use ledger::commit::Part;
 use ledger::series::{FullLabels, SeriesId};
 use store::{LabelKind, LabelName, LabelRequest, Store, StoreError};
 use tracing::warn;
@@ -30,12 +30,12 @@ impl LabelKeeper {
         Ok(())
     }
 
-    /// Registers what the rows of a commit have and the ledger lacks.
+    /// Registers what the rows of a part have and the ledger lacks.
     ///
     /// # Errors
     /// The error of the store; the rows can still be committed and are checked again.
-    pub async fn register(&mut self, store: &Store, commit: &Commit) -> Result<(), StoreError> {
-        let new = || commit.totals.iter().filter(|(id, _, _)| !self.seen.contains(id));
+    pub async fn register(&mut self, store: &Store, part: &Part) -> Result<(), StoreError> {
+        let new = || part.rows.totals.iter().filter(|(id, _, _)| !self.seen.contains(id));
         let found: BTreeSet<LabelName> = new().flat_map(|(_, labels, _)| names(labels)).collect();
         let ids: Vec<SeriesId> = new().map(|(id, _, _)| *id).collect();
         let missing: Vec<LabelName> =

@@ -1,8 +1,9 @@
 //! Counts the log into the ledger and exposes Prometheus metrics.
 //!
-//! A `worker` owns a partition: it claims, reads, lets `ledger::core` count, and commits. What was
-//! committed goes to the `publisher`, which keeps the families of `expose` and serves one prebuilt
-//! page per commit through `http`. Only committed numbers ever reach a page.
+//! A `worker` owns a partition: it claims, reads and lets `ledger::core` count. The `committer`
+//! commits what all workers have counted in one transaction. That goes to the `publisher`, which
+//! keeps the families of `expose` and serves one prebuilt page per commit through `http`. Only
+//! committed numbers ever reach a page.
 
 mod family;
 mod expose;
@@ -15,6 +16,8 @@ mod labels;
 mod accept;
 mod frames;
 mod budget;
+mod backoff;
+mod committer;
 mod worker;
 mod http;
 mod run;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use ledger::commit::Commit;
+use ledger::commit::Part;
 use ledger::core::Core;
 use prometheus::{GaugeVec, IntGauge, IntGaugeVec};
 use queue::Queue;
@@ -92,12 +92,12 @@ impl Gauges {
         }))
     }
 
-    /// Adds a commit that took effect.
-    pub fn committed(&self, partition: u32, commit: &Commit) {
+    /// Adds a part that took effect.
+    pub fn committed(&self, partition: u32, part: &Part) {
         let mut partitions = self.lock();
         let entry = partitions.entry(partition).or_default();
-        entry.next = commit.progress.next;
-        entry.floor = commit.progress.floor;
+        entry.next = part.progress.next;
+        entry.floor = part.progress.floor;
         entry.waits_since = None;
     }
 

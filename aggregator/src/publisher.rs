@@ -69,12 +69,12 @@ struct State {
     version: i64,
     live: Live,
     is_restored: bool,
-    /// Commits of other partitions that came before one with a lower version, and since when.
+    /// Commits that came before one with a lower version, and since when.
     early: BTreeMap<i64, (Arc<Commit>, i64)>,
     page: Option<Arc<Page>>,
 }
 
-/// Most commits that wait for one before them: many seconds of a process with many partitions.
+/// Most commits that wait for one before them: many seconds of many processes.
 const EARLY_MAX: usize = 4_096;
 /// How long a commit waits for those before it, microseconds. Longer than an unknown outcome takes
 /// to be looked up; if the missing one was not made by this process, it takes over again.
@@ -262,15 +262,16 @@ impl Publisher {
 impl State {
     /// Adds a commit that follows what is shown.
     fn add(&mut self, commit: &Commit, version: i64, now_us: i64) {
-        for (id, labels, sums) in &commit.totals {
+        for (id, labels, sums) in &commit.rows.totals {
             self.exposition.add(*id, labels, sums, Born::Now(now_us));
             add(&mut self.live, labels, sums);
         }
-        let partition = commit.owner.partition;
-        self.accounts.insert(partition, commit.progress.account);
         self.version = version;
         self.gate.shown(version, commit.id);
-        self.gate.progress(partition, commit.progress.next);
+        for part in &commit.parts {
+            self.accounts.insert(part.owner.partition, part.progress.account);
+            self.gate.progress(part.owner.partition, part.progress.next);
+        }
         self.exposition.release(now_us);
     }
 

@@ -1,5 +1,5 @@
-//! Starts the aggregator: a publisher that takes over, a worker per partition, retention and the
-//! port; and stops them in an order that loses nothing.
+//! Starts the aggregator: a publisher that takes over, a worker per partition, the committer,
+//! retention and the port; and stops them in an order that loses nothing.
 //!
 //! Workers run on threads of their own, since counting a batch takes longer than an async thread
 //! may be held. The role never imports ingest or api; `Aggregator` has what they need.
@@ -22,22 +22,23 @@ use service::status::{Lag, Live};
 use store::{Generation, Keep, Store, StoreError};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tracing::{error, warn};
 
 use crate::accept;
 use crate::budget::Budget;
+use crate::committer::CommitLoop;
 use crate::confirm::Confirmer;
 use crate::frames;
 use crate::http::{HttpState, router};
 use crate::metrics::Gauges;
 use crate::publisher::{Publisher, Start};
 use crate::retention;
-use crate::worker::{Worker, WorkerError, WorkerParts};
+use crate::worker::{FINISH_MAX, Worker, WorkerError, WorkerParts};
 
 /// Interval at which namespaces, connections and held series are updated.
-/// Interval at which the lag is measured.
 const FOLLOW_EVERY: Duration = Duration::from_millis(500);
+/// Interval at which the lag is measured.
 const LAG_EVERY: Duration = Duration::from_secs(1);
 /// How long a gateway's report of open connections is shown, microseconds.
 const CONNECTIONS_TTL_US: i64 = 60 * 1_000_000;
@@ -80,9 +81,12 @@ pub enum AggregatorError {
     /// The ledger was restored to an earlier state under a running process.
     #[error("ledger was restored to an earlier state, restart to count from there")]
     Restored,
-    /// A thread could not be started, or panicked.
-    #[error("worker of partition {0} ended unexpectedly")]
-    Worker(u32),
+    /// The random number generator failed.
+    #[error("no random numbers for the ids of commits: {0}")]
+    Random(getrandom::Error),
+    /// A worker or the committer panicked.
+    #[error("worker or committer ended unexpectedly")]
+    Panicked,
 }
 
 /// A running aggregator.
@@ -93,7 +97,8 @@ pub struct Aggregator {
     queue: Arc<Queue>,
     store: Arc<Store>,
     router: Router,
-    workers: Vec<(u32, JoinHandle<Result<(), WorkerError>>)>,
+    /// The workers and the committer.
+    tasks: JoinSet<Result<(), AggregatorError>>,
     helpers: Vec<JoinHandle<()>>,
     restored: watch::Receiver<bool>,
 }
@@ -130,10 +135,18 @@ pub async fn start(
     let gauges = Gauges::new(&metrics)?;
     take_over(&parts, &publisher, &gauges).await?;
     let options = &settings.aggregator;
+    let (commit_loop, commits) = CommitLoop::new(
+        Arc::clone(&parts.store),
+        Arc::clone(&publisher),
+        shutdown.clone(),
+        FINISH_MAX,
+    )
+    .map_err(AggregatorError::Random)?;
     let worker_parts = WorkerParts {
         queue: Arc::clone(&parts.queue),
         store: Arc::clone(&parts.store),
         generation: parts.generation.clone(),
+        commits,
         publisher: Arc::clone(&publisher),
         gauges: Arc::clone(&gauges),
         budget: budget(settings, &parts),
@@ -142,15 +155,19 @@ pub async fn start(
     };
     let (requesters, requests): (Vec<_>, Vec<_>) =
         (0..parts.generation.partitions).map(|_| accept::requests()).unzip();
-    let workers = (0..parts.generation.partitions)
-        .zip(requests)
-        .map(|(partition, requests)| {
-            let worker = Worker::new(worker_parts.clone(), partition, requests, shutdown.clone());
-            let handle = Handle::current();
-            let task = tokio::task::spawn_blocking(move || handle.block_on(worker.run()));
-            (partition, task)
-        })
-        .collect();
+    let mut tasks = JoinSet::new();
+    let handle = Handle::current();
+    tasks.spawn_blocking({
+        let handle = handle.clone();
+        move || Ok(handle.block_on(commit_loop.run())?)
+    });
+    for (partition, requests) in (0..parts.generation.partitions).zip(requests) {
+        let worker = Worker::new(worker_parts.clone(), partition, requests, shutdown.clone());
+        let handle = handle.clone();
+        tasks.spawn_blocking(move || Ok(handle.block_on(worker.run())?));
+    }
+    // The committer ends when the last worker has.
+    drop(worker_parts);
     let (restored_sender, restored) = watch::channel(false);
     let following = follow(parts.clone(), Arc::clone(&publisher), shutdown.clone());
     let helpers = vec![
@@ -191,7 +208,7 @@ pub async fn start(
         .merge(accept::router(accept_state, &parts.access))
         .merge(frames::router(frames_state, &parts.access));
     let Parts { queue, store, .. } = parts;
-    Ok(Aggregator { publisher, gauges, queue, store, router, workers, helpers, restored })
+    Ok(Aggregator { publisher, gauges, queue, store, router, tasks, helpers, restored })
 }
 
 impl Aggregator {
@@ -233,21 +250,19 @@ impl Aggregator {
     /// # Errors
     /// A failure after which the process must exit.
     pub async fn ended(&mut self) -> Result<(), AggregatorError> {
-        while let Some((partition, worker)) = self.workers.last_mut() {
-            let partition = *partition;
+        while !self.tasks.is_empty() {
             let ended = tokio::select! {
-                ended = worker => ended,
+                ended = self.tasks.join_next() => ended,
                 Ok(_) = self.restored.wait_for(|is_restored| *is_restored) => {
                     return Err(AggregatorError::Restored);
                 }
             };
-            self.workers.pop();
             match ended {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => return Err(error.into()),
-                Err(error) => {
-                    error!(partition, %error, "worker panicked");
-                    return Err(AggregatorError::Worker(partition));
+                None | Some(Ok(Ok(()))) => {}
+                Some(Ok(Err(error))) => return Err(error),
+                Some(Err(panic)) => {
+                    error!(%panic, "worker or committer panicked");
+                    return Err(AggregatorError::Panicked);
                 }
             }
         }
@@ -262,9 +277,9 @@ impl Aggregator {
     /// Waits until the workers have ended after shutdown, however they end: for a process that ends
     /// after a failure which was reported already.
     pub async fn stopped(&mut self) {
-        for (partition, worker) in self.workers.drain(..) {
-            if let Ok(Err(error)) = worker.await {
-                warn!(partition, error = chain(&error), "worker failed");
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Ok(Err(error)) = ended {
+                warn!(error = chain(&error), "worker or committer failed");
             }
         }
     }

@@ -7,4 +7,5 @@ mod on_kafka;
 mod publishing;
 mod running;
 mod accepting;
+mod committing;
 mod frames;

@@ -1,19 +1,19 @@
 //! The shell around `ledger::core` for one partition: executes its effects and returns their
 //! results to it.
 //!
-//! claim -> read -> count -> commit about once a second -> publish, for as long as the partition is
-//! assigned to this process. All waiting happens here; all decisions are made in the core. A commit
-//! is always awaited to its end: only its outcome determines what may be counted next.
+//! claim -> read -> count -> offer a part to the committer about once a second, for as long as the
+//! partition is assigned to this process. All waiting happens here; all decisions are made in the
+//! core. How a part ended is always awaited: only that determines what may be counted next.
 
 mod decide;
 mod identity;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clock::Wall;
-use ledger::commit::Commit;
+use ledger::commit::Part;
 use ledger::core::{Core, Effect, Input, LogView, Options, Record};
 use ledger::safeguard::Safeguards;
 use queue::{Queue, QueueError};
@@ -24,7 +24,9 @@ use store::{Generation, Store, StoreError};
 use tracing::{error, info, warn};
 
 use crate::accept::Requests;
+use crate::backoff::Backoff;
 use crate::budget::Budget;
+use crate::committer::Commits;
 use crate::frames::FRAMES_KNOWN;
 use crate::labels::LabelKeeper;
 use crate::metrics::Gauges;
@@ -33,16 +35,13 @@ use crate::publisher::Publisher;
 /// Maximum payload of one read, bytes: large enough to amortise it, small enough that a commit is
 /// never late by more than a few milliseconds.
 const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Rows and letters that wait to be committed; beyond it a commit comes early.
+/// Rows and letters of all partitions that wait to be committed; beyond its share of it, a
+/// partition commits early.
 const PENDING_MAX: usize = 200_000;
-/// First wait after a failure; it doubles up to `BACKOFF_MAX`.
-const BACKOFF_MIN: Duration = Duration::from_millis(50);
-/// Longest wait after a failure: a store that is back is noticed within this time.
-const BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// How long the last commit may take once shutdown has begun: the whole process has to be gone
 /// within 10 s, and most of that belongs to requests in flight. What is given up is still in the
 /// log and is counted at the next start.
-const FINISH_MAX: Duration = Duration::from_millis(1_500);
+pub const FINISH_MAX: Duration = Duration::from_millis(1_500);
 
 /// Dependencies of a worker.
 #[derive(Clone, Debug)]
@@ -53,6 +52,8 @@ pub struct WorkerParts {
     pub store: Arc<Store>,
     /// Generation of the log.
     pub generation: Generation,
+    /// Commits the parts of all partitions.
+    pub commits: Commits,
     /// Exposes committed counts.
     pub publisher: Arc<Publisher>,
     /// Gauges of the process.
@@ -87,8 +88,9 @@ pub struct Worker {
     shutdown: Shutdown,
     effects: VecDeque<Effect>,
     nonce: Option<[u8; 16]>,
-    last_commit: Option<Instant>,
-    backoff: Duration,
+    /// Whether the committer asks this partition for its part.
+    is_member: bool,
+    backoff: Backoff,
 }
 
 impl Worker {
@@ -113,11 +115,11 @@ impl Worker {
             core,
             labels: LabelKeeper::default(),
             requests,
+            backoff: Backoff::new(shutdown.clone()),
             shutdown,
             effects: VecDeque::new(),
             nonce: None,
-            last_commit: None,
-            backoff: BACKOFF_MIN,
+            is_member: false,
         }
     }
 
@@ -142,7 +144,8 @@ impl Worker {
 
     async fn work(mut self) -> Result<(), WorkerError> {
         while self.shutdown.phase() == Phase::Running {
-            self.carry_out().await?;
+            self.carry_out().await;
+            self.tell_membership().await;
             if self.core.halted().is_some() {
                 self.decide().await?;
                 continue;
@@ -151,7 +154,9 @@ impl Worker {
                 None => self.claim().await?,
                 Some(nonce) => self.read(nonce).await?,
             }
-            if self.is_due() {
+            if self.parts.commits.is_asked() {
+                self.answer().await;
+            } else if self.is_due() {
                 self.effects.extend(self.core.on(Input::Due));
             }
             self.measure();
@@ -159,10 +164,33 @@ impl Worker {
         self.finish().await
     }
 
+    /// Tells the committer whether this partition is to be asked: nobody waits for one that has no
+    /// claim, rebuilds or is halted.
+    async fn tell_membership(&mut self) {
+        let counts =
+            self.nonce.is_some() && self.core.halted().is_none() && !self.core.is_rebuilding();
+        match (self.is_member, counts) {
+            (false, true) => self.parts.commits.join(self.partition).await,
+            (true, false) => self.parts.commits.leave(self.partition).await,
+            _ => {}
+        }
+        self.is_member = counts;
+    }
+
+    /// The committer asks for what was counted.
+    async fn answer(&mut self) {
+        let effects = self.core.on(Input::Due);
+        if effects.is_empty() && self.effects.is_empty() {
+            self.parts.commits.pass(self.partition).await;
+        }
+        self.effects.extend(effects);
+    }
+
     /// Commits what is pending, once, and executes the effects.
     async fn finish(mut self) -> Result<(), WorkerError> {
         self.effects.extend(self.core.on(Input::Due));
-        self.carry_out().await?;
+        self.carry_out().await;
+        self.parts.commits.leave(self.partition).await;
         let (partition, next) = (self.partition, self.core.committed().next);
         info!(partition, next, "partition committed and released");
         Ok(())
@@ -173,8 +201,9 @@ impl Worker {
         if !self.core.is_dirty() {
             return false;
         }
-        self.last_commit.is_none_or(|at| at.elapsed() >= self.parts.commit_interval)
-            || self.core.n_pending() > PENDING_MAX
+        let n_partitions = self.parts.generation.partitions.max(1) as usize;
+        self.parts.commits.last().is_none_or(|at| at.elapsed() >= self.parts.commit_interval)
+            || self.core.n_pending() > PENDING_MAX / n_partitions
     }
 
     /// Claims the partition, once it is assigned, and gives the core the watermarks of the log.
@@ -185,7 +214,7 @@ impl Worker {
         let mut nonce = [0; 16];
         if let Err(error) = getrandom::fill(&mut nonce) {
             error!(%error, "random number generator failed, cannot claim");
-            self.wait().await;
+            self.backoff.wait().await;
             return Ok(());
         }
         let (generation, partition) = (self.parts.generation.generation, self.partition);
@@ -266,7 +295,7 @@ impl Worker {
         match self.parts.queue.read(self.partition, from, READ_BYTES_MAX).await {
             Ok(records) if records.is_empty() => self.wait_for_more(from).await,
             Ok(records) => {
-                self.backoff = BACKOFF_MIN;
+                self.backoff.reset();
                 for record in &records {
                     self.effects.extend(self.core.on(Input::Record(Record {
                         nonce,
@@ -318,10 +347,10 @@ impl Worker {
         Ok(())
     }
 
-    /// Waits for an append, the next commit or shutdown.
+    /// Waits for an append, the next commit, the committer or shutdown.
     async fn wait_for_more(&mut self, from: u64) {
         let mut high = self.parts.queue.subscribe(self.partition);
-        let until_commit = match self.last_commit {
+        let until_commit = match self.parts.commits.last() {
             Some(at) if self.core.is_dirty() => {
                 self.parts.commit_interval.saturating_sub(at.elapsed())
             }
@@ -330,17 +359,17 @@ impl Worker {
         tokio::select! {
             _ = high.wait_for(|high| *high > from) => {}
             () = tokio::time::sleep(until_commit) => {}
+            () = self.parts.commits.asked() => {}
             () = self.shutdown.requested() => {}
         }
     }
 
     /// Executes the effects of the core, in order, and those that follow from them.
-    async fn carry_out(&mut self) -> Result<(), WorkerError> {
+    async fn carry_out(&mut self) {
         while let Some(effect) = self.effects.pop_front() {
             match effect {
-                Effect::Commit(commit) => self.commit(commit).await?,
-                Effect::Resolve(commit) => self.resolve(&commit).await?,
-                Effect::Publish { commit, version } => self.publish(&commit, version).await?,
+                Effect::Offer(part) => self.offer(part).await,
+                Effect::Committed(part) => self.committed(&part),
                 Effect::Reclaim(why) => {
                     warn!(partition = self.partition, ?why, "claim lost, claiming again");
                     self.nonce = None;
@@ -358,44 +387,26 @@ impl Worker {
                 }
             }
         }
-        Ok(())
     }
 
-    /// Hands a commit to the store and its outcome to the core.
-    async fn commit(&mut self, commit: Arc<Commit>) -> Result<(), WorkerError> {
-        if let Err(error) = self.labels.register(&self.parts.store, &commit).await {
+    /// Hands a part to the committer, and how it ended to the core.
+    async fn offer(&mut self, part: Arc<Part>) {
+        if let Err(error) = self.labels.register(&self.parts.store, &part).await {
             let error = chain(&error);
             warn!(partition = self.partition, error, "labels could not be registered");
         }
-        let (outcome, error) = self.parts.store.commit(commit).await;
-        if let Some(error) = error {
-            self.handle(error).await?;
-        }
-        self.effects.extend(self.core.on(Input::Ended(outcome)));
-        Ok(())
-    }
-
-    /// Resolves a commit; nothing else happens before its outcome is known.
-    async fn resolve(&mut self, commit: &Commit) -> Result<(), WorkerError> {
-        loop {
-            match self.parts.store.resolve(commit).await {
-                Ok(resolution) => {
-                    self.effects.extend(self.core.on(Input::Resolved(resolution)));
-                    return Ok(());
-                }
-                Err(error) => self.handle(error).await?,
-            }
+        match self.parts.commits.offer(part).await {
+            Some(settled) => self.effects.extend(self.core.on(Input::Settled(settled))),
+            // The committer has failed and reports why.
+            None => self.shutdown.requested().await,
         }
     }
 
-    /// Shows what was committed.
-    async fn publish(&mut self, commit: &Arc<Commit>, version: i64) -> Result<(), WorkerError> {
-        self.last_commit = Some(Instant::now());
-        self.backoff = BACKOFF_MIN;
-        self.parts.publisher.committed(commit, version);
-        self.parts.queue.commit_offset(self.partition, commit.progress.next);
-        self.parts.gauges.committed(self.partition, commit);
-        Ok(())
+    /// What was read is committed.
+    fn committed(&mut self, part: &Part) {
+        self.backoff.reset();
+        self.parts.queue.commit_offset(self.partition, part.progress.next);
+        self.parts.gauges.committed(self.partition, part);
     }
 
     /// Backs off after a transient failure; returns a permanent one.
@@ -405,7 +416,7 @@ impl Worker {
         }
         let error = chain(&error);
         warn!(partition = self.partition, error, "ledger did not answer, retrying");
-        self.wait().await;
+        self.backoff.wait().await;
         Ok(())
     }
 
@@ -425,17 +436,7 @@ impl Worker {
     async fn note_queue_error(&mut self, error: &QueueError) {
         let error = chain(error);
         warn!(partition = self.partition, error, "log could not be read, retrying");
-        self.wait().await;
-    }
-
-    /// Backs off exponentially; during shutdown only by the first step.
-    async fn wait(&mut self) {
-        let backoff = self.backoff;
-        self.backoff = (backoff * 2).min(BACKOFF_MAX);
-        if self.shutdown.phase() != Phase::Running {
-            return tokio::time::sleep(BACKOFF_MIN).await;
-        }
-        self.shutdown.sleep(backoff).await;
+        self.backoff.wait().await;
     }
 
     /// Publishes the worker's own numbers, and what the dedup set holds of its budget. What has

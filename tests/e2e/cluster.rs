@@ -6,12 +6,14 @@
 
 mod databases;
 mod deaths;
+mod edges;
 mod frames;
 mod guide;
 mod logs;
 mod models;
 pub mod monitoring;
 mod networks;
+mod owners;
 pub mod strangers;
 mod switch;
 mod ways;
@@ -50,9 +52,11 @@ fn roles_on_kafka_mariadb_and_redis_count_to_the_token_while_everything_fails_in
     ways::one_way_the_other_way_and_both(&stack, &mut books);
     strangers::what_others_write_is_kept_and_counted_once_when_it_is_sent_again(&stack, &mut books);
     frames::frame_version_is_raised_under_load_once_every_aggregator_knows_it(&stack, &mut books);
+    edges::extreme_numbers_are_exact_and_contradictions_are_kept(&stack, &mut books);
     models::models_that_only_requests_name_count_alike_whichever_way_they_come(&stack, &mut books);
     monitoring::dashboards_show_what_is_counted(&stack, &mut books);
     deaths::every_process_is_killed(&stack, &mut books);
+    owners::aggregator_that_stood_still_is_refused(&stack, &mut books);
     databases::database_refuses_hangs_and_goes_back(&stack, &mut books);
     switch::primary_moves_by_hand_and_back(&stack, &mut books);
     networks::brokers_are_slow_or_their_answers_are_lost(&stack, &mut books);

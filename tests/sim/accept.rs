@@ -12,8 +12,9 @@ use crate::world::{SECOND_US, World};
 
 /// Frames within which a log that was cut has grown beyond what was counted.
 const GROWTH_MAX: usize = 4_000;
-/// How often an operator tries: what is accepted stays so, and is accepted once.
-const TRIES_MAX: usize = 3;
+/// How often an operator tries: after an unknown outcome it is to be accepted again, and what is
+/// accepted stays so, and is accepted once.
+const TRIES_MAX: usize = 12;
 /// Frames that an operator says are lost: any number would do.
 const LOST: u64 = 2;
 
@@ -40,12 +41,9 @@ impl World {
         // Who is halted may not be the owner any more: then it is refused, and claims first.
         for _ in 0..TRIES_MAX {
             self.settle(partition)?;
-            self.with(partition, true, |shell, place| {
-                shell.accept(LOST, place);
-                while shell.is_waiting() {
-                    shell.answer(place);
-                }
-            });
+            self.with(partition, true, |shell, place| shell.accept(LOST, place));
+            self.hear_out(partition);
+            self.sql.arrive(&mut self.rng);
             self.check()?;
         }
         self.logs[partition].accept_loss(before.next, before.clock_us);

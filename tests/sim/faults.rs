@@ -7,7 +7,7 @@
 use rand::RngExt as _;
 
 use crate::producer::PARTITIONS;
-use crate::world::{Instance, MINUTE_US, SECOND_US, World};
+use crate::world::{MINUTE_US, SECOND_US, World};
 
 impl World {
     /// Draws a fault.
@@ -28,19 +28,18 @@ impl World {
         }
     }
 
-    /// The process dies and another one starts.
+    /// The instance dies with all of its processes, and another one starts.
     pub(crate) fn crash(&mut self) {
         self.note(|| "the instance dies".to_owned());
-        self.current = Instance::new(self.mutation, self.program);
+        self.current = self.new_instance();
         self.take_over();
     }
 
-    /// The process stands still; another one starts, and the first goes on later.
+    /// The instance stands still; another one starts, and the first goes on later.
     pub(crate) fn pause(&mut self) {
         self.note(|| "the instance becomes a zombie".to_owned());
-        let before =
-            std::mem::replace(&mut self.current, Instance::new(self.mutation, self.program));
-        self.zombie = Some(before);
+        let next = self.new_instance();
+        self.zombie = Some(std::mem::replace(&mut self.current, next));
         self.take_over();
     }
 
@@ -105,11 +104,7 @@ impl World {
         }
         let Some(partition) = self.settled_partition() else { return };
         let number = u32::try_from(partition).expect("few");
-        self.with(partition, true, |shell, place| {
-            while shell.is_waiting() {
-                shell.answer(place);
-            }
-        });
+        self.hear_out(partition);
         self.sql.settle_locked(number, &mut self.rng);
         let before = self.rng.random_bool(0.3).then(|| self.sql.ledger.clone());
         // What is not read of the tail may have been fetched.
@@ -119,11 +114,9 @@ impl World {
                 shell.claim(place);
             }
             shell.read(n_read, place);
-            // At a frame that an old program does not know, it commits what it has first.
-            while shell.is_waiting() {
-                shell.answer(place);
-            }
         });
+        // At a frame that an old program does not know, it commits what it has first.
+        self.hear_out(partition);
         self.sql.settle_locked(number, &mut self.rng);
         self.fault_checked();
         if before.is_some() || self.rng.random_bool(0.5) {

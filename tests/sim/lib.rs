@@ -1,9 +1,9 @@
 //! The seeded world in which the exactly-once claim is tried.
 //!
 //! A seed draws producers, clocks, crashes, zombies, unknown commits, restored ledgers and broken
-//! logs; the real `ledger::core` and `ledger::exposure` count and show what comes of it. A second,
-//! plain account of the same log says what must be counted. Every safeguard can be switched off:
-//! then some seed has to notice.
+//! logs; the real `ledger::core`, `ledger::committer` and `ledger::exposure` count, commit and show
+//! what comes of it. A second, plain account of the same log says what must be counted. Every
+//! safeguard can be switched off: then some seed has to notice.
 
 pub mod mutation;
 pub mod producer;
@@ -12,7 +12,9 @@ pub mod log;
 pub mod sql;
 pub mod publisher;
 pub mod shell;
+pub mod process;
 pub mod world;
+pub mod check;
 pub mod faults;
 pub mod upgrade;
 pub mod quiesce;

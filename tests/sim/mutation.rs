@@ -7,7 +7,7 @@ use ledger::safeguard::{Safeguard, Safeguards};
 pub enum Mutation {
     /// The product as it is.
     None,
-    /// A safeguard of the core or of what it shows.
+    /// A safeguard of the core, of the committer or of what is shown.
     Core(Safeguard),
     /// A commit takes effect whatever the row's offset is.
     BaseCheck,
@@ -21,11 +21,15 @@ pub enum Mutation {
     FormatCheck,
     /// Ingest is told to write frames that an owner does not know.
     OwnersKnow,
+    /// The compare-and-swap of a commit's first member decides for all of them.
+    EveryMember,
+    /// A commit of unknown outcome is looked up in the row of its first member, not in the journal.
+    JournalDecides,
 }
 
 impl Mutation {
     /// Every mutant.
-    pub const EACH: [Mutation; 24] = [
+    pub const EACH: [Mutation; 30] = [
         Mutation::Core(Safeguard::UnknownOutcome),
         Mutation::Core(Safeguard::DropOnAbort),
         Mutation::Core(Safeguard::RunningMaximum),
@@ -44,12 +48,18 @@ impl Mutation {
         Mutation::Core(Safeguard::ClockAhead),
         Mutation::Core(Safeguard::TwoZeros),
         Mutation::Core(Safeguard::HaltAtNewer),
+        Mutation::Core(Safeguard::MembersOnly),
+        Mutation::Core(Safeguard::ResolveFirst),
+        Mutation::Core(Safeguard::OneCommit),
+        Mutation::Core(Safeguard::AcceptOnce),
         Mutation::BaseCheck,
         Mutation::OwnerCheck,
         Mutation::NonceCheck,
         Mutation::ResolveWaits,
         Mutation::FormatCheck,
         Mutation::OwnersKnow,
+        Mutation::EveryMember,
+        Mutation::JournalDecides,
     ];
 
     /// The switches of the core.

@@ -90,11 +90,13 @@ impl Publisher {
         // every commit.
         self.is_restored |= self.must_take_over(sql) || self.gate.step(version) == Step::Back;
         if self.gate.step(version) == Step::Next {
-            for (id, _, sums) in &commit.totals {
+            for (id, _, sums) in &commit.rows.totals {
                 self.totals.entry(*id).or_default().add(sums).expect("small numbers");
                 self.number(*id, now_us);
             }
-            self.accounts[commit.owner.partition as usize] = commit.progress.account;
+            for part in &commit.parts {
+                self.accounts[part.owner.partition as usize] = part.progress.account;
+            }
             self.version = version;
             self.gate.shown(version, commit.id);
         } else {
@@ -104,7 +106,11 @@ impl Publisher {
                 self.gate.shown(version, commit);
             }
         }
-        self.progress(commit.owner.partition, commit.progress.next, now_us);
+        for part in &commit.parts {
+            self.gate.progress(part.owner.partition, part.progress.next);
+        }
+        self.release(now_us);
+        self.build();
     }
 
     /// What the mutant shows that does not wait for commits.
@@ -265,6 +271,12 @@ impl Scraper {
         }
         self.last = Some((page, now_us, incarnation));
         Ok(())
+    }
+
+    /// Nothing that was shown holds any more.
+    pub fn forget(&mut self) {
+        self.last = None;
+        self.zeros.clear();
     }
 
     /// The last good page.

@@ -7,6 +7,7 @@ use ledger::invariants::{i3_once, i7_agreement};
 use ledger::measures::Measures;
 use ledger::series::{FullLabels, SeriesId};
 
+use crate::process::Pace;
 use crate::producer::{KINDS, Made, PARTITIONS, labels};
 use crate::publisher::settled;
 use crate::world::{SECOND_US, World};
@@ -52,12 +53,13 @@ impl World {
 
     pub(crate) fn settle_one(&mut self, partition: usize) -> bool {
         let high = self.logs[partition].high();
-        let done = self.with(partition, true, |shell, place| {
+        let done = self.on(true, |instance, place| {
+            let shell = &mut instance.shells[partition];
             if shell.core.halted().is_some() {
                 return true;
             }
             if shell.is_waiting() {
-                shell.answer(place);
+                instance.turn(Pace::All, place);
             } else if !shell.has_claim() {
                 shell.claim(place);
             } else if shell.core.position() < high {
@@ -65,6 +67,7 @@ impl World {
             } else {
                 shell.due(place);
             }
+            let shell = &instance.shells[partition];
             let next = place.sql.ledger.rows[partition].progress.next;
             !shell.is_waiting() && shell.core.position() == high && next == high
         });

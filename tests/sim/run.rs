@@ -19,6 +19,10 @@ const STEPS: Range<u32> = 100..1_000;
 pub struct Done {
     /// Events that were counted.
     pub counted: u64,
+    /// Commits that took effect.
+    pub commits: u64,
+    /// Those of several partitions.
+    pub joint: u64,
     /// Good pages that were scraped.
     pub pages: u64,
 }
@@ -77,7 +81,8 @@ fn live(world: &mut World) -> Result<Done, String> {
     world.accept_losses()?;
     let rows = &world.sql.ledger.rows;
     let counted = rows.iter().map(|row| row.progress.account.counted).sum::<i64>();
-    Ok(Done { counted: counted.cast_unsigned(), pages: world.scraper.n_good })
+    let (counted, [commits, joint]) = (counted.cast_unsigned(), world.sql.n_commits);
+    Ok(Done { counted, commits, joint, pages: world.scraper.n_good })
 }
 
 /// Runs seeds on all cores until one fails; what they did together, or the first that failed.
@@ -101,6 +106,8 @@ pub fn run_many(seeds: Range<u64>, mutation: Mutation) -> Result<Done, Box<Failu
                     match ended {
                         Ok(done) => {
                             found.0.counted += done.counted;
+                            found.0.commits += done.commits;
+                            found.0.joint += done.joint;
                             found.0.pages += done.pages;
                         }
                         Err(failure) => {

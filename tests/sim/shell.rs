@@ -1,12 +1,15 @@
-//! The shell around a real core: claims, reads, commits, and whatever may go wrong between them.
+//! The shell around a real core: claims, reads, offers parts, and whatever may go wrong between
+//! them.
 //!
-//! It does one thing at a time and waits for each answer, as the worker does; answers come in a
-//! later step, so that a crash can come first.
+//! It does one thing at a time, as the worker does, and reads nothing while a part is offered. What
+//! it says to the committer and hears from it lies in two queues: nothing gets lost or overtaken
+//! there, but anything may come in between.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 
 use event::frame::Version;
-use ledger::commit::{Commit, Outcome};
+use ledger::commit::Settled;
+use ledger::committer;
 use ledger::core::{Core, Effect, Halt, Input, Notice, Options, Record};
 use ledger::safeguard::Safeguard;
 use ledger::window::Window;
@@ -28,8 +31,8 @@ pub struct Place<'a> {
     pub mutation: Mutation,
     /// The database.
     pub sql: &'a mut Sql,
-    /// The partition's log.
-    pub log: &'a Partition,
+    /// The logs of all partitions.
+    pub logs: &'a [Partition],
     /// `None` for a zombie: its page is never scraped.
     pub publisher: Option<&'a mut Publisher>,
     /// Chance.
@@ -38,11 +41,13 @@ pub struct Place<'a> {
     pub now_us: i64,
 }
 
-/// An answer that is still to come.
-#[derive(Debug)]
-enum Waiting {
-    Ended(Outcome),
-    Resolve(Arc<Commit>),
+/// What a committer says to a member.
+#[derive(Clone, Copy, Debug)]
+pub enum Message {
+    /// Offer a part, or say that there is none.
+    Asked,
+    /// How the part that was offered ended.
+    Settled(Settled),
 }
 
 /// A record that was fetched for an earlier claim.
@@ -62,7 +67,14 @@ pub struct Shell {
     /// The real core.
     pub core: Core,
     nonce: Option<[u8; 16]>,
-    waiting: Option<Waiting>,
+    /// Whether its part is offered and not settled, as far as it has heard.
+    is_waiting: bool,
+    /// Whether it is a member of its committer.
+    is_member: bool,
+    /// What its committer has said and it has not heard yet.
+    inbox: VecDeque<Message>,
+    /// What it has said and its committer has not heard yet.
+    outbox: VecDeque<committer::Input>,
     fetched: Vec<Fetched>,
 }
 
@@ -88,26 +100,35 @@ impl Shell {
             newest: program,
             safeguards: mutation.safeguards(),
         });
-        Shell { partition, program, core, nonce: None, waiting: None, fetched: Vec::new() }
+        Shell {
+            partition,
+            program,
+            core,
+            nonce: None,
+            is_waiting: false,
+            is_member: false,
+            inbox: VecDeque::new(),
+            outbox: VecDeque::new(),
+            fetched: Vec::new(),
+        }
     }
 
-    /// Whether an answer is still to come.
+    /// Whether its part is offered and not settled.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        self.waiting.is_some()
+        self.is_waiting
     }
 
-    /// How its commit ended, before it hears of it.
+    /// Whether it is halted at a frame that its program does not know.
     #[must_use]
-    pub fn outcome(&self) -> Option<Outcome> {
-        if let Some(Waiting::Ended(outcome)) = self.waiting { Some(outcome) } else { None }
+    pub fn is_too_old(&self) -> bool {
+        matches!(self.core.halted(), Some(Halt::Newer { .. }))
     }
 
     /// Whether it met a frame that its program does not know, under the newest claim.
     #[must_use]
     pub fn met_newer(&self, sql: &Sql) -> bool {
-        matches!(self.core.halted(), Some(Halt::Newer { .. }))
-            && self.nonce.is_some_and(|nonce| sql.is_newest(self.partition, nonce))
+        self.is_too_old() && self.nonce.is_some_and(|nonce| sql.is_newest(self.partition, nonce))
     }
 
     /// Whether it holds a claim, as far as it knows.
@@ -127,7 +148,7 @@ impl Shell {
         let Some(claim) = claim else { return };
         self.nonce = Some(nonce);
         let next = claim.progress.next;
-        let log = place.log.view(next);
+        let log = place.logs[self.partition as usize].view(next);
         let effects = self.core.on(Input::Claimed { claim, log });
         self.carry_out(effects, place);
         if self.core.halted().is_none()
@@ -140,7 +161,7 @@ impl Shell {
     /// An operator accepts that so many frames are lost.
     pub fn accept(&mut self, lost: u64, place: &mut Place<'_>) {
         let Some(next) = self.core.resumes_at() else { return };
-        let log = place.log.view(next);
+        let log = place.logs[self.partition as usize].view(next);
         let effects = self.core.on(Input::Accepted { log, lost });
         self.carry_out(effects, place);
     }
@@ -159,6 +180,8 @@ impl Shell {
 
     /// Reads up to `n` records, some of them twice, too early, or for a claim that is over.
     pub fn read(&mut self, n: u64, place: &mut Place<'_>) {
+        let logs = place.logs;
+        let log = &logs[self.partition as usize];
         for _ in 0..n {
             let Some(nonce) = self.nonce.filter(|_| !self.is_waiting()) else { return };
             let position = self.core.position();
@@ -167,8 +190,8 @@ impl Shell {
                 self.give(nonce, offset, &stored, place);
                 continue;
             }
-            if position < place.log.low {
-                let effects = self.core.on(Input::Gap { nonce, low: place.log.low });
+            if position < log.low {
+                let effects = self.core.on(Input::Gap { nonce, low: log.low });
                 self.carry_out(effects, place);
                 continue;
             }
@@ -177,7 +200,7 @@ impl Shell {
                 1 => position + 1,
                 _ => position,
             };
-            let Some(stored) = place.log.get(offset) else { continue };
+            let Some(stored) = log.get(offset) else { continue };
             self.give(nonce, offset, stored, place);
         }
     }
@@ -198,37 +221,43 @@ impl Shell {
         }
     }
 
-    /// Time to commit.
+    /// Time to commit: offers what was counted, if anything was.
     pub fn due(&mut self, place: &mut Place<'_>) {
         let effects = self.core.on(Input::Due);
         self.carry_out(effects, place);
     }
 
-    /// The answer that was waited for.
-    pub fn answer(&mut self, place: &mut Place<'_>) {
-        let effects = match self.waiting.take() {
-            None => return,
-            Some(Waiting::Ended(outcome)) => self.core.on(Input::Ended(outcome)),
-            Some(Waiting::Resolve(commit)) => {
-                let resolution = place.sql.resolve(&commit, place.rng);
-                self.core.on(Input::Resolved(resolution))
+    /// Its committer says something to it.
+    pub fn tell(&mut self, message: Message) {
+        self.inbox.push_back(message);
+    }
+
+    /// Hears the next message of its committer; whether there was one.
+    pub fn hear(&mut self, place: &mut Place<'_>) -> bool {
+        let Some(message) = self.inbox.pop_front() else { return false };
+        match message {
+            Message::Asked if self.core.is_dirty() => self.due(place),
+            Message::Asked => self.outbox.push_back(committer::Input::Passed(self.partition)),
+            Message::Settled(settled) => {
+                self.is_waiting = false;
+                let effects = self.core.on(Input::Settled(settled));
+                self.carry_out(effects, place);
             }
-        };
-        self.carry_out(effects, place);
+        }
+        true
+    }
+
+    /// What it has said since its committer listened last, in order.
+    pub fn said(&mut self) -> VecDeque<committer::Input> {
+        std::mem::take(&mut self.outbox)
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>, place: &mut Place<'_>) {
         for effect in effects {
             match effect {
-                Effect::Commit(commit) => {
-                    self.waiting =
-                        Some(Waiting::Ended(place.sql.submit(&commit, self.program, place.rng)));
-                }
-                Effect::Resolve(commit) => self.waiting = Some(Waiting::Resolve(commit)),
-                Effect::Publish { commit, version } => {
-                    if let Some(publisher) = &mut place.publisher {
-                        publisher.committed(&commit, version, place.sql, place.now_us);
-                    }
+                Effect::Offer(part) => {
+                    self.is_waiting = true;
+                    self.outbox.push_back(committer::Input::Offered(part));
                 }
                 Effect::Reclaim(_) => self.nonce = None,
                 Effect::Halt(_) => {
@@ -236,9 +265,25 @@ impl Shell {
                         publisher.halted(self.partition);
                     }
                 }
+                // Its committer has it shown, together with the parts of others.
+                Effect::Committed(_) => {}
                 Effect::Notice(Notice::Lost { .. } | Notice::FloorGone { .. }) => {}
                 Effect::Notice(Notice::Rebuilt { .. }) => {}
             }
+        }
+        self.join_or_leave();
+    }
+
+    /// Tells the committer whether it is to be asked before a commit.
+    fn join_or_leave(&mut self) {
+        let is_halted = self.core.halted().is_some();
+        let counts = self.has_claim() && !is_halted && !self.core.is_rebuilding();
+        if counts != self.is_member {
+            self.is_member = counts;
+            self.outbox.push_back(match counts {
+                true => committer::Input::Joined(self.partition),
+                false => committer::Input::Left(self.partition),
+            });
         }
     }
 }

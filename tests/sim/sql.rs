@@ -1,15 +1,16 @@
 //! The ledger's database: one transaction after the other, answers that get lost, transactions
 //! that are still in the air, and backups that are put back.
 //!
-//! A transaction that holds the row's lock makes everybody who asks for the row wait, so it ends
-//! before they are answered. One that was delayed on its way has no lock and is carried out
-//! whenever it arrives. What may take effect is decided by the row alone.
+//! A transaction that holds the locks of its rows makes everybody who asks for any of them wait, so
+//! it ends before they are answered. One that was delayed on its way has no lock and is carried out
+//! whenever it arrives. What may take effect is decided by the rows alone, each member's by its
+//! own; what did take effect is known from the journal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use event::frame::Version;
-use ledger::commit::{Claim, Commit, CommitId, Outcome, Owner, Progress, Resolution};
+use ledger::commit::{Claim, Commit, CommitId, Outcome, Owner, Part, Progress, Resolution};
 use ledger::consumer::ConsumerSums;
 use ledger::measures::Measures;
 use ledger::series::SeriesId;
@@ -25,8 +26,6 @@ pub struct Row {
     /// How often it was claimed.
     pub epoch: i64,
     nonce: [u8; 16],
-    /// The commit that changed it last.
-    commit: Option<CommitId>,
     /// Where the counting stands.
     pub progress: Progress,
     /// The newest claim of a program that knows version 2 of the frame.
@@ -56,6 +55,8 @@ pub struct Ledger {
     pub wants_v2: bool,
     /// The commits by the versions that they made.
     journal: BTreeMap<i64, CommitId>,
+    /// The owners and offsets that accepted a loss.
+    accepted: BTreeSet<([u8; 16], u64)>,
 }
 
 impl Ledger {
@@ -70,6 +71,18 @@ impl Ledger {
     pub fn commit_of(&self, version: i64) -> Option<CommitId> {
         self.journal.get(&version).copied()
     }
+
+    /// The version that a commit made, if it took effect.
+    fn version_of(&self, id: CommitId) -> Option<i64> {
+        let line = self.journal.iter().rev().find(|(_, known)| **known == id);
+        line.map(|(version, _)| *version)
+    }
+
+    /// Whether the row has the owner and the base of a part.
+    fn is_at_base(&self, part: &Part) -> bool {
+        let (row, owner) = (&self.rows[part.owner.partition as usize], &part.owner);
+        row.epoch == owner.epoch && row.nonce == owner.nonce && row.progress.next == part.base
+    }
 }
 
 /// A transaction whose answer got lost.
@@ -80,12 +93,12 @@ struct Flying {
     has_lock: bool,
 }
 
-/// A commit that took effect although the row stood elsewhere.
+/// A part that took effect although the row stood elsewhere, or that accepts a loss once more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unfenced {
     /// Partition.
     pub partition: u32,
-    /// Where the commit began.
+    /// Where the part began.
     pub base: u64,
     /// Where the row stood.
     pub next: u64,
@@ -101,10 +114,14 @@ pub struct Sql {
     backups: Vec<Ledger>,
     /// Commits that took effect and are not checked yet.
     pub landed: Vec<Arc<Commit>>,
-    /// I8: commits that took effect from another offset than the row's.
+    /// I8: parts that took effect from another offset than the row's.
     pub unfenced: Vec<Unfenced>,
     /// The versions that pages may show: totals and rows of each.
     pub versions: Vec<Ledger>,
+    /// The version that was put back last.
+    restored: i64,
+    /// How many commits took effect, and how many of these had several parts.
+    pub n_commits: [u64; 2],
 }
 
 /// Backups that are kept.
@@ -124,7 +141,15 @@ impl Sql {
             landed: Vec::new(),
             unfenced: Vec::new(),
             versions: vec![Ledger::default()],
+            restored: 0,
+            n_commits: [0; 2],
         }
+    }
+
+    /// The commits that took effect before a version, and since a ledger was put back.
+    pub fn since_restore(&self, version: i64) -> impl Iterator<Item = CommitId> {
+        let journal = self.ledger.journal.range(self.restored + 1..);
+        journal.take_while(move |(made, _)| **made < version).map(|(_, id)| *id)
     }
 
     /// `SELECT .. FOR UPDATE`, epoch + 1, a fresh nonce. `None` for a program that is older than
@@ -172,14 +197,14 @@ impl Sql {
         may
     }
 
-    /// A commit, and what its owner hears of it.
+    /// A commit, and what its committer hears of it.
     pub fn submit(
         &mut self,
         commit: &Arc<Commit>,
         program: Version,
         rng: &mut ChaCha8Rng,
     ) -> Outcome {
-        self.settle_locked(commit.owner.partition, rng);
+        self.settle_members(commit, rng);
         let flying = |has_lock| Flying { commit: Arc::clone(commit), program, has_lock };
         match rng.random_range(0..100) {
             0..5 => Outcome::Aborted,
@@ -189,8 +214,9 @@ impl Sql {
             }
             10..14 => Outcome::Unknown,
             14..20 => {
-                if !self.is_accepted(commit, program) {
-                    return Outcome::Refused;
+                let partitions = self.refused(commit, program);
+                if !partitions.is_empty() {
+                    return Outcome::Refused { partitions };
                 }
                 self.flying.push(flying(true));
                 Outcome::Unknown
@@ -203,20 +229,32 @@ impl Sql {
         }
     }
 
-    /// `SELECT .. FOR UPDATE` on a new connection, after an unknown outcome.
+    /// `SELECT .. FOR UPDATE` of all its rows on a new connection, after an unknown outcome; then
+    /// the journal says whether the commit took effect.
     pub fn resolve(&mut self, commit: &Commit, rng: &mut ChaCha8Rng) -> Resolution {
         if self.mutation != Mutation::ResolveWaits {
-            self.settle_locked(commit.owner.partition, rng);
+            self.settle_members(commit, rng);
         }
-        let row = &self.ledger.rows[commit.owner.partition as usize];
-        let is_ours = row.epoch == commit.owner.epoch && row.nonce == commit.owner.nonce;
-        match row.progress.next {
-            next if is_ours && next == commit.progress.next && row.commit == Some(commit.id) => {
-                Resolution::Committed { version: self.ledger.version }
-            }
-            next if is_ours && next == commit.base => Resolution::Base,
-            _ => Resolution::Fenced,
+        if self.mutation == Mutation::JournalDecides {
+            return self.resolve_by_row(commit);
         }
+        if let Some(version) = self.ledger.version_of(commit.id) {
+            return Resolution::Committed { version };
+        }
+        let at_base = commit.parts.iter().filter(|part| self.ledger.is_at_base(part));
+        Resolution::Absent { at_base: at_base.map(|part| part.owner.partition).collect() }
+    }
+
+    /// What a mutant does: the first member's row is taken for all that happened.
+    fn resolve_by_row(&self, commit: &Commit) -> Resolution {
+        let first = &commit.parts[0];
+        let row = &self.ledger.rows[first.owner.partition as usize];
+        if row.progress.next >= first.progress.next {
+            return Resolution::Committed { version: self.ledger.version };
+        }
+        let n_at_base = if self.ledger.is_at_base(first) { commit.parts.len() } else { 0 };
+        let at_base = commit.parts.iter().take(n_at_base).map(|part| part.owner.partition);
+        Resolution::Absent { at_base: at_base.collect() }
     }
 
     /// Something that is in the air arrives, or never will.
@@ -260,6 +298,7 @@ impl Sql {
 
     /// Puts an earlier ledger back.
     pub fn put_back(&mut self, ledger: Ledger) {
+        self.restored = ledger.version;
         self.ledger = ledger;
         self.flying.clear();
         self.remember();
@@ -272,9 +311,15 @@ impl Sql {
 
     /// Whoever asks for the row waits until the transaction that has its lock has ended.
     pub fn settle_locked(&mut self, partition: u32, rng: &mut ChaCha8Rng) {
-        let holds = |flying: &Flying| flying.has_lock && flying.commit.owner.partition == partition;
+        let holds = |it: &Flying| it.has_lock && it.commit.part(partition).is_some();
         while let Some(idx) = self.flying.iter().position(holds) {
             self.settle(idx, rng);
+        }
+    }
+
+    fn settle_members(&mut self, commit: &Commit, rng: &mut ChaCha8Rng) {
+        for part in &commit.parts {
+            self.settle_locked(part.owner.partition, rng);
         }
     }
 
@@ -285,12 +330,23 @@ impl Sql {
         }
     }
 
-    /// The condition of the first statement.
-    fn is_accepted(&self, commit: &Commit, program: Version) -> bool {
-        let row = &self.ledger.rows[commit.owner.partition as usize];
-        let is_nonce = row.nonce == commit.owner.nonce || self.mutation == Mutation::NonceCheck;
-        let is_owner = row.epoch == commit.owner.epoch && is_nonce;
-        let is_base = row.progress.next == commit.base;
+    /// The members whose compare-and-swap finds no row: any of them is enough to roll back.
+    fn refused(&self, commit: &Commit, program: Version) -> Vec<u32> {
+        let n_asked = match self.mutation {
+            Mutation::EveryMember => 1,
+            _ => commit.parts.len(),
+        };
+        let asked = commit.parts.iter().take(n_asked);
+        let refused = asked.filter(|part| !self.is_accepted(part, program));
+        refused.map(|part| part.owner.partition).collect()
+    }
+
+    /// The condition of the statement that moves a member's row.
+    fn is_accepted(&self, part: &Part, program: Version) -> bool {
+        let row = &self.ledger.rows[part.owner.partition as usize];
+        let is_nonce = row.nonce == part.owner.nonce || self.mutation == Mutation::NonceCheck;
+        let is_owner = row.epoch == part.owner.epoch && is_nonce;
+        let is_base = row.progress.next == part.base;
         self.is_open_to(program)
             && (is_owner || self.mutation == Mutation::OwnerCheck)
             && (is_base || self.mutation == Mutation::BaseCheck)
@@ -298,40 +354,51 @@ impl Sql {
 
     /// The whole transaction.
     fn carry_out(&mut self, commit: &Arc<Commit>, program: Version) -> Outcome {
-        // One that accepts a loss leaves the offset where it is: the journal's key stops a second.
-        let is_again = commit.accepted.is_some()
-            && self.ledger.journal.values().any(|known| *known == commit.id);
-        if is_again || !self.is_accepted(commit, program) {
-            return Outcome::Refused;
+        let partitions = self.refused(commit, program);
+        if !partitions.is_empty() {
+            return Outcome::Refused { partitions };
         }
-        let ledger = &mut self.ledger;
-        let partition = commit.owner.partition;
-        let row = &mut ledger.rows[partition as usize];
-        if row.progress.next != commit.base {
-            let (base, next) = (commit.base, row.progress.next);
-            self.unfenced.push(Unfenced { partition, base, next });
+        // The journal's key: no commit takes effect twice.
+        if self.ledger.version_of(commit.id).is_some() {
+            return Outcome::Aborted;
         }
-        row.progress = commit.progress;
-        row.commit = Some(commit.id);
-        for (id, _, sums) in &commit.totals {
+        for part in &commit.parts {
+            self.move_row(part);
+        }
+        let (ledger, rows) = (&mut self.ledger, &commit.rows);
+        for (id, _, sums) in &rows.totals {
             ledger.totals.entry(*id).or_default().add(sums).expect("small numbers");
         }
-        for (at, id, sums) in &commit.quarters {
+        for (at, id, sums) in &rows.quarters {
             ledger.quarters.entry((*at, *id)).or_default().add(sums).expect("small numbers");
         }
-        for (at, id, sums) in &commit.minutes {
+        for (at, id, sums) in &rows.minutes {
             ledger.minutes.entry((*at, *id)).or_default().add(sums).expect("small numbers");
         }
-        for (at, id, sums) in &commit.used {
+        for (at, id, sums) in &rows.used {
             ledger.used.entry((*at, *id)).or_default().add(sums).expect("small numbers");
         }
-        ledger.letters += commit.letters.iter().map(|letter| i64::from(letter.n)).sum::<i64>();
         ledger.version += 1;
         let version = ledger.version;
         ledger.journal.insert(version, commit.id);
+        self.n_commits[0] += 1;
+        self.n_commits[1] += u64::from(commit.parts.len() > 1);
         self.landed.push(Arc::clone(commit));
         self.remember();
         Outcome::Committed { version }
+    }
+
+    /// What a transaction does to the row of one member.
+    fn move_row(&mut self, part: &Part) {
+        let (partition, base) = (part.owner.partition, part.base);
+        let next = self.ledger.rows[partition as usize].progress.next;
+        let accepts = part.accepted.is_some();
+        let is_again = accepts && !self.ledger.accepted.insert((part.owner.nonce, base));
+        if next != base || is_again {
+            self.unfenced.push(Unfenced { partition, base, next });
+        }
+        self.ledger.rows[partition as usize].progress = part.progress;
+        self.ledger.letters += part.letters.iter().map(|letter| i64::from(letter.n)).sum::<i64>();
     }
 
     fn remember(&mut self) {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use event::{Method, Outcome, ServiceTier, UsageSource};
-use ledger::commit::{CommitId, Owner, Progress};
+use ledger::commit::{CommitRows, Owner, Progress};
 use ledger::measures::Measures;
 
 use super::*;
 
-fn commit(namespace: &str, model: &str) -> Commit {
+fn part(namespace: &str, model: &str) -> Part {
     let labels = FullLabels {
         namespace: namespace.into(),
         upstream: "openai".into(),
@@ -23,10 +23,9 @@ fn commit(namespace: &str, model: &str) -> Commit {
         limited_by: None,
     };
     let owner = Owner { generation: 1, partition: 0, epoch: 1, nonce: [0; 16] };
-    Commit {
-        totals: vec![(labels.id(), Arc::new(labels), Measures::default())],
-        ..Commit::without_rows(CommitId([0; 16]), owner, 0, Progress::default())
-    }
+    let totals = vec![(labels.id(), Arc::new(labels), Measures::default())];
+    let rows = Arc::new(CommitRows { totals, ..CommitRows::default() });
+    Part { rows, ..Part::without_rows(owner, 0, Progress::default()) }
 }
 
 #[tokio::test]
@@ -36,7 +35,7 @@ async fn what_a_restored_ledger_lacks_is_registered_beyond_the_budget() {
     let mut keeper = LabelKeeper::default();
     keeper.load(&store).await.expect("nothing is registered");
     for (namespace, model) in [("wechat", "gpt-4o"), ("wechat", "none"), ("wechat", "gpt-4o")] {
-        keeper.register(&store, &commit(namespace, model)).await.expect("registered");
+        keeper.register(&store, &part(namespace, model)).await.expect("registered");
     }
     let mut names: Vec<String> =
         store.load_labels().await.expect("labels").into_iter().map(|label| label.name).collect();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use event::{ErrorType, Method, Outcome, ServiceTier, UsageSource};
 use ledger::account::{Account, Class};
-use ledger::commit::{Commit, CommitId, Owner, Progress};
+use ledger::commit::{Commit, CommitId, CommitRows, Owner, Part, Progress};
 use ledger::histogram::duration_bucket;
 use ledger::measures::Measures;
 use ledger::series::FullLabels;
@@ -37,10 +37,10 @@ fn commit(next: u64, namespace: &str, n: i64) -> Arc<Commit> {
     let mut progress = Progress { next, ..Progress::default() };
     progress.account.add(Class::Counted, n);
     let owner = Owner { generation: 1, partition: 0, epoch: 1, nonce: [0; 16] };
-    Arc::new(Commit {
-        totals: vec![(labels.id(), Arc::new(labels), sums)],
-        ..Commit::without_rows(CommitId([0; 16]), owner, 0, progress)
-    })
+    let totals = vec![(labels.id(), Arc::new(labels), sums)];
+    let rows = Arc::new(CommitRows { totals, ..CommitRows::default() });
+    let part = Part { rows, ..Part::without_rows(owner, 0, progress) };
+    Arc::new(Commit::of(CommitId([0; 16]), vec![Arc::new(part)]))
 }
 
 fn start(version: i64, goal: u64, rows: &[(&str, i64)]) -> Start {

@@ -31,7 +31,7 @@ impl Worker {
                 return Ok(());
             }
         };
-        self.carry_out().await?;
+        self.carry_out().await;
         // A commit that lost against another owner has led to a new claim.
         let is_done = self.nonce.is_some() && self.core.halted().is_none();
         let lost = self.core.committed().account.lost_frames - before;

@@ -11,7 +11,9 @@ use cache::{Cache, CacheOptions};
 use event::{ErrorType, Method, Outcome, ServiceTier, UsageSource};
 use http::{HeaderMap, Request, StatusCode};
 use jiff::tz::TimeZone;
-use ledger::commit::{Commit, CommitId, Journal, Outcome as Ended, Owner, Progress};
+use ledger::commit::{
+    Commit, CommitId, CommitRows, Outcome as Ended, Owner, Part, Progress, RangeSums,
+};
 use ledger::consumer::{ConsumerLabels, ConsumerSums};
 use ledger::histogram::duration_bucket;
 use ledger::measures::Measures;
@@ -270,25 +272,23 @@ impl Place {
         self.progress.account.counted += counted;
         let mut id = self.owner.nonce;
         id[8..].copy_from_slice(&self.progress.next.to_le_bytes());
-        let commit = Commit {
-            id: CommitId(id),
-            owner: self.owner,
-            base,
-            progress: self.progress,
+        let rows = CommitRows {
             totals: totals
                 .into_iter()
                 .map(|(id, (labels, sums))| (id, Arc::new(labels), sums))
                 .collect(),
             quarters: quarters.into_iter().map(|((at, id), sums)| (at, id, sums)).collect(),
-            shorts: shorts.into_iter().collect(),
+            shorts: shorts.into_iter().map(|(id, labels)| (id, Arc::new(labels))).collect(),
             minutes: minutes.into_iter().map(|((at, id), sums)| (at, id, sums)).collect(),
             consumers: consumers.into_iter().map(|(id, labels)| (id, Arc::new(labels))).collect(),
             used: used.into_iter().map(|((at, id), sums)| (at, id, sums)).collect(),
-            letters: Vec::new(),
-            journal: Journal { events: counted, counted, ..Journal::default() },
-            is_shortened: false,
-            accepted: None,
         };
+        let part = Part {
+            rows: Arc::new(rows),
+            sums: RangeSums { events: counted, counted, ..RangeSums::default() },
+            ..Part::without_rows(self.owner, base, self.progress)
+        };
+        let commit = Commit::of(CommitId(id), vec![Arc::new(part)]);
         let (ended, error) = self.store.commit(Arc::new(commit)).await;
         assert!(matches!(ended, Ended::Committed { .. }), "{ended:?}: {error:?}");
     }

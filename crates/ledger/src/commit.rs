@@ -1,14 +1,18 @@
-//! What passes between the core and the ledger's store: claims, commits and their outcomes.
+//! What passes between the cores, the committer and the ledger's store: claims, commits and their
+//! outcomes.
 //!
-//! The core builds a complete, immutable `Commit`; the shell passes it to the store, which executes
-//! it atomically. A retry passes the same value again.
+//! A core builds a complete, immutable `Part` of its partition; the committer makes a `Commit` of
+//! the parts of all partitions of the process; the store executes it atomically.
+
+mod rows;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 use crate::account::{Account, Class};
-use crate::consumer::{ConsumerLabels, ConsumerSums};
-use crate::measures::Measures;
-use crate::series::{FullLabels, SeriesId, ShortLabels};
+
+pub use rows::CommitRows;
 
 /// Who may commit for a partition: the holder of the newest claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -84,9 +88,9 @@ pub struct DeadLetter {
 /// Longest content of a dead letter in bytes: any single event fits; a garbled frame is cut.
 pub const LETTER_BYTES_MAX: usize = 64 * 1024;
 
-/// A line of the commit journal.
+/// What a range of frames adds up to: `commit_range` keeps it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Journal {
+pub struct RangeSums {
     /// Events in the range.
     pub events: i64,
     /// Counted events in the range.
@@ -103,66 +107,82 @@ pub struct Journal {
     pub last_clock_us: Option<i64>,
 }
 
-/// One transaction on the ledger. Rows are sorted by key, so that two commits never deadlock.
+/// What one partition adds to the ledger with a commit: a range of its frames, immutable.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Commit {
-    /// Identity.
-    pub id: CommitId,
+pub struct Part {
     /// Owner that commits.
     pub owner: Owner,
-    /// Offset at which the range begins: the commit takes effect only if the row still has it.
+    /// Offset at which the range begins: the part takes effect only if the row still has it.
     pub base: u64,
     /// The partition's row afterwards.
     pub progress: Progress,
-    /// What is added to totals, by id: labels and sums.
-    pub totals: Vec<(SeriesId, Arc<FullLabels>, Measures)>,
-    /// What is added to quarter-hours: number of the quarter since the epoch, full row.
-    pub quarters: Vec<(i64, SeriesId, Measures)>,
-    /// Minute rows that `minutes` refers to, by id.
-    pub shorts: Vec<(SeriesId, ShortLabels)>,
-    /// What is added to minutes: number of the minute since the epoch, short row. The buckets of
-    /// the time to first token are not stored for minutes.
-    pub minutes: Vec<(i64, SeriesId, Measures)>,
-    /// Consumer rows that `used` refers to, by id.
-    pub consumers: Vec<(SeriesId, Arc<ConsumerLabels>)>,
-    /// What is added to consumers: number of the quarter since the epoch, consumer row.
-    pub used: Vec<(i64, SeriesId, ConsumerSums)>,
+    /// What the range adds to sums.
+    pub rows: Arc<CommitRows>,
     /// Dead letters.
     pub letters: Vec<DeadLetter>,
-    /// Line of the journal.
-    pub journal: Journal,
-    /// Whether frames at which this commit, or a recount, would have begun had left the log: the
+    /// Sums of the range.
+    pub sums: RangeSums,
+    /// Whether frames at which this part, or a recount, would have begun had left the log: the
     /// ledger then stores a baseline after it.
     pub is_shortened: bool,
     /// A loss that an operator accepted with it, so that a halted partition resumes.
     pub accepted: Option<AcceptedLoss>,
 }
 
-impl Commit {
-    /// A commit that adds nothing and leads to this row of its partition.
+impl Part {
+    /// A part that adds nothing and leads to this row of its partition.
     #[must_use]
-    pub fn without_rows(id: CommitId, owner: Owner, base: u64, progress: Progress) -> Commit {
-        Commit {
-            id,
+    pub fn without_rows(owner: Owner, base: u64, progress: Progress) -> Part {
+        Part {
             owner,
             base,
             progress,
-            totals: Vec::new(),
-            quarters: Vec::new(),
-            shorts: Vec::new(),
-            minutes: Vec::new(),
-            consumers: Vec::new(),
-            used: Vec::new(),
+            rows: Arc::default(),
             letters: Vec::new(),
-            journal: Journal::default(),
+            sums: RangeSums::default(),
             is_shortened: false,
             accepted: None,
         }
     }
 }
 
+/// One transaction on the ledger: the parts of one or more partitions, all of which take effect or
+/// none. A commit of other parts has another id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// Identity.
+    pub id: CommitId,
+    /// One part for each partition, by partition: two commits that lock the rows of their
+    /// partitions in this order never deadlock.
+    pub parts: Vec<Arc<Part>>,
+    /// What all parts add to sums.
+    pub rows: Arc<CommitRows>,
+}
+
+impl Commit {
+    /// A commit of parts of different partitions, in any order.
+    ///
+    /// # Panics
+    /// If a sum leaves 64 bits: the limits of events and frames make that impossible.
+    #[must_use]
+    pub fn of(id: CommitId, mut parts: Vec<Arc<Part>>) -> Commit {
+        parts.sort_unstable_by_key(|part| part.owner.partition);
+        let rows = match parts.as_slice() {
+            [one] => Arc::clone(&one.rows),
+            _ => Arc::new(CommitRows::merged(parts.iter().map(|part| &*part.rows))),
+        };
+        Commit { id, parts, rows }
+    }
+
+    /// The part of a partition.
+    #[must_use]
+    pub fn part(&self, partition: u32) -> Option<&Arc<Part>> {
+        self.parts.iter().find(|part| part.owner.partition == partition)
+    }
+}
+
 /// A loss in a halted partition that an operator accepted; the ledger keeps it forever. Frames
-/// below the commit's next offset are not, or cannot be verified to be, those that were counted.
+/// below the part's next offset are not, or cannot be verified to be, those that were counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AcceptedLoss {
     /// Why the partition was halted.
@@ -171,32 +191,49 @@ pub struct AcceptedLoss {
     pub frames: i64,
 }
 
-/// Outcome of a commit.
+/// How a part ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// It took effect.
+    Committed,
+    /// Its compare-and-swap found another owner or offset: it never will take effect.
+    Refused,
+    /// Its commit of unknown outcome had no effect, and the row has another owner or offset since;
+    /// or it accepts a loss, and only another claim keeps that commit from taking effect yet.
+    Fenced,
+}
+
+/// Outcome of a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It took effect; the ledger has this version now.
     Committed {
         /// Ledger version.
         version: i64,
     },
-    /// The compare-and-swap found another owner or offset; nothing happened, and never will.
-    Refused,
-    /// It failed and certainly had no effect; the same commit may be tried again.
+    /// The compare-and-swap of these partitions, ascending, found another owner or offset. Nothing
+    /// happened, and these parts will never take effect.
+    Refused {
+        /// Partitions whose part was refused.
+        partitions: Vec<u32>,
+    },
+    /// It failed and certainly had no effect; its parts may be committed again.
     Aborted,
     /// Unknown: the COMMIT was sent and no answer was received.
     Unknown,
 }
 
-/// Result of looking up the row after an unknown outcome.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Result of looking a commit up after an unknown outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolution {
-    /// The row has this owner and the commit took effect.
+    /// The journal has it: every part took effect.
     Committed {
         /// Ledger version.
         version: i64,
     },
-    /// The row has this owner and is still at the commit's base.
-    Base,
-    /// The row has another owner.
-    Fenced,
+    /// The journal does not have it and never will: no part took effect.
+    Absent {
+        /// Partitions, ascending, whose row still has the owner and the base of their part.
+        at_base: Vec<u32>,
+    },
 }

@@ -2,9 +2,10 @@
 //!
 //! The shell claims, reads at `Core::position` under the nonce of its claim, executes the effects
 //! and returns the result of each. A record of another offset or claim is dropped, so that the
-//! shell may read ahead, twice or too late. `count` classifies every event once; `settle` makes
-//! commits and decides what an answer, or the lack of one, means. The core never looks at a clock
-//! and draws nothing by chance; whatever arrives twice, late or out of order is counted once.
+//! shell may read ahead, twice or too late. `count` classifies every event once; `settle` makes the
+//! parts of commits, and decides what follows when one took effect or is lost. The core never looks
+//! at a clock and draws nothing by chance; whatever arrives twice, late or out of order is counted
+//! once.
 
 mod count;
 mod settle;
@@ -19,7 +20,7 @@ use event::frame::{FrameReader, Version};
 
 use crate::account::Account;
 use crate::classify::Clock;
-use crate::commit::{Claim, Commit, Outcome, Owner, Progress, Resolution};
+use crate::commit::{Claim, Owner, Part, Progress, Settled};
 use crate::dedup::Dedup;
 use crate::safeguard::{Safeguard, Safeguards};
 use crate::state::{FrameRows, Pending, Rows};
@@ -104,10 +105,8 @@ pub enum Input<'a> {
     },
     /// It is time to commit.
     Due,
-    /// A commit ended.
-    Ended(Outcome),
-    /// An unknown outcome was looked up.
-    Resolved(Resolution),
+    /// The part that was offered is settled.
+    Settled(Settled),
     /// An operator accepts what a halted partition has lost.
     Accepted {
         /// The current log; it reaches `Core::resumes_at`.
@@ -120,17 +119,10 @@ pub enum Input<'a> {
 /// Effects that the shell must execute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Execute this commit and report its outcome.
-    Commit(Arc<Commit>),
-    /// Resolve this commit.
-    Resolve(Arc<Commit>),
-    /// This commit took effect: show it.
-    Publish {
-        /// The commit that took effect.
-        commit: Arc<Commit>,
-        /// The ledger version that it made.
-        version: i64,
-    },
+    /// Commit this part, together with those of other partitions, and say how it ended.
+    Offer(Arc<Part>),
+    /// This part took effect.
+    Committed(Arc<Part>),
     /// All state in memory was dropped: claim again with a fresh nonce.
     Reclaim(Reclaim),
     /// Nothing more is counted until an operator accepts what was lost.
@@ -142,10 +134,10 @@ pub enum Effect {
 /// Why a claim was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reclaim {
-    /// A commit was refused: another process owns the partition, or an earlier commit of this one
-    /// took effect.
+    /// A part was refused: another process owns the partition, or an earlier part of this one took
+    /// effect.
     Refused,
-    /// An unknown outcome resolved to another owner.
+    /// A commit of unknown outcome had no effect, and the partition has another owner since.
     Fenced,
 }
 
@@ -243,10 +235,8 @@ enum State {
     Idle,
     /// Reading and counting.
     Running,
-    /// A commit is under way.
-    Committing(Arc<Commit>),
-    /// A commit's outcome is unknown.
-    Unsure(Arc<Commit>),
+    /// A part is offered and not settled yet.
+    Committing(Arc<Part>),
     /// Stopped until an operator accepts what was lost.
     Halted(Halt),
 }
@@ -285,7 +275,6 @@ pub struct Core {
     pending: Pending,
     letter_hour: i64,
     letter_rows: i64,
-    n_commits: u64,
     reader: FrameReader,
     frame_rows: FrameRows,
 }
@@ -317,7 +306,6 @@ impl Core {
             pending: Pending::default(),
             letter_hour: 0,
             letter_rows: 0,
-            n_commits: 0,
             reader: FrameReader::default(),
             frame_rows: FrameRows::default(),
         }
@@ -336,8 +324,7 @@ impl Core {
             Input::Hole { nonce, offset, next } => self.on_hole(nonce, offset, next),
             Input::Remade { nonce } => self.on_remade(nonce),
             Input::Due => self.on_due(),
-            Input::Ended(outcome) => self.on_ended(outcome),
-            Input::Resolved(resolution) => self.on_resolved(resolution),
+            Input::Settled(settled) => self.on_settled(settled),
             Input::Accepted { log, lost } => self.on_accepted(log, lost),
         }
     }

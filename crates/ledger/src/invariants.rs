@@ -1,20 +1,38 @@
 //! The invariants of counting as predicates, one each, named as in docs/counting.md.
 //!
-//! I2 and I8 are asserted while the product runs, I1 in part: what a commit adds to the totals is
-//! what its journal line says. Simulation, recount and referee check them all, and the others.
+//! I2 and I8 are asserted while the product runs, I1 in part: what a commit adds to rows is what
+//! its ranges say. Simulation, recount and referee check them all, and the others.
 
 use std::collections::BTreeMap;
 
 use crate::account::{Account, Class};
-use crate::commit::{Commit, Progress};
+use crate::commit::{Commit, CommitRows, Part, Progress};
 use crate::measures::Measures;
 use crate::series::SeriesId;
 
-/// I1 exact, for one commit: totals, quarter-hours and minutes add up to the same events and
-/// tokens, and those are the journal's; consumer rows have the same tokens, and the requests of the
-/// totals.
+/// I1 exact, for one part: its rows add up to the events and tokens of its range.
 #[must_use]
-pub fn i1_exact(commit: &Commit) -> bool {
+pub fn i1_exact(part: &Part) -> bool {
+    adds_up(&part.rows, range_of(part))
+}
+
+/// I1 exact, for one commit: its rows add up to the events and tokens of its parts together.
+#[must_use]
+pub fn i1_exact_together(commit: &Commit) -> bool {
+    let ranges = commit.parts.iter().map(|part| range_of(part));
+    let sums = ranges.fold([0; 3], |sums, range| std::array::from_fn(|n| sums[n] + range[n]));
+    adds_up(&commit.rows, sums)
+}
+
+/// Events, input and output tokens that the range of a part counts.
+fn range_of(part: &Part) -> [i128; 3] {
+    let sums = &part.sums;
+    [sums.counted, sums.input_tokens, sums.output_tokens].map(i128::from)
+}
+
+/// Whether totals, quarter-hours and minutes add up to the same events and tokens, and those are
+/// the range's; and consumer rows to the same tokens, and the requests of the totals.
+fn adds_up(rows: &CommitRows, range: [i128; 3]) -> bool {
     let sum = |rows: &mut dyn Iterator<Item = &Measures>| {
         rows.fold([0i128; 3], |sums, row| {
             [
@@ -24,25 +42,19 @@ pub fn i1_exact(commit: &Commit) -> bool {
             ]
         })
     };
-    let totals = sum(&mut commit.totals.iter().map(|(_, _, row)| row));
-    let journal = [
-        i128::from(commit.journal.counted),
-        i128::from(commit.journal.input_tokens),
-        i128::from(commit.journal.output_tokens),
-    ];
-    let finals = commit.totals.iter().filter(|(_, labels, _)| labels.is_final);
+    let finals = rows.totals.iter().filter(|(_, labels, _)| labels.is_final);
     let requests = finals.map(|(_, _, row)| i128::from(row.n)).sum();
-    let used = commit.used.iter().fold([0i128; 3], |sums, (_, _, row)| {
+    let used = rows.used.iter().fold([0i128; 3], |sums, (_, _, row)| {
         [
             sums[0] + i128::from(row.requests),
             sums[1] + i128::from(row.input()),
             sums[2] + i128::from(row.output()),
         ]
     });
-    totals == journal
-        && used == [requests, journal[1], journal[2]]
-        && sum(&mut commit.quarters.iter().map(|(_, _, row)| row)) == journal
-        && sum(&mut commit.minutes.iter().map(|(_, _, row)| row)) == journal
+    used == [requests, range[1], range[2]]
+        && sum(&mut rows.totals.iter().map(|(_, _, row)| row)) == range
+        && sum(&mut rows.quarters.iter().map(|(_, _, row)| row)) == range
+        && sum(&mut rows.minutes.iter().map(|(_, _, row)| row)) == range
 }
 
 /// I2 conserved: every event that was read is in exactly one class.
@@ -93,13 +105,13 @@ pub fn i7_agreement(
     one == other
 }
 
-/// I8 fence: a commit moves its partition from its base forward, within its own bounds. Only one
-/// that accepts a loss may leave it where it is.
+/// I8 fence: a part moves its partition from its base forward, within its own bounds. Only one that
+/// accepts a loss may leave it where it is.
 #[must_use]
-pub fn i8_fence(commit: &Commit, before: &Progress) -> bool {
-    commit.base == before.next
-        && (commit.progress.next > before.next
-            || commit.accepted.is_some() && commit.progress.next == before.next)
-        && commit.progress.floor <= commit.progress.next
-        && commit.progress.floor >= before.floor
+pub fn i8_fence(part: &Part, before: &Progress) -> bool {
+    part.base == before.next
+        && (part.progress.next > before.next
+            || part.accepted.is_some() && part.progress.next == before.next)
+        && part.progress.floor <= part.progress.next
+        && part.progress.floor >= before.floor
 }

@@ -1,7 +1,8 @@
 //! What is counted: classes, dedup, series, histograms, rollups, invariants and queries.
 //!
 //! Frames of one partition go into `core`, a state machine that classifies every event once, adds
-//! what counts to `state`, and asks its shell to claim, read and commit. What is shown is decided
+//! what counts to `state`, and asks its shell to claim, read and commit. `committer` decides which
+//! partitions of a process commit together, and what each outcome means. What is shown is decided
 //! by `exposure`. Nothing here does I/O, reads a clock, draws a random number or adds up a float:
 //! the same inputs always give the same effects.
 
@@ -20,5 +21,6 @@ pub mod dedup;
 pub mod classify;
 pub mod state;
 pub mod core;
+pub mod committer;
 pub mod exposure;
 pub mod query;

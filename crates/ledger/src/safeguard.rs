@@ -42,6 +42,15 @@ pub enum Safeguard {
     TwoZeros = 16,
     /// A frame that only a newer program can count halts the partition.
     HaltAtNewer = 17,
+    /// The rows of a commit are those of its members: a refused member's sums leave with it.
+    MembersOnly = 18,
+    /// No member of a commit of unknown outcome joins another before it is resolved.
+    ResolveFirst = 19,
+    /// A part is a member of one commit at a time.
+    OneCommit = 20,
+    /// A part that accepts a loss is not committed again after an unknown outcome: its partition is
+    /// claimed first.
+    AcceptOnce = 21,
 }
 
 /// Which safeguards are on.

@@ -14,10 +14,8 @@ use std::sync::Arc;
 use event::Facts;
 
 use crate::account::{Account, Class};
-use crate::commit::{DeadLetter, Journal};
-use crate::consumer::{ConsumerLabels, ConsumerSums};
+use crate::commit::{CommitRows, DeadLetter, RangeSums};
 use crate::measures::Measures;
-use crate::series::{FullLabels, SeriesId, ShortLabels};
 use crate::window::{MINUTE_US, QUARTER_MINUTES};
 
 pub use frame_rows::{EventRow, FrameRows};
@@ -42,27 +40,10 @@ pub struct Pending {
     consumers: ConsumerSlots,
     /// Accounting of the range alone.
     pub account: Account,
-    /// The journal's line; tokens and events are filled in by `fold`.
-    pub journal: Journal,
+    /// Sums of the range.
+    pub sums: RangeSums,
     /// Dead letters in address order.
     pub letters: Vec<DeadLetter>,
-}
-
-/// Rows of a commit, sorted.
-#[derive(Debug, Default)]
-pub struct Folded {
-    /// Counter totals with the id of their series.
-    pub totals: Vec<(SeriesId, Arc<FullLabels>, Measures)>,
-    /// Quarter-hours.
-    pub quarters: Vec<(i64, SeriesId, Measures)>,
-    /// Labels of the minute rows.
-    pub shorts: Vec<(SeriesId, ShortLabels)>,
-    /// Minutes.
-    pub minutes: Vec<(i64, SeriesId, Measures)>,
-    /// Labels of the consumer rows.
-    pub consumers: Vec<(SeriesId, Arc<ConsumerLabels>)>,
-    /// Consumer rows per quarter-hour.
-    pub used: Vec<(i64, SeriesId, ConsumerSums)>,
 }
 
 /// The slots in which an event is counted.
@@ -122,10 +103,10 @@ impl Pending {
         let usage = &facts.usage;
         self.slots[slots.slot as usize].measures.add_event(facts);
         self.consumers.count(slots.consumer_slot, facts, slots.is_final);
-        self.journal.counted += 1;
-        self.journal.input_tokens += i64::from(usage.input.unwrap_or(0));
-        self.journal.output_tokens += i64::from(usage.output.unwrap_or(0));
-        self.journal.digest = self.journal.digest.wrapping_add(facts.key.low().cast_signed());
+        self.sums.counted += 1;
+        self.sums.input_tokens += i64::from(usage.input.unwrap_or(0));
+        self.sums.output_tokens += i64::from(usage.output.unwrap_or(0));
+        self.sums.digest = self.sums.digest.wrapping_add(facts.key.low().cast_signed());
     }
 
     /// Folds the slots into sorted rows.
@@ -134,21 +115,21 @@ impl Pending {
     /// If a sum of one commit leaves 64 bits: the limits of events and frames make that impossible
     /// for as many frames as fit between two commits.
     #[must_use]
-    pub fn fold(&self, rows: &Rows) -> Folded {
+    pub fn fold(&self, rows: &Rows) -> CommitRows {
         let row = |number: u32| rows.row(number);
         let totals = self.merged(|slot| (row(slot.row).id, slot.row));
         let quarters = self.merged(|slot| (quarter_of(slot.minute), row(slot.row).id));
-        let minutes = self.merged(|slot| (slot.minute, row(slot.row).short));
-        let mut shorts: Vec<_> =
-            totals.iter().map(|((_, number), _)| (row(*number).short, *number)).collect();
-        shorts.sort_unstable();
+        let minutes = self.merged(|slot| (slot.minute, row(slot.row).short.0));
+        let shorts = totals.iter().map(|((_, number), _)| &row(*number).short);
+        let mut shorts: Vec<_> = shorts.collect();
+        shorts.sort_unstable_by_key(|(id, _)| *id);
         shorts.dedup_by_key(|(id, _)| *id);
         let consumers = self.consumers.fold(rows.consumers());
-        let labels = |number: u32| &row(number).labels;
-        Folded {
-            totals: totals.into_iter().map(|((id, n), m)| (id, Arc::clone(labels(n)), m)).collect(),
+        let labels = |number: u32| Arc::clone(&row(number).labels);
+        CommitRows {
+            shorts: shorts.into_iter().cloned().collect(),
+            totals: totals.into_iter().map(|((id, n), m)| (id, labels(n), m)).collect(),
             quarters: quarters.into_iter().map(|((at, id), m)| (at, id, m)).collect(),
-            shorts: shorts.into_iter().map(|(id, n)| (id, labels(n).short())).collect(),
             minutes: minutes.into_iter().map(|((at, id), m)| (at, id, m)).collect(),
             consumers: consumers.labels,
             used: consumers.sums,

@@ -33,7 +33,7 @@ pub fn compare(expected: &Expected, ledger: &Ledger) -> Differences {
     for (partition, part) in &expected.partitions {
         if let Some(progress) = ledger.partitions.get(partition) {
             compare_partition(&mut differences, *partition, part, progress);
-            compare_journal(&mut differences, *partition, part, ledger);
+            compare_ranges(&mut differences, *partition, part, ledger);
         }
     }
     let totals = (&expected.rows.totals, &ledger.rows.totals);
@@ -88,10 +88,10 @@ pub fn compare_account(
     differences.compare(place, "lost_frames", expected.lost_frames, found.lost_frames);
 }
 
-/// Every line of the journal from the starting point on, and that they follow each other.
-fn compare_journal(differences: &mut Differences, partition: u32, part: &Part, ledger: &Ledger) {
-    const PLACE: &str = "ledger journal";
-    let lines = ledger.journal.iter().filter(|line| line.partition == partition);
+/// Every range of a partition from the starting point on, and that they follow each other.
+fn compare_ranges(differences: &mut Differences, partition: u32, part: &Part, ledger: &Ledger) {
+    const PLACE: &str = "ledger range";
+    let lines = ledger.ranges.iter().filter(|line| line.partition == partition);
     let mut end = None;
     for line in lines {
         let name =

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, bail};
-use store::plain::{self, Baseline, Id, JournalLine, PlainReader, Progress};
+use store::plain::{self, Baseline, Id, PlainReader, Progress, RangeLine};
 
 use crate::groups::{self, Groups};
 use crate::labels::{Consumer, Row, Short};
@@ -37,8 +37,8 @@ pub struct Ledger {
     pub oldest_used: Option<i64>,
     /// When the last commit without consumer rows was made, microseconds; 0 for none.
     pub used_start_us: i64,
-    /// The commit journal of the generation.
-    pub journal: Vec<JournalLine>,
+    /// What each commit counted of each partition, in the order of the commits.
+    pub ranges: Vec<RangeLine>,
     /// Offsets after accepted losses, by partition: frames before them are not the log that was
     /// counted.
     pub accepted: BTreeMap<u32, u64>,
@@ -95,7 +95,7 @@ impl Ledger {
             oldest_minute: reader.oldest_minute().await?,
             oldest_used: reader.oldest_consumers().await?,
             used_start_us: reader.consumers_start_us().await?,
-            journal: reader.journal().await?,
+            ranges: reader.ranges().await?,
             accepted: accepted.map(|row| (row.partition, row.next)).collect(),
             baselines: baselines
                 .iter()
@@ -131,7 +131,7 @@ impl Ledger {
 
     /// First offsets of the commits of a partition.
     pub fn bases(&self, partition: u32) -> BTreeSet<u64> {
-        let lines = self.journal.iter().filter(|line| line.partition == partition);
+        let lines = self.ranges.iter().filter(|line| line.partition == partition);
         lines.map(|line| line.base).collect()
     }
 

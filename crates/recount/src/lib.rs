@@ -1,7 +1,7 @@
 //! `gatemeter recount`: recounts the log with independent code, and compares.
 //!
 //! Log and ledger are read beside a running process, without their lock. Every frame that one
-//! ledger version holds is decoded and judged again; rows, journal, page and API must then agree
+//! ledger version holds is decoded and judged again; rows, ranges, page and API must then agree
 //! to the token. A frame that only a newer program can count ends the recount: nothing behind it
 //! could be judged. Nothing is ever repaired here, and nothing of the counting code is used.
 

@@ -52,7 +52,7 @@ impl Account {
     }
 }
 
-/// What a commit's range adds: a line of the journal.
+/// What one commit counts of a partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Range {
     /// Events in the range.

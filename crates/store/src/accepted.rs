@@ -2,12 +2,17 @@
 //! them.
 
 use clock::Wall;
-use ledger::commit::{AcceptedLoss, Commit};
+use ledger::commit::Commit;
+use sqlx::AssertSqlSafe;
 
 use crate::error::Result;
+use crate::many::{marks, pieces, rows_max};
 use crate::read::Reader;
 use crate::rows::{get, number, signed};
 use crate::steps::Steps;
+
+const COLUMNS: &str = "version, generation, `partition`, next, frames, reason, accepted_us";
+const N_COLUMNS: usize = 7;
 
 /// A loss that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,28 +34,32 @@ pub struct AcceptedRow {
     pub accepted_us: i64,
 }
 
-/// Records the loss that a commit accepts, in the commit's transaction.
+/// Records the losses that a commit accepts, in the commit's transaction.
 pub(crate) async fn keep(
     steps: &mut Steps,
     commit: &Commit,
-    loss: &AcceptedLoss,
     version: i64,
     now: Wall,
 ) -> Result<()> {
-    let query = steps
-        .backend()
-        .query(
-            "INSERT INTO accepted_loss (version, generation, `partition`, next, frames, reason, \
-             accepted_us) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        )
-        .bind(version)
-        .bind(commit.owner.generation)
-        .bind(commit.owner.partition)
-        .bind(signed(commit.progress.next)?)
-        .bind(loss.frames)
-        .bind(loss.reason.as_str())
-        .bind(now.as_us());
-    steps.run(query, "note an accepted loss").await?;
+    let losses = commit.parts.iter().filter_map(|part| Some((part, part.accepted.as_ref()?)));
+    let losses: Vec<_> = losses.collect();
+    let backend = steps.backend();
+    for piece in pieces(&losses, rows_max(backend, N_COLUMNS)) {
+        let marks = marks(piece.len(), N_COLUMNS);
+        let sql = format!("INSERT INTO accepted_loss ({COLUMNS}) VALUES {marks}");
+        let mut query = backend.query(AssertSqlSafe(sql));
+        for (part, loss) in piece {
+            query = query
+                .bind(version)
+                .bind(part.owner.generation)
+                .bind(part.owner.partition)
+                .bind(signed(part.progress.next)?)
+                .bind(loss.frames)
+                .bind(loss.reason.as_str())
+                .bind(now.as_us());
+        }
+        steps.run(query, "note an accepted loss").await?;
+    }
     Ok(())
 }
 
@@ -60,9 +69,10 @@ impl Reader {
     /// # Errors
     /// See [`Reader`].
     pub async fn accepted_losses(&mut self) -> Result<Vec<AcceptedRow>> {
-        let sql = "SELECT version, generation, `partition`, next, frames, reason, accepted_us \
-                   FROM accepted_loss ORDER BY version";
-        let rows = self.rows(self.conn.query(sql)).await?;
+        let sql = format!(
+            "SELECT {COLUMNS} FROM accepted_loss ORDER BY version, generation, `partition`"
+        );
+        let rows = self.rows(self.conn.query(AssertSqlSafe(sql))).await?;
         rows.iter()
             .map(|row| {
                 Ok(AcceptedRow {

@@ -6,15 +6,22 @@
 //! hour; beyond the cap only addresses and counts are kept.
 
 use clock::Wall;
+use ledger::commit::{Commit, DeadLetter, Owner};
+use sqlx::AssertSqlSafe;
 
 use crate::error::Result;
+use crate::many::{marks, pieces, rows_max};
 use crate::read::Reader;
 use crate::rows::{get, number, signed};
 use crate::sql::{Conn, Row};
+use crate::steps::Steps;
 
 /// Longest reason that is kept, in bytes.
 const REASON_BYTES_MAX: usize = 255;
 const HOUR_US: i64 = 3_600 * 1_000_000;
+/// Most letters of a commit in one statement: if each has the longest content, that is 2 MiB, and a
+/// server may refuse a statement of more than 16.
+const LETTERS_MAX: usize = 32;
 
 /// A message of a raw topic, or an event in it, that was rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +88,41 @@ pub struct LetterFilter {
     pub since_us: i64,
     /// At most `n`, the newest first.
     pub limit: i64,
+}
+
+/// Stores the letters of all parts of a commit, in the commit's transaction.
+pub(crate) async fn keep(steps: &mut Steps, commit: &Commit, now: Wall) -> Result<()> {
+    const COLUMNS: &str = "generation, `partition`, at, idx, n, class, reason, time_us, \
+        namespace, content, clock_us, stored_us, commit_id";
+    const N_COLUMNS: usize = 13;
+    let of_part = commit.parts.iter().map(|part| (&part.owner, &part.letters));
+    let letters: Vec<(&Owner, &DeadLetter)> = of_part
+        .flat_map(|(owner, letters)| letters.iter().map(move |letter| (owner, letter)))
+        .collect();
+    let backend = steps.backend();
+    for piece in pieces(&letters, rows_max(backend, N_COLUMNS).min(LETTERS_MAX)) {
+        let marks = marks(piece.len(), N_COLUMNS);
+        let sql = format!("INSERT INTO dead_letter ({COLUMNS}) VALUES {marks}");
+        let mut query = backend.query(AssertSqlSafe(sql));
+        for (owner, letter) in piece {
+            query = query
+                .bind(owner.generation)
+                .bind(owner.partition)
+                .bind(signed(letter.offset)?)
+                .bind(letter.idx)
+                .bind(letter.n)
+                .bind(letter.class.word())
+                .bind(letter.reason)
+                .bind(letter.time_us)
+                .bind(letter.namespace.as_deref())
+                .bind(letter.content.as_deref())
+                .bind(letter.clock_us)
+                .bind(now.as_us())
+                .bind(commit.id.0.to_vec());
+        }
+        steps.run(query, "keep a dead letter").await?;
+    }
+    Ok(())
 }
 
 /// Stores letters of raw topics; existing rows are left unchanged. Beyond `hour_max` rows an hour,

@@ -17,7 +17,8 @@ use ledger::window;
 use crate::Store;
 use crate::accepted::AcceptedRow;
 use crate::error::Result;
-use crate::read::{self, JournalRow, Reader};
+use crate::journal::RangeRow;
+use crate::read::{self, Reader};
 use crate::usage::{UsageAsk, UsageBy};
 
 /// Identity of a row: a hash of its labels, the same in totals and baselines.
@@ -130,9 +131,9 @@ pub struct ConsumerLabels {
     pub model: String,
 }
 
-/// A line of the commit journal: what one commit counted of a partition.
+/// What one commit counted of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct JournalLine {
+pub struct RangeLine {
     /// Number of the partition.
     pub partition: u32,
     /// First offset of the range.
@@ -306,9 +307,9 @@ impl PlainReader {
         self.0.usage_start_us().await
     }
 
-    /// The commit journal, oldest line first.
-    pub async fn journal(&mut self) -> Result<Vec<JournalLine>> {
-        Ok(self.0.journal().await?.iter().map(JournalLine::from).collect())
+    /// The ranges of all commits, by ledger version and partition.
+    pub async fn ranges(&mut self) -> Result<Vec<RangeLine>> {
+        Ok(self.0.ranges().await?.iter().map(RangeLine::from).collect())
     }
 
     /// The baselines, oldest first.
@@ -406,20 +407,20 @@ impl From<consumer::ConsumerLabels> for ConsumerLabels {
     }
 }
 
-impl From<&JournalRow> for JournalLine {
-    fn from(stored: &JournalRow) -> JournalLine {
-        let journal = &stored.journal;
-        JournalLine {
+impl From<&RangeRow> for RangeLine {
+    fn from(stored: &RangeRow) -> RangeLine {
+        let sums = &stored.sums;
+        RangeLine {
             partition: stored.partition,
             base: stored.base,
             next: stored.next,
-            events: journal.events,
-            counted: journal.counted,
-            input_tokens: journal.input_tokens,
-            output_tokens: journal.output_tokens,
-            digest: journal.digest,
-            first_clock_us: journal.first_clock_us,
-            last_clock_us: journal.last_clock_us,
+            events: sums.events,
+            counted: sums.counted,
+            input_tokens: sums.input_tokens,
+            output_tokens: sums.output_tokens,
+            digest: sums.digest,
+            first_clock_us: sums.first_clock_us,
+            last_clock_us: sums.last_clock_us,
         }
     }
 }

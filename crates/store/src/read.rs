@@ -7,13 +7,13 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ledger::commit::{CommitId, Journal, Progress};
+use ledger::commit::Progress;
 use ledger::measures::Measures;
 use ledger::series::{FullLabels, SeriesId, ShortLabels};
 use sqlx::AssertSqlSafe;
 
 use crate::Store;
-use crate::error::{Result, StoreError};
+use crate::error::Result;
 use crate::rows::{
     FULL, N_FULL, N_SHORT, PROGRESS, SHORT, Width, bytes, full_labels, get, measures, number,
     progress, selected, short_labels,
@@ -55,23 +55,6 @@ pub struct PartitionRow {
     pub epoch: i64,
     /// What is counted.
     pub progress: Progress,
-}
-
-/// A line of the commit journal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct JournalRow {
-    /// The version that the commit created.
-    pub version: i64,
-    /// Generation of the log.
-    pub generation: u32,
-    /// Partition.
-    pub partition: u32,
-    /// First offset of the range.
-    pub base: u64,
-    /// Offset after the range.
-    pub next: u64,
-    /// What the range added.
-    pub journal: Journal,
 }
 
 /// Totals and partitions as they stood before the first commit of a day.
@@ -286,55 +269,6 @@ impl Reader {
                 })
             })
             .collect()
-    }
-
-    /// The commit journal, oldest line first.
-    ///
-    /// # Errors
-    /// See [`Reader`].
-    pub async fn journal(&mut self) -> Result<Vec<JournalRow>> {
-        let sql = "SELECT version, generation, `partition`, base, next, events, counted, \
-                   input_tokens, output_tokens, digest, first_clock_us, last_clock_us \
-                   FROM commit_journal ORDER BY version";
-        let rows = self.rows(self.conn.query(sql)).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(JournalRow {
-                    version: get(row, 0)?,
-                    generation: number(row, 1, "generation")?,
-                    partition: number(row, 2, "partition")?,
-                    base: number(row, 3, "base")?,
-                    next: number(row, 4, "next offset")?,
-                    journal: Journal {
-                        events: get(row, 5)?,
-                        counted: get(row, 6)?,
-                        input_tokens: get(row, 7)?,
-                        output_tokens: get(row, 8)?,
-                        digest: get(row, 9)?,
-                        first_clock_us: get(row, 10)?,
-                        last_clock_us: get(row, 11)?,
-                    },
-                })
-            })
-            .collect()
-    }
-
-    /// The commit that created a version, if the journal has it.
-    ///
-    /// # Errors
-    /// See [`Reader`].
-    pub async fn commit_of(&mut self, version: i64) -> Result<Option<CommitId>> {
-        let query = self.conn.query("SELECT commit_id FROM commit_journal WHERE version = ?");
-        let rows = self.rows(query.bind(version)).await?;
-        rows.first().map(|row| Ok(CommitId(bytes(row, 0)?))).transpose()
-    }
-
-    /// Like [`Reader::commit_of`], from a ledger that must have it.
-    pub(crate) async fn certain_commit_of(&mut self, version: i64) -> Result<Option<CommitId>> {
-        match self.commit_of(version).await? {
-            None if self.conn.is_read_only() => Err(StoreError::Behind { version }),
-            commit => Ok(commit),
-        }
     }
 
     /// The baselines, oldest first.

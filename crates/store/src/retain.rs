@@ -62,7 +62,7 @@ pub(crate) async fn retain(conn: &mut Conn, now: Wall, keep: &Keep) -> Result<Re
 
 /// The rounds, table by table. A server has DELETE .. LIMIT; SQLite selects the rows first. The
 /// journal keeps its newest line on both.
-fn rounds(now_us: i64, keep: &Keep) -> [Round; 9] {
+fn rounds(now_us: i64, keep: &Keep) -> [Round; 10] {
     [
         Round {
             sqlite: "DELETE FROM minute WHERE (at, series) IN \
@@ -89,6 +89,16 @@ fn rounds(now_us: i64, keep: &Keep) -> [Round; 9] {
             mysql: "DELETE FROM commit_journal WHERE committed_us < ? \
                     AND version < (SELECT v FROM ledger_version) ORDER BY committed_us LIMIT ?",
             before: now_us - keep.journal_us,
+        },
+        // Ranges go with their commits; an empty journal, which no ledger has, tells of none.
+        Round {
+            sqlite: "DELETE FROM commit_range WHERE (version, generation, `partition`) IN \
+                     (SELECT version, generation, `partition` FROM commit_range WHERE version < \
+                     COALESCE((SELECT min(version) FROM commit_journal), ?1) LIMIT ?2)",
+            mysql: "DELETE FROM commit_range WHERE version < \
+                    COALESCE((SELECT min(version) FROM commit_journal), ?) \
+                    ORDER BY version, generation, `partition` LIMIT ?",
+            before: 0,
         },
         Round {
             sqlite: "DELETE FROM dead_letter WHERE rowid IN \

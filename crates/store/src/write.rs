@@ -1,26 +1,27 @@
 //! Claims and commits: the only statements that change what is counted.
 //!
-//! A commit is one transaction with compare-and-swap on owner and offset. Whatever fails before
-//! COMMIT is rolled back. A COMMIT that fails is checked again in SQLite; on a server, where the
-//! answer may be lost, the outcome is unknown, and the core resolves it before anything else.
+//! A commit is one transaction of one or more partitions, with compare-and-swap on owner and offset
+//! of each: if one is refused, none takes effect. Whatever fails before COMMIT is rolled back. A
+//! COMMIT that fails is checked again in SQLite; on a server, where the answer may be lost, the
+//! outcome is unknown, and nothing else is committed before `resolve` has told.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clock::Wall;
-use ledger::commit::{Claim, Commit, CommitId, Outcome, Owner, Resolution};
+use ledger::commit::{Claim, Commit, CommitId, CommitRows, Outcome, Owner, Part};
 use ledger::series::SeriesId;
 use sqlx::AssertSqlSafe;
 
 use crate::dictionary::{CONSUMER_SERIES, FULL_SERIES, SHORT_SERIES};
 use crate::error::{Result, StoreError};
 use crate::rows::{
-    NO_PROGRESS, PROGRESS, Upsert, Upserts, bind_full, bind_progress, bind_short, bind_used, bytes,
-    get, number, progress, signed,
+    NO_PROGRESS, PROGRESS, Upsert, Upserts, bind_full, bind_progress, bind_short, bind_used, get,
+    progress, signed,
 };
 use crate::sql::{Backend, Bound, Conn, Row};
 use crate::steps::{FailAfter, Steps};
-use crate::{accepted, baseline, schema, server_schema};
+use crate::{accepted, baseline, journal, letter, schema, server_schema};
 
 /// Series whose stored labels are known to match; beyond this the cache starts over.
 const KNOWN_MAX: usize = 1_000_000;
@@ -55,10 +56,12 @@ pub(crate) struct Writer {
     memory: Memory,
 }
 
-/// What a transaction learned, to be cached once it is committed.
-struct Applied {
-    version: i64,
-    fresh: Vec<SeriesId>,
+/// What the statements of a commit came to, before COMMIT.
+enum Applied {
+    /// All are done; `fresh` is to be cached once they are committed.
+    Whole { version: i64, fresh: Vec<SeriesId> },
+    /// These partitions, ascending, have another owner or offset.
+    Refused { partitions: Vec<u32> },
 }
 
 impl Writer {
@@ -165,8 +168,8 @@ impl Writer {
         if let Err(error) = self.steps.begin().await {
             return (Outcome::Aborted, Some(error));
         }
-        let failed = match self.apply(commit, now).await {
-            Ok(Some(Applied { version, fresh })) => match self.steps.commit().await {
+        let (refused, failed) = match self.apply(commit, now).await {
+            Ok(Applied::Whole { version, fresh }) => match self.steps.commit().await {
                 Ok(()) => {
                     self.remember(fresh, now);
                     return (Outcome::Committed { version }, None);
@@ -175,44 +178,50 @@ impl Writer {
                 Err(error) if self.steps.backend() == Backend::Mysql => {
                     return (Outcome::Unknown, Some(error));
                 }
-                Err(error) => Some(error),
+                Err(error) => (None, Some(error)),
             },
-            Ok(None) => None,
-            Err(error) => Some(error),
+            Ok(Applied::Refused { partitions }) => (Some(partitions), None),
+            Err(error) => (None, Some(error)),
         };
-        match (failed, self.steps.conn.rollback().await) {
-            (None, true) => (Outcome::Refused, None),
-            (failed, true) => (Outcome::Aborted, failed),
-            (failed, false) => (Outcome::Unknown, failed),
+        match (refused, self.steps.conn.rollback().await) {
+            (Some(partitions), true) => (Outcome::Refused { partitions }, None),
+            (None, true) => (Outcome::Aborted, failed),
+            (_, false) => (Outcome::Unknown, failed),
         }
     }
 
-    /// The statements of a commit; `None` if the compare-and-swap found another owner or offset.
-    /// The version comes last: all commits serialise on its row, and lock it only briefly.
-    async fn apply(&mut self, commit: &Commit, now: Wall) -> Result<Option<Applied>> {
+    /// The statements of a commit. The version comes last: all commits serialise on its row, and
+    /// lock it only briefly.
+    async fn apply(&mut self, commit: &Commit, now: Wall) -> Result<Applied> {
         let day = baseline::day_of(now);
         if self.memory.with(|facts| facts.baseline_day != Some(day)) {
             baseline::keep(&mut self.steps, day).await?;
         }
-        if !self.swap(commit).await? {
-            return Ok(None);
+        // All are tried, so that one answer names every part that has to leave.
+        let mut partitions = Vec::new();
+        for part in &commit.parts {
+            if !self.swap(commit.id, part).await? {
+                partitions.push(part.owner.partition);
+            }
         }
-        let fresh = self.series(commit).await?;
+        if !partitions.is_empty() {
+            return Ok(Applied::Refused { partitions });
+        }
+        let rows = &commit.rows;
+        let fresh = self.series(rows).await?;
         let upserts = Upserts::of(self.steps.backend());
-        let totals: Vec<_> = commit.totals.iter().map(|(id, _, sums)| (None, id, sums)).collect();
+        let totals: Vec<_> = rows.totals.iter().map(|(id, _, sums)| (None, id, sums)).collect();
         self.add(&upserts.total, &totals, commit.id, bind_full).await?;
-        self.add(&upserts.quarter, &timed(&commit.quarters), commit.id, bind_full).await?;
-        self.add(&upserts.minute, &timed(&commit.minutes), commit.id, bind_short).await?;
-        self.add(&upserts.consumer, &timed(&commit.used), commit.id, bind_used).await?;
-        self.letters(commit, now).await?;
-        let version = self.journal(commit, now).await?;
-        if commit.is_shortened {
+        self.add(&upserts.quarter, &timed(&rows.quarters), commit.id, bind_full).await?;
+        self.add(&upserts.minute, &timed(&rows.minutes), commit.id, bind_short).await?;
+        self.add(&upserts.consumer, &timed(&rows.used), commit.id, bind_used).await?;
+        letter::keep(&mut self.steps, commit, now).await?;
+        let version = journal::keep(&mut self.steps, commit, now).await?;
+        if commit.parts.iter().any(|part| part.is_shortened) {
             baseline::replace(&mut self.steps, day, version).await?;
         }
-        if let Some(loss) = &commit.accepted {
-            accepted::keep(&mut self.steps, commit, loss, version, now).await?;
-        }
-        Ok(Some(Applied { version, fresh }))
+        accepted::keep(&mut self.steps, commit, version, now).await?;
+        Ok(Applied::Whole { version, fresh })
     }
 
     /// Updates the caches after the commit took effect.
@@ -226,38 +235,37 @@ impl Writer {
         });
     }
 
-    /// Moves the partition's row, if offset and owner are still those of the commit, and no newer
+    /// Moves the row of a partition, if offset and owner are still those of its part, and no newer
     /// program has migrated the ledger.
-    async fn swap(&mut self, commit: &Commit) -> Result<bool> {
+    async fn swap(&mut self, id: CommitId, part: &Part) -> Result<bool> {
         const SQL: &str = "UPDATE partition_state SET next = ?, floor = ?, floor_clock_us = ?, \
             clock_us = ?, last_print = ?, events = ?, counted = ?, duplicate = ?, late = ?, \
             future = ?, poison = ?, misrouted = ?, conflicts = ?, lost_frames = ?, \
             letter_hour = ?, letter_rows = ?, commit_id = ? \
             WHERE generation = ? AND `partition` = ? AND epoch = ? AND nonce = ? AND next = ? \
             AND (SELECT format FROM meta) <= ?";
-        let query = bind_progress(self.steps.backend().query(SQL), &commit.progress)?
-            .bind(commit.id.0.to_vec())
-            .bind(commit.owner.generation)
-            .bind(commit.owner.partition)
-            .bind(commit.owner.epoch)
-            .bind(commit.owner.nonce.to_vec())
-            .bind(signed(commit.base)?)
+        let query = bind_progress(self.steps.backend().query(SQL), &part.progress)?
+            .bind(id.0.to_vec())
+            .bind(part.owner.generation)
+            .bind(part.owner.partition)
+            .bind(part.owner.epoch)
+            .bind(part.owner.nonce.to_vec())
+            .bind(signed(part.base)?)
             .bind(known_format(self.steps.backend()));
         Ok(self.steps.run(query, "move the partition on").await?.rows == 1)
     }
 
     /// Makes sure that every series of the commit is stored with the labels that the commit means;
     /// those that were not known before.
-    async fn series(&mut self, commit: &Commit) -> Result<Vec<SeriesId>> {
+    async fn series(&mut self, rows: &CommitRows) -> Result<Vec<SeriesId>> {
         let (fulls, shorts, consumers) = self.memory.with(|facts| {
             let is_new = |id: &SeriesId| !facts.known.contains(id);
-            let fulls: Vec<_> =
-                commit.totals.iter().map(|(id, labels, _)| (id, &**labels)).collect();
-            let shorts: Vec<_> = commit.shorts.iter().map(|(id, labels)| (id, labels)).collect();
-            let consumers = commit.consumers.iter().map(|(id, labels)| (id, &**labels));
+            let fulls = rows.totals.iter().map(|(id, labels, _)| (id, &**labels));
+            let shorts = rows.shorts.iter().map(|(id, labels)| (id, &**labels));
+            let consumers = rows.consumers.iter().map(|(id, labels)| (id, &**labels));
             (
-                fulls.into_iter().filter(|(id, _)| is_new(id)).collect::<Vec<_>>(),
-                shorts.into_iter().filter(|(id, _)| is_new(id)).collect::<Vec<_>>(),
+                fulls.filter(|(id, _)| is_new(id)).collect::<Vec<_>>(),
+                shorts.filter(|(id, _)| is_new(id)).collect::<Vec<_>>(),
                 consumers.filter(|(id, _)| is_new(id)).collect::<Vec<_>>(),
             )
         });
@@ -289,122 +297,7 @@ impl Writer {
         }
         Ok(())
     }
-
-    async fn letters(&mut self, commit: &Commit, now: Wall) -> Result<()> {
-        const SQL: &str = "INSERT INTO dead_letter (generation, `partition`, at, idx, n, class, \
-            reason, time_us, namespace, content, clock_us, stored_us, commit_id) \
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-        for letter in &commit.letters {
-            let query = self
-                .steps
-                .backend()
-                .query(SQL)
-                .bind(commit.owner.generation)
-                .bind(commit.owner.partition)
-                .bind(signed(letter.offset)?)
-                .bind(letter.idx)
-                .bind(letter.n)
-                .bind(letter.class.word())
-                .bind(letter.reason)
-                .bind(letter.time_us)
-                .bind(letter.namespace.as_deref())
-                .bind(letter.content.as_deref())
-                .bind(letter.clock_us)
-                .bind(now.as_us())
-                .bind(commit.id.0.to_vec());
-            self.steps.run(query, "keep a dead letter").await?;
-        }
-        Ok(())
-    }
-
-    /// The last statements: the ledger's version and the line of the journal.
-    async fn journal(&mut self, commit: &Commit, now: Wall) -> Result<i64> {
-        const ACTION: &str = "raise the version";
-        let backend = self.steps.backend();
-        let sql = backend.text(
-            "UPDATE ledger_version SET v = v + 1, committed_us = ? RETURNING v",
-            // The number comes back with the answer: one way there and back less while all wait.
-            "UPDATE ledger_version SET v = LAST_INSERT_ID(v + 1), committed_us = ?",
-        );
-        let query = backend.query(sql).bind(now.as_us());
-        let version = match backend {
-            Backend::Sqlite => self.steps.one(query, ACTION).await?.get(0)?,
-            Backend::Mysql => self.steps.run(query, ACTION).await?.last_id.cast_signed(),
-        };
-        let journal = &commit.journal;
-        let query = backend
-            .query(
-                "INSERT INTO commit_journal (version, commit_id, generation, `partition`, base, \
-                 next, events, counted, input_tokens, output_tokens, digest, first_clock_us, \
-                 last_clock_us, committed_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            )
-            .bind(version)
-            .bind(commit.id.0.to_vec())
-            .bind(commit.owner.generation)
-            .bind(commit.owner.partition)
-            .bind(signed(commit.base)?)
-            .bind(signed(commit.progress.next)?)
-            .bind(journal.events)
-            .bind(journal.counted)
-            .bind(journal.input_tokens)
-            .bind(journal.output_tokens)
-            .bind(journal.digest)
-            .bind(journal.first_clock_us)
-            .bind(journal.last_clock_us)
-            .bind(now.as_us());
-        self.steps.run(query, "write the journal").await?;
-        Ok(version)
-    }
-
-    /// Resolves a commit whose outcome is unknown. On a server this uses a new connection, which
-    /// waits for the row lock until the transaction that holds it has ended.
-    pub(crate) async fn resolve(&mut self, commit: &Commit) -> Result<Resolution> {
-        let backend = self.steps.backend();
-        match backend {
-            // An open transaction of the lost commit would hide what is durable.
-            Backend::Sqlite => {
-                self.steps.conn.rollback().await;
-            }
-            Backend::Mysql => self.steps.begin().await?,
-        }
-        let sql = backend.text(
-            "SELECT epoch, nonce, next, commit_id FROM partition_state \
-             WHERE generation = ? AND `partition` = ?",
-            "SELECT epoch, nonce, next, commit_id FROM partition_state \
-             WHERE generation = ? AND `partition` = ? FOR UPDATE",
-        );
-        let query = backend.query(sql).bind(commit.owner.generation).bind(commit.owner.partition);
-        let resolution = match self.steps.all(query, LOOK).await?.first() {
-            Some(row) => self.compare(row, commit).await?,
-            // A restored ledger may not know the partition yet.
-            None => Resolution::Fenced,
-        };
-        if backend == Backend::Mysql {
-            self.steps.conn.rollback().await;
-        }
-        Ok(resolution)
-    }
-
-    /// Outcome of a commit according to the partition's row.
-    async fn compare(&mut self, row: &Row, commit: &Commit) -> Result<Resolution> {
-        let next: u64 = number(row, 2, "next offset")?;
-        let is_mine =
-            get::<i64>(row, 0)? == commit.owner.epoch && bytes::<16>(row, 1)? == commit.owner.nonce;
-        if !is_mine {
-            return Ok(Resolution::Fenced);
-        }
-        let last: Option<Vec<u8>> = get(row, 3)?;
-        if next == commit.progress.next && last.as_deref() == Some(commit.id.0.as_slice()) {
-            let sql = "SELECT version FROM commit_journal WHERE commit_id = ?";
-            let query = self.steps.backend().query(sql).bind(commit.id.0.to_vec());
-            let version = self.steps.one(query, LOOK).await?.get(0)?;
-            return Ok(Resolution::Committed { version });
-        }
-        Ok(if next == commit.base { Resolution::Base } else { Resolution::Fenced })
-    }
 }
-
-const LOOK: &str = "look a commit up";
 
 /// Newest format of a ledger that this program knows.
 fn known_format(backend: Backend) -> i64 {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use http::{Request, StatusCode};
 use ledger::account::Class;
-use ledger::commit::{Commit, CommitId, DeadLetter, Outcome};
+use ledger::commit::{Commit, CommitId, DeadLetter, Outcome, Part};
 use queue::Queue;
 use serde_json::{Value, json};
 use store::LabelKind;
@@ -33,8 +33,9 @@ async fn commit_as_letters(running: &Running, folder: &std::path::Path) -> u64 {
     };
     let mut progress = claim.progress;
     progress.next = records.len() as u64;
-    let mut commit = Commit::without_rows(CommitId([9; 16]), claim.owner, 0, progress);
-    commit.letters = records.iter().map(letter).collect();
+    let letters = records.iter().map(letter).collect();
+    let part = Part { letters, ..Part::without_rows(claim.owner, 0, progress) };
+    let commit = Commit::of(CommitId([9; 16]), vec![Arc::new(part)]);
     let (ended, error) = running.store.commit(Arc::new(commit)).await;
     assert!(matches!(ended, Outcome::Committed { .. }), "{ended:?}: {error:?}");
     records.len() as u64

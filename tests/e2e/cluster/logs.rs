@@ -16,7 +16,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use serde_json::{Value, json};
 
-use super::strangers::{kafka, log};
+use super::strangers::{frame, kafka, keys_of, log};
 use crate::gatemeter::{get, post, program, wait_for};
 use crate::referee::Referee;
 use crate::stack::{Role, Stack};
@@ -202,12 +202,13 @@ pub fn log_that_is_not_what_it_was_is_told(stack: &Stack) {
     for name in ["ingest", "aggregator", "api"] {
         stack.kill(name);
     }
-    let runs: [fn(&Own<'_>); 5] = [
+    let runs: [fn(&Own<'_>); 6] = [
         retention_overtakes_the_ledger,
         log_is_cut,
         log_is_made_anew_at_the_same_length,
         log_is_made_anew_and_only_its_id_tells,
         hole_stops_its_partition_alone,
+        newer_frame_stops_its_partition_alone,
     ];
     for (run, generation) in runs.into_iter().zip(2..) {
         let metrics = format!("{}/metrics", stack.url("aggregator"));
@@ -369,4 +370,42 @@ fn hole_stops_its_partition_alone(own: &Own<'_>) {
     wait_for("counting goes on behind the hole", || own.next(0) > next);
     let (code, said) = own.recount();
     assert_eq!(code, Some(0), "all that is behind the hole: {said}");
+}
+
+/// A whole frame of a version that only a program to come knows: nothing of it is poison, and
+/// nothing can be accepted as lost.
+fn newer_frame_stops_its_partition_alone(own: &Own<'_>) {
+    let stack = own.stack;
+    let _ingest = own.role("ingest");
+    let aggregator = own.role("aggregator");
+    own.send("2000");
+    own.wait_counted(2_000);
+    let mut newer = frame(&keys_of(0, 1));
+    newer[0] = 3;
+    let checksum = crc32c::crc32c(&newer[..44]);
+    newer[44..48].copy_from_slice(&checksum.to_le_bytes());
+    let at = stack.runtime.block_on(async {
+        let options = log(stack, own.generation);
+        let log = Queue::open_kafka_producer(&options).await.expect("the log");
+        let record = Append { partition: 0, bytes: newer.into() };
+        let appended = log.append(vec![record]).await.expect("appended");
+        log.close().await;
+        appended.first().expect("a place").offset
+    });
+    own.send("3000");
+    let halted = format!("frame at offset {at} has version 3, this program reads up to 2");
+    own.wait_halted(&halted);
+    wait_for("what is before it is committed", || own.next(0) == at);
+    wait_for("the other partitions are counted", || stack.counted() > 2_000 + 2_000);
+    assert!(stack.counted() < 5_000, "one partition stands still");
+    assert_eq!(stack.events("poison"), 0, "a newer program counts it");
+    let args = ["accept-loss", "0", "--next", &(at + 1).to_string()];
+    let (code, said) = stack.operator(&args);
+    assert!(code == Some(1) && said.contains("nothing is lost"), "{said}");
+    let (code, said) = own.recount();
+    assert_eq!(code, Some(0), "all that was counted is in the log: {said}");
+    drop(aggregator);
+    let _aggregator = own.role("aggregator");
+    own.wait_halted(&halted);
+    assert_eq!(own.next(0), at, "nor does a new process pass it over");
 }

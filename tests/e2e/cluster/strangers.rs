@@ -74,7 +74,8 @@ pub fn keys_of(partition: u32, n: usize) -> Vec<Key> {
     made.filter(|key| key.partition(PARTITIONS) == partition).take(n).collect()
 }
 
-fn append(stack: &Stack, records: Vec<Append>) {
+/// Appends records past ingest.
+pub fn append(stack: &Stack, records: Vec<Append>) {
     let options = log(stack, 1);
     stack.runtime.block_on(async {
         let queue = Queue::open_kafka_producer(&options).await.expect("the log");

@@ -19,8 +19,8 @@ use crate::stack::{Books, Stack};
 
 /// How soon commits go on after a switch.
 const SWITCH_MAX: Duration = Duration::from_secs(10);
-/// Commits after which they go on, of six partitions.
-const COMMITS: i64 = 20;
+/// Commits after which they go on: one a second, of all partitions.
+const COMMITS: i64 = 4;
 /// The number of the last commit: none is skipped, and none is given twice.
 const VERSION: &str = "SELECT v FROM gatemeter.ledger_version";
 /// How a place in the log of the second server begins: its domain, and the server's number.

@@ -7,7 +7,7 @@
 //! what was counted, it has to grow beyond that first.
 
 use super::{Core, Effect, Halt, LogView, State};
-use crate::commit::{AcceptedLoss, Commit, Progress};
+use crate::commit::{AcceptedLoss, Part, Progress};
 use crate::dedup::Dedup;
 use crate::safeguard::Safeguard;
 
@@ -60,12 +60,10 @@ impl Core {
         self.drop_marks();
         self.dedup = Dedup::default();
         self.start_at(next, clock_us, &progress);
-        let (id, base) = (self.next_id(owner), self.committed.next);
-        let commit = Commit {
+        self.offer(Part {
             is_shortened: true,
             accepted: Some(accepted),
-            ..Commit::without_rows(id, owner, base, progress)
-        };
-        self.propose(commit)
+            ..Part::without_rows(owner, self.committed.next, progress)
+        })
     }
 }

@@ -170,8 +170,8 @@ impl Core {
             self.clock.observe(time, self.options.safeguards);
             self.enter_bucket(record.offset);
         }
-        if self.counts() && self.pending.journal.events == 0 {
-            self.pending.journal.first_clock_us = self.clock.us();
+        if self.counts() && self.pending.sums.events == 0 {
+            self.pending.sums.first_clock_us = self.clock.us();
         }
         let mut reader = std::mem::take(&mut self.reader);
         match decode(&mut reader, record, envelope) {
@@ -204,7 +204,7 @@ impl Core {
         let mut rows = std::mem::take(&mut self.frame_rows);
         rows.load(view, &mut self.rows);
         if self.counts() {
-            self.pending.journal.events += view.len() as i64;
+            self.pending.sums.events += view.len() as i64;
             let mut refused = Vec::new();
             for group in groups(view.len()) {
                 self.dedup.touch(group.clone().map(|idx| view.key(idx)));
@@ -294,7 +294,7 @@ impl Core {
         if !self.counts() {
             return;
         }
-        self.pending.journal.events += i64::from(n);
+        self.pending.sums.events += i64::from(n);
         self.pending.account(Class::Poison, n);
         let kept = &record.bytes[..record.bytes.len().min(LETTER_BYTES_MAX)];
         let content = self.may_keep().then(|| kept.into());

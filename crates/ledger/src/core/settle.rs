@@ -1,14 +1,13 @@
-//! Claims and commits: requests to the ledger, and the meaning of each answer.
+//! Claims and parts of commits: what one partition asks of the ledger, and what the answer means.
 //!
-//! A commit that certainly had no effect is retried unchanged. One whose outcome is unknown is
-//! looked up before anything else happens. After anything else, marks and counts are dropped and
+//! While a part is offered nothing more is read. If it is lost, marks and counts are dropped and
 //! the partition is claimed again: marks that outlive their commit would lose events.
 
 use std::sync::Arc;
 
 use super::{Core, Effect, Halt, LogView, Reclaim, State};
 use crate::classify::Clock;
-use crate::commit::{Claim, Commit, CommitId, Outcome, Owner, Progress, Resolution};
+use crate::commit::{Claim, Owner, Part, Progress, Settled};
 use crate::dedup::Dedup;
 use crate::invariants::{i1_exact, i2_conserved, i8_fence};
 use crate::safeguard::Safeguard;
@@ -59,18 +58,18 @@ impl Core {
         self.last_print = progress.last_print;
     }
 
-    /// Commits what was read since the last commit, if anything was.
+    /// Offers what was read since the last commit, if anything was.
     pub(super) fn on_due(&mut self) -> Vec<Effect> {
         let Some(owner) = self.owner.filter(|_| self.is_dirty()) else { return Vec::new() };
-        let commit = self.make_commit(owner);
-        self.propose(commit)
+        let part = self.make_part(owner);
+        self.offer(part)
     }
 
-    /// Turns the pending sums into a commit and clears them.
-    fn make_commit(&mut self, owner: Owner) -> Commit {
+    /// Turns the pending sums into a part and clears them.
+    fn make_part(&mut self, owner: Owner) -> Part {
         let mut pending = std::mem::take(&mut self.pending);
-        pending.journal.last_clock_us = self.clock.us();
-        let folded = pending.fold(&self.rows);
+        pending.sums.last_clock_us = self.clock.us();
+        let rows = Arc::new(pending.fold(&self.rows));
         self.rows.trim();
         let mut account = self.committed.account;
         account.merge(&pending.account);
@@ -79,8 +78,7 @@ impl Core {
             None if self.lowest > self.committed.floor => (self.lowest, self.clock.us()),
             None => (self.committed.floor, self.committed.floor_clock_us),
         };
-        Commit {
-            id: self.next_id(owner),
+        Part {
             owner,
             base: self.committed.next,
             progress: Progress {
@@ -93,72 +91,37 @@ impl Core {
                 letter_hour: self.letter_hour,
                 letter_rows: self.letter_rows,
             },
-            totals: folded.totals,
-            quarters: folded.quarters,
-            shorts: folded.shorts,
-            minutes: folded.minutes,
-            consumers: folded.consumers,
-            used: folded.used,
+            rows,
             letters: pending.letters,
-            journal: pending.journal,
+            sums: pending.sums,
             is_shortened: std::mem::take(&mut self.is_shortened),
             accepted: None,
         }
     }
 
-    /// Identity of the next commit of a claim.
-    pub(super) fn next_id(&mut self, owner: Owner) -> CommitId {
-        self.n_commits += 1;
-        let mut id = owner.nonce;
-        id[8..].copy_from_slice(&self.n_commits.to_le_bytes());
-        CommitId(id)
+    /// Hands a part to the shell.
+    pub(super) fn offer(&mut self, part: Part) -> Vec<Effect> {
+        let part = Arc::new(part);
+        assert!(i1_exact(&part), "I1: rows add up to the range");
+        assert!(i2_conserved(&part.progress.account), "I2: every event is in one class");
+        assert!(i8_fence(&part, &self.committed), "I8: a part moves forward from its base");
+        self.state = State::Committing(Arc::clone(&part));
+        vec![Effect::Offer(part)]
     }
 
-    /// Hands a commit to the shell.
-    pub(super) fn propose(&mut self, commit: Commit) -> Vec<Effect> {
-        let commit = Arc::new(commit);
-        assert!(i1_exact(&commit), "I1: rows add up to the journal");
-        assert!(i2_conserved(&commit.progress.account), "I2: every event is in one class");
-        assert!(i8_fence(&commit, &self.committed), "I8: a commit moves forward from its base");
-        self.state = State::Committing(Arc::clone(&commit));
-        vec![Effect::Commit(commit)]
-    }
-
-    /// Handles the outcome of a commit.
-    pub(super) fn on_ended(&mut self, outcome: Outcome) -> Vec<Effect> {
-        let State::Committing(commit) = &self.state else { return Vec::new() };
-        let commit = Arc::clone(commit);
-        match outcome {
-            Outcome::Committed { version } => self.took_effect(commit, version),
-            Outcome::Aborted => vec![Effect::Commit(commit)],
-            Outcome::Refused => self.reclaim(Reclaim::Refused),
-            Outcome::Unknown if self.options.safeguards.on(Safeguard::UnknownOutcome) => {
-                self.state = State::Unsure(Arc::clone(&commit));
-                vec![Effect::Resolve(commit)]
+    /// The part that was offered took effect, and counting continues after it; or it never will.
+    pub(super) fn on_settled(&mut self, settled: Settled) -> Vec<Effect> {
+        let State::Committing(part) = &self.state else { return Vec::new() };
+        match settled {
+            Settled::Committed => {
+                let part = Arc::clone(part);
+                self.committed = part.progress;
+                self.state = State::Running;
+                vec![Effect::Committed(part)]
             }
-            Outcome::Unknown => self.took_effect(commit, 0),
+            Settled::Refused => self.reclaim(Reclaim::Refused),
+            Settled::Fenced => self.reclaim(Reclaim::Fenced),
         }
-    }
-
-    /// An unknown outcome was looked up.
-    pub(super) fn on_resolved(&mut self, resolution: Resolution) -> Vec<Effect> {
-        let State::Unsure(commit) = &self.state else { return Vec::new() };
-        let commit = Arc::clone(commit);
-        match resolution {
-            Resolution::Committed { version } => self.took_effect(commit, version),
-            Resolution::Base => {
-                self.state = State::Committing(Arc::clone(&commit));
-                vec![Effect::Commit(commit)]
-            }
-            Resolution::Fenced => self.reclaim(Reclaim::Fenced),
-        }
-    }
-
-    /// A commit took effect: counting continues after it.
-    fn took_effect(&mut self, commit: Arc<Commit>, version: i64) -> Vec<Effect> {
-        self.committed = commit.progress;
-        self.state = State::Running;
-        vec![Effect::Publish { commit, version }]
     }
 
     /// Drops the claim.

@@ -143,12 +143,12 @@ fn read_at(core: &mut Core, log: &[Stored], offset: u64, epoch: i64) {
     }));
 }
 
-/// Commits what is pending; gives the commit, which takes effect.
-fn commit(core: &mut Core) -> Option<Arc<Commit>> {
+/// Commits what is pending; gives the part, which takes effect.
+fn commit(core: &mut Core) -> Option<Arc<Part>> {
     let effects = core.on(Input::Due);
-    let Some(Effect::Commit(commit)) = effects.first().cloned() else { return None };
-    core.on(Input::Ended(Outcome::Committed { version: 1 }));
-    Some(commit)
+    let Some(Effect::Offer(part)) = effects.first().cloned() else { return None };
+    core.on(Input::Settled(Settled::Committed));
+    Some(part)
 }
 
 /// What all commits together add, and where they lead.
@@ -162,16 +162,16 @@ struct Counted {
 }
 
 impl Counted {
-    fn add(&mut self, commit: &Commit) {
-        for (id, _, sums) in &commit.totals {
+    fn add(&mut self, part: &Part) {
+        for (id, _, sums) in &part.rows.totals {
             self.totals.entry(*id).or_default().add(sums).expect("small");
         }
-        for (at, id, sums) in &commit.minutes {
+        for (at, id, sums) in &part.rows.minutes {
             self.minutes.entry((*at, *id)).or_default().add(sums).expect("small");
         }
-        self.account = commit.progress.account;
-        self.digest = self.digest.wrapping_add(commit.journal.digest);
-        self.letters += commit.letters.iter().map(|letter| i64::from(letter.n)).sum::<i64>();
+        self.account = part.progress.account;
+        self.digest = self.digest.wrapping_add(part.sums.digest);
+        self.letters += part.letters.iter().map(|letter| i64::from(letter.n)).sum::<i64>();
     }
 }
 
@@ -198,8 +198,8 @@ fn count(log: &[Stored], ends: &[bool], restarts: &[bool]) -> Counted {
     while owner.position() < log.len() as u64 {
         read_one(&mut owner, log, epoch);
     }
-    if let Some(commit) = commit(&mut owner) {
-        counted.add(&commit);
+    if let Some(part) = commit(&mut owner) {
+        counted.add(&part);
     }
     counted
 }
@@ -382,17 +382,19 @@ fn an_accepted_loss_is_told_and_counts_nothing_that_may_have_been_counted() {
     let (mut owner, log, before) = halted();
     assert_eq!(owner.resumes_at(), Some(4));
     let effects = owner.on(Input::Accepted { log: view(&log, 4), lost: 4 });
-    let [Effect::Commit(accepted)] = effects.as_slice() else { panic!("{effects:?}") };
+    let [Effect::Offer(accepted)] = effects.as_slice() else { panic!("{effects:?}") };
     let progress = accepted.progress;
     assert_eq!((accepted.base, progress.next, progress.floor), (4, 4, 4));
     assert_eq!(progress.account.counted, before.account.counted);
     assert_eq!(progress.account.lost_frames, 4);
     assert_eq!(progress.clock_us, before.clock_us.map(|us| us + 65 * MINUTE_US + 1));
-    assert!(accepted.is_shortened && accepted.totals.is_empty() && accepted.letters.is_empty());
+    assert!(
+        accepted.is_shortened && accepted.rows.totals.is_empty() && accepted.letters.is_empty()
+    );
     let loss = accepted.accepted.as_ref().expect("what was accepted");
     assert!(loss.frames == 4 && loss.reason.contains("replaced"), "{loss:?}");
-    let effects = owner.on(Input::Ended(Outcome::Committed { version: 2 }));
-    assert!(matches!(effects[..], [Effect::Publish { version: 2, .. }]), "{effects:?}");
+    let effects = owner.on(Input::Settled(Settled::Committed));
+    assert!(matches!(effects[..], [Effect::Committed(_)]), "{effects:?}");
     assert_eq!(owner.position(), 4, "it is read next, under the nonce of the claim");
     while owner.position() < 7 {
         read_one(&mut owner, &log, 2);
@@ -423,7 +425,7 @@ fn a_loss_is_accepted_where_the_log_goes_on_only_and_once() {
     owner.on(Input::Accepted { log: view(&log, 4), lost: 3 });
     assert!(owner.on(Input::Accepted { log: view(&log, 4), lost: 3 }).is_empty(), "once");
     // Somebody else was faster: nothing happened, and the next claim halts again.
-    assert_eq!(owner.on(Input::Ended(Outcome::Refused)), [Effect::Reclaim(Reclaim::Refused)]);
+    assert_eq!(owner.on(Input::Settled(Settled::Refused)), [Effect::Reclaim(Reclaim::Refused)]);
     assert_eq!((owner.halted(), owner.resumes_at()), (None, None));
     assert!(owner.on(Input::Accepted { log: view(&log, 4), lost: 3 }).is_empty(), "not halted");
 }
@@ -438,7 +440,7 @@ fn counting_goes_on_behind_a_hole_that_was_accepted() {
     owner.on(Input::Hole { nonce: [1; 16], offset: 1, next: 5 });
     assert_eq!(owner.resumes_at(), Some(5));
     owner.on(Input::Accepted { log: view(&log, 5), lost: 0 });
-    owner.on(Input::Ended(Outcome::Committed { version: 2 }));
+    owner.on(Input::Settled(Settled::Committed));
     assert_eq!((owner.position(), owner.committed().account.lost_frames), (5, 4));
     read_one(&mut owner, &log, 1);
     assert_eq!(commit(&mut owner).expect("a frame").progress.account.late, 1);
@@ -458,26 +460,23 @@ fn letters_keep_their_content_up_to_the_cap_and_their_number_beyond() {
 }
 
 #[test]
-fn an_unknown_outcome_stops_everything_until_it_is_looked_up() {
+fn nothing_is_read_before_a_part_is_settled() {
     let log = one_by_one(3);
-    for resolution in [Resolution::Committed { version: 7 }, Resolution::Base, Resolution::Fenced] {
+    for settled in [Settled::Committed, Settled::Refused, Settled::Fenced] {
         let mut owner = core();
         claim(&mut owner, Progress::default(), &log, 1);
         read_one(&mut owner, &log, 1);
-        owner.on(Input::Due);
-        let effects = owner.on(Input::Ended(Outcome::Unknown));
-        assert!(matches!(effects.as_slice(), [Effect::Resolve(_)]), "{effects:?}");
+        let offered = owner.on(Input::Due);
+        let [Effect::Offer(part)] = offered.as_slice() else { panic!("{offered:?}") };
         read_one(&mut owner, &log, 1);
         assert_eq!(owner.position(), 1, "nothing is read meanwhile");
         assert!(owner.on(Input::Due).is_empty());
-        let effects = owner.on(Input::Resolved(resolution));
-        let is_right = match resolution {
-            Resolution::Committed { version } => {
-                matches!(effects[0], Effect::Publish { version: shown, .. } if shown == version)
-            }
-            Resolution::Base => matches!(effects[0], Effect::Commit(_)),
-            Resolution::Fenced => effects == [Effect::Reclaim(Reclaim::Fenced)],
+        let expected = match settled {
+            Settled::Committed => Effect::Committed(Arc::clone(part)),
+            Settled::Refused => Effect::Reclaim(Reclaim::Refused),
+            Settled::Fenced => Effect::Reclaim(Reclaim::Fenced),
         };
-        assert!(is_right, "{resolution:?}: {effects:?}");
+        assert_eq!(owner.on(Input::Settled(settled)), [expected]);
+        assert!(owner.on(Input::Settled(settled)).is_empty(), "it is settled once");
     }
 }

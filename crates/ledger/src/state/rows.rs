@@ -13,7 +13,7 @@ use hashbrown::{DefaultHashBuilder, HashMap};
 
 use super::consumers::Consumers;
 use super::interner::Interner;
-use crate::series::{FullLabels, SeriesId};
+use crate::series::{FullLabels, SeriesId, ShortLabels};
 
 /// Maximum number of cached rows or texts between commits; beyond it the cache starts over.
 const ROWS_MAX: usize = 1_000_000;
@@ -23,7 +23,7 @@ const ROWS_MAX: usize = 1_000_000;
 pub(super) struct Row {
     pub id: SeriesId,
     pub labels: Arc<FullLabels>,
-    pub short: SeriesId,
+    pub short: (SeriesId, Arc<ShortLabels>),
 }
 
 /// What counting an event needs of its full row. Apart from the labels, which are large.
@@ -139,7 +139,9 @@ impl Rows {
             origin: self.consumers.origin(namespace, model),
         };
         let full = FullLabels::of(labels);
-        self.rows.push(Row { id: full.id(), short: full.short().id(), labels: Arc::new(full) });
+        let short = full.short();
+        let short = (short.id(), Arc::new(short));
+        self.rows.push(Row { id: full.id(), short, labels: Arc::new(full) });
         self.kinds.insert(key, kind);
         kind
     }

@@ -9,6 +9,8 @@ use event::{Key, Labels, Method, Outcome, ServiceTier, Usage, UsageSource};
 use proptest::prelude::*;
 
 use super::*;
+use crate::consumer::{ConsumerLabels, ConsumerSums};
+use crate::series::{FullLabels, SeriesId, ShortLabels};
 
 const NAMES: [&str; 4] = ["team-a", "b", "openai", "gpt-4o"];
 /// Good names of consumers; a garbled frame makes bad ones of them.
@@ -109,7 +111,7 @@ fn found(
     let (facts, event) = frame_rows.facts(view, idx)?;
     let (consumer_id, consumer) = rows.consumers().row(event.consumer);
     let rows::Row { id, labels, short } = rows.row(event.row);
-    assert_eq!((event.is_final, *short), (labels.is_final, labels.short().id()));
+    assert_eq!((event.is_final, short.0), (labels.is_final, labels.short().id()));
     Some((facts, labels.as_ref().clone(), consumer.as_ref().clone(), *id, *consumer_id))
 }
 
@@ -170,7 +172,7 @@ proptest! {
 struct Expected {
     totals: BTreeMap<SeriesId, (Arc<FullLabels>, Measures)>,
     quarters: BTreeMap<(i64, SeriesId), Measures>,
-    shorts: BTreeMap<SeriesId, ShortLabels>,
+    shorts: BTreeMap<SeriesId, Arc<ShortLabels>>,
     minutes: BTreeMap<(i64, SeriesId), Measures>,
     consumers: BTreeMap<SeriesId, Arc<ConsumerLabels>>,
     used: BTreeMap<(i64, SeriesId), ConsumerSums>,
@@ -182,7 +184,7 @@ impl Expected {
         let (id, short) = (full.id(), full.short());
         self.quarters.entry((quarter, id)).or_default().add_event(facts);
         self.minutes.entry((minute, short.id())).or_default().add_event(facts);
-        self.shorts.insert(short.id(), short);
+        self.shorts.insert(short.id(), Arc::new(short));
         self.totals.entry(id).or_insert((full.into(), Measures::default())).1.add_event(facts);
         let mut identity = Vec::new();
         ConsumerLabels::encode(labels, &mut identity);
@@ -229,6 +231,6 @@ fn events_of_known_labels_are_read_and_counted_without_an_allocation() {
         work();
         let counted = allocation_counter::measure(work);
         assert_eq!(counted.count_total, 0, "{counted:?}");
-        assert_eq!(pending.journal.counted, 2_000);
+        assert_eq!(pending.sums.counted, 2_000);
     }
 }

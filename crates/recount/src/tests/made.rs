@@ -9,13 +9,13 @@ use std::collections::{BTreeMap, HashMap};
 use event::frame::envelope::ENVELOPE_BYTES;
 use event::frame::{FrameBuilder, Stamp, Version};
 use event::{Facts, Key, Labels, Method, Outcome, ServiceTier, Usage, UsageSource};
-use ledger::commit::{Claim, Commit, Outcome as Ended, Owner, Progress};
+use ledger::commit::{Claim, Owner, Part, Progress, Settled};
 use ledger::core::{Core, Effect, Input, LogView, Options, Record};
 use ledger::safeguard::Safeguards;
 use ledger::series::{SeriesId, ShortLabels};
 use ledger::window::Window;
 use proptest::prelude::*;
-use store::JournalRow;
+use store::RangeRow;
 
 use crate::found::{Ledger, Start, consumer, row, short, wide};
 use crate::frame::Sound;
@@ -176,7 +176,7 @@ pub struct Counted {
 }
 
 impl Counted {
-    fn apply(&mut self, commit: &Commit) -> i64 {
+    fn apply(&mut self, part: &Part) -> i64 {
         let ledger = &mut self.ledger;
         let start = Start {
             version: ledger.version,
@@ -186,13 +186,14 @@ impl Counted {
         ledger.baselines.push(start);
         ledger.version += 1;
         ledger.committed_us = BEGIN_US;
-        ledger.partitions.insert(0, (&commit.progress).into());
-        let ids: BTreeMap<SeriesId, _> = commit
+        ledger.partitions.insert(0, (&part.progress).into());
+        let ids: BTreeMap<SeriesId, _> = part
+            .rows
             .totals
             .iter()
             .map(|(id, labels, _)| (*id, row(labels.as_ref().into())))
             .collect();
-        for (_, labels, sums) in &commit.totals {
+        for (_, labels, sums) in &part.rows.totals {
             ledger
                 .rows
                 .totals
@@ -200,31 +201,32 @@ impl Counted {
                 .or_default()
                 .add(&wide(&sums.to_array()));
         }
-        for (at, id, sums) in &commit.quarters {
+        for (at, id, sums) in &part.rows.quarters {
             let key = (*at, ids[id].clone());
             ledger.rows.quarters.entry(key).or_default().add(&wide(&sums.to_array()));
         }
-        self.shorts.extend(commit.shorts.iter().cloned());
-        for (at, id, sums) in &commit.used {
-            let found = commit.consumers.iter().find(|(other, _)| other == id);
+        let shorts = part.rows.shorts.iter();
+        self.shorts.extend(shorts.map(|(id, labels)| (*id, ShortLabels::clone(labels))));
+        for (at, id, sums) in &part.rows.used {
+            let found = part.rows.consumers.iter().find(|(other, _)| other == id);
             let labels = consumer(found.expect("every row has labels").1.as_ref().clone().into());
             let sums = Sums::of_used(sums.to_array());
             ledger.rows.used.entry((*at, labels)).or_default().add(&sums);
         }
-        for (at, id, sums) in &commit.minutes {
+        for (at, id, sums) in &part.rows.minutes {
             let key = (*at, short((&self.shorts[id]).into()));
             let sums = wide(&sums.to_array()).without_ttft_buckets();
             ledger.rows.minutes.entry(key).or_default().add(&sums);
         }
-        let row = JournalRow {
+        let row = RangeRow {
             version: ledger.version,
             generation: 1,
             partition: 0,
-            base: commit.base,
-            next: commit.progress.next,
-            journal: commit.journal,
+            base: part.base,
+            next: part.progress.next,
+            sums: part.sums,
         };
-        ledger.journal.push((&row).into());
+        ledger.ranges.push((&row).into());
         ledger.version
     }
 }
@@ -239,12 +241,12 @@ pub fn counted(log: &[Made], commits: &[(bool, bool)]) -> Counted {
         let (commits, restarts) = commits[offset % commits.len()];
         if commits || offset + 1 == log.len() {
             let effects = core.on(Input::Due);
-            let [Effect::Commit(commit)] = &effects[..] else { panic!("{effects:?}") };
-            let version = counted.apply(commit);
+            let [Effect::Offer(part)] = &effects[..] else { panic!("{effects:?}") };
+            let version = counted.apply(part);
             counted.ledger.groups = of_rows(&counted.ledger.rows.used);
-            core.on(Input::Ended(Ended::Committed { version }));
+            core.on(Input::Settled(Settled::Committed));
             if restarts {
-                core = claimed(version as u8, commit.progress, log);
+                core = claimed(version as u8, part.progress, log);
             }
         }
     }

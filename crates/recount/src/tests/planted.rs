@@ -30,7 +30,7 @@ fn both() -> (Expected, Ledger) {
     loop {
         let log = made_log().new_tree(&mut runner).expect("a log").current();
         let ledger = counted(&log, &[(true, false), (false, false)]).ledger;
-        if ledger.rows.minutes.len() > 20 && ledger.journal.len() > 5 {
+        if ledger.rows.minutes.len() > 20 && ledger.ranges.len() > 5 {
             return (recounted(&log, &ledger, &Start::default()), ledger);
         }
     }
@@ -69,9 +69,9 @@ fn a_difference_in_any_table_of_the_ledger_is_found() {
         }),
         ("ledger consumer group", |l| drop(l.groups.pop_first())),
         ("ledger consumer group", |l| l.groups.values_mut().last().unwrap().0[38] += 1),
-        ("ledger journal", |l| l.journal[2].digest ^= 1),
-        ("ledger journal", |l| l.journal[2].counted += 1),
-        ("ledger journal", |l| l.journal.truncate(3)),
+        ("ledger range", |l| l.ranges[2].digest ^= 1),
+        ("ledger range", |l| l.ranges[2].counted += 1),
+        ("ledger range", |l| l.ranges.truncate(3)),
     ];
     let (expected, ledger) = both();
     assert_eq!(against_ledger::compare(&expected, &ledger), Differences::default());

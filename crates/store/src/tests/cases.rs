@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use clock::Wall;
 use ledger::account::Account;
-use ledger::commit::{AcceptedLoss, Commit, CommitId, Journal, Outcome, Progress, Resolution};
+use ledger::commit::{AcceptedLoss, Commit, CommitId, Outcome, Progress, Resolution};
 use ledger::consumer::ConsumerSums;
 use ledger::measures::Measures;
 use ledger::query::sums::Sums;
@@ -20,7 +20,7 @@ pub(super) use self::newer::*;
 pub(super) use self::registrations::*;
 pub(super) use self::statements::*;
 pub(super) use self::sums::*;
-use super::fixture::{Bed, commit, fail_after, sums, total};
+use super::fixture::{Bed, absent, altered, commit, fail_after, joint, part, refused, sums, total};
 use crate::*;
 
 pub(super) async fn a_commit_takes_effect_once_and_every_table_has_its_sums(bed: Bed) {
@@ -32,8 +32,8 @@ pub(super) async fn a_commit_takes_effect_once_and_every_table_has_its_sums(bed:
     let first = Arc::new(commit(claim.owner, &claim.progress, 3, &names));
     let (outcome, error) = store.commit(Arc::clone(&first)).await;
     assert_eq!(outcome, Outcome::Committed { version: 1 }, "{error:?}");
-    assert_eq!(store.commit(Arc::clone(&first)).await.0, Outcome::Refused);
-    let second = Arc::new(commit(claim.owner, &first.progress, 2, &names));
+    assert_eq!(store.commit(Arc::clone(&first)).await.0, refused(&[0]));
+    let second = Arc::new(commit(claim.owner, &first.parts[0].progress, 2, &names));
     assert_eq!(store.commit(second).await.0, Outcome::Committed { version: 2 });
     assert_eq!(store.commit_of(1).await.expect("read"), Some(first.id));
     assert_eq!(store.commit_of(3).await.expect("read"), None);
@@ -84,8 +84,8 @@ pub(super) async fn a_commit_takes_effect_once_and_every_table_has_its_sums(bed:
     let kept = (reader.oldest_usage().await, reader.usage_start_us().await);
     assert_eq!((kept.0.expect("a quarter"), kept.1.expect("a start")), (Some(4), 0));
     assert_eq!(reader.consumer_rows(4..5).await.expect("rows").len(), 40);
-    let journal = reader.journal().await.expect("a journal");
-    assert_eq!(journal.iter().map(|row| row.journal.counted).collect::<Vec<_>>(), [120, 80]);
+    let ranges = reader.ranges().await.expect("ranges");
+    assert_eq!(ranges.iter().map(|row| row.sums.counted).collect::<Vec<_>>(), [120, 80]);
     let letters = reader.letters().await.expect("letters");
     assert_eq!((letters[0].events, letters[0].with_content), (2, 2));
     let baselines = reader.baselines().await.expect("baselines");
@@ -98,10 +98,10 @@ pub(super) async fn a_commit_behind_a_gap_keeps_a_baseline_of_what_stands_then(b
     let there = store.claim(1, 1, [2; 16], 2).await.expect("a claim");
     let first = Arc::new(commit(here.owner, &here.progress, 3, &["a", "b"]));
     assert_eq!(store.commit(Arc::clone(&first)).await.0, Outcome::Committed { version: 1 });
-    let mut behind = commit(there.owner, &there.progress, 2, &["b"]);
+    let mut behind = part(there.owner, &there.progress, 2, &["b"]);
     behind.is_shortened = true;
-    assert_eq!(store.commit(Arc::new(behind)).await.0, Outcome::Committed { version: 2 });
-    let later = Arc::new(commit(here.owner, &first.progress, 5, &["a"]));
+    assert_eq!(store.commit(Arc::new(joint([behind]))).await.0, Outcome::Committed { version: 2 });
+    let later = Arc::new(commit(here.owner, &first.parts[0].progress, 5, &["a"]));
     assert_eq!(store.commit(later).await.0, Outcome::Committed { version: 3 });
     let baselines = store.read().await.expect("a reader").baselines().await.expect("baselines");
     assert_eq!((baselines.len(), baselines[0].version), (1, 2));
@@ -117,21 +117,17 @@ pub(super) async fn an_accepted_loss_is_noted_with_a_baseline_and_moves_nothing_
     let owner = store.claim(1, 0, [1; 16], 2).await.expect("a claim").owner;
     let first = Arc::new(commit(owner, &Progress::default(), 3, &["a"]));
     assert_eq!(store.commit(Arc::clone(&first)).await.0, Outcome::Committed { version: 1 });
-    let mut progress = first.progress;
+    let before = first.parts[0].progress;
+    let mut progress = before;
     progress.floor = progress.next;
     progress.account.lost_frames = 2;
     let loss = AcceptedLoss { reason: "the log was replaced".to_owned(), frames: 2 };
-    let mut accepted = commit(owner, &first.progress, 0, &[]);
-    accepted.letters.clear();
-    let accepted = Arc::new(Commit {
-        id: CommitId([9; 16]),
-        base: progress.next,
-        progress,
-        journal: Journal::default(),
+    let accepted = ledger::commit::Part {
         is_shortened: true,
         accepted: Some(loss.clone()),
-        ..accepted
-    });
+        ..ledger::commit::Part::without_rows(owner, progress.next, progress)
+    };
+    let accepted = Arc::new(Commit::of(CommitId([9; 16]), vec![Arc::new(accepted)]));
     let (outcome, error) = store.commit(Arc::clone(&accepted)).await;
     assert_eq!(outcome, Outcome::Committed { version: 2 }, "{error:?}");
     let resolved = store.resolve(&accepted).await.expect("an answer");
@@ -166,31 +162,33 @@ pub(super) async fn a_former_owner_is_fenced_and_an_unknown_outcome_is_resolved_
     let store = &bed.store;
     let old = store.claim(1, 0, [1; 16], 2).await.expect("a claim");
     let lost = Arc::new(commit(old.owner, &old.progress, 1, &["a"]));
-    let mut stranger = (*lost).clone();
-    stranger.owner.partition = 9;
-    assert_eq!(store.resolve(&stranger).await.expect("an answer"), Resolution::Fenced);
-    assert_eq!(store.resolve(&lost).await.expect("an answer"), Resolution::Base);
+    let fenced = Resolution::Absent { at_base: Vec::new() };
+    let stranger = altered(&lost, |part| part.owner.partition = 9);
+    assert_eq!(store.resolve(&stranger).await.expect("an answer"), fenced);
+    assert_eq!(store.resolve(&lost).await.expect("an answer"), absent(&lost));
     assert_eq!(store.commit(Arc::clone(&lost)).await.0, Outcome::Committed { version: 1 });
     let committed = Resolution::Committed { version: 1 };
     assert_eq!(store.resolve(&lost).await.expect("an answer"), committed);
     let new = store.claim(1, 0, [2; 16], 2).await.expect("a claim");
     assert_eq!((new.owner.epoch, new.progress.next), (2, 1));
-    assert_eq!(store.resolve(&lost).await.expect("an answer"), Resolution::Fenced);
-    let late = Arc::new(commit(old.owner, &lost.progress, 5, &["a"]));
-    assert_eq!(store.commit(late).await.0, Outcome::Refused);
+    assert_eq!(store.resolve(&lost).await.expect("an answer"), committed, "it took effect");
+    let late = Arc::new(commit(old.owner, &lost.parts[0].progress, 5, &["a"]));
+    assert_eq!(store.commit(Arc::clone(&late)).await.0, refused(&[0]));
+    assert_eq!(store.resolve(&late).await.expect("an answer"), fenced);
     // Each part of the fence by itself: a restored ledger hands out an epoch again, never a nonce.
     let mine = commit(new.owner, &new.progress, 5, &["a"]);
-    let others: [fn(&mut Commit); 5] = [
-        |commit| commit.owner.epoch -= 1,
-        |commit| commit.owner.nonce = [1; 16],
-        |commit| commit.owner.partition = 7,
-        |commit| commit.owner.generation = 7,
-        |commit| commit.base += 1,
+    let others: [fn(&mut ledger::commit::Part); 5] = [
+        |part| part.owner.epoch -= 1,
+        |part| part.owner.nonce = [1; 16],
+        |part| part.owner.partition = 7,
+        |part| part.owner.generation = 7,
+        |part| part.base += 1,
     ];
     for (idx, change) in others.into_iter().enumerate() {
-        let mut other = mine.clone();
-        change(&mut other);
-        assert_eq!(store.commit(Arc::new(other)).await.0, Outcome::Refused, "part {idx}");
+        let other = Arc::new(altered(&mine, change));
+        let outcome = refused(&[other.parts[0].owner.partition]);
+        assert_eq!(store.commit(Arc::clone(&other)).await.0, outcome, "part {idx}");
+        assert_eq!(store.resolve(&other).await.expect("an answer"), fenced, "part {idx}");
     }
     assert_eq!(total(store).await, 1);
     assert_eq!(store.commit(Arc::new(mine)).await.0, Outcome::Committed { version: 2 });
@@ -219,14 +217,14 @@ pub(super) async fn a_commit_that_fails_at_any_statement_leaves_no_trace_and_wor
         }
         // On a server nobody knows what became of a COMMIT that failed; it is looked up.
         if outcome == Outcome::Unknown && bed.is_server() {
-            assert_eq!(store.resolve(&next).await.expect("an answer"), Resolution::Base);
+            assert_eq!(store.resolve(&next).await.expect("an answer"), absent(&next));
         } else {
             assert_eq!(outcome, Outcome::Aborted);
         }
         assert_eq!(total(store).await, expected);
         let (outcome, error) = store.commit(Arc::clone(&next)).await;
         assert!(matches!(outcome, Outcome::Committed { .. }), "{error:?}");
-        progress = next.progress;
+        progress = next.parts[0].progress;
         expected += 7;
         assert_eq!(total(store).await, expected);
     }
@@ -238,16 +236,17 @@ pub(super) async fn a_commit_that_breaks_a_rule_of_the_ledger_is_fatal_and_leave
 ) {
     let store = &bed.store;
     let claim = store.claim(1, 0, [1; 16], 2).await.expect("a claim");
-    let mut unbalanced = commit(claim.owner, &claim.progress, 1, &["a"]);
+    let mut unbalanced = part(claim.owner, &claim.progress, 1, &["a"]);
     unbalanced.progress.account = Account { events: 5, counted: 1, ..Account::default() };
-    let (outcome, error) = store.commit(Arc::new(unbalanced)).await;
+    let (outcome, error) = store.commit(Arc::new(joint([unbalanced]))).await;
     assert!(outcome == Outcome::Aborted && error.is_some_and(|error| error.is_fatal()));
     assert!(*store.fatal().borrow());
-    let mut huge = commit(claim.owner, &claim.progress, 1, &["a"]);
-    huge.totals[0].2.n = i64::MAX;
-    let huge = Arc::new(huge);
+    let huge = commit(claim.owner, &claim.progress, 1, &["a"]);
+    let huge = Arc::new(altered(&huge, |part| {
+        Arc::make_mut(&mut part.rows).totals[0].2.n = i64::MAX;
+    }));
     assert_eq!(store.commit(Arc::clone(&huge)).await.0, Outcome::Committed { version: 1 });
-    let overflow = Arc::new(commit(claim.owner, &huge.progress, 1, &["a"]));
+    let overflow = Arc::new(commit(claim.owner, &huge.parts[0].progress, 1, &["a"]));
     let (outcome, error) = store.commit(overflow).await;
     assert!(outcome == Outcome::Aborted && error.is_some_and(|error| error.is_fatal()));
 }
@@ -259,7 +258,7 @@ pub(super) async fn a_reader_keeps_its_version_while_commits_go_on(bed: Bed) {
     store.commit(Arc::clone(&first)).await;
     let other = bed.open_read_only().await;
     let mut reader = other.read().await.expect("a reader");
-    store.commit(Arc::new(commit(claim.owner, &first.progress, 1, &["a"]))).await;
+    store.commit(Arc::new(commit(claim.owner, &first.parts[0].progress, 1, &["a"]))).await;
     assert_eq!(reader.as_of().version, 1);
     assert_eq!(reader.total_rows(None).await.expect("totals")[0].1.n, 1);
     assert_eq!(total(&other).await, 2);

@@ -8,7 +8,9 @@ use std::time::Duration;
 use ledger::commit::{Commit, Outcome, Progress, Resolution};
 use sqlx::{AssertSqlSafe, Executor};
 
-use super::fixture::{commit, commit_at_last, open_with, resolve_at_last, sums, total};
+use super::fixture::{
+    absent, altered, commit, commit_at_last, open_with, refused, resolve_at_last, sums, total,
+};
 use super::proxy::{Fate, Proxy};
 use super::server::Database;
 use crate::{MysqlOptions, MysqlTls, Part, Rows, Store, StoreError};
@@ -20,7 +22,7 @@ pub(super) async fn begun(options: &MysqlOptions) -> (Arc<Store>, Arc<Commit>) {
     let first = Arc::new(commit(claim.owner, &claim.progress, 1, &["a", "b"]));
     let (outcome, error) = store.commit(Arc::clone(&first)).await;
     assert_eq!(outcome, Outcome::Committed { version: 1 }, "{error:?}");
-    let second = Arc::new(commit(claim.owner, &first.progress, 1, &["a", "b"]));
+    let second = Arc::new(commit(claim.owner, &first.parts[0].progress, 1, &["a", "b"]));
     (Arc::new(store), second)
 }
 
@@ -39,7 +41,7 @@ fn assert_may_be_tried_again(error: Option<StoreError>) {
 /// Tries again what was aborted and looks at the sums.
 pub(super) async fn assert_counts_once(store: &Store, next: &Arc<Commit>) {
     commit_at_last(store, next).await;
-    assert_eq!(store.commit(Arc::clone(next)).await.0, Outcome::Refused);
+    assert_eq!(store.commit(Arc::clone(next)).await.0, refused(&[0]));
     assert_eq!(total(store).await, 4);
     assert_eq!(store.read().await.expect("a reader").as_of().version, 2);
     assert!(!*store.fatal().borrow());
@@ -163,14 +165,14 @@ async fn a_commit_whose_answer_is_lost_is_unknown_and_resolved_in_each_way() {
         proxy.set(Fate::Passes);
         let expected = match took_effect {
             true => Resolution::Committed { version: 2 },
-            false => Resolution::Base,
+            false => absent(&next),
         };
         assert_eq!(resolve_at_last(&store, &next).await, expected, "{fate:?}");
         if !took_effect {
             assert_eq!(total(&store).await, 2);
             commit_at_last(&store, &next).await;
         }
-        assert_eq!(store.commit(Arc::clone(&next)).await.0, Outcome::Refused);
+        assert_eq!(store.commit(Arc::clone(&next)).await.0, refused(&[0]));
         assert_eq!(total(&store).await, 4, "{fate:?}");
     }
 }
@@ -201,7 +203,7 @@ async fn a_connection_killed_while_its_commit_is_under_way_leaves_no_trace() {
     database.kill_connections().await;
     assert_eq!(committing.await.expect("no panic").0, Outcome::Unknown);
     proxy.set(Fate::Passes);
-    assert_eq!(resolve_at_last(&store, &next).await, Resolution::Base);
+    assert_eq!(resolve_at_last(&store, &next).await, absent(&next));
     assert_counts_once(&store, &next).await;
 }
 
@@ -224,7 +226,7 @@ async fn a_server_killed_during_commits_leaves_each_of_them_counted_once() {
         for n in 1..=wanted {
             let next = Arc::new(commit(claim.owner, &progress, 1, &["a", "b"]));
             n_unknown += commit_at_last(&counting, &next).await;
-            progress = next.progress;
+            progress = next.parts[0].progress;
             sender.send_replace(n);
         }
         n_unknown
@@ -245,7 +247,7 @@ async fn a_server_killed_during_commits_leaves_each_of_them_counted_once() {
     assert_eq!(total(&store).await, 2 * wanted);
     let mut reader = store.read().await.expect("a reader");
     assert_eq!(reader.as_of().version, wanted);
-    assert_eq!(reader.journal().await.expect("a journal").len() as i64, wanted);
+    assert_eq!(reader.ranges().await.expect("ranges").len() as i64, wanted);
     let minutes = reader.sums(Rows::Minutes, 0..100, Some("a"), &Part::EACH).await;
     let minutes = minutes.expect("minutes").latency().expect("small");
     assert_eq!(minutes.n, wanted);
@@ -281,14 +283,12 @@ async fn a_full_disk_of_the_server_is_told_and_not_fatal() {
     let room = room.map(str::to_owned).to_vec();
     let database = Database::alone(room).await;
     let (store, next) = begun(&database.options()).await;
-    let mut large = (*next).clone();
-    let letter = large.letters[0].clone();
-    large.letters = (0..400)
-        .map(|idx| {
-            let content = vec![7; ledger::commit::LETTER_BYTES_MAX].into_boxed_slice();
-            ledger::commit::DeadLetter { idx, content: Some(content), ..letter.clone() }
-        })
-        .collect();
+    let letter = next.parts[0].letters[0].clone();
+    let letter = |idx| {
+        let content = vec![7; ledger::commit::LETTER_BYTES_MAX].into_boxed_slice();
+        ledger::commit::DeadLetter { idx, content: Some(content), ..letter.clone() }
+    };
+    let large = altered(&next, |part| part.letters = (0..400).map(letter).collect());
     let (outcome, error) = store.commit(Arc::new(large)).await;
     assert_eq!(outcome, Outcome::Aborted);
     assert!(matches!(error, Some(StoreError::DiskFull)), "{error:?}");

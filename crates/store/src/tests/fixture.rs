@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ledger::commit::{Commit, CommitId, Journal, Outcome, Owner, Progress, Resolution};
+use ledger::commit::{
+    Commit, CommitId, CommitRows, Outcome, Owner, Part, Progress, RangeSums, Resolution,
+};
 use ledger::consumer::{ConsumerLabels, ConsumerSums};
 use ledger::measures::Measures;
 use ledger::series::{FullLabels, SeriesId};
@@ -96,7 +98,7 @@ pub(super) async fn commit_at_last(store: &Store, commit: &Arc<Commit>) -> u32 {
                     return n_unknown;
                 }
             }
-            (Outcome::Refused, error) => panic!("refused: {error:?}"),
+            (Outcome::Refused { .. }, error) => panic!("refused: {error:?}"),
         }
         tokio::task::yield_now().await;
     }
@@ -106,8 +108,11 @@ pub(super) async fn resolve_at_last(store: &Store, commit: &Commit) -> Resolutio
     let end = Instant::now() + WAIT_MAX;
     loop {
         match store.resolve(commit).await {
-            Ok(Resolution::Fenced) => panic!("nobody else is there"),
-            Ok(resolution) => return resolution,
+            Ok(resolution) => {
+                let took_effect = matches!(resolution, Resolution::Committed { .. });
+                assert!(took_effect || resolution == absent(commit), "{resolution:?}");
+                return resolution;
+            }
             Err(error) => assert!(!error.is_fatal() && Instant::now() < end, "{error:?}"),
         }
         tokio::task::yield_now().await;
@@ -153,34 +158,33 @@ fn consumers(rows: &[FullLabels], n: i64) -> Vec<(SeriesId, ConsumerLabels, Cons
     found
 }
 
-/// A commit of `n` events of each namespace, from `base` to `base + 1`.
-pub(super) fn commit(owner: Owner, before: &Progress, n: i64, namespaces: &[&str]) -> Commit {
+/// What `n` events of each namespace add to one partition, from `base` to `base + 1`.
+pub(super) fn part(owner: Owner, before: &Progress, n: i64, namespaces: &[&str]) -> Part {
     let counted = n * i64::try_from(namespaces.len()).expect("few");
     let mut progress = *before;
     progress.next += 1;
     progress.clock_us = Some(60_000_000);
     progress.account.events += counted;
     progress.account.counted += counted;
-    let mut id = owner.nonce;
-    id[8..].copy_from_slice(&progress.next.to_le_bytes());
     let mut rows: Vec<FullLabels> = namespaces.iter().map(|name| labels(name)).collect();
     rows.sort_by_key(FullLabels::id);
     let used = consumers(&rows, n);
-    let short = |labels: &FullLabels| (labels.short().id(), labels.short());
-    Commit {
-        id: CommitId(id),
-        owner,
-        base: before.next,
-        progress,
+    let mut shorts: Vec<_> =
+        rows.iter().map(|labels| (labels.short().id(), Arc::new(labels.short()))).collect();
+    shorts.sort_by_key(|(id, _)| *id);
+    let rows = CommitRows {
         totals: rows
             .iter()
             .map(|labels| (labels.id(), Arc::new(labels.clone()), sums(n)))
             .collect(),
         quarters: rows.iter().map(|labels| (4, labels.id(), sums(n))).collect(),
-        shorts: rows.iter().map(short).collect(),
-        minutes: rows.iter().map(|labels| (61, labels.short().id(), sums(n))).collect(),
+        minutes: shorts.iter().map(|(id, _)| (61, *id, sums(n))).collect(),
+        shorts,
         consumers: used.iter().map(|(id, labels, _)| (*id, Arc::new(labels.clone()))).collect(),
         used: used.iter().map(|(id, _, sums)| (4, *id, *sums)).collect(),
+    };
+    Part {
+        rows: Arc::new(rows),
         letters: vec![ledger::commit::DeadLetter {
             offset: before.next,
             idx: 0,
@@ -192,10 +196,45 @@ pub(super) fn commit(owner: Owner, before: &Progress, n: i64, namespaces: &[&str
             content: Some(vec![1, 2].into()),
             clock_us: None,
         }],
-        journal: Journal { events: counted, counted, ..Journal::default() },
-        is_shortened: false,
-        accepted: None,
+        sums: RangeSums { events: counted, counted, ..RangeSums::default() },
+        ..Part::without_rows(owner, before.next, progress)
     }
+}
+
+/// A commit of these parts, whose id is made of their owners and offsets.
+pub(super) fn joint(parts: impl IntoIterator<Item = Part>) -> Commit {
+    let parts: Vec<Arc<Part>> = parts.into_iter().map(Arc::new).collect();
+    let mut id = [0_u8; 16];
+    for part in &parts {
+        let mut own = part.owner.nonce;
+        own[0] ^= u8::try_from(part.owner.partition).expect("few");
+        own[8..].copy_from_slice(&part.progress.next.to_le_bytes());
+        id.iter_mut().zip(own).for_each(|(all, own)| *all = all.rotate_left(1) ^ own);
+    }
+    Commit::of(CommitId(id), parts)
+}
+
+/// A commit of `n` events of each namespace in one partition.
+pub(super) fn commit(owner: Owner, before: &Progress, n: i64, namespaces: &[&str]) -> Commit {
+    joint([part(owner, before, n, namespaces)])
+}
+
+/// The same commit with another first part.
+pub(super) fn altered(commit: &Commit, alter: impl FnOnce(&mut Part)) -> Commit {
+    let mut parts = commit.parts.clone();
+    alter(Arc::make_mut(&mut parts[0]));
+    Commit::of(commit.id, parts)
+}
+
+/// Refused because of these partitions.
+pub(super) fn refused(partitions: &[u32]) -> Outcome {
+    Outcome::Refused { partitions: partitions.to_vec() }
+}
+
+/// What is found of a commit that had no effect if nobody else is there.
+pub(super) fn absent(commit: &Commit) -> Resolution {
+    let at_base = commit.parts.iter().map(|part| part.owner.partition).collect();
+    Resolution::Absent { at_base }
 }
 
 pub(super) async fn fail_after(store: &Store) -> FailAfter {
@@ -236,6 +275,17 @@ impl Names {
             used: rows.iter().map(budget).collect(),
             codes: rows_of_namespaces.into_iter().map(|row| row.code).collect(),
         }
+    }
+}
+
+/// Where the rows of a table of an earlier format are in another ledger, of this format: until
+/// format 7 the journal had the range of its commit.
+pub(super) fn source(other: &str, table: &str) -> String {
+    match table {
+        "commit_journal" => {
+            format!("{other}.commit_journal JOIN {other}.commit_range USING (version)")
+        }
+        _ => format!("{other}.{table}"),
     }
 }
 

@@ -9,7 +9,7 @@ use queue::LOCK_WAIT_MAX;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Executor as _};
 
-use super::fixture::{commit, commit_at_last, total, until};
+use super::fixture::{absent, commit, commit_at_last, total, until};
 use crate::{LabelKind, LabelName, LabelRequest, Store, StoreError};
 
 async fn stranger(dir: &std::path::Path) -> SqliteConnection {
@@ -42,7 +42,7 @@ async fn writes_wait_for_a_lock_and_are_refused_while_it_lasts_and_leave_no_trac
     until("it is gone", async || store.refusing().is_none()).await;
 
     sql(&mut held, "BEGIN EXCLUSIVE").await;
-    let second = Arc::new(commit(claim.owner, &first.progress, 3, &["b"]));
+    let second = Arc::new(commit(claim.owner, &first.parts[0].progress, 3, &["b"]));
     let (outcome, error) = store.commit(Arc::clone(&second)).await;
     assert_eq!(outcome, Outcome::Aborted);
     assert!(error.is_some_and(|error| error.is_locked()));
@@ -79,7 +79,7 @@ async fn what_became_of_a_commit_is_told_under_a_lock_and_counts_once_behind_it(
     let store = Store::open(folder.path()).await.expect("a store");
     let claim = store.claim(1, 0, [1; 16], 2).await.expect("a claim");
     let first = Arc::new(commit(claim.owner, &claim.progress, 2, &["a"]));
-    let second = Arc::new(commit(claim.owner, &first.progress, 3, &["b"]));
+    let second = Arc::new(commit(claim.owner, &first.parts[0].progress, 3, &["b"]));
     commit_at_last(&store, &first).await;
     let mut held = stranger(folder.path()).await;
     sql(&mut held, "BEGIN IMMEDIATE").await;
@@ -89,7 +89,7 @@ async fn what_became_of_a_commit_is_told_under_a_lock_and_counts_once_behind_it(
     let resolution = store.resolve(&first).await.expect("an answer");
     assert_eq!(resolution, Resolution::Committed { version: 1 });
     let resolution = store.resolve(&second).await.expect("an answer");
-    assert_eq!(resolution, Resolution::Base);
+    assert_eq!(resolution, absent(&second));
     assert!(began.elapsed() < LOCK_WAIT_MAX, "{:?}", began.elapsed());
     let (outcome, error) = store.commit(Arc::clone(&second)).await;
     assert_eq!(outcome, Outcome::Aborted, "{error:?}");

@@ -7,7 +7,7 @@ use ledger::commit::{Commit, Outcome, Owner, Progress};
 use ledger::consumer::{ConsumerLabels, ConsumerSums};
 use sqlx::{Executor, Row};
 
-use super::fixture::{Bed, commit, labels, open_with};
+use super::fixture::{Bed, altered, commit, labels, open_with};
 use super::server::Database;
 use crate::server_schema::MIGRATIONS;
 use crate::*;
@@ -82,7 +82,6 @@ fn used(at: usize) -> ConsumerSums {
 /// A commit in which each name is a consumer and used a model of the same name.
 fn commit_of_names(owner: Owner, before: &Progress, names: &[String]) -> Commit {
     let teams = ["team", "Team", "TEAM", "team-", "team."];
-    let mut next = commit(owner, before, 1, &teams);
     let full = labels("team");
     let mut rows: Vec<_> = (0..)
         .zip(names)
@@ -94,9 +93,12 @@ fn commit_of_names(owner: Owner, before: &Progress, names: &[String]) -> Commit 
         })
         .collect();
     rows.sort_by_key(|(id, _, _)| *id);
-    next.consumers = rows.iter().map(|(id, labels, _)| (*id, Arc::new(labels.clone()))).collect();
-    next.used = rows.iter().map(|(id, _, sums)| (4, *id, *sums)).collect();
-    next
+    altered(&commit(owner, before, 1, &teams), |part| {
+        let all = Arc::make_mut(&mut part.rows);
+        let labels = rows.iter().map(|(id, labels, _)| (*id, Arc::new(labels.clone())));
+        all.consumers = labels.collect();
+        all.used = rows.iter().map(|(id, _, sums)| (4, *id, *sums)).collect();
+    })
 }
 
 /// Puts the names wherever a name can stand.

@@ -55,8 +55,8 @@ async fn every_row_of_a_commit_is_there_with_its_numbers(bed: Bed) {
     ];
     assert_eq!(ends, [Some(4), Some(61), Some(4), Some(0)]);
 
-    let journal = reader.journal().await.expect("a journal");
-    let [line] = &journal[..] else { panic!("{journal:?}") };
+    let ranges = reader.ranges().await.expect("ranges");
+    let [line] = &ranges[..] else { panic!("{ranges:?}") };
     assert_eq!((line.partition, line.base, line.next, line.counted), (0, 0, 1, 6));
     let baselines = reader.baselines().await.expect("baselines");
     let [baseline] = &baselines[..] else { panic!("{baselines:?}") };

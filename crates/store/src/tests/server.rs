@@ -7,7 +7,7 @@ use std::time::Duration;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, Row};
 
-use super::fixture::until;
+use super::fixture::{source, until};
 use super::mariadb::Server;
 use crate::{MysqlOptions, MysqlTls};
 
@@ -80,8 +80,8 @@ impl Database {
             // That table once took two gateways for one; the rest of its rows is kept.
             let kept = if table == "connections" { "INSERT IGNORE" } else { "REPLACE" };
             let sql = format!(
-                "{kept} INTO {table} ({columns}) SELECT {columns} FROM {}.{table}",
-                other.name
+                "{kept} INTO {table} ({columns}) SELECT {columns} FROM {}",
+                source(&other.name, &table)
             );
             admin.execute(AssertSqlSafe(sql)).await.expect("the rows are copied");
         }

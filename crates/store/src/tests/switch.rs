@@ -180,7 +180,7 @@ async fn count(
     while !*stop.borrow() {
         let next = Arc::new(commit(claim.owner, &progress, 1, &["a", "b"]));
         commit_at_last(&store, &next).await;
-        progress = next.progress;
+        progress = next.parts[0].progress;
         n += 1;
         sent.send_replace((n, Instant::now()));
     }
@@ -220,7 +220,7 @@ async fn commits_go_on_within_seconds_after_the_primary_moved_by_hand_and_count_
     assert_eq!(total(&store).await, 2 * n);
     let mut reader = store.read().await.expect("a reader");
     assert_eq!(reader.as_of().version, n);
-    assert_eq!(reader.journal().await.expect("a journal").len() as i64, n);
+    assert_eq!(reader.ranges().await.expect("ranges").len() as i64, n);
     until("nobody is left at the old server", async || {
         connections(&mut old, &database.name).await.is_empty()
     })

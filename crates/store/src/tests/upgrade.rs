@@ -1,4 +1,4 @@
-//! A ledger of the format before: the step to this format keeps every row, and what nobody has told
+//! A ledger of a format before: the steps to this format keep every row, and what nobody has told
 //! yet is not taken for granted.
 
 use std::path::Path;
@@ -8,15 +8,12 @@ use ledger::commit::{Commit, Outcome};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, Row};
 
-use super::fixture::{commit, open_with};
+use super::fixture::{commit, open_with, source};
 use super::server::Database;
 use crate::{
-    JournalRow, LabelKind, LabelName, LabelRequest, Owners, Raised, Snapshot, Store, schema,
+    LabelKind, LabelName, LabelRequest, Owners, Raised, RangeRow, Snapshot, Store, schema,
     server_schema,
 };
-
-/// The steps up to the format before.
-const N_BEFORE: usize = 6;
 
 /// Puts a row into most tables; the commit that comes next.
 async fn fill(store: &Store) -> Arc<Commit> {
@@ -28,15 +25,15 @@ async fn fill(store: &Store) -> Arc<Commit> {
     store.register_many(vec![LabelRequest { label, max: None }]).await.expect("registered");
     store.create_namespace("a", "A").await.expect("a namespace");
     store.put_key("ingest", "default", [3; 32]).await.expect("a key");
-    Arc::new(commit(claim.owner, &first.progress, 1, &["a"]))
+    Arc::new(commit(claim.owner, &first.parts[0].progress, 1, &["a"]))
 }
 
 /// What a ledger holds.
-async fn content(store: &Store) -> (Snapshot, Vec<JournalRow>, Vec<LabelName>) {
+async fn content(store: &Store) -> (Snapshot, Vec<RangeRow>, Vec<LabelName>) {
     let snapshot = store.snapshot().await.expect("a snapshot");
     let mut reader = store.read().await.expect("a reader");
-    let journal = reader.journal().await.expect("a journal");
-    (snapshot, journal, store.load_labels().await.expect("labels"))
+    let ranges = reader.ranges().await.expect("ranges");
+    (snapshot, ranges, store.load_labels().await.expect("labels"))
 }
 
 /// The upgraded ledger has what the other one has, begins with version 1 and counts on.
@@ -54,12 +51,12 @@ async fn check(upgraded: &Store, other: &Store, next: Arc<Commit>) {
     assert_eq!(raised, Raised::Done);
 }
 
-/// Makes a file of the format before with the rows of another file.
-async fn make_file_of_before(folder: &Path, other: &Path) {
+/// Makes a file of an earlier format with the rows of another file.
+async fn make_file_of_before(format: usize, folder: &Path, other: &Path) {
     let options = SqliteConnectOptions::new().filename(folder.join(schema::FILE));
     let options = options.create_if_missing(true).foreign_keys(false).disable_statement_logging();
     let mut conn = options.connect().await.expect("a file");
-    for step in &schema::MIGRATIONS[..N_BEFORE] {
+    for step in &schema::MIGRATIONS[..format] {
         conn.execute(*step).await.expect("a step of before");
     }
     let other = format!("ATTACH '{}' AS other", other.join(schema::FILE).display());
@@ -69,8 +66,8 @@ async fn make_file_of_before(folder: &Path, other: &Path) {
     for table in texts(&mut conn, sql).await {
         let sql = format!("SELECT '\"' || name || '\"' FROM pragma_table_info('{table}', 'main')");
         let columns = texts(&mut conn, &sql).await.join(", ");
-        let sql =
-            format!("REPLACE INTO main.{table} ({columns}) SELECT {columns} FROM other.{table}");
+        let source = source("other", &table);
+        let sql = format!("REPLACE INTO main.{table} ({columns}) SELECT {columns} FROM {source}");
         conn.execute(AssertSqlSafe(sql)).await.expect("the rows are copied");
     }
 }
@@ -81,27 +78,27 @@ async fn texts(conn: &mut SqliteConnection, sql: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_file_of_the_format_before_keeps_its_rows_and_begins_with_frame_version_1() {
+async fn a_file_of_format_6_keeps_its_rows_and_begins_with_frame_version_1() {
     let (old, new) = (tempfile::tempdir(), tempfile::tempdir());
     let (old, new) = (old.expect("a folder"), new.expect("a folder"));
     let other = Store::open(new.path()).await.expect("a store");
     let next = fill(&other).await;
-    make_file_of_before(old.path(), new.path()).await;
+    make_file_of_before(6, old.path(), new.path()).await;
     let refused = Store::open_read_only(old.path()).await.expect_err("it is not upgraded yet");
-    assert!(refused.to_string().contains("it has format 6, this program knows 7"), "{refused}");
+    assert!(refused.to_string().contains("it has format 6, this program knows 8"), "{refused}");
     let upgraded = Store::open(old.path()).await.expect("upgraded");
     check(&upgraded, &other, next).await;
 }
 
 #[tokio::test]
-async fn a_database_of_the_format_before_keeps_its_rows_and_begins_with_frame_version_1() {
+async fn a_database_of_format_6_keeps_its_rows_and_begins_with_frame_version_1() {
     let new = Database::shared().await;
     let other = open_with(&new.options()).await;
     let next = fill(&other).await;
-    let old = Database::of_before(&server_schema::MIGRATIONS[..N_BEFORE], &new).await;
+    let old = Database::of_before(&server_schema::MIGRATIONS[..6], &new).await;
     let refused = Store::open_mysql_read_only(&old.options()).await;
     let refused = refused.expect_err("it is not upgraded yet");
-    assert!(refused.to_string().contains("it has format 6, this program knows 7"), "{refused}");
+    assert!(refused.to_string().contains("it has format 6, this program knows 8"), "{refused}");
     // A step that is cut off between its statements is taken again.
     let first = "ALTER TABLE meta ADD COLUMN frame_version BIGINT NOT NULL DEFAULT 1";
     old.admin().await.execute(first).await.expect("done");

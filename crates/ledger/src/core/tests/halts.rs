@@ -9,9 +9,9 @@ fn halts_after_commit(told: impl Fn([u8; 16]) -> Input<'static>, halt: Halt) -> 
     read_one(&mut owner, &log, 1);
     assert!(owner.on(told([9; 16])).is_empty(), "of another claim");
     let effects = owner.on(told([1; 16]));
-    assert!(matches!(effects[..], [Effect::Commit(_)]), "{effects:?}");
+    assert!(matches!(effects[..], [Effect::Offer(_)]), "{effects:?}");
     assert!(owner.on(told([1; 16])).is_empty(), "its commit is under way");
-    owner.on(Input::Ended(Outcome::Committed { version: 1 }));
+    owner.on(Input::Settled(Settled::Committed));
     assert_eq!(owner.on(told([1; 16])), [Effect::Halt(halt)]);
     owner
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ledger::commit::Outcome;
 
-use super::super::fixture::{Bed, commit, total};
+use super::super::fixture::{Bed, commit, refused, total};
 use crate::{Owners, StoreError};
 
 /// Moves the format of the ledger by so much.
@@ -22,15 +22,15 @@ pub(in super::super) async fn a_ledger_of_a_newer_program_takes_neither_claim_no
     let first = Arc::new(commit(claim.owner, &claim.progress, 3, &["a"]));
     assert_eq!(store.commit(Arc::clone(&first)).await.0, Outcome::Committed { version: 1 });
     move_format(&bed, 1).await;
-    let second = Arc::new(commit(claim.owner, &first.progress, 2, &["a"]));
-    assert_eq!(store.commit(Arc::clone(&second)).await.0, Outcome::Refused);
+    let second = Arc::new(commit(claim.owner, &first.parts[0].progress, 2, &["a"]));
+    assert_eq!(store.commit(Arc::clone(&second)).await.0, refused(&[0]));
     for partition in [0, 1] {
         let error = store.claim(1, partition, [2; 16], 2).await.expect_err("it is newer");
-        assert!(matches!(error, StoreError::Newer { found: 8, known: 7 }), "{error:?}");
+        assert!(matches!(error, StoreError::Newer { found: 9, known: 8 }), "{error:?}");
         assert!(error.is_fatal(), "the process has to end");
     }
     let raised = store.raise_frame_version(1, 2, Owners::Own).await;
-    assert!(matches!(raised, Err(StoreError::Newer { found: 8, known: 7 })), "{raised:?}");
+    assert!(matches!(raised, Err(StoreError::Newer { found: 9, known: 8 })), "{raised:?}");
     assert_eq!(total(store).await, 3, "nothing was written");
     move_format(&bed, -1).await;
     assert_eq!(store.commit(second).await.0, Outcome::Committed { version: 2 });

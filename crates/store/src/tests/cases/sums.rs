@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use clock::Wall;
 use event::{Outcome as Ended, UsageSource};
-use ledger::commit::{Commit, Outcome, Owner, Progress};
+use ledger::commit::{Commit, CommitRows, Outcome, Owner, Progress};
 use ledger::measures::Measures;
 use ledger::query::Buckets;
 use ledger::query::sums::Sums;
 use ledger::series::FullLabels;
 
-use super::super::fixture::{Bed, commit, labels, sums};
+use super::super::fixture::{Bed, altered, commit, labels, sums};
 use crate::*;
 
 /// Quarter-hours over which facts are spread: four days.
@@ -81,16 +81,17 @@ fn commit_of(owner: Owner, before: &Progress, facts: &[Fact]) -> Commit {
             Measures::add(row, measures).expect("small");
         }
     }
-    Commit {
+    let rows = CommitRows {
         totals: totals
             .into_iter()
             .map(|(id, (labels, sums))| (id, Arc::new(labels), sums))
             .collect(),
         quarters: quarters.into_iter().map(|((at, id), sums)| (at, id, sums)).collect(),
-        shorts: shorts.into_iter().collect(),
+        shorts: shorts.into_iter().map(|(id, labels)| (id, Arc::new(labels))).collect(),
         minutes: minutes.into_iter().map(|((at, id), sums)| (at, id, sums)).collect(),
-        ..commit(owner, before, 0, &[])
-    }
+        ..CommitRows::default()
+    };
+    altered(&commit(owner, before, 0, &[]), |part| part.rows = Arc::new(rows))
 }
 
 /// What facts add up to in a range of minutes.
@@ -243,15 +244,17 @@ pub(in crate::tests) async fn pulse_is_one_minute_and_what_is_open_now(bed: Bed)
 pub(in crate::tests) async fn tokens_counted_from_text_are_summed_apart(bed: Bed) {
     let store = &bed.store;
     let claim = store.claim(1, 0, [1; 16], 2).await.expect("a claim");
-    let mut counted = commit(claim.owner, &claim.progress, 3, &["a"]);
-    let mut labels = counted.totals[0].1.as_ref().clone();
-    labels.source = event::UsageSource::Estimated;
-    let (id, short) = (labels.id(), labels.short());
-    counted.quarters[0].1 = id;
-    counted.minutes[0].1 = short.id();
-    counted.shorts[0] = (short.id(), short);
-    counted.totals[0] = (id, labels.into(), sums(3));
-    let progress = counted.progress;
+    let counted = altered(&commit(claim.owner, &claim.progress, 3, &["a"]), |part| {
+        let rows = Arc::make_mut(&mut part.rows);
+        let mut labels = rows.totals[0].1.as_ref().clone();
+        labels.source = event::UsageSource::Estimated;
+        let (id, short) = (labels.id(), labels.short());
+        rows.quarters[0].1 = id;
+        rows.minutes[0].1 = short.id();
+        rows.shorts[0] = (short.id(), short.into());
+        rows.totals[0] = (id, labels.into(), sums(3));
+    });
+    let progress = counted.parts[0].progress;
     for next in [counted, commit(claim.owner, &progress, 1, &["a", "b"])] {
         let (outcome, error) = store.commit(Arc::new(next)).await;
         assert!(matches!(outcome, Outcome::Committed { .. }), "{error:?}");

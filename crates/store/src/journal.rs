@@ -1,0 +1,136 @@
+//! The journal: one row for each commit, and one for the range that it added of each partition.
+
+use clock::Wall;
+use ledger::commit::{Commit, CommitId, RangeSums};
+use sqlx::AssertSqlSafe;
+
+use crate::error::{Result, StoreError};
+use crate::many::{marks, rows_max};
+use crate::read::Reader;
+use crate::rows::{bytes, get, number, signed};
+use crate::sql::Backend;
+use crate::steps::Steps;
+
+/// Columns of a range.
+const RANGE: &str = "version, generation, `partition`, base, next, events, counted, input_tokens, \
+                     output_tokens, digest, first_clock_us, last_clock_us";
+/// Number of these columns.
+const N_RANGE: usize = 12;
+
+/// What one commit added of one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RangeRow {
+    /// The version that the commit created.
+    pub version: i64,
+    /// Generation of the log.
+    pub generation: u32,
+    /// Partition.
+    pub partition: u32,
+    /// First offset of the range.
+    pub base: u64,
+    /// Offset after the range.
+    pub next: u64,
+    /// What the range added.
+    pub sums: RangeSums,
+}
+
+/// Raises the ledger's version, and records the commit that does so with its ranges.
+pub(crate) async fn keep(steps: &mut Steps, commit: &Commit, now: Wall) -> Result<i64> {
+    const ACTION: &str = "write the journal";
+    let version = raise(steps, now).await?;
+    let backend = steps.backend();
+    let sql = "INSERT INTO commit_journal (version, commit_id, committed_us) VALUES (?, ?, ?)";
+    let query = backend.query(sql).bind(version).bind(commit.id.0.to_vec()).bind(now.as_us());
+    steps.run(query, ACTION).await?;
+    // Not cut into powers of two: a process has few numbers of partitions, and all other commits
+    // wait for each statement here.
+    for parts in commit.parts.chunks(rows_max(backend, N_RANGE)) {
+        let marks = marks(parts.len(), N_RANGE);
+        let sql = format!("INSERT INTO commit_range ({RANGE}) VALUES {marks}");
+        let mut query = backend.query(AssertSqlSafe(sql));
+        for part in parts {
+            let sums = &part.sums;
+            query = query
+                .bind_number(version)
+                .bind(part.owner.generation)
+                .bind(part.owner.partition)
+                .bind_number(signed(part.base)?)
+                .bind_number(signed(part.progress.next)?)
+                .bind_number(sums.events)
+                .bind_number(sums.counted)
+                .bind_number(sums.input_tokens)
+                .bind_number(sums.output_tokens)
+                .bind_number(sums.digest)
+                .bind(sums.first_clock_us)
+                .bind(sums.last_clock_us);
+        }
+        steps.run(query, ACTION).await?;
+    }
+    Ok(version)
+}
+
+/// The next version.
+async fn raise(steps: &mut Steps, now: Wall) -> Result<i64> {
+    const ACTION: &str = "raise the version";
+    let backend = steps.backend();
+    let sql = backend.text(
+        "UPDATE ledger_version SET v = v + 1, committed_us = ? RETURNING v",
+        // The number comes back with the answer: one way there and back less while all wait.
+        "UPDATE ledger_version SET v = LAST_INSERT_ID(v + 1), committed_us = ?",
+    );
+    let query = backend.query(sql).bind(now.as_us());
+    match backend {
+        Backend::Sqlite => steps.one(query, ACTION).await?.get(0),
+        Backend::Mysql => Ok(steps.run(query, ACTION).await?.last_id.cast_signed()),
+    }
+}
+
+impl Reader {
+    /// The ranges of all commits that are kept, by version and partition.
+    ///
+    /// # Errors
+    /// See [`Reader`].
+    pub async fn ranges(&mut self) -> Result<Vec<RangeRow>> {
+        let sql =
+            format!("SELECT {RANGE} FROM commit_range ORDER BY version, generation, `partition`");
+        let rows = self.rows(self.conn.query(AssertSqlSafe(sql))).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(RangeRow {
+                    version: get(row, 0)?,
+                    generation: number(row, 1, "generation")?,
+                    partition: number(row, 2, "partition")?,
+                    base: number(row, 3, "base")?,
+                    next: number(row, 4, "next offset")?,
+                    sums: RangeSums {
+                        events: get(row, 5)?,
+                        counted: get(row, 6)?,
+                        input_tokens: get(row, 7)?,
+                        output_tokens: get(row, 8)?,
+                        digest: get(row, 9)?,
+                        first_clock_us: get(row, 10)?,
+                        last_clock_us: get(row, 11)?,
+                    },
+                })
+            })
+            .collect()
+    }
+
+    /// The commit that created a version, if the journal has it.
+    ///
+    /// # Errors
+    /// See [`Reader`].
+    pub async fn commit_of(&mut self, version: i64) -> Result<Option<CommitId>> {
+        let query = self.conn.query("SELECT commit_id FROM commit_journal WHERE version = ?");
+        let rows = self.rows(query.bind(version)).await?;
+        rows.first().map(|row| Ok(CommitId(bytes(row, 0)?))).transpose()
+    }
+
+    /// Like [`Reader::commit_of`], from a ledger that must have it.
+    pub(crate) async fn certain_commit_of(&mut self, version: i64) -> Result<Option<CommitId>> {
+        match self.commit_of(version).await? {
+            None if self.conn.is_read_only() => Err(StoreError::Behind { version }),
+            commit => Ok(commit),
+        }
+    }
+}
