@@ -5,6 +5,7 @@
 mod mariadb;
 mod server;
 mod fixture;
+mod load;
 mod locked;
 mod cases;
 mod proxy;
@@ -43,6 +44,12 @@ on_both! {
     a_former_owner_is_fenced_and_an_unknown_outcome_is_resolved_in_each_way,
     a_commit_that_fails_at_any_statement_leaves_no_trace_and_works_when_tried_again,
     a_commit_that_breaks_a_rule_of_the_ledger_is_fatal_and_leaves_no_trace,
+    a_commit_of_three_partitions_is_one_version_with_a_range_of_each,
+    a_member_that_lost_its_partition_is_named_and_the_others_go_on,
+    a_joint_commit_that_fails_at_any_statement_is_whole_or_nothing,
+    a_joint_commit_is_resolved_whoever_has_come_since,
+    losses_of_two_partitions_are_accepted_in_one_commit,
+    ranges_are_kept_as_long_as_their_commits,
     a_reader_keeps_its_version_while_commits_go_on,
     generations_are_made_once_and_keep_their_secret,
     budgets_hold_and_what_was_registered_stays,
@@ -52,6 +59,8 @@ on_both! {
     names_registered_together_get_the_answers_of_one_by_one,
     a_registration_that_fails_at_any_statement_leaves_no_trace,
     commits_of_many_rows_take_few_statements,
+    six_partitions_with_the_same_series_cost_a_third_if_they_commit_together,
+    a_second_of_traffic_costs_half_if_its_partitions_commit_together,
     registrations_of_many_names_take_few_statements,
     a_ledger_of_a_newer_program_takes_neither_claim_nor_commit,
     a_frame_version_is_raised_once_every_owner_knows_it,

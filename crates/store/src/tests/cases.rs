@@ -1,6 +1,7 @@
 //! What the store must do on either database; each case gets a ledger of its own.
 
 mod frames;
+mod joint;
 mod newer;
 mod registrations;
 mod statements;
@@ -16,6 +17,7 @@ use ledger::measures::Measures;
 use ledger::query::sums::Sums;
 
 pub(super) use self::frames::*;
+pub(super) use self::joint::*;
 pub(super) use self::newer::*;
 pub(super) use self::registrations::*;
 pub(super) use self::statements::*;

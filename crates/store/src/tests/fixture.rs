@@ -57,6 +57,16 @@ impl Bed {
         .expect("opened again")
     }
 
+    /// Opens the ledger once more, on a server with a single connection for writing.
+    pub(super) async fn open_narrow(&self) -> Store {
+        match &self.place {
+            Place::File(_) => self.open().await,
+            Place::Server(database) => {
+                open_with(&MysqlOptions { writers_max: 1, ..database.options() }).await
+            }
+        }
+    }
+
     pub(super) async fn open_read_only(&self) -> Store {
         match &self.place {
             Place::File(folder) => Store::open_read_only(folder.path()).await,

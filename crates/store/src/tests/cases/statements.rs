@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use ledger::commit::{Commit, Outcome};
+use ledger::commit::{Commit, CommitId, Outcome, Part};
 
-use super::super::fixture::{Bed, commit, fail_after, total};
-use crate::*;
+use super::super::fixture::{Bed, commit, fail_after, part, total};
+use super::super::load::Load;
+use super::claimed;
+use crate::sql::Backend;
+use crate::{LabelKind, LabelName, LabelRequest, Store};
 
 /// More than any write has.
 const MANY: u32 = 1_000_000;
@@ -21,11 +24,11 @@ async fn n_statements(store: &Store, write: impl Future<Output = ()>) -> i64 {
 }
 
 /// Bytes that the server has received from the writer; 0 without a server.
-async fn n_bytes_received(bed: &Bed) -> i64 {
-    if !bed.is_server() {
+async fn n_bytes_received(store: &Store) -> i64 {
+    let mut held = store.writers().expect("writers").hold().await.expect("a writer");
+    if held.steps.backend() == Backend::Sqlite {
         return 0;
     }
-    let mut held = bed.store.writers().expect("writers").hold().await.expect("a writer");
     let query = held.steps.backend().query(
         "SELECT CAST(variable_value AS SIGNED) FROM information_schema.session_status \
          WHERE variable_name = 'BYTES_RECEIVED'",
@@ -56,14 +59,86 @@ pub(in super::super) async fn commits_of_many_rows_take_few_statements(bed: Bed)
     let mixed = Arc::new(commit(claim.owner, &known.parts[0].progress, 1, &names));
     let n_mixed = n_of_commit(store, &mixed).await;
     let again = Arc::new(commit(claim.owner, &mixed.parts[0].progress, 1, &names));
-    let n_bytes_before = n_bytes_received(&bed).await;
+    let n_bytes_before = n_bytes_received(store).await;
     let n_known = n_of_commit(store, &again).await;
     // 164 numbers in the four rows of a series, most of them small.
-    let n_bytes = n_bytes_received(&bed).await - n_bytes_before;
+    let n_bytes = n_bytes_received(store).await - n_bytes_before;
     assert!(n_bytes <= 700_000, "{n_bytes}");
     let [most_known, most_mixed] = if bed.is_server() { [43, 61] } else { [213, 230] };
     assert!(n_known <= most_known && n_mixed <= most_mixed, "{n_known} {n_mixed}");
     assert_eq!(total(store).await, 2_701);
+}
+
+/// Statements of commits, and the bytes that the server received with them.
+#[derive(Clone, Copy, Debug)]
+struct Cost {
+    statements: i64,
+    bytes: i64,
+}
+
+async fn cost(store: &Store, commits: Vec<Commit>) -> Cost {
+    let before = n_bytes_received(store).await;
+    let mut statements = 0;
+    for next in commits {
+        statements += n_of_commit(store, &Arc::new(next)).await;
+    }
+    Cost { statements, bytes: n_bytes_received(store).await - before }
+}
+
+/// Costs of the same parts: as one commit, and as a commit of each. Rounds before the last one let
+/// both ledgers know all statements and most series.
+async fn costs(bed: &Bed, n_rounds: u8, mut round: impl FnMut() -> Vec<Arc<Part>>) -> (Cost, Cost) {
+    let other = if bed.is_server() { Bed::server().await } else { Bed::file().await };
+    claimed(&other.store, 6, 1).await;
+    let (one, two) = (bed.open_narrow().await, other.open_narrow().await);
+    let mut costs = None;
+    for n in 0..n_rounds {
+        let parts = round();
+        let alone = |(idx, part): (usize, &Arc<Part>)| {
+            let id = [n + 1, u8::try_from(idx).expect("few")].repeat(8);
+            Commit::of(CommitId(id.try_into().expect("16 bytes")), vec![Arc::clone(part)])
+        };
+        let each: Vec<Commit> = parts.iter().enumerate().map(alone).collect();
+        let together = Commit::of(CommitId([n + 1; 16]), parts);
+        costs = Some((cost(&one, vec![together]).await, cost(&two, each).await));
+    }
+    let (one, two) = (one.snapshot().await, two.snapshot().await);
+    let (one, two) = (one.expect("a snapshot"), two.expect("a snapshot"));
+    assert_eq!((one.totals, one.partitions), (two.totals, two.partitions), "they count the same");
+    costs.expect("rounds")
+}
+
+pub(in super::super) async fn six_partitions_with_the_same_series_cost_a_third_if_they_commit_together(
+    bed: Bed,
+) {
+    let claims = claimed(&bed.store, 6, 1).await;
+    let mut progress: Vec<_> = claims.iter().map(|claim| claim.progress).collect();
+    let names: Vec<String> = (0..100).map(|n| format!("team-{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let round = || {
+        let part = |(claim, progress)| Arc::new(part(claim, progress, 1, &names));
+        let owners = claims.iter().map(|claim| claim.owner);
+        let parts: Vec<_> = owners.zip(&progress).map(part).collect();
+        progress = parts.iter().map(|part| part.progress).collect();
+        parts
+    };
+    let (together, each) = costs(&bed, 3, round).await;
+    println!("together {together:?}, each {each:?}");
+    assert!(together.statements * 3 <= each.statements, "{together:?} {each:?}");
+    assert!(together.bytes * 3 <= each.bytes, "{together:?} {each:?}");
+}
+
+pub(in super::super) async fn a_second_of_traffic_costs_half_if_its_partitions_commit_together(
+    bed: Bed,
+) {
+    let mut load = Load::new(&claimed(&bed.store, 6, 1).await);
+    let (together, each) = costs(&bed, 4, || load.second()).await;
+    println!("together {together:?}, each {each:?}");
+    // Most rows of a second are rare ones, which a single partition has: they stay what they are.
+    // In a file a statement has few rows, so that there are as many statements as there are rows.
+    let n_times = if bed.is_server() { 3 } else { 2 };
+    assert!(together.statements * n_times <= each.statements, "{together:?} {each:?}");
+    assert!(together.bytes * 2 <= each.bytes, "{together:?} {each:?}");
 }
 
 pub(in super::super) async fn registrations_of_many_names_take_few_statements(bed: Bed) {
