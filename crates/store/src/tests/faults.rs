@@ -5,11 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ledger::commit::{Commit, Outcome, Progress, Resolution};
+use ledger::commit::{Commit, Outcome, Owner, Progress, Resolution};
 use sqlx::{AssertSqlSafe, Executor};
 
+use super::cases::claimed;
 use super::fixture::{
-    absent, altered, commit, commit_at_last, open_with, refused, resolve_at_last, sums, total,
+    absent, altered, commit_at_last, joint, open_with, part, refused, resolve_at_last, sums, total,
 };
 use super::proxy::{Fate, Proxy};
 use super::server::Database;
@@ -17,13 +18,34 @@ use crate::{MysqlOptions, MysqlTls, Part, Rows, Store, StoreError};
 
 /// A store with one committed event of two namespaces, and the commit that comes next.
 pub(super) async fn begun(options: &MysqlOptions) -> (Arc<Store>, Arc<Commit>) {
+    begun_in(1, options).await
+}
+
+/// The same in each of several partitions, which commit together.
+async fn begun_in(n_partitions: u8, options: &MysqlOptions) -> (Arc<Store>, Arc<Commit>) {
     let store = open_with(options).await;
-    let claim = store.claim(1, 0, [1; 16], 2).await.expect("a claim");
-    let first = Arc::new(commit(claim.owner, &claim.progress, 1, &["a", "b"]));
+    let (owners, progress) = owned(&store, n_partitions).await;
+    let first = Arc::new(next_of(&owners, &progress));
     let (outcome, error) = store.commit(Arc::clone(&first)).await;
     assert_eq!(outcome, Outcome::Committed { version: 1 }, "{error:?}");
-    let second = Arc::new(commit(claim.owner, &first.parts[0].progress, 1, &["a", "b"]));
+    let second = Arc::new(next_of(&owners, &progress_of(&first)));
     (Arc::new(store), second)
+}
+
+/// Claims partitions from 0 on.
+async fn owned(store: &Store, n_partitions: u8) -> (Vec<Owner>, Vec<Progress>) {
+    let claims = claimed(store, n_partitions, 1).await;
+    claims.iter().map(|claim| (claim.owner, claim.progress)).unzip()
+}
+
+/// One event of two namespaces in each partition.
+fn next_of(owners: &[Owner], progress: &[Progress]) -> Commit {
+    let each = owners.iter().zip(progress);
+    joint(each.map(|(owner, progress)| part(*owner, progress, 1, &["a", "b"])))
+}
+
+fn progress_of(commit: &Commit) -> Vec<Progress> {
+    commit.parts.iter().map(|part| part.progress).collect()
 }
 
 fn spawn_commit(
@@ -38,11 +60,20 @@ fn assert_may_be_tried_again(error: Option<StoreError>) {
     assert!(matches!(error, Some(StoreError::Sql { .. })), "{error:?}");
 }
 
+fn n_parts(commit: &Commit) -> i64 {
+    i64::try_from(commit.parts.len()).expect("few")
+}
+
+fn all_refused(commit: &Commit) -> Outcome {
+    let partitions: Vec<u32> = commit.parts.iter().map(|part| part.owner.partition).collect();
+    refused(&partitions)
+}
+
 /// Tries again what was aborted and looks at the sums.
 pub(super) async fn assert_counts_once(store: &Store, next: &Arc<Commit>) {
     commit_at_last(store, next).await;
-    assert_eq!(store.commit(Arc::clone(next)).await.0, refused(&[0]));
-    assert_eq!(total(store).await, 4);
+    assert_eq!(store.commit(Arc::clone(next)).await.0, all_refused(next));
+    assert_eq!(total(store).await, 4 * n_parts(next));
     assert_eq!(store.read().await.expect("a reader").as_of().version, 2);
     assert!(!*store.fatal().borrow());
 }
@@ -152,12 +183,13 @@ pub(super) fn through(proxy: &Proxy, database: &Database) -> MysqlOptions {
 
 #[tokio::test]
 async fn a_commit_whose_answer_is_lost_is_unknown_and_resolved_in_each_way() {
-    for (fate, took_effect) in
-        [(Fate::Lost, false), (Fate::AnswerLost, true), (Fate::AnswerHeld, true)]
+    let fates = [(Fate::Lost, false), (Fate::AnswerLost, true), (Fate::AnswerHeld, true)];
+    for (n_partitions, (fate, took_effect)) in
+        [1, 3].into_iter().flat_map(|n| fates.map(|f| (n, f)))
     {
         let database = Database::shared().await;
         let proxy = Proxy::new(database.server.socket()).await;
-        let (store, next) = begun(&through(&proxy, &database)).await;
+        let (store, next) = begun_in(n_partitions, &through(&proxy, &database)).await;
         proxy.set(fate);
         let (outcome, error) = store.commit(Arc::clone(&next)).await;
         assert_eq!(outcome, Outcome::Unknown, "{fate:?}");
@@ -169,46 +201,59 @@ async fn a_commit_whose_answer_is_lost_is_unknown_and_resolved_in_each_way() {
         };
         assert_eq!(resolve_at_last(&store, &next).await, expected, "{fate:?}");
         if !took_effect {
-            assert_eq!(total(&store).await, 2);
+            assert_eq!(total(&store).await, 2 * n_parts(&next));
             commit_at_last(&store, &next).await;
         }
-        assert_eq!(store.commit(Arc::clone(&next)).await.0, refused(&[0]));
-        assert_eq!(total(&store).await, 4, "{fate:?}");
+        assert_eq!(store.commit(Arc::clone(&next)).await.0, all_refused(&next));
+        assert_eq!(total(&store).await, 4 * n_parts(&next), "{fate:?}");
     }
 }
 
 #[tokio::test]
 async fn a_commit_still_under_way_stays_unknown_until_it_has_ended() {
-    let database = Database::shared().await;
-    let proxy = Proxy::new(database.server.socket()).await;
-    let (store, next) = begun(&through(&proxy, &database)).await;
-    proxy.set(Fate::Held);
-    assert_eq!(store.commit(Arc::clone(&next)).await.0, Outcome::Unknown);
-    // The row is still locked by the transaction that waits for its COMMIT.
-    let error = store.resolve(&next).await.expect_err("nobody can know yet");
-    assert_may_be_tried_again(Some(error));
-    proxy.set(Fate::Passes);
-    assert_eq!(resolve_at_last(&store, &next).await, Resolution::Committed { version: 2 });
-    assert_eq!(total(&store).await, 4);
+    for n_partitions in [1, 3] {
+        let database = Database::shared().await;
+        let proxy = Proxy::new(database.server.socket()).await;
+        let (store, next) = begun_in(n_partitions, &through(&proxy, &database)).await;
+        proxy.set(Fate::Held);
+        assert_eq!(store.commit(Arc::clone(&next)).await.0, Outcome::Unknown);
+        // The rows are still locked by the transaction that waits for its COMMIT.
+        let error = store.resolve(&next).await.expect_err("nobody can know yet");
+        assert_may_be_tried_again(Some(error));
+        proxy.set(Fate::Passes);
+        assert_eq!(resolve_at_last(&store, &next).await, Resolution::Committed { version: 2 });
+        assert_eq!(total(&store).await, 4 * n_parts(&next));
+    }
 }
 
 #[tokio::test]
 async fn a_connection_killed_while_its_commit_is_under_way_leaves_no_trace() {
-    let database = Database::shared().await;
-    let proxy = Proxy::new(database.server.socket()).await;
-    let (store, next) = begun(&through(&proxy, &database)).await;
-    proxy.set(Fate::Held);
-    let committing = spawn_commit(&store, &next);
-    proxy.held(1).await;
-    database.kill_connections().await;
-    assert_eq!(committing.await.expect("no panic").0, Outcome::Unknown);
-    proxy.set(Fate::Passes);
-    assert_eq!(resolve_at_last(&store, &next).await, absent(&next));
-    assert_counts_once(&store, &next).await;
+    for n_partitions in [1, 3] {
+        let database = Database::shared().await;
+        let proxy = Proxy::new(database.server.socket()).await;
+        let (store, next) = begun_in(n_partitions, &through(&proxy, &database)).await;
+        proxy.set(Fate::Held);
+        let committing = spawn_commit(&store, &next);
+        proxy.held(1).await;
+        database.kill_connections().await;
+        assert_eq!(committing.await.expect("no panic").0, Outcome::Unknown);
+        proxy.set(Fate::Passes);
+        assert_eq!(resolve_at_last(&store, &next).await, absent(&next));
+        assert_counts_once(&store, &next).await;
+    }
 }
 
 #[tokio::test]
 async fn a_server_killed_during_commits_leaves_each_of_them_counted_once() {
+    kill_during_commits(1).await;
+}
+
+#[tokio::test]
+async fn a_server_killed_during_joint_commits_leaves_each_of_them_counted_once() {
+    kill_during_commits(3).await;
+}
+
+async fn kill_during_commits(n_partitions: u8) {
     const BETWEEN: i64 = 25;
     // Somewhere in a commit; with a COMMIT on its way; with its answer on its way back.
     const KILLS: [Fate; 3] = [Fate::Passes, Fate::Held, Fate::AnswerHeld];
@@ -220,13 +265,12 @@ async fn a_server_killed_during_commits_leaves_each_of_them_counted_once() {
     let (sender, mut done) = tokio::sync::watch::channel(0);
     let counting = Arc::clone(&store);
     let counting = tokio::spawn(async move {
-        let claim = counting.claim(1, 0, [7; 16], 2).await.expect("a claim");
-        let mut progress: Progress = claim.progress;
+        let (owners, mut progress) = owned(&counting, n_partitions).await;
         let mut n_unknown = 0;
         for n in 1..=wanted {
-            let next = Arc::new(commit(claim.owner, &progress, 1, &["a", "b"]));
+            let next = Arc::new(next_of(&owners, &progress));
             n_unknown += commit_at_last(&counting, &next).await;
-            progress = next.parts[0].progress;
+            progress = progress_of(&next);
             sender.send_replace(n);
         }
         n_unknown
@@ -244,14 +288,15 @@ async fn a_server_killed_during_commits_leaves_each_of_them_counted_once() {
     }
     let n_unknown = counting.await.expect("no panic");
     assert!(n_unknown >= n_held, "{n_unknown} outcomes were unknown");
-    assert_eq!(total(&store).await, 2 * wanted);
+    let n_each = wanted * i64::from(n_partitions);
+    assert_eq!(total(&store).await, 2 * n_each);
     let mut reader = store.read().await.expect("a reader");
     assert_eq!(reader.as_of().version, wanted);
-    assert_eq!(reader.ranges().await.expect("ranges").len() as i64, wanted);
+    assert_eq!(reader.ranges().await.expect("ranges").len() as i64, n_each);
     let minutes = reader.sums(Rows::Minutes, 0..100, Some("a"), &Part::EACH).await;
     let minutes = minutes.expect("minutes").latency().expect("small");
-    assert_eq!(minutes.n, wanted);
-    assert_eq!(minutes.duration_us, i128::from(sums(wanted).duration_us));
+    assert_eq!(minutes.n, n_each);
+    assert_eq!(minutes.duration_us, i128::from(sums(n_each).duration_us));
     println!("{wanted} commits, {n_unknown} unknown outcomes resolved");
 }
 

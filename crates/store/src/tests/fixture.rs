@@ -1,6 +1,7 @@
 //! A ledger of its own for a test, on either database, and commits to put into it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -214,12 +215,12 @@ pub(super) fn part(owner: Owner, before: &Progress, n: i64, namespaces: &[&str])
 /// A commit of these parts, whose id is made of their owners and offsets.
 pub(super) fn joint(parts: impl IntoIterator<Item = Part>) -> Commit {
     let parts: Vec<Arc<Part>> = parts.into_iter().map(Arc::new).collect();
-    let mut id = [0_u8; 16];
-    for part in &parts {
-        let mut own = part.owner.nonce;
-        own[0] ^= u8::try_from(part.owner.partition).expect("few");
-        own[8..].copy_from_slice(&part.progress.next.to_le_bytes());
-        id.iter_mut().zip(own).for_each(|(all, own)| *all = all.rotate_left(1) ^ own);
+    let mut id = [0; 16];
+    for (idx, half) in id.chunks_exact_mut(8).enumerate() {
+        let mut hasher = DefaultHasher::new();
+        idx.hash(&mut hasher);
+        parts.iter().for_each(|part| (part.owner, part.progress.next).hash(&mut hasher));
+        half.copy_from_slice(&hasher.finish().to_le_bytes());
     }
     Commit::of(CommitId(id), parts)
 }

@@ -3,10 +3,13 @@
 
 use std::sync::Arc;
 
-use ledger::commit::{Commit, CommitId, Outcome};
-use sqlx::{Executor, Row};
+use ledger::commit::{Commit, CommitId, Outcome, Resolution};
+use sqlx::{AssertSqlSafe, Executor, Row};
 
-use super::fixture::{Bed, Dice, Names, commit, commit_at_last, open_with, refused, total};
+use super::cases::claimed;
+use super::fixture::{
+    Bed, Dice, Names, absent, commit, commit_at_last, joint, open_with, part, refused, total,
+};
 use super::server::Database;
 use crate::{
     LabelKind, LabelName, LabelRequest, MysqlOptions, Owners, Raised, Registration, Store,
@@ -78,6 +81,69 @@ async fn two_writers_who_race_for_a_base_never_both_win() {
     }
     assert_eq!(total(&one).await, 3 * rounds);
     assert_eq!(one.read().await.expect("a reader").as_of().version, rounds);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn joint_commits_of_two_processes_that_share_partitions_never_deadlock() {
+    let database = Database::shared().await;
+    let (one, two) = (open_with(&database.options()).await, open_with(&database.options()).await);
+    let (one, two) = (Arc::new(one), Arc::new(two));
+    let claims = claimed(&one, 5, 1).await;
+    let mut progress: Vec<_> = claims.iter().map(|claim| claim.progress).collect();
+    let rounds = 40;
+    let spawn = |store: &Arc<Store>, commit: &Arc<Commit>| {
+        let (store, commit) = (Arc::clone(store), Arc::clone(commit));
+        tokio::spawn(async move { store.commit(commit).await })
+    };
+    for round in 0..rounds {
+        let next = |idx: usize| part(claims[idx].owner, &progress[idx], 1, &["a", "b", "c"]);
+        let left = Arc::new(joint([next(2), next(1), next(0)]));
+        let right = Arc::new(joint([next(1), next(2), next(3), next(4)]));
+        let (first, second) = (spawn(&one, &left), spawn(&two, &right));
+        // Looks take the same locks.
+        let (look, other) = tokio::join!(two.resolve(&left), one.resolve(&right));
+        let (look, other) = (look.expect("an answer"), other.expect("an answer"));
+        let (first, second) = (first.await.expect("no panic"), second.await.expect("no panic"));
+        let lost = refused(&[1, 2]);
+        let rest = match (&first.0, &second.0) {
+            (Outcome::Committed { .. }, outcome) if *outcome == lost => joint([next(3), next(4)]),
+            (outcome, Outcome::Committed { .. }) if *outcome == lost => joint([next(0)]),
+            _ => panic!("round {round}: {first:?} {second:?} {look:?} {other:?}"),
+        };
+        assert!(matches!(one.commit(Arc::new(rest)).await.0, Outcome::Committed { .. }));
+        progress = (0..5).map(|idx| next(idx).progress).collect();
+    }
+    assert_eq!(total(&one).await, 5 * 3 * rounds);
+    let mut reader = one.read().await.expect("a reader");
+    assert_eq!(reader.as_of().version, 2 * rounds);
+    assert_eq!(reader.ranges().await.expect("ranges").len() as i64, 5 * rounds);
+}
+
+#[tokio::test]
+async fn a_commit_is_looked_up_only_after_whatever_holds_one_of_its_partitions_has_ended() {
+    let database = Database::shared().await;
+    let store = Arc::new(open_with(&database.options()).await);
+    let claims = claimed(&store, 3, 1).await;
+    let all = joint(claims.iter().map(|claim| part(claim.owner, &claim.progress, 1, &["a"])));
+    let all = Arc::new(all);
+    let committed = Resolution::Committed { version: 77 };
+    for (partition, end, expected) in
+        [(2, "ROLLBACK", absent(&all)), (0, "ROLLBACK", absent(&all)), (2, "COMMIT", committed)]
+    {
+        // What another connection has done of this commit: its last row, then the journal.
+        let mut admin = database.admin().await;
+        admin.execute("START TRANSACTION").await.expect("done");
+        let swap = format!("UPDATE partition_state SET next = 1 WHERE `partition` = {partition}");
+        admin.execute(AssertSqlSafe(swap)).await.expect("done");
+        let looking = (Arc::clone(&store), Arc::clone(&all));
+        let looking = tokio::spawn(async move { looking.0.resolve(&looking.1).await });
+        database.blocked().await;
+        let line = sqlx::query("INSERT INTO commit_journal VALUES (77, ?, 1)");
+        line.bind(all.id.0.to_vec()).execute(&mut admin).await.expect("done");
+        admin.execute(end).await.expect("done");
+        let found = looking.await.expect("no panic").expect("an answer");
+        assert_eq!(found, expected, "{partition} {end}");
+    }
 }
 
 #[tokio::test]

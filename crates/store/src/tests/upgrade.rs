@@ -4,16 +4,23 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ledger::commit::{Commit, Outcome};
+use ledger::commit::{AcceptedLoss, Commit, CommitId, Outcome, Part};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, Row};
 
 use super::fixture::{commit, open_with, source};
 use super::server::Database;
 use crate::{
-    LabelKind, LabelName, LabelRequest, Owners, Raised, RangeRow, Snapshot, Store, schema,
-    server_schema,
+    AcceptedRow, LabelKind, LabelName, LabelRequest, Owners, Raised, RangeRow, Snapshot, Store,
+    schema, server_schema,
 };
+
+/// The last step, and what a program of before writes with every commit.
+const STEP: &str = server_schema::MIGRATIONS[7];
+const LINE_OF_BEFORE: &str = "INSERT INTO commit_journal (version, commit_id, generation, \
+    `partition`, base, next, events, counted, input_tokens, output_tokens, digest, \
+    first_clock_us, last_clock_us, committed_us) \
+    VALUES (40, REPEAT('x', 16), 1, 0, 5, 6, 7, 7, 0, 0, 0, NULL, NULL, 9)";
 
 /// Puts a row into most tables; the commit that comes next.
 async fn fill(store: &Store) -> Arc<Commit> {
@@ -25,25 +32,51 @@ async fn fill(store: &Store) -> Arc<Commit> {
     store.register_many(vec![LabelRequest { label, max: None }]).await.expect("registered");
     store.create_namespace("a", "A").await.expect("a namespace");
     store.put_key("ingest", "default", [3; 32]).await.expect("a key");
-    Arc::new(commit(claim.owner, &first.parts[0].progress, 1, &["a"]))
+    let mut progress = first.parts[0].progress;
+    progress.account.lost_frames = 3;
+    let loss = AcceptedLoss { reason: "the log was replaced".to_owned(), frames: 3 };
+    let without_rows = Part::without_rows(claim.owner, progress.next, progress);
+    let accepted = Arc::new(Part { accepted: Some(loss), ..without_rows });
+    let second = Commit::of(CommitId([9; 16]), vec![accepted]);
+    assert_eq!(store.commit(Arc::new(second)).await.0, Outcome::Committed { version: 2 });
+    Arc::new(commit(claim.owner, &progress, 1, &["a"]))
 }
 
 /// What a ledger holds.
-async fn content(store: &Store) -> (Snapshot, Vec<RangeRow>, Vec<LabelName>) {
-    let snapshot = store.snapshot().await.expect("a snapshot");
-    let mut reader = store.read().await.expect("a reader");
-    let ranges = reader.ranges().await.expect("ranges");
-    (snapshot, ranges, store.load_labels().await.expect("labels"))
+#[derive(Debug, PartialEq)]
+struct Content {
+    snapshot: Snapshot,
+    commits: Vec<Option<CommitId>>,
+    ranges: Vec<RangeRow>,
+    losses: Vec<AcceptedRow>,
+    labels: Vec<LabelName>,
+}
+
+impl Content {
+    async fn of(store: &Store) -> Content {
+        let snapshot = store.snapshot().await.expect("a snapshot");
+        let mut reader = store.read().await.expect("a reader");
+        let mut commits = Vec::new();
+        for version in 0..=snapshot.version {
+            commits.push(reader.commit_of(version).await.expect("an answer"));
+        }
+        let ranges = reader.ranges().await.expect("ranges");
+        let losses = reader.accepted_losses().await.expect("losses");
+        let labels = store.load_labels().await.expect("labels");
+        Content { snapshot, commits, ranges, losses, labels }
+    }
 }
 
 /// The upgraded ledger has what the other one has, begins with version 1 and counts on.
-async fn check(upgraded: &Store, other: &Store, next: Arc<Commit>) {
-    assert_eq!(content(upgraded).await, content(other).await);
+async fn check(upgraded: &Store, other: &Store, next: Arc<Commit>, unready: &[u32]) {
+    let found = Content::of(upgraded).await;
+    assert_eq!((found.ranges.len(), found.losses.len()), (2, 1));
+    assert_eq!(found, Content::of(other).await);
     assert_eq!(upgraded.keys("ingest").await.expect("keys").len(), 1);
     assert_eq!(upgraded.frame_version().await.expect("a version"), 1);
     let raised = upgraded.raise_frame_version(1, 2, Owners::Any).await.expect("an answer");
-    assert_eq!(raised, Raised::NotYet { partitions: vec![0, 1] }, "its owner did not tell");
-    assert_eq!(upgraded.commit(next).await.0, Outcome::Committed { version: 2 });
+    assert_eq!(raised, Raised::NotYet { partitions: unready.to_vec() }, "who did not tell");
+    assert_eq!(upgraded.commit(next).await.0, Outcome::Committed { version: 3 });
     for partition in 0..2 {
         upgraded.claim(1, partition, [2; 16], 2).await.expect("a claim");
     }
@@ -87,7 +120,7 @@ async fn a_file_of_format_6_keeps_its_rows_and_begins_with_frame_version_1() {
     let refused = Store::open_read_only(old.path()).await.expect_err("it is not upgraded yet");
     assert!(refused.to_string().contains("it has format 6, this program knows 8"), "{refused}");
     let upgraded = Store::open(old.path()).await.expect("upgraded");
-    check(&upgraded, &other, next).await;
+    check(&upgraded, &other, next, &[0, 1]).await;
 }
 
 #[tokio::test]
@@ -103,5 +136,82 @@ async fn a_database_of_format_6_keeps_its_rows_and_begins_with_frame_version_1()
     let first = "ALTER TABLE meta ADD COLUMN frame_version BIGINT NOT NULL DEFAULT 1";
     old.admin().await.execute(first).await.expect("done");
     let upgraded = open_with(&old.options()).await;
-    check(&upgraded, &other, next).await;
+    check(&upgraded, &other, next, &[0, 1]).await;
+}
+
+#[tokio::test]
+async fn a_file_of_format_7_keeps_its_commits_as_ranges() {
+    let (old, new) = (tempfile::tempdir(), tempfile::tempdir());
+    let (old, new) = (old.expect("a folder"), new.expect("a folder"));
+    let other = Store::open(new.path()).await.expect("a store");
+    let next = fill(&other).await;
+    make_file_of_before(7, old.path(), new.path()).await;
+    let refused = Store::open_read_only(old.path()).await.expect_err("it is not upgraded yet");
+    assert!(refused.to_string().contains("it has format 7, this program knows 8"), "{refused}");
+    let upgraded = Store::open(old.path()).await.expect("upgraded");
+    check(&upgraded, &other, next, &[0]).await;
+}
+
+/// Columns and indexes of every table.
+async fn layout(database: &Database) -> Vec<String> {
+    let sql = "SELECT CONCAT_WS(' ', table_name, column_name, column_type, is_nullable, \
+               ordinal_position) FROM information_schema.columns WHERE table_schema = DATABASE() \
+               UNION ALL SELECT CONCAT_WS(' ', table_name, index_name, seq_in_index, column_name, \
+               non_unique) FROM information_schema.statistics WHERE table_schema = DATABASE() \
+               ORDER BY 1";
+    let rows = database.admin().await.fetch_all(sql).await.expect("rows");
+    rows.iter().map(|row| row.try_get_unchecked(0).expect("a text")).collect()
+}
+
+#[tokio::test]
+async fn the_step_to_format_8_may_be_cut_off_anywhere_and_no_line_of_before_is_lost() {
+    let new = Database::shared().await;
+    let other = open_with(&new.options()).await;
+    let next = fill(&other).await;
+    let statements: Vec<&str> = STEP.split_inclusive(";\n").collect();
+    let renamed = statements.iter().position(|sql| sql.contains("EXECUTE")).expect("a rename");
+    for n_done in 0..=statements.len() {
+        let old = Database::of_before(&server_schema::MIGRATIONS[..7], &new).await;
+        let mut admin = old.admin().await;
+        for sql in &statements[..n_done] {
+            sqlx::raw_sql(*sql).execute(&mut admin).await.expect("a statement of the step");
+        }
+        // A program of before that still runs.
+        let is_written = admin.execute(LINE_OF_BEFORE).await.is_ok();
+        assert_eq!(is_written, n_done <= renamed, "after {n_done} statements");
+        let upgraded = open_with(&old.options()).await;
+        let mut reader = upgraded.read().await.expect("a reader");
+        let commit = reader.commit_of(40).await.expect("an answer");
+        let line = reader.ranges().await.expect("ranges").into_iter().find(|row| row.version == 40);
+        let place = line.map(|row| (row.partition, row.base, row.next, row.sums.events));
+        let wanted = is_written.then_some((CommitId([b'x'; 16]), (0, 5, 6, 7)));
+        assert_eq!(commit.zip(place), wanted, "after {n_done} statements");
+        drop(reader);
+        for sql in ["DELETE FROM commit_journal", "DELETE FROM commit_range"] {
+            let sql = format!("{sql} WHERE version = 40");
+            admin.execute(AssertSqlSafe(sql)).await.expect("deleted");
+        }
+        check(&upgraded, &other, Arc::clone(&next), &[0]).await;
+        assert_eq!(layout(&old).await, layout(&new).await, "after {n_done} statements");
+    }
+}
+
+#[tokio::test]
+async fn the_step_to_format_8_waits_for_a_commit_of_before_that_has_written_its_line() {
+    for (end, is_kept) in [("COMMIT", true), ("ROLLBACK", false)] {
+        let new = Database::shared().await;
+        fill(&open_with(&new.options()).await).await;
+        let old = Database::of_before(&server_schema::MIGRATIONS[..7], &new).await;
+        let mut admin = old.admin().await;
+        admin.execute("START TRANSACTION").await.expect("begun");
+        admin.execute(LINE_OF_BEFORE).await.expect("written");
+        let options = old.options();
+        let opening = tokio::spawn(async move { open_with(&options).await });
+        old.blocked().await;
+        admin.execute(end).await.expect("ended");
+        let upgraded = opening.await.expect("no panic");
+        assert_eq!(upgraded.commit_of(40).await.expect("an answer").is_some(), is_kept);
+        let ranges = upgraded.read().await.expect("a reader").ranges().await.expect("ranges");
+        assert_eq!(ranges.iter().any(|row| row.version == 40), is_kept, "{end}");
+    }
 }
