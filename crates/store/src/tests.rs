@@ -59,7 +59,7 @@ on_both! {
     names_registered_together_get_the_answers_of_one_by_one,
     a_registration_that_fails_at_any_statement_leaves_no_trace,
     commits_of_many_rows_take_few_statements,
-    six_partitions_with_the_same_series_cost_a_third_if_they_commit_together,
+    six_partitions_of_equal_series_cost_a_third_if_they_commit_together,
     a_second_of_traffic_costs_half_if_its_partitions_commit_together,
     registrations_of_many_names_take_few_statements,
     a_ledger_of_a_newer_program_takes_neither_claim_nor_commit,

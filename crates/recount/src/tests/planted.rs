@@ -46,7 +46,7 @@ fn places(differences: &Differences) -> Vec<&'static str> {
 #[test]
 fn a_difference_in_any_table_of_the_ledger_is_found() {
     type Plant = fn(&mut Ledger);
-    let plants: [(&str, Plant); 19] = [
+    let plants: [(&str, Plant); 20] = [
         ("ledger partition", |l| l.partitions.get_mut(&0).unwrap().account.late += 1),
         ("ledger partition", |l| l.partitions.get_mut(&0).unwrap().account.conflicts -= 1),
         ("ledger partition", |l| l.partitions.get_mut(&0).unwrap().account.lost_frames = 1),
@@ -71,6 +71,7 @@ fn a_difference_in_any_table_of_the_ledger_is_found() {
         ("ledger consumer group", |l| l.groups.values_mut().last().unwrap().0[38] += 1),
         ("ledger range", |l| l.ranges[2].digest ^= 1),
         ("ledger range", |l| l.ranges[2].counted += 1),
+        ("ledger range", |l| drop(l.ranges.drain(2..3))),
         ("ledger range", |l| l.ranges.truncate(3)),
     ];
     let (expected, ledger) = both();

@@ -108,7 +108,7 @@ async fn costs(bed: &Bed, n_rounds: u8, mut round: impl FnMut() -> Vec<Arc<Part>
     costs.expect("rounds")
 }
 
-pub(in super::super) async fn six_partitions_with_the_same_series_cost_a_third_if_they_commit_together(
+pub(in super::super) async fn six_partitions_of_equal_series_cost_a_third_if_they_commit_together(
     bed: Bed,
 ) {
     let claims = claimed(&bed.store, 6, 1).await;
