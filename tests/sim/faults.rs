@@ -12,7 +12,7 @@ use crate::world::{MINUTE_US, SECOND_US, World};
 impl World {
     /// Draws a fault.
     pub(crate) fn fault(&mut self) {
-        match self.rng.random_range(0..112) {
+        match self.rng.random_range(0..120) {
             0..16 => self.crash(),
             16..30 => self.pause(),
             30..36 => self.zombie = None,
@@ -22,8 +22,8 @@ impl World {
             66..82 => self.retain(),
             82..96 => self.cut(),
             96..98 => self.overtake(),
-            98..104 => self.switch_program(),
-            104..110 => self.raise(),
+            98..107 => self.switch_program(),
+            107..117 => self.raise(),
             _ => self.break_log(),
         }
     }

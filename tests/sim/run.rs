@@ -12,7 +12,7 @@ use crate::mutation::Mutation;
 use crate::world::World;
 
 /// Fewest and most steps of a run.
-const STEPS: Range<u32> = 100..1_000;
+const STEPS: Range<u32> = 100..1_200;
 
 /// What a run did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

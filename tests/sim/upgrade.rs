@@ -28,6 +28,10 @@ impl World {
     pub(crate) fn switch_program(&mut self) {
         self.program = if self.rng.random_bool(0.7) { Version::V2 } else { Version::V1 };
         let program = self.program;
+        if program == Version::V2 && !self.sql.ledger.is_newer {
+            // As an operator does before an upgrade.
+            self.sql.back_up();
+        }
         self.note(|| format!("a program starts that knows {program:?}"));
         if self.rng.random_bool(0.5) {
             self.crash();
@@ -44,7 +48,7 @@ impl World {
 
     /// With an old ledger, the program of its time may be put back too.
     pub(crate) fn maybe_restore_program(&mut self) {
-        if !self.sql.ledger.is_newer && self.rng.random_bool(0.5) {
+        if !self.sql.ledger.is_newer && self.rng.random_bool(0.7) {
             self.program = Version::V1;
             self.note(|| "the old program is put back with the ledger".to_owned());
             self.crash();

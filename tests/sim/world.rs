@@ -26,7 +26,7 @@ const SCRAPE_US: i64 = 15 * SECOND_US;
 /// Most scrapes of one step; before them Prometheus was away.
 const SCRAPES_MAX: i64 = 6;
 /// Lines of the trace that a failure shows.
-const TRACE_MAX: usize = 60;
+const TRACE_MAX: usize = 40;
 
 /// Everything there is.
 pub struct World {
@@ -109,12 +109,12 @@ impl World {
     /// One step, and what it must not have done.
     pub fn step(&mut self) -> Result<(), String> {
         match self.rng.random_range(0..100) {
-            0..30 => self.produce(),
-            30..50 => self.work(),
-            50..60 => self.commit(),
-            60..73 => self.answer(),
-            73..78 => self.zombie_works(),
-            78..82 => self.sql.arrive(&mut self.rng),
+            0..28 => self.produce(),
+            28..49 => self.work(),
+            49..60 => self.commit(),
+            60..74 => self.answer(),
+            74..79 => self.zombie_works(),
+            79..82 => self.sql.arrive(&mut self.rng),
             82..93 => self.pass_time()?,
             _ => self.fault(),
         }
@@ -221,7 +221,8 @@ impl World {
 
     /// The current instance claims or reads.
     fn work(&mut self) {
-        let (partition, n) = (self.any_partition(), self.rng.random_range(1..8));
+        let partition = self.any_partition();
+        let n = if self.rng.random_bool(0.3) { 60 } else { self.rng.random_range(1..8) };
         let stands = self.with(partition, true, |shell, place| {
             let what = if shell.has_claim() { "reads" } else { "claims" };
             if shell.has_claim() {
@@ -237,13 +238,16 @@ impl World {
         self.replace_if_refused();
     }
 
-    /// A partition is due: its offer begins a commit, or joins one, or waits for the next.
+    /// A partition is due, or all are: an offer begins a commit, joins one, or waits for the next.
     fn commit(&mut self) {
         let partition = self.any_partition();
+        let n_due = if self.rng.random_bool(0.3) { PARTITIONS as usize } else { 1 };
         self.on(true, |instance, place| {
-            instance.shells[partition].due(place);
-            if place.rng.random_bool(0.8) {
-                instance.deliver(partition, place);
+            for partition in (partition..).map(|n| n % PARTITIONS as usize).take(n_due) {
+                instance.shells[partition].due(place);
+                if place.rng.random_bool(0.8) {
+                    instance.deliver(partition, place);
+                }
             }
         });
     }
