@@ -62,7 +62,7 @@ impl World {
     }
 
     /// Counts a partition to its end, or until it is halted.
-    fn settle(&mut self, partition: usize) -> Result<(), String> {
+    pub(crate) fn settle(&mut self, partition: usize) -> Result<(), String> {
         for _ in 0..ROUNDS {
             let is_done = self.settle_one(partition);
             self.check()?;

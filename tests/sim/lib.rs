@@ -19,4 +19,5 @@ pub mod faults;
 pub mod upgrade;
 pub mod quiesce;
 pub mod accept;
+pub mod kind;
 pub mod run;

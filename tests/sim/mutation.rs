@@ -9,6 +9,8 @@ pub enum Mutation {
     None,
     /// A safeguard of the core, of the committer or of what is shown.
     Core(Safeguard),
+    /// `HaltAtNewer`, noticed by a frame of another kind instead of a newer version.
+    HaltAtKind,
     /// A commit takes effect whatever the row's offset is.
     BaseCheck,
     /// A commit takes effect whatever the row's owner is.
@@ -29,7 +31,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// Every mutant.
-    pub const EACH: [Mutation; 30] = [
+    pub const EACH: [Mutation; 31] = [
         Mutation::Core(Safeguard::UnknownOutcome),
         Mutation::Core(Safeguard::DropOnAbort),
         Mutation::Core(Safeguard::RunningMaximum),
@@ -52,6 +54,7 @@ impl Mutation {
         Mutation::Core(Safeguard::ResolveFirst),
         Mutation::Core(Safeguard::OneCommit),
         Mutation::Core(Safeguard::AcceptOnce),
+        Mutation::HaltAtKind,
         Mutation::BaseCheck,
         Mutation::OwnerCheck,
         Mutation::NonceCheck,
@@ -67,6 +70,7 @@ impl Mutation {
     pub fn safeguards(self) -> Safeguards {
         match self {
             Mutation::Core(safeguard) => Safeguards::without(safeguard),
+            Mutation::HaltAtKind => Safeguards::without(Safeguard::HaltAtNewer),
             _ => Safeguards::default(),
         }
     }

@@ -46,7 +46,12 @@ pub enum Fate {
     NoEnvelope,
     /// The row of the log does not hold its own checksum.
     BadRow,
+    /// None: the frame is whole, and of a kind that only a program to come knows.
+    OtherKind,
 }
+
+/// What `Fate::OtherKind` writes.
+pub const OTHER_KIND: u8 = 7;
 
 /// Labels of a kind.
 #[must_use]
@@ -158,6 +163,17 @@ pub fn frame(events: &[Made], ingest_us: i64, fate: Fate, version: Version) -> V
             bytes[last] ^= 0x40;
         }
         Fate::NoEnvelope => bytes[5] ^= 0x40,
+        Fate::OtherKind => {
+            bytes[36] = OTHER_KIND;
+            let crc = crc32c(&bytes[..44]);
+            bytes[44..48].copy_from_slice(&crc.to_le_bytes());
+        }
     }
     bytes
+}
+
+/// The checksum of an envelope, bit by bit.
+fn crc32c(bytes: &[u8]) -> u32 {
+    let step = |crc: u32, _| if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 };
+    !bytes.iter().fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
 }

@@ -133,6 +133,8 @@ impl Reference {
                 delta.classes.events = 1;
                 delta.classes.poison = 1;
             }
+            // Nobody can count it, nor anything after it.
+            Fate::OtherKind => {}
         }
         delta
     }

@@ -79,6 +79,7 @@ fn live(world: &mut World) -> Result<Done, String> {
     }
     world.quiesce()?;
     world.accept_losses()?;
+    world.meet_other_kind()?;
     let rows = &world.sql.ledger.rows;
     let counted = rows.iter().map(|row| row.progress.account.counted).sum::<i64>();
     let (counted, [commits, joint]) = (counted.cast_unsigned(), world.sql.n_commits);

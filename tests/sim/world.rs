@@ -215,13 +215,36 @@ impl World {
         }
     }
 
+    /// An ingest of a program to come appends a frame.
+    pub(crate) fn produce_other_kind(&mut self, partition: usize) {
+        self.next_id += 1;
+        let event = Made::new(&mut self.rng, self.next_id, self.now_us);
+        let (append_us, ingest_us) =
+            (self.now_us + self.log_clock_us, self.now_us + self.ingest_clock_us);
+        let log = &mut self.logs[partition];
+        log.append(vec![event], append_us, ingest_us, Fate::OtherKind, Version::V2);
+    }
+
     fn any_partition(&mut self) -> usize {
         self.rng.random_range(0..PARTITIONS as usize)
     }
 
+    /// One partition, or all of them in any order.
+    fn one_or_all(&mut self) -> impl Iterator<Item = usize> + use<> {
+        let first = self.any_partition();
+        let n = if self.rng.random_bool(0.4) { PARTITIONS as usize } else { 1 };
+        (first..first + n).map(|partition| partition % PARTITIONS as usize)
+    }
+
     /// The current instance claims or reads.
     fn work(&mut self) {
-        let partition = self.any_partition();
+        for partition in self.one_or_all() {
+            self.work_on(partition);
+        }
+        self.replace_if_refused();
+    }
+
+    fn work_on(&mut self, partition: usize) {
         let n = if self.rng.random_bool(0.3) { 60 } else { self.rng.random_range(1..8) };
         let stands = self.with(partition, true, |shell, place| {
             let what = if shell.has_claim() { "reads" } else { "claims" };
@@ -235,15 +258,13 @@ impl World {
         if let Some((what, position, next)) = stands {
             self.note(|| format!("owner of {partition} {what}: at {position}, {next} committed"));
         }
-        self.replace_if_refused();
     }
 
     /// A partition is due, or all are: an offer begins a commit, joins one, or waits for the next.
     fn commit(&mut self) {
-        let partition = self.any_partition();
-        let n_due = if self.rng.random_bool(0.3) { PARTITIONS as usize } else { 1 };
+        let partitions = self.one_or_all();
         self.on(true, |instance, place| {
-            for partition in (partition..).map(|n| n % PARTITIONS as usize).take(n_due) {
+            for partition in partitions {
                 instance.shells[partition].due(place);
                 if place.rng.random_bool(0.8) {
                     instance.deliver(partition, place);
