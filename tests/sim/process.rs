@@ -87,7 +87,8 @@ struct Process {
     committer: Committer,
     /// In the order in which it was asked. More than one only if a safeguard is off.
     waiting: VecDeque<Waiting>,
-    /// Its commits that it had shown, or that were looked up and had no effect yet.
+    /// Its commits that it has shown, or that had no effect when they were looked up. Of these, one
+    /// that was delayed may take effect yet; then whatever was to follow it is refused.
     known: BTreeSet<CommitId>,
 }
 
@@ -156,7 +157,7 @@ impl Instance {
             }
             self.turn_of(idx, Pace::All, place);
         }
-        self.fault_is(format!("I10: the part of partition {partition} is never settled"));
+        self.fault.get_or_insert(format!("I10: a part of partition {partition} is never settled"));
     }
 
     fn process_of(&self, partition: usize) -> usize {
@@ -237,10 +238,6 @@ impl Instance {
                 }
             }
         }
-    }
-
-    fn fault_is(&mut self, fault: String) {
-        self.fault.get_or_insert(fault);
     }
 }
 

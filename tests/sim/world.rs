@@ -205,7 +205,11 @@ impl World {
             let partition = if is_foreign { 0 } else { home(&event) };
             parts.entry(partition).or_default().push(event);
         }
-        for (partition, events) in parts {
+        for (partition, mut events) in parts {
+            if fate == Fate::BadRow && version == Version::V2 {
+                // A program that does not know the version cannot tell how many it held.
+                events.truncate(1);
+            }
             let log = &mut self.logs[partition as usize];
             let (offset, n) = (log.high(), events.len());
             log.append(events, append_us, ingest_us, fate, version);
