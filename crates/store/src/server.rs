@@ -28,9 +28,11 @@ use tokio::time::timeout;
 use crate::server_error::Meaning;
 use crate::server_options::MysqlOptions;
 
-/// Maximum idle time of a connection: well below `WRITER_IDLE_S`, so that the server does not close
-/// one that is about to be used.
-const IDLE_MAX: Duration = Duration::from_secs(30);
+/// Maximum idle time of a connection in the pool, for writing and for reading: well below
+/// `WRITER_IDLE_S` and `READER_IDLE_S`, so that the server does not close one that is about to be
+/// used.
+const WRITER_IDLE_MAX: Duration = Duration::from_secs(4);
+const READER_IDLE_MAX: Duration = Duration::from_secs(30);
 /// Maximum age of a connection: a DNS name that moves to another server is followed within this
 /// time, even if the old one never closes its connections.
 const AGE_MAX: Duration = Duration::from_secs(300);
@@ -38,9 +40,11 @@ const AGE_MAX: Duration = Duration::from_secs(300);
 /// primary after a failover, which a pure reader would not notice. For a replica the extra
 /// reconnects cost little.
 const AGE_READ_ONLY_MAX: Duration = Duration::from_secs(5);
-/// Seconds after which the server drops an idle writer and releases its row locks: a writer behind
-/// a dead network must not keep a partition locked for hours.
-const WRITER_IDLE_S: u32 = 60;
+/// Seconds after which the server drops an idle writer and releases its row locks. A process that
+/// stands still within a commit, or is behind a dead network, holds the rows of all its partitions
+/// and the ledger's version: whoever takes over waits for this, and for the process's session in
+/// the consumer group, which takes as long.
+const WRITER_IDLE_S: u32 = 10;
 /// The same for readers, which hold no locks; a recount may compute between two queries.
 const READER_IDLE_S: u32 = 600;
 /// Longest wait for one migration: it copies tables, and a large ledger takes minutes.
@@ -66,6 +70,13 @@ pub(crate) enum Use {
 }
 
 impl Use {
+    fn idle_max(self) -> Duration {
+        match self {
+            Use::Write => WRITER_IDLE_MAX,
+            Use::Read => READER_IDLE_MAX,
+        }
+    }
+
     fn isolation(self) -> &'static str {
         match self {
             Use::Write => "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE",
@@ -279,7 +290,7 @@ impl Pool {
         let now = self.era.now();
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain(|(since, wire)| {
-            since.elapsed() < IDLE_MAX && wire.is_young() && wire.era == now
+            since.elapsed() < self.purpose.idle_max() && wire.is_young() && wire.era == now
         });
         idle.pop().map(|(_, wire)| wire)
     }

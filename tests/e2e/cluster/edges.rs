@@ -41,7 +41,7 @@ pub fn extreme_numbers_are_exact_and_contradictions_are_kept(stack: &Stack, book
     books.input += EVENTS * TOKENS_MAX;
     books.output += EVENTS * TOKENS_MAX;
     stack.settle("the largest numbers of tokens", books);
-    let refused = send(vec![event(1_000, TOKENS_MAX + 1)], 200);
+    let refused = send(vec![event(1_000, TOKENS_MAX + 1)], 422);
     assert!(refused.contains("input_tokens"), "{refused}");
 
     let (duplicate, conflicts) = (stack.events("duplicate"), stack.shown(CONFLICTS));
