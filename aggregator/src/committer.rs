@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::warn;
 
 use crate::backoff::Backoff;
+use crate::labels::LabelKeeper;
 use crate::publisher::Publisher;
 
 /// Longest wait for the parts of partitions that were asked: a worker answers between two reads,
@@ -108,6 +109,9 @@ pub struct CommitLoop {
     round: watch::Sender<u64>,
     last: Arc<Mutex<Option<Instant>>>,
     replies: BTreeMap<u32, oneshot::Sender<Settled>>,
+    labels: LabelKeeper,
+    /// Whether a partition was claimed since labels were loaded: the ledger may be another one.
+    labels_are_old: bool,
     late_at: Option<Instant>,
     backoff: Backoff,
     shutdown: Shutdown,
@@ -141,6 +145,8 @@ impl CommitLoop {
             round,
             last,
             replies: BTreeMap::new(),
+            labels: LabelKeeper::default(),
+            labels_are_old: true,
             late_at: None,
             backoff: Backoff::new(shutdown.clone()),
             shutdown,
@@ -181,7 +187,10 @@ impl CommitLoop {
             };
             let input = match input {
                 None => return Ok(()),
-                Some(Message::Joined(partition)) => Input::Joined(partition),
+                Some(Message::Joined(partition)) => {
+                    self.labels_are_old = true;
+                    Input::Joined(partition)
+                }
                 Some(Message::Left(partition)) => Input::Left(partition),
                 Some(Message::Passed(partition)) => Input::Passed(partition),
                 Some(Message::Offered(part, reply)) => {
@@ -230,11 +239,23 @@ impl CommitLoop {
     }
 
     async fn commit(&mut self, commit: Arc<Commit>) -> Result<Outcome, StoreError> {
+        if let Err(error) = self.register(&commit).await {
+            warn!(error = chain(&error), "labels could not be registered");
+        }
         let (outcome, error) = self.store.commit(commit).await;
         if let Some(error) = error {
             self.failed(error).await?;
         }
         Ok(outcome)
+    }
+
+    /// Registers labels of the commit that a restored ledger lacks.
+    async fn register(&mut self, commit: &Commit) -> Result<(), StoreError> {
+        if self.labels_are_old {
+            self.labels.load(&self.store).await?;
+            self.labels_are_old = false;
+        }
+        self.labels.register(&self.store, &commit.rows).await
     }
 
     /// Looks a commit up; nothing else happens before its outcome is known.

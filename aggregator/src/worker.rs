@@ -28,7 +28,6 @@ use crate::backoff::Backoff;
 use crate::budget::Budget;
 use crate::committer::Commits;
 use crate::frames::FRAMES_KNOWN;
-use crate::labels::LabelKeeper;
 use crate::metrics::Gauges;
 use crate::publisher::Publisher;
 
@@ -83,7 +82,6 @@ pub struct Worker {
     parts: WorkerParts,
     partition: u32,
     core: Core,
-    labels: LabelKeeper,
     requests: Requests,
     shutdown: Shutdown,
     effects: VecDeque<Effect>,
@@ -113,7 +111,6 @@ impl Worker {
             parts,
             partition,
             core,
-            labels: LabelKeeper::default(),
             requests,
             backoff: Backoff::new(shutdown.clone()),
             shutdown,
@@ -223,9 +220,6 @@ impl Worker {
             Err(error) => return self.handle(error).await,
         };
         let next = claim.progress.next;
-        if let Err(error) = self.labels.load(&self.parts.store).await {
-            return self.handle(error).await;
-        }
         let looked = match self.look(next).await {
             Ok(log) => self.is_remade(next).await.map(|is_remade| LogView { is_remade, ..log }),
             Err(error) => Err(error.into()),
@@ -391,10 +385,6 @@ impl Worker {
 
     /// Hands a part to the committer, and how it ended to the core.
     async fn offer(&mut self, part: Arc<Part>) {
-        if let Err(error) = self.labels.register(&self.parts.store, &part).await {
-            let error = chain(&error);
-            warn!(partition = self.partition, error, "labels could not be registered");
-        }
         match self.parts.commits.offer(part).await {
             Some(settled) => self.effects.extend(self.core.on(Input::Settled(settled))),
             // The committer has failed and reports why.

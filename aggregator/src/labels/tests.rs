@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use event::{Method, Outcome, ServiceTier, UsageSource};
-use ledger::commit::{CommitRows, Owner, Progress};
+use ledger::commit::CommitRows;
 use ledger::measures::Measures;
 
 use super::*;
 
-fn part(namespace: &str, model: &str) -> Part {
+fn rows(namespace: &str, model: &str) -> CommitRows {
     let labels = FullLabels {
         namespace: namespace.into(),
         upstream: "openai".into(),
@@ -22,10 +22,8 @@ fn part(namespace: &str, model: &str) -> Part {
         is_final: true,
         limited_by: None,
     };
-    let owner = Owner { generation: 1, partition: 0, epoch: 1, nonce: [0; 16] };
     let totals = vec![(labels.id(), Arc::new(labels), Measures::default())];
-    let rows = Arc::new(CommitRows { totals, ..CommitRows::default() });
-    Part { rows, ..Part::without_rows(owner, 0, Progress::default()) }
+    CommitRows { totals, ..CommitRows::default() }
 }
 
 #[tokio::test]
@@ -35,7 +33,7 @@ async fn what_a_restored_ledger_lacks_is_registered_beyond_the_budget() {
     let mut keeper = LabelKeeper::default();
     keeper.load(&store).await.expect("nothing is registered");
     for (namespace, model) in [("wechat", "gpt-4o"), ("wechat", "none"), ("wechat", "gpt-4o")] {
-        keeper.register(&store, &part(namespace, model)).await.expect("registered");
+        keeper.register(&store, &rows(namespace, model)).await.expect("registered");
     }
     let mut names: Vec<String> =
         store.load_labels().await.expect("labels").into_iter().map(|label| label.name).collect();

@@ -288,7 +288,7 @@ impl Writer {
             let mut query = self.steps.backend().query(text);
             for (at, series, sums) in piece {
                 if let Some(at) = at {
-                    query = query.bind(*at);
+                    query = query.bind_number(*at);
                 }
                 query = query.bind(&series.0[..]);
                 query = bind(query, sums).bind(&id.0[..]);
