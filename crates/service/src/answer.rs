@@ -1,7 +1,8 @@
 //! The envelope of every JSON answer: `{"code","message","data","timestamp"}`.
 //!
 //! A handler returns [`Answer`] or [`ApiError`]; both become a response here and nowhere else, so
-//! that code and status never differ. It never invents a message: the caller names the fault.
+//! that code and status never differ. It never invents a message: the caller names the fault. What
+//! is written, [`Success`] and [`Failure`], is also what the description of the API shows.
 
 use std::num::NonZeroU32;
 use std::ops::Not;
@@ -12,6 +13,8 @@ use clock::Wall;
 use http::{HeaderValue, Method, StatusCode, Uri, header};
 use jiff::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 /// The result of most handlers.
 pub type AnswerResult<T> = Result<Answer<T>, ApiError>;
@@ -32,16 +35,54 @@ pub struct ApiError {
     retry_after_seconds: Option<NonZeroU32>,
 }
 
-#[derive(Serialize)]
-struct Envelope<'a, T> {
+/// The envelope of an answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Success<T> {
+    /// The HTTP status.
+    #[schema(minimum = 200, maximum = 299)]
     code: u16,
-    message: &'a str,
-    data: Option<T>,
-    /// Present only if the data is stale because of a failure.
+    /// Always `success`.
+    #[schema(schema_with = success_word)]
+    message: &'static str,
+    data: T,
+    /// Present, and true, only while the ledger does not answer: this is the newest answer that
+    /// was given before.
     #[serde(skip_serializing_if = "Not::not")]
     stale: bool,
+    /// When it was answered: RFC 3339, in UTC.
+    #[schema(format = DateTime)]
     timestamp: String,
 }
+
+/// The envelope of an error.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Failure {
+    /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
+    code: u16,
+    /// What is wrong and where, for people.
+    message: String,
+    /// Always null.
+    #[schema(schema_with = null)]
+    data: (),
+    /// When it was answered: RFC 3339, in UTC.
+    #[schema(format = DateTime)]
+    timestamp: String,
+}
+
+fn success_word() -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some([SUCCESS]))
+        .description(Some("Always `success`."))
+}
+
+fn null() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::Null).description(Some("Always null."))
+}
+
+/// The message of every success.
+const SUCCESS: &str = "success";
 
 impl<T: Serialize> Answer<T> {
     /// 200 with this data.
@@ -109,14 +150,18 @@ impl ApiError {
 
 impl<T: Serialize> IntoResponse for Answer<T> {
     fn into_response(self) -> Response {
-        respond(self.status, "success", Some(&self.data), self.is_stale)
+        let Answer { status, data, is_stale: stale } = self;
+        let (code, timestamp) = (status.as_u16(), now());
+        respond(status, &Success { code, message: SUCCESS, data, stale, timestamp })
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = respond::<()>(self.status, &self.message, None, false);
-        if let Some(seconds) = self.retry_after_seconds {
+        let ApiError { status, message, retry_after_seconds } = self;
+        let (code, timestamp) = (status.as_u16(), now());
+        let mut response = respond(status, &Failure { code, message, data: (), timestamp });
+        if let Some(seconds) = retry_after_seconds {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.get().into());
         }
         response
@@ -139,16 +184,13 @@ async fn no_such_method(method: Method, uri: Uri) -> ApiError {
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, message)
 }
 
-fn respond<T: Serialize>(
-    status: StatusCode,
-    message: &str,
-    data: Option<T>,
-    stale: bool,
-) -> Response {
+fn now() -> String {
     let now = Timestamp::from_microsecond(Wall::now().as_us()).unwrap_or_default();
-    let timestamp = format!("{now:.3}");
-    let envelope = Envelope { code: status.as_u16(), message, data, stale, timestamp };
-    match serde_json::to_vec(&envelope) {
+    format!("{now:.3}")
+}
+
+fn respond(status: StatusCode, envelope: &impl Serialize) -> Response {
+    match serde_json::to_vec(envelope) {
         Ok(body) => {
             let json = HeaderValue::from_static("application/json");
             (status, [(header::CONTENT_TYPE, json)], body).into_response()

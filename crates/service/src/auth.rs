@@ -8,12 +8,16 @@ use std::hint::black_box;
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use sha2::{Digest, Sha256};
+use utoipa::openapi::HttpMethod;
+use utoipa::openapi::security::SecurityRequirement;
+use utoipa_axum::router::OpenApiRouter;
 
 use crate::answer::ApiError;
+use crate::describe::{also, failure, operations, text_header};
 use crate::error::Error;
 
 /// Longest key, bytes; a longer one is refused before it is hashed.
@@ -100,6 +104,32 @@ pub fn authorize(access: &Access, headers: &HeaderMap) -> Result<(), ApiError> {
         return Err(refused("the key is not the right one"));
     }
     Ok(())
+}
+
+/// Name of the key in a description.
+pub const SECURITY_SCHEME: &str = "admin_key";
+
+/// Puts [`require_key`] and [`require_own_origin`] before every route of a router, and describes
+/// what they ask for and answer.
+pub fn guard<S>(router: OpenApiRouter<S>, access: &Access) -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    let mut guarded = router
+        .route_layer(from_fn_with_state(access.clone(), require_own_origin))
+        .route_layer(from_fn_with_state(access.clone(), require_key));
+    for (_, method, operation) in operations(guarded.get_openapi_mut()) {
+        let scopes: [&str; 0] = [];
+        operation.security = Some(vec![SecurityRequirement::new(SECURITY_SCHEME, scopes)]);
+        let refused = failure("The key is missing or not the right one.");
+        let scheme = text_header("`Bearer`.");
+        also(operation, "401", refused.header("WWW-Authenticate", scheme));
+        if method != HttpMethod::Get {
+            let text = "With `--dev`: a web page of another machine sent it (`Origin`).";
+            also(operation, "403", failure(text));
+        }
+    }
+    guarded
 }
 
 /// Middleware that lets only requests with the right key pass.

@@ -6,11 +6,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use crate::answer::{Answer, ApiError};
+use crate::answer::{Answer, ApiError, Failure, Success};
 
 /// Whether a role can do its job.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,32 +48,67 @@ impl Reason {
     }
 }
 
-#[derive(Serialize)]
-struct State {
+/// How a process is.
+#[derive(Serialize, ToSchema)]
+struct Health {
+    /// `alive` or `ready`.
     status: &'static str,
 }
+
+/// Examines the state of a role.
+type Examine = Arc<dyn Fn() -> Readiness + Send + Sync>;
 
 /// The routes `/healthz` and `/readyz`.
 pub fn routes<S, F>(readiness: F) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
-    F: Fn() -> Readiness + Clone + Send + Sync + 'static,
+    F: Fn() -> Readiness + Send + Sync + 'static,
 {
-    let ready = move || {
-        let answer = ready_answer(readiness());
-        async move { answer }
-    };
-    Router::new().route("/healthz", get(|| async { alive() })).route("/readyz", get(ready))
+    described_routes(readiness).into()
+}
+
+/// The same with their description.
+pub fn described_routes<S, F>(readiness: F) -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    F: Fn() -> Readiness + Send + Sync + 'static,
+{
+    let examine: Examine = Arc::new(readiness);
+    OpenApiRouter::default().routes(routes!(healthz)).routes(routes!(readyz)).with_state(examine)
+}
+
+/// Whether the process is alive.
+#[utoipa::path(
+    get, path = "/healthz", tag = "Health",
+    responses((status = 200, description = "It is alive.", body = Success<Health>)),
+)]
+async fn healthz() -> Response {
+    alive()
+}
+
+/// Whether the process can do its job.
+#[utoipa::path(
+    get, path = "/readyz", tag = "Health",
+    responses(
+        (status = 200, description = "It can.", body = Success<Health>),
+        (
+            status = 503, description = "It cannot; the message has the reasons.", body = Failure,
+            headers(("Retry-After" = Option<u32>, description = "Seconds, while it is starting."))
+        ),
+    ),
+)]
+async fn readyz(State(examine): State<Examine>) -> Response {
+    ready_answer(examine())
 }
 
 /// The answer to `/healthz`.
 pub(crate) fn alive() -> Response {
-    Answer::ok(State { status: "alive" }).into_response()
+    Answer::ok(Health { status: "alive" }).into_response()
 }
 
 fn ready_answer(readiness: Readiness) -> Response {
     match readiness {
-        Readiness::Ready => Answer::ok(State { status: "ready" }).into_response(),
+        Readiness::Ready => Answer::ok(Health { status: "ready" }).into_response(),
         Readiness::NotReady(reasons) => {
             ApiError::unavailable(format!("not ready: {}", reasons.join("; "))).into_response()
         }

@@ -15,6 +15,7 @@ pub mod shutdown;
 pub mod telemetry;
 
 pub mod answer;
+pub mod describe;
 pub mod query;
 pub mod health;
 pub mod status;

@@ -4,6 +4,9 @@
 //! per instance and begin at zero with every start. Business counters never come in here: those
 //! are views of the committed ledger.
 
+use std::sync::Arc;
+
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE as CONTENT_TYPE_NAME;
 use http::{StatusCode, Uri};
@@ -12,6 +15,8 @@ use prometheus::{
     GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::error::Error;
 use crate::query::{parameters, quoted};
@@ -156,6 +161,32 @@ impl ProcessMetrics {
             .register(Box::new(metric))
             .map_err(|source| Error::Metric { name: name.to_owned(), source })
     }
+}
+
+/// The route `/metrics` of a process that has no other section than this one, with its description.
+pub fn described_route<S>(metrics: Arc<ProcessMetrics>) -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    OpenApiRouter::default().routes(routes!(page)).with_state(metrics)
+}
+
+/// The metrics of this process, for Prometheus.
+///
+/// docs/metrics.md has every family. Those of the business are on the aggregator's port.
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "metrics", tag = "Health",
+    params(("section" = Option<String>, Query, description = "The only section that there is here.",
+        pattern = "^process$")),
+    responses(
+        (status = 200, description = "The page, in the text format 0.0.4.", body = String,
+            content_type = "text/plain"),
+        (status = 400, description = "An unknown parameter or section.", body = String,
+            content_type = "text/plain"),
+    ),
+)]
+async fn page(State(metrics): State<Arc<ProcessMetrics>>, uri: Uri) -> Response {
+    metrics.answer(&uri)
 }
 
 /// A page whose buckets have the bounds that the aggregator's business families have: `1.0` where

@@ -11,16 +11,18 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
-use axum::middleware::from_fn_with_state;
-use axum::routing::post;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokens::{Basis, COUNT_TIME_MAX, Content, Encoding, Gap};
 use tokio::sync::Semaphore;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use crate::answer::{Answer, AnswerResult, ApiError};
-use crate::auth::{Access, require_key, require_own_origin};
+use crate::answer::{Answer, AnswerResult, ApiError, Failure, Success};
+use crate::auth::{Access, guard};
 use crate::query::NoParameters;
 
 /// Path of the route.
@@ -43,25 +45,56 @@ struct Turns {
     wait_max: Duration,
 }
 
-/// A request as the client would send it to the model; other fields are passed over.
-#[derive(Debug, Deserialize)]
+/// A request as it would go to the model; other fields are ignored. `model` or `encoding` must be
+/// given, something to count, and at most one of `input`, `prompt` and `text`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = TokenCountRequest)]
 struct Request {
+    /// Name of the model, at most 256 bytes.
+    #[schema(max_length = 256)]
     model: Option<String>,
+    /// The encoding. It wins over the model's.
+    #[schema(schema_with = encoding_or_null)]
     encoding: Option<String>,
+    /// A chat.
     messages: Option<Value>,
+    /// A text, a list of texts, messages or items, or lists of token numbers.
     input: Option<Value>,
+    /// Another name of `input`; an object names a prompt that the vendor keeps.
     prompt: Option<Value>,
-    /// A text to count, or how an answer of OpenAI's responses is to be written.
+    /// Another name of `input`; an object holds options.
     text: Option<Value>,
+    /// Instructions before the conversation: a text or parts.
     system: Option<Value>,
+    /// As `system`.
     instructions: Option<Value>,
+    /// The tools of a chat.
     tools: Option<Value>,
+    /// The format of the answer.
     response_format: Option<Value>,
+    /// The format of the answer, if it is an object.
     output_format: Option<Value>,
+    /// `format` in it is the format of the answer.
     output_config: Option<Value>,
+    /// An answer: a text or messages.
     output: Option<Value>,
+    /// The reasoning of an answer: a text or a list.
     reasoning: Option<Value>,
+    /// The tool calls of an answer.
     tool_calls: Option<Value>,
+}
+
+fn encoding() -> ObjectBuilder {
+    let names = Encoding::ALL.map(Encoding::name);
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names))
+}
+
+fn encoding_or_null() -> ObjectBuilder {
+    let names = Encoding::ALL.map(|encoding| Value::from(encoding.name()));
+    ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+        .enum_values(Some(names.into_iter().chain([Value::Null])))
+        .description(Some("The encoding. It wins over the model's."))
 }
 
 impl Request {
@@ -111,41 +144,72 @@ impl Request {
 }
 
 /// What was counted.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = TokenCount)]
 struct View {
+    /// The model of the request.
+    #[schema(required)]
     model: Option<String>,
+    /// The encoding that was used.
+    #[schema(schema_with = encoding)]
     encoding: &'static str,
     /// `published` by the model's vendor, or `assumed`.
+    #[schema(pattern = "^(published|assumed)$")]
     basis: &'static str,
+    /// Null if there was no input.
+    #[schema(required)]
     input_tokens: Option<u64>,
+    /// Null if there was no output.
+    #[schema(required)]
     output_tokens: Option<u64>,
-    /// Part of the output.
+    /// Part of the output; null if there was none.
+    #[schema(required)]
     reasoning_tokens: Option<u64>,
     /// Whether the tokenizer counted all of it.
     exact: bool,
     /// Why the count is not exact.
+    #[schema(required)]
     reason: Option<String>,
+    /// Always `estimated`: only an upstream knows what it bills.
+    #[schema(pattern = "^estimated$")]
     source: &'static str,
 }
 
 /// The route, guarded.
 pub fn routes(access: &Access) -> Router {
+    described_routes(access).into()
+}
+
+/// The same with its description.
+pub fn described_routes(access: &Access) -> OpenApiRouter {
     routes_with(access, WAIT_MAX)
 }
 
-fn routes_with(access: &Access, wait_max: Duration) -> Router {
+fn routes_with(access: &Access, wait_max: Duration) -> OpenApiRouter {
     let turns = Turns {
         at_hand: Arc::new(Semaphore::new(AT_HAND_MAX)),
         counting: Arc::new(Semaphore::new(1)),
         wait_max,
     };
-    Router::new()
-        .route(PATH, post(count))
-        .route_layer(from_fn_with_state(access.clone(), require_own_origin))
-        .route_layer(from_fn_with_state(access.clone(), require_key))
-        .with_state(turns)
+    guard(OpenApiRouter::default().routes(routes!(count)), access).with_state(turns)
 }
 
+/// Tokens of a request and its answer.
+///
+/// The body is a request as it would go to the model. Texts are not kept, logged or repeated in an
+/// error. One request is counted at a time.
+#[utoipa::path(
+    post, path = "/api/tokens/count", operation_id = "count_tokens", tag = "Tokens",
+    request_body(content = Request, description = "At most 8 MiB."),
+    responses(
+        (status = 200, description = "What was counted.", body = Success<View>),
+        (status = 400, description = "The body breaks a rule, or a parameter was given; the \
+            message says which and where.", body = Failure),
+        (status = 413, description = "The body is larger than 8 MiB.", body = Failure),
+        (status = 503, description = "Too many texts wait to be counted.", body = Failure,
+            headers(("Retry-After" = u32, description = "Seconds to wait."))),
+    ),
+)]
 async fn count(State(turns): State<Turns>, _: NoParameters, body: Body) -> AnswerResult<Value> {
     let busy = || {
         let message = "too many texts are being counted, ask again in a moment";

@@ -178,7 +178,7 @@ async fn a_key_is_wanted_where_there_is_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_finds_no_turn_is_told_when_to_come_again() {
-    let router = routes_with(&Access::Dev, Duration::from_millis(1));
+    let router: Router = routes_with(&Access::Dev, Duration::from_millis(1)).into();
     // Each takes its whole second.
     let slow = json!({"model": "gpt-4", "input": "'a".repeat(2_000_000)}).to_string();
     let asked: Vec<_> = (0..12)
