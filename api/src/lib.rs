@@ -18,7 +18,9 @@ mod metrics;
 mod system;
 mod usage;
 mod namespaces;
+mod asset;
 mod page;
+mod docs;
 mod routes;
 #[cfg(test)]
 mod tests;

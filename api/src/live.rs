@@ -9,17 +9,19 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::unfold;
 use http::header::CACHE_CONTROL;
 use http::{HeaderValue, Uri};
 use serde::Serialize;
-use service::answer::ApiError;
+use service::answer::{ApiError, Failure};
 use service::shutdown::Phase;
 use service::status::Live;
 use store::{Part, Rows};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use utoipa::ToSchema;
 
 use crate::context::Parts;
 use crate::error::Error;
@@ -100,18 +102,23 @@ async fn read_ledger(parts: &Parts) -> Result<Live, Error> {
 const RETRY_SECONDS: NonZeroU32 = NonZeroU32::new(5).expect("five is not zero");
 
 /// An event of a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = LiveEvent)]
 #[serde(rename_all = "camelCase")]
-struct Tick {
+pub(crate) struct Tick {
     #[serde(flatten)]
     totals: Totals,
-    /// Per second since the last event; `None` in the first one.
+    /// Null in the first event of a stream.
+    #[schema(required)]
     rates: Option<Rates>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+/// Totals since the first event that was ever counted.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = LiveTotals)]
 #[serde(rename_all = "camelCase")]
 struct Totals {
+    /// Ledger version.
     version: i64,
     requests: i64,
     errors: i64,
@@ -119,7 +126,9 @@ struct Totals {
     output_tokens: i64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+/// Per second since the last event of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = LiveRates)]
 #[serde(rename_all = "camelCase")]
 struct Rates {
     requests: f64,
@@ -128,8 +137,20 @@ struct Rates {
     output_tokens: f64,
 }
 
-/// Streams one event a second until the client disconnects or the process shuts down.
-pub(crate) async fn live(hub: Hub, uri: Uri) -> Result<Response, ApiError> {
+/// Totals and rates once a second, as server-sent events.
+///
+/// The `data` of each event is a `LiveEvent` as JSON. A stream goes on until the client disconnects
+/// or the process ends.
+#[utoipa::path(
+    get, path = "/api/metrics/live", tag = "Metrics",
+    responses(
+        (status = 200, description = "The stream.", body = String,
+            content_type = "text/event-stream"),
+        (status = 503, description = "There are 64 streams already.", body = Failure,
+            headers(("Retry-After" = u32, description = "Seconds to wait."))),
+    ),
+)]
+pub(crate) async fn live(State(hub): State<Hub>, uri: Uri) -> Result<Response, ApiError> {
     Params::of(&uri, &[])?;
     let Hub { parts, permits, newest } = hub;
     let permit = permits.try_acquire_owned().map_err(|_| {

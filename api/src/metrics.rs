@@ -10,34 +10,46 @@ use ledger::query::distribution::{Distribution, SHOWN};
 use ledger::query::sums::Sums;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use service::answer::ApiError;
+use service::answer::{ApiError, Failure, Success};
 use store::{NamespaceRow, NamespaceStatus, Part};
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::answers::{Answers, Known, Question};
 use crate::error::Error;
-use crate::params::{Params, Segment};
-use crate::range::{Ask, Cover, Name, RANGE_PARAMS, Window};
+use crate::params::{Params, Segment, described_scope};
+use crate::range::{Ask, Cover, Name, RANGE_PARAMS, RangeQuery, Step, Window};
 use crate::snapshot::{Buckets, Scope, Snapshot};
 use crate::view::{AsOfView, Quantiles, TokenTotals, mean, share};
 
 /// Named numbers of a chart, one per label.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Dataset {
+    /// What the numbers are of.
     label: String,
+    /// One number per label of the answer.
     data: Vec<i64>,
 }
 
-#[derive(Debug, Serialize)]
+/// Configured namespaces by status.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = NamespaceCounts)]
 struct Namespaces {
     enabled: usize,
     disabled: usize,
 }
 
-#[derive(Debug, Serialize)]
+/// Requests by outcome.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StatusDistribution)]
 pub(crate) struct DistributionView {
+    /// Outcomes: success, and the kinds of error.
     labels: Vec<&'static str>,
+    /// One per namespace, with a number for each outcome.
     datasets: Vec<Dataset>,
+    /// Requests of all namespaces by outcome.
     totals: BTreeMap<&'static str, i64>,
+    /// All requests.
     requests: i64,
     namespaces: Namespaces,
     range: Cover,
@@ -45,6 +57,14 @@ pub(crate) struct DistributionView {
 }
 
 /// Requests by outcome, per namespace.
+///
+/// Configured namespaces are shown without requests too. Default range: `today`.
+#[utoipa::path(
+    get, path = "/api/metrics/namespaces/status-distribution", tag = "Metrics",
+    params(RangeQuery),
+    responses((status = 200, description = "Requests by outcome.",
+        body = Success<DistributionView>)),
+)]
 pub(crate) async fn status_distribution(
     State(answers): State<Answers>,
     uri: Uri,
@@ -136,13 +156,19 @@ impl<V: RangeView> Question for OverRange<V> {
 }
 
 /// What every answer with buckets says about them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Buckets)]
 struct Frame {
+    /// Starts of the buckets, RFC 3339. With `all` the first one may be `earlier`: what is older
+    /// than the rows that are kept.
     labels: Vec<String>,
     datasets: Vec<Dataset>,
+    #[schema(schema_with = Step::words)]
     step: &'static str,
-    /// The usual length of a bucket; `None` for months.
+    /// The usual length of a bucket; null for months.
+    #[schema(required)]
     step_seconds: Option<i64>,
+    /// IANA name of the time zone.
     timezone: String,
     range: Cover,
     as_of: AsOfView,
@@ -170,14 +196,35 @@ impl Frame {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RequestTrend)]
 pub(crate) struct TrendView {
     #[serde(flatten)]
     frame: Frame,
+    /// Requests of all buckets.
     total: i64,
 }
 
+/// The parameters of a range and a namespace, as they are described.
+pub(crate) struct ScopedRangeQuery;
+
+impl IntoParams for ScopedRangeQuery {
+    fn into_params(place: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        std::iter::once(described_scope()).chain(RangeQuery::into_params(place)).collect()
+    }
+}
+
 /// Requests per bucket of time.
+///
+/// Default range: `today`.
+#[utoipa::path(
+    get, path = "/api/metrics/namespaces/request-trend", tag = "Metrics",
+    params(ScopedRangeQuery),
+    responses(
+        (status = 200, description = "Requests per bucket.", body = Success<TrendView>),
+        (status = 404, description = "There is no such namespace.", body = Failure),
+    ),
+)]
 pub(crate) async fn request_trend(
     State(answers): State<Answers>,
     uri: Uri,
@@ -211,8 +258,10 @@ impl TrendView {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Tokens)]
 pub(crate) struct TokensView {
+    /// Code of the namespace, or `all`.
     namespace: String,
     #[serde(flatten)]
     frame: Frame,
@@ -220,6 +269,17 @@ pub(crate) struct TokensView {
 }
 
 /// Tokens of a namespace, or of all, per bucket of time.
+///
+/// All attempts count. The datasets are `input` and `output`. Default range: `today`.
+#[utoipa::path(
+    get, path = "/api/metrics/namespaces/{namespace}/tokens", tag = "Metrics",
+    params(("namespace" = String, Path, min_length = 1,
+        description = "Number or code of a namespace, or `all`."), RangeQuery),
+    responses(
+        (status = 200, description = "Tokens per bucket.", body = Success<TokensView>),
+        (status = 404, description = "There is no such namespace.", body = Failure),
+    ),
+)]
 pub(crate) async fn tokens(
     State(answers): State<Answers>,
     Segment(scope): Segment,
@@ -259,15 +319,21 @@ impl TokensView {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Stats)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct StatsView {
+    /// Code of the namespace, or `all`.
     namespace: String,
+    /// Requests: final attempts.
     total_requests: i64,
+    /// Those of them that failed.
     errors: i64,
-    /// Share of requests that succeeded, 0 ..= 1; `None` without requests.
+    /// Share of requests that succeeded, 0 to 1; null without requests.
+    #[schema(required, minimum = 0, maximum = 1)]
     success_rate: Option<f64>,
-    /// Mean duration, milliseconds; `None` without requests.
+    /// Mean duration, milliseconds; null without requests.
+    #[schema(value_type = Option<f64>, required)]
     avg_response_time: Option<Box<RawValue>>,
     quantiles: Quantiles,
     tokens: TokenTotals,
@@ -277,6 +343,17 @@ pub(crate) struct StatsView {
 }
 
 /// Requests, latency and tokens of a namespace, or of all.
+///
+/// Default range: `today`.
+#[utoipa::path(
+    get, path = "/api/metrics/namespaces/{namespace}/stats", tag = "Metrics",
+    params(("namespace" = String, Path, min_length = 1,
+        description = "Number or code of a namespace, or `all`."), RangeQuery),
+    responses(
+        (status = 200, description = "Figures of the range.", body = Success<StatsView>),
+        (status = 404, description = "There is no such namespace.", body = Failure),
+    ),
+)]
 pub(crate) async fn stats(
     State(answers): State<Answers>,
     Segment(scope): Segment,

@@ -6,18 +6,22 @@
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use event::limits::NAMESPACE_BYTES_MAX;
 use event::name::check_namespace;
 use http::{HeaderMap, StatusCode, Uri, header};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use service::answer::{Answer, ApiError};
+use service::answer::{Answer, ApiError, Failure, Success};
 use service::http_metrics::NamespaceLabel;
 use service::query::{NoParameters, quoted};
 use store::{NamespaceFilter, NamespaceRow, NamespaceStatus};
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::answers::{About, Answers, Known, Question, of_moment};
 use crate::error::Error;
-use crate::params::{Params, Segment};
+use crate::params::{Params, Segment, described, described_number};
 use crate::snapshot::{Scope, Snapshot};
 use crate::view::moment;
 
@@ -31,38 +35,65 @@ const PAGE_SIZE: (i64, i64) = (20, 1_000);
 const PAGE_MAX: i64 = 1_000_000;
 /// Longest keyword, characters.
 const KEYWORD_CHARS_MAX: usize = 128;
+/// Every status of a namespace.
+const STATUSES: [NamespaceStatus; 2] = [NamespaceStatus::Enabled, NamespaceStatus::Disabled];
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Namespace)]
 pub(crate) struct NamespaceView {
     id: i64,
+    /// The label of its counters; it never changes.
     code: String,
     name: String,
+    #[schema(schema_with = status_words)]
     status: &'static str,
+    #[schema(format = DateTime)]
     created_at: String,
+    #[schema(format = DateTime)]
     updated_at: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = NamespacePage)]
 pub(crate) struct PageView {
     items: Vec<NamespaceView>,
+    /// Namespaces on all pages.
     total: i64,
     page: i64,
     size: i64,
     pages: i64,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewNamespace {
+    #[schema(schema_with = code)]
     code: String,
+    /// 1 to 128 characters, none of them a control character. Default: the code.
     #[serde(default)]
+    #[schema(min_length = 1, max_length = 128, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$")]
     name: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewStatus {
+    #[schema(schema_with = status_words)]
     status: String,
+}
+
+fn code() -> ObjectBuilder {
+    let text = "A letter, then letters, digits and `-_.:/`; not `all`, `none` or `other`.";
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some(text))
+        .max_length(Some(NAMESPACE_BYTES_MAX))
+        .pattern(Some("^(?!(all|none|other)$)[A-Za-z][A-Za-z0-9_.:/-]*$"))
+}
+
+fn status_words() -> ObjectBuilder {
+    let words = STATUSES.map(NamespaceStatus::word);
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words))
 }
 
 impl NamespaceView {
@@ -78,7 +109,31 @@ impl NamespaceView {
     }
 }
 
+/// The parameters of a list, as they are described.
+pub(crate) struct ListQuery;
+
+impl IntoParams for ListQuery {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let (size, size_max) = PAGE_SIZE;
+        let keyword =
+            ObjectBuilder::new().schema_type(Type::String).max_length(Some(KEYWORD_CHARS_MAX));
+        vec![
+            described_number("page", "Page of the list.", 1, PAGE_MAX),
+            described_number("size", "Namespaces of a page.", size, size_max),
+            described("keyword", "A part of code or name, in any case.", keyword).build(),
+            described("status", "Only those of this status.", status_words()).build(),
+        ]
+    }
+}
+
 /// One page of the list.
+///
+/// A parameter that is empty is taken for left out, as forms send it.
+#[utoipa::path(
+    get, path = "/api/namespaces", operation_id = "list_namespaces", tag = "Namespaces",
+    params(ListQuery),
+    responses((status = 200, description = "A page.", body = Success<PageView>)),
+)]
 pub(crate) async fn list(State(answers): State<Answers>, uri: Uri) -> Result<Known, ApiError> {
     let params = Params::of(&uri, &["page", "size", "keyword", "status"])?;
     let filter = filter(&params)?;
@@ -122,7 +177,21 @@ fn filter(params: &Params) -> Result<NamespaceFilter, Error> {
     })
 }
 
-/// Creates a namespace; 409 if its code is taken.
+/// Creates a namespace.
+///
+/// Ingest registers namespaces itself too; a namespace is never deleted.
+#[utoipa::path(
+    post, path = "/api/namespaces", operation_id = "create_namespace", tag = "Namespaces",
+    request_body(content = NewNamespace, description = "At most 16 KiB."),
+    responses(
+        (status = 201, description = "The new namespace.", body = Success<NamespaceView>),
+        (status = 400, description = "The body breaks a rule, or a parameter was given; the \
+            message says which and where.", body = Failure),
+        (status = 409, description = "The code exists.", body = Failure),
+        (status = 413, description = "The body is larger than 16 KiB.", body = Failure),
+        (status = 415, description = "The Content-Type is not application/json.", body = Failure),
+    ),
+)]
 pub(crate) async fn create(
     State(answers): State<Answers>,
     _: NoParameters,
@@ -154,7 +223,15 @@ fn check_name(name: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// One namespace, by id or code.
+/// One namespace.
+#[utoipa::path(
+    get, path = "/api/namespaces/{id}", operation_id = "show_namespace", tag = "Namespaces",
+    params(("id" = String, Path, min_length = 1, description = "Number or code.")),
+    responses(
+        (status = 200, description = "The namespace.", body = Success<NamespaceView>),
+        (status = 404, description = "There is no such namespace.", body = Failure),
+    ),
+)]
 pub(crate) async fn show(
     State(answers): State<Answers>,
     Segment(name): Segment,
@@ -178,6 +255,22 @@ impl Question for One {
 }
 
 /// Enables or disables a namespace.
+///
+/// Events of a disabled namespace are still counted.
+#[utoipa::path(
+    put, path = "/api/namespaces/{id}/status", operation_id = "set_namespace_status",
+    tag = "Namespaces",
+    params(("id" = String, Path, min_length = 1, description = "Number or code.")),
+    request_body(content = NewStatus, description = "At most 16 KiB."),
+    responses(
+        (status = 200, description = "The changed namespace.", body = Success<NamespaceView>),
+        (status = 400, description = "The body breaks a rule, or a parameter was given; the \
+            message says which and where.", body = Failure),
+        (status = 404, description = "There is no such namespace.", body = Failure),
+        (status = 413, description = "The body is larger than 16 KiB.", body = Failure),
+        (status = 415, description = "The Content-Type is not application/json.", body = Failure),
+    ),
+)]
 pub(crate) async fn set_status(
     State(answers): State<Answers>,
     Segment(name): Segment,
@@ -208,8 +301,7 @@ async fn find(snapshot: &mut Snapshot, name: &str) -> Result<NamespaceRow, Error
 }
 
 fn status(text: &str) -> Result<NamespaceStatus, Error> {
-    let each = [NamespaceStatus::Enabled, NamespaceStatus::Disabled];
-    each.into_iter().find(|status| status.word() == text).ok_or_else(|| {
+    STATUSES.into_iter().find(|status| status.word() == text).ok_or_else(|| {
         Error::Request(format!("status must be enabled or disabled, not {}", quoted(text)))
     })
 }

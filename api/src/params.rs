@@ -8,6 +8,9 @@ use http::Uri;
 use http::request::Parts as RequestParts;
 use service::answer::ApiError;
 use service::query::{checked, quoted};
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::{RefOr, Required};
 
 use crate::error::Error;
 
@@ -75,6 +78,41 @@ impl Params {
             Error::Request(format!("{name} must be a whole number from 1 to {max}, not {text}"))
         })
     }
+}
+
+/// Describes a parameter of the query string. None has to be given.
+pub(crate) fn described(
+    name: &str,
+    description: &str,
+    schema: impl Into<RefOr<Schema>>,
+) -> ParameterBuilder {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Query)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(schema))
+}
+
+/// Describes a parameter that [`Params::number`] reads.
+pub(crate) fn described_number(name: &str, text: &str, default: i64, max: i64) -> Parameter {
+    let schema = ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .minimum(Some(1))
+        .maximum(Some(max))
+        .default(Some(default.into()));
+    described(name, text, schema).build()
+}
+
+/// Describes the parameter that selects a namespace.
+pub(crate) fn described_scope() -> Parameter {
+    let schema = text().default(Some("all".into()));
+    described("namespace", "Number or code of a namespace, or `all`.", schema).build()
+}
+
+/// A text that must not be empty.
+pub(crate) fn text() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).min_length(Some(1))
 }
 
 #[cfg(test)]

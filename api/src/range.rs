@@ -16,9 +16,14 @@ use ledger::window::QUARTER_MINUTES;
 use serde::{Deserialize, Serialize};
 use service::query::quoted;
 use store::Rows;
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::openapi::schema::{
+    AnyOfBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type,
+};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::error::Error;
-use crate::params::Params;
+use crate::params::{Params, described, text};
 
 /// Names of the parameters of a range.
 pub(crate) const RANGE_PARAMS: [&str; 4] = ["timeRange", "from", "to", "tz"];
@@ -113,16 +118,49 @@ pub(crate) struct Window {
 }
 
 /// The range of an answer, as clients see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Range)]
 pub(crate) struct Cover {
-    /// RFC 3339, inclusive; `None` if the range is unbounded.
+    /// Where it begins; null if it is unbounded.
+    #[schema(required, format = DateTime)]
     pub from: Option<String>,
-    /// RFC 3339, exclusive; `None` if the range is unbounded.
+    /// Where it ends, exclusive; null if it is unbounded.
+    #[schema(required, format = DateTime)]
     pub to: Option<String>,
-    /// IANA name.
+    /// IANA name of the time zone.
     pub timezone: String,
     /// Both ends are multiples of this, in seconds of the UTC epoch.
     pub aligned_to_seconds: i64,
+}
+
+/// The parameters of a range, as they are described.
+pub(crate) struct RangeQuery;
+
+impl IntoParams for RangeQuery {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let [name, from, to, zone] = RANGE_PARAMS;
+        let date = SchemaFormat::KnownFormat(KnownFormat::DateTime);
+        let moment: Schema = AnyOfBuilder::new()
+            .item(ObjectBuilder::new().schema_type(Type::String).format(Some(date)))
+            .item(ObjectBuilder::new().schema_type(Type::Number).minimum(Some(0)))
+            .into();
+        let words = text().enum_values(Some(NAMES.map(|(word, _)| word)));
+        vec![
+            described(name, "A named range. Not together with `from` and `to`.", words).build(),
+            described(
+                from,
+                "Where the range begins: RFC 3339, or seconds, ms or us since the epoch by size. \
+                 Only together with `to`, and before it.",
+                moment.clone(),
+            )
+            .build(),
+            described(to, "Where the range ends, exclusive. Only together with `from`.", moment)
+                .build(),
+            described(zone, "IANA time zone. Default: the setting `api.timezone`.", text())
+                .example(Some("Asia/Shanghai".into()))
+                .build(),
+        ]
+    }
 }
 
 impl Ask {
@@ -211,6 +249,12 @@ impl Step {
     /// Length in microseconds: the usual one for a day, the longest one for a month.
     pub fn longest_us(self) -> i64 {
         self.seconds().unwrap_or(31 * DAY_SECONDS) * SECOND_US
+    }
+
+    /// The names of all steps, as they are described.
+    pub fn words() -> ObjectBuilder {
+        let words = STEPS.into_iter().chain([Step::Month]).map(Step::word);
+        text().enum_values(Some(words)).description(Some("The step from bucket to bucket."))
     }
 
     /// The name in an answer.

@@ -1,7 +1,8 @@
-//! The routes of the API's port, and how they are guarded, limited and counted.
+//! The routes of the API's port: how they are guarded, limited, counted and described.
 //!
-//! Everything under `/api` requires the key. Health, `/metrics` and the files of the page are open:
-//! the page itself contains no numbers. Each route is on `/metrics` before its first request.
+//! Everything under `/api` requires the key. Health, `/metrics`, the description and the files of
+//! the pages are open: they contain no numbers. Routes and description are built together, so that
+//! no call is served without being described, and each is on `/metrics` before its first request.
 //!
 //! A query over many rows holds a reader of the ledger for as long as it runs, and starves other
 //! work if it takes the last one. So fewer such queries run at once than the ledger has readers,
@@ -16,20 +17,24 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, put};
-use http::{Method, StatusCode, Uri};
+use http::{Method, StatusCode};
 use service::answer::{ApiError, with_fallbacks};
-use service::auth::{require_key, require_own_origin};
-use service::health::{Readiness, routes};
+use service::auth::guard;
+use service::describe::{also, failure, failure_to_retry, operations};
+use service::health::{self, Readiness};
 use service::http_metrics::HttpMetrics;
-use service::metrics::ProcessMetrics;
+use service::metrics::{ProcessMetrics, described_route};
 use service::token_count;
 use tokio::sync::Semaphore;
+use utoipa::openapi::{HttpMethod, OpenApi};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::answers::Answers;
 use crate::context::Parts;
-use crate::live::{Hub, live};
-use crate::{metrics, namespaces, page, system, usage};
+use crate::docs::Description;
+use crate::live::Hub;
+use crate::{docs, live, metrics, namespaces, page, system, usage};
 
 /// Most queries that run at once: half of the store's four readers.
 const QUERIES_MAX: usize = 2;
@@ -69,33 +74,52 @@ async fn limit_queries(State(limit): State<QueryLimit>, request: Request, next: 
     })
 }
 
-/// Routes whose request counters start at zero.
-struct CountedRoutes<'m> {
-    http_metrics: &'m HttpMetrics,
-    router: Router<Answers>,
+/// The routes that read rows of the ledger, one question each.
+fn queries() -> OpenApiRouter<Answers> {
+    let mut router = OpenApiRouter::default()
+        .routes(routes!(metrics::status_distribution))
+        .routes(routes!(metrics::request_trend))
+        .routes(routes!(metrics::tokens))
+        .routes(routes!(metrics::stats))
+        .routes(routes!(system::system))
+        .routes(routes!(system::dashboard))
+        .routes(routes!(usage::usage))
+        .route_layer(from_fn_with_state(QueryLimit::new(), limit_queries));
+    for (_, _, operation) in operations(router.get_openapi_mut()) {
+        let text = "Two other queries took too long, or the ledger does not answer and no earlier \
+                    answer is known.";
+        also(operation, "503", failure_to_retry(text));
+    }
+    router
 }
 
-impl<'m> CountedRoutes<'m> {
-    fn new(http_metrics: &'m HttpMetrics) -> CountedRoutes<'m> {
-        CountedRoutes { http_metrics, router: Router::new() }
+/// The routes of the configuration.
+fn configuration() -> OpenApiRouter<Answers> {
+    let mut router = OpenApiRouter::default()
+        .routes(routes!(namespaces::list, namespaces::create))
+        .routes(routes!(namespaces::show))
+        .routes(routes!(namespaces::set_status));
+    for (_, _, operation) in operations(router.get_openapi_mut()) {
+        also(
+            operation,
+            "503",
+            failure_to_retry("The ledger does not answer or cannot be written."),
+        );
     }
+    router
+}
 
-    /// Adds a route that has only GET.
-    fn get(self, path: &'static str, handler: MethodRouter<Answers>) -> CountedRoutes<'m> {
-        self.with(path, &[(Method::GET, StatusCode::OK)], handler)
-    }
-
-    /// Adds a route, with the success status of each of its methods.
-    fn with(
-        self,
-        path: &'static str,
-        methods: &[(Method, StatusCode)],
-        handler: MethodRouter<Answers>,
-    ) -> CountedRoutes<'m> {
-        for (method, status) in methods {
-            self.http_metrics.begin(method, path, *status);
-        }
-        CountedRoutes { router: self.router.route(path, handler), ..self }
+/// Shows each described call on `/metrics` at zero: its success and its failures.
+fn begin(http_metrics: &HttpMetrics, api: &mut OpenApi) {
+    for (path, method, operation) in operations(api) {
+        let statuses = operation.responses.responses.keys();
+        let good = statuses.filter_map(|status| status.parse().ok()).min();
+        let method = match method {
+            HttpMethod::Put => Method::PUT,
+            HttpMethod::Post => Method::POST,
+            _ => Method::GET,
+        };
+        http_metrics.begin(&method, path, good.unwrap_or(StatusCode::OK));
     }
 }
 
@@ -107,36 +131,17 @@ pub fn router(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Router, serv
     let http_metrics = HttpMetrics::new(&process)?;
     let answers = Answers::new(&parts, &process)?;
     let hub = Hub::new(&parts);
-    let access = parts.access.clone();
-    let counting_access = access.clone();
+    let (access, version) = (parts.access.clone(), parts.version);
     let dependencies = Arc::clone(&parts.dependencies);
     let store = Arc::clone(&parts.store);
-    let queries = CountedRoutes::new(&http_metrics)
-        .get("/api/metrics/namespaces/status-distribution", get(metrics::status_distribution))
-        .get("/api/metrics/namespaces/request-trend", get(metrics::request_trend))
-        .get("/api/metrics/namespaces/{namespace}/tokens", get(metrics::tokens))
-        .get("/api/metrics/namespaces/{namespace}/stats", get(metrics::stats))
-        .get("/api/metrics/system", get(system::system))
-        .get("/api/metrics/dashboard", get(system::dashboard))
-        .get("/api/usage", get(usage::usage))
-        .router
-        .route_layer(from_fn_with_state(QueryLimit::new(), limit_queries));
-    let (read, made) = ((Method::GET, StatusCode::OK), (Method::POST, StatusCode::CREATED));
-    let list = get(namespaces::list).post(namespaces::create);
-    let guarded = CountedRoutes::new(&http_metrics)
-        .with("/api/namespaces", &[read, made], list)
-        .get("/api/namespaces/{id}", get(namespaces::show))
-        .with(
-            "/api/namespaces/{id}/status",
-            &[(Method::PUT, StatusCode::OK)],
-            put(namespaces::set_status),
-        )
-        .get("/api/metrics/live", get(move |uri: Uri| live(hub, uri)))
-        .router
-        .merge(queries)
-        .route_layer(from_fn_with_state(access.clone(), require_own_origin))
-        .route_layer(from_fn_with_state(access, require_key))
-        .with_state(answers);
+    let live = OpenApiRouter::default().routes(routes!(live::live)).with_state(hub);
+    let questions = queries().merge(configuration()).with_state(answers);
+    let mut guarded = guard(questions.merge(live), &access);
+    for (_, _, operation) in operations(guarded.get_openapi_mut()) {
+        let text = "A parameter is unknown, given twice, empty or breaks its rule; the message \
+                    names it.";
+        also(operation, "400", failure(text));
+    }
     let readiness = move || {
         // Answers come from the ledger and do not depend on the log.
         let faults = dependencies().into_iter().filter(|each| each.name == "ledger");
@@ -144,20 +149,21 @@ pub fn router(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Router, serv
         // A locked ledger can be queried, but not changed.
         Readiness::from_reasons(reasons.chain(store.refusing().map(str::to_owned)).collect())
     };
-    let own_metrics = move |uri: Uri| {
-        let answer = process.answer(&uri);
-        async move { answer }
-    };
-    let open = Router::new()
-        .route("/metrics", get(own_metrics))
-        .merge(routes(readiness))
-        .merge(page::routes());
-    let counting = token_count::routes(&counting_access);
-    http_metrics.begin(&Method::POST, token_count::PATH, StatusCode::OK);
-    for path in ["/metrics", "/healthz", "/readyz"].into_iter().chain(page::paths()) {
+    let description = Description::default();
+    let (router, mut api) = guarded
+        .merge(token_count::described_routes(&access))
+        .merge(health::described_routes(readiness))
+        .merge(described_route(Arc::clone(&process)))
+        .merge(page::described_route())
+        .merge(docs::described_routes(&description))
+        .split_for_parts();
+    begin(&http_metrics, &mut api);
+    for path in page::paths().chain(docs::paths()) {
         http_metrics.begin(&Method::GET, path, StatusCode::OK);
     }
-    Ok(http_metrics.count(with_fallbacks(guarded.merge(counting).merge(open))))
+    description.complete(api, version);
+    let router = router.merge(page::files()).merge(docs::files());
+    Ok(http_metrics.count(with_fallbacks(router)))
 }
 
 #[cfg(test)]

@@ -11,18 +11,20 @@ use http::Uri;
 use ledger::account::{Account, Class};
 use ledger::query::sums::Sums;
 use ledger::window::MINUTE_US;
-use serde::{Deserialize, Serialize};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
-use service::answer::ApiError;
+use service::answer::{ApiError, Failure, Success};
 use service::status::Lag;
 use store::{Part, Pulse};
+use utoipa::ToSchema;
 
 use crate::answers::{Answers, Known, Question};
 use crate::context::{Dependency, Parts};
 use crate::error::Error;
-use crate::metrics::{DistributionView, StatsView, TokensView, TrendView};
+use crate::metrics::{DistributionView, ScopedRangeQuery, StatsView, TokensView, TrendView};
 use crate::params::Params;
-use crate::range::{Ask, Cover, Name, RANGE_PARAMS, Window};
+use crate::range::{Ask, Cover, Name, RANGE_PARAMS, RangeQuery, Window};
 use crate::snapshot::{Scope, Snapshot};
 use crate::view::{AsOfView, Quantiles, TokenTotals, mean, share};
 
@@ -30,72 +32,107 @@ use crate::view::{AsOfView, Quantiles, TokenTotals, mean, share};
 /// contract.
 const CONNECTIONS_LIVE_US: i64 = 60_000_000;
 
-/// The answer. Lag, dependencies and the version of the program are the current ones of this
-/// process, never those of a cached answer.
-#[derive(Debug, Serialize, Deserialize)]
+/// The whole installation. Lag, dependencies and the version of the program are the current ones of
+/// this process, never those of a cached answer.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = System)]
 #[serde(rename_all = "camelCase")]
-struct SystemView {
+pub(crate) struct SystemView {
+    /// Requests of the range: final attempts.
     total_requests: i64,
-    /// Share of requests that failed, 0 ..= 1.
+    /// Share of requests that failed, 0 to 1.
+    #[schema(minimum = 0, maximum = 1)]
     error_rate: f64,
-    /// Mean duration, milliseconds; `None` without requests.
+    /// Mean duration, milliseconds; null without requests.
+    #[schema(value_type = Option<f64>, required)]
     avg_response_time: Option<Box<RawValue>>,
     /// Requests of the last full minute by event time, per second.
     qps: f64,
-    /// Milliseconds; each is `None` without requests.
     quantiles: Quantiles,
     tokens: TokenTotals,
+    /// Open connections of the gateways.
     active_connections: i64,
     events: Events,
-    #[serde(skip_deserializing)]
+    #[serde(deserialize_with = "of_now")]
     lag: LagTotal,
-    #[serde(skip_deserializing)]
+    #[serde(deserialize_with = "of_now")]
     dependencies: Vec<DependencyView>,
-    #[serde(skip_deserializing)]
-    version: &'static str,
+    /// Version of the program.
+    #[serde(deserialize_with = "of_now")]
+    version: String,
     range: Cover,
     #[serde(rename = "as_of")]
     as_of: AsOfView,
 }
 
-/// Events in the log by class.
-#[derive(Debug, Serialize, Deserialize)]
+/// Drops what a cached answer has in a place that is filled anew.
+fn of_now<'de, D: Deserializer<'de>, T: Default>(earlier: D) -> Result<T, D::Error> {
+    IgnoredAny::deserialize(earlier).map(|_| T::default())
+}
+
+/// Events of the log by class.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 struct Events {
+    /// All that were read.
     total: i64,
     counted: i64,
+    /// Copies of counted ones.
     duplicate: i64,
+    /// More than 60 minutes behind the newest of their partition.
     late: i64,
+    /// Ahead of the clock.
     future: i64,
+    /// Not readable.
     poison: i64,
+    /// In the wrong partition.
     misrouted: i64,
+    /// Copies that differ from the counted one.
     conflicts: i64,
+    /// Frames that were gone before they were counted.
     lost_frames: i64,
 }
 
 /// Lag in total and by partition.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(as = Lag)]
 struct LagTotal {
+    /// Frames that are not committed.
     frames: u64,
+    /// How long frames have been waiting, at most, milliseconds.
     commit_age_ms: u64,
     partitions: Vec<PartitionLag>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct PartitionLag {
     partition: u32,
     frames: u64,
     commit_age_ms: u64,
+    /// Why counting has stopped here; null if it has not.
+    #[schema(required)]
     halted: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Dependency)]
 struct DependencyView {
     name: &'static str,
+    /// `up` or `down`.
+    #[schema(pattern = "^(up|down)$")]
     status: &'static str,
+    /// What is wrong, or null.
+    #[schema(required)]
     reason: Option<&'static str>,
 }
 
 /// The whole installation.
+///
+/// Requests, errors, latency and tokens are those of the range (default `all`); all else is
+/// current.
+#[utoipa::path(
+    get, path = "/api/metrics/system", tag = "Metrics", params(RangeQuery),
+    responses((status = 200, description = "How it is.", body = Success<SystemView>)),
+)]
 pub(crate) async fn system(State(answers): State<Answers>, uri: Uri) -> Result<Known, ApiError> {
     let params = Params::of(&uri, &RANGE_PARAMS)?;
     let ask = Ask::of(&params, Name::All, &answers.parts.timezone)?;
@@ -152,7 +189,7 @@ impl SystemView {
             events: Events::of(&account),
             lag: LagTotal::default(),
             dependencies: Vec::new(),
-            version: "",
+            version: String::new(),
             range: window.cover(),
             as_of: snapshot.as_of(),
         };
@@ -172,23 +209,39 @@ impl SystemView {
         }
         self.lag = LagTotal::of((parts.lag)());
         self.dependencies = dependencies(parts);
-        self.version = parts.version;
+        parts.version.clone_into(&mut self.version);
         Ok(())
     }
 }
 
 /// All that the page shows. Each part is the answer to a query of its own.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = Dashboard)]
 #[serde(rename_all = "camelCase")]
-struct DashboardView {
+pub(crate) struct DashboardView {
+    #[schema(value_type = DistributionView)]
     status_distribution: Box<RawValue>,
+    #[schema(value_type = TrendView)]
     request_trend: Box<RawValue>,
+    #[schema(value_type = TokensView)]
     tokens: Box<RawValue>,
+    #[schema(value_type = StatsView)]
     stats: Box<RawValue>,
     system: SystemView,
 }
 
-/// The answers of `status-distribution`, `request-trend`, `tokens`, `stats` and `system` in one.
+/// All that the page shows, in one answer.
+///
+/// These are the answers of `status-distribution`, `request-trend`, `tokens`, `stats` and `system`
+/// for one range (default `today`), from one version of the ledger. The distribution and `system`
+/// are of all namespaces.
+#[utoipa::path(
+    get, path = "/api/metrics/dashboard", tag = "Metrics", params(ScopedRangeQuery),
+    responses(
+        (status = 200, description = "The five answers.", body = Success<DashboardView>),
+        (status = 404, description = "There is no such namespace.", body = Failure),
+    ),
+)]
 pub(crate) async fn dashboard(State(answers): State<Answers>, uri: Uri) -> Result<Known, ApiError> {
     let [range, from, to, tz] = RANGE_PARAMS;
     let params = Params::of(&uri, &["namespace", range, from, to, tz])?;

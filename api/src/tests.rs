@@ -4,6 +4,8 @@
 #[expect(dead_code, reason = "the tests of the store use more of it")]
 mod mariadb;
 mod fixture;
+mod schema;
+mod description;
 mod kept;
 mod metrics;
 mod namespaces;

@@ -6,15 +6,17 @@ use ledger::consumer::ConsumerSums;
 use ledger::window::QUARTER_US;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
-use service::answer::ApiError;
+use service::answer::{ApiError, Failure, Success};
 use service::query::quoted;
 use store::{UsageAsk, UsageBy};
+use utoipa::openapi::path::{Parameter, ParameterIn, ParameterStyle};
+use utoipa::openapi::schema::ArrayBuilder;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::answers::{Answers, Known, Question};
 use crate::error::Error;
-use crate::params::Params;
-use crate::range::{Ask, Cover, Name, RANGE_PARAMS, Retained};
+use crate::params::{Params, described, described_number, described_scope, text};
+use crate::range::{Ask, Cover, Name, RANGE_PARAMS, RangeQuery, Retained};
 use crate::snapshot::{Scope, Snapshot};
 use crate::view::{AsOfView, dollars, moment};
 
@@ -26,30 +28,59 @@ const PAGE_MAX: i64 = 1_000_000;
 const GROUPS: [(&str, UsageBy); 3] =
     [("namespace", UsageBy::Namespace), ("consumer", UsageBy::Consumer), ("model", UsageBy::Model)];
 
-#[derive(Debug, Serialize)]
+/// Requests are final attempts; tokens and cost are of all attempts.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UsageSums)]
 struct SumsView {
     requests: i64,
+    /// Input, the cache included.
     input: i64,
+    /// Output, reasoning included.
     output: i64,
+    /// Part of the input that was read from a cache.
     cache_read: i64,
+    /// Part of the input that was written to a cache.
     cache_write: i64,
+    /// Part of the output.
     reasoning: i64,
+    /// US dollars; null until there are prices.
+    #[schema(value_type = Option<f64>, required)]
     cost_usd: Box<RawValue>,
 }
 
-#[derive(Debug, Serialize)]
+/// What the items are grouped by; the other fields are left out.
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(as = UsageGroup)]
+struct GroupView {
+    /// Null for events without a consumer; `other` beyond the budget of a namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    consumer: Option<Option<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    model: Option<Option<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    namespace: Option<Option<String>>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UsageItem)]
 struct ItemView {
-    /// Those of `namespace`, `consumer` and `model` that are grouped by; a consumer may be null.
     #[serde(flatten)]
-    group: Map<String, Value>,
+    group: GroupView,
     #[serde(flatten)]
     sums: SumsView,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Usage)]
 pub(crate) struct UsageView {
+    /// Code of the namespace, or `all`.
     namespace: String,
+    /// Some of `namespace`, `consumer` and `model`.
     group_by: Vec<&'static str>,
+    /// The groups of the page, those with the most tokens first.
     items: Vec<ItemView>,
     /// Number of groups on all pages.
     total: i64,
@@ -60,6 +91,7 @@ pub(crate) struct UsageView {
     totals: SumsView,
     range: Cover,
     /// Usage before this is not retained; null while there are no rows.
+    #[schema(required, format = DateTime)]
     kept_since: Option<String>,
     as_of: AsOfView,
 }
@@ -79,7 +111,42 @@ impl SumsView {
     }
 }
 
+/// The parameters, as they are described.
+pub(crate) struct UsageQuery;
+
+impl IntoParams for UsageQuery {
+    fn into_params(place: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let (size, size_max) = PAGE_SIZE;
+        let words = text().enum_values(Some(GROUPS.map(|(word, _)| word)));
+        let groups = ArrayBuilder::new().items(words).min_items(Some(1)).unique_items(true);
+        let own = [
+            described(
+                "group_by",
+                "What to group by, comma-separated. A consumer belongs to a namespace, so \
+                 `consumer` implies `namespace`. Default: `consumer`.",
+                groups,
+            )
+            .style(Some(ParameterStyle::Form))
+            .explode(Some(false))
+            .build(),
+            described_scope(),
+            described_number("page", "Page of groups.", 1, PAGE_MAX),
+            described_number("size", "Groups of a page.", size, size_max),
+        ];
+        own.into_iter().chain(RangeQuery::into_params(place)).collect()
+    }
+}
+
 /// Requests and tokens by consumer, model or namespace, those with the most tokens first.
+///
+/// The range is aligned outward to 15 minutes. Default range: `today`.
+#[utoipa::path(
+    get, path = "/api/usage", tag = "Usage", params(UsageQuery),
+    responses(
+        (status = 200, description = "A page of groups.", body = Success<UsageView>),
+        (status = 404, description = "There is no such namespace.", body = Failure),
+    ),
+)]
 pub(crate) async fn usage(State(answers): State<Answers>, uri: Uri) -> Result<Known, ApiError> {
     let [range, from, to, tz] = RANGE_PARAMS;
     let names = ["group_by", "namespace", "page", "size", range, from, to, tz];
@@ -135,7 +202,7 @@ impl Question for Usage {
         let (total, totals) = snapshot.reader.usage_total(&ask).await?;
         let found = snapshot.reader.usage(&ask, size, (page - 1) * size).await?;
         let item = |(texts, sums): (Vec<String>, ConsumerSums)| ItemView {
-            group: self.by.iter().zip(texts).map(group).collect(),
+            group: GroupView::of(self.by.iter().map(|(_, by)| *by).zip(texts)),
             sums: SumsView::of(&sums),
         };
         let view = UsageView {
@@ -155,8 +222,18 @@ impl Question for Usage {
     }
 }
 
-/// A field of a group; an empty consumer is null.
-fn group(((word, _), text): (&(&'static str, UsageBy), String)) -> (String, Value) {
-    let value = if text.is_empty() { Value::Null } else { Value::String(text) };
-    ((*word).to_owned(), value)
+impl GroupView {
+    /// The fields that are grouped by; an empty consumer is null.
+    fn of(fields: impl Iterator<Item = (UsageBy, String)>) -> GroupView {
+        let mut group = GroupView::default();
+        for (by, text) in fields {
+            let field = match by {
+                UsageBy::Namespace => &mut group.namespace,
+                UsageBy::Consumer => &mut group.consumer,
+                UsageBy::Model => &mut group.model,
+            };
+            *field = Some(Some(text).filter(|text| !text.is_empty()));
+        }
+        group
+    }
 }

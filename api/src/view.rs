@@ -5,16 +5,19 @@ use ledger::query::sums::{Requests, Tokens};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use store::AsOf;
+use utoipa::ToSchema;
 
 /// Nano-dollars in a dollar.
 const NANO: u64 = 1_000_000_000;
 
 /// The committed version that the numbers of an answer come from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AsOf)]
 pub(crate) struct AsOfView {
     /// Ledger version.
     version: i64,
-    /// When it was committed, RFC 3339; `None` before the first commit.
+    /// When it was committed; null before the first commit.
+    #[schema(required, format = DateTime)]
     time: Option<String>,
 }
 
@@ -26,14 +29,22 @@ impl AsOfView {
 }
 
 /// Tokens of all attempts, and their cost.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct TokenTotals {
+    /// Input, the cache included.
     input: i64,
+    /// Output, reasoning included.
     output: i64,
+    /// Part of the input that was read from a cache.
     cache_read: i64,
+    /// Part of the input that was written to a cache.
     cache_write: i64,
+    /// Part of the output.
     reasoning: i64,
+    /// Tokens that no upstream reported, counted from the text.
     estimated: i64,
+    /// US dollars, exact to the nano-dollar; null until there are prices.
+    #[schema(value_type = Option<f64>, required)]
     cost_usd: Box<RawValue>,
 }
 
@@ -51,11 +62,14 @@ impl TokenTotals {
     }
 }
 
-/// Quantiles of durations in milliseconds; each is `None` without requests.
-#[derive(Debug, Serialize, Deserialize)]
+/// Quantiles of durations in milliseconds; each is null without requests.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Quantiles {
+    #[schema(value_type = Option<f64>, required)]
     p50: Option<Box<RawValue>>,
+    #[schema(value_type = Option<f64>, required)]
     p95: Option<Box<RawValue>>,
+    #[schema(value_type = Option<f64>, required)]
     p99: Option<Box<RawValue>>,
 }
 

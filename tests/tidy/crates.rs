@@ -8,7 +8,7 @@ use crate::tree::{
 
 const PACKAGES_MAX: usize = 450;
 /// Outside crates that may be used in these crates only.
-const CONFINED: [(&str, &[&str]); 14] = [
+const CONFINED: [(&str, &[&str]); 16] = [
     ("sqlx", &["store", "queue"]),
     ("libsqlite3-sys", &["store", "queue"]),
     ("axum", &["service", "ingest", "aggregator", "api"]),
@@ -18,10 +18,12 @@ const CONFINED: [(&str, &[&str]); 14] = [
     ("rdkafka", &["queue", "kafka-id"]),
     ("redis", &["cache"]),
     ("moka", &["cache"]),
-    ("flate2", &["ingest", "aggregator", "replay"]),
+    ("flate2", &["ingest", "aggregator", "api", "replay"]),
     ("zstd", &["ingest", "replay"]),
     ("libm", &["replay"]),
     ("tiktoken-rs", &["tokens"]),
+    ("utoipa", &["service", "api"]),
+    ("utoipa-axum", &["service", "api"]),
     (
         "serde_json",
         &["event", "tokens", "service", "ingest", "api", "replay", "recount", "gatemeter"],

@@ -1,6 +1,7 @@
 //! Unit tests of `routes`.
 
 use axum::body::Body;
+use axum::routing::get;
 use http::header;
 use tokio::sync::Notify;
 use tower::ServiceExt as _;

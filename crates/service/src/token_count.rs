@@ -4,6 +4,7 @@
 //! time; others wait with their bodies, and beyond a bound they are shed. No text is kept, logged
 //! or part of an error.
 
+use std::borrow::Cow;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +17,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokens::{Basis, COUNT_TIME_MAX, Content, Encoding, Gap};
 use tokio::sync::Semaphore;
-use utoipa::ToSchema;
-use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::schema::{
+    AllOfBuilder, AnyOfBuilder, ObjectBuilder, Schema, SchemaType, Type,
+};
+use utoipa::openapi::{Ref, RefOr};
+use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -25,8 +29,6 @@ use crate::answer::{Answer, AnswerResult, ApiError, Failure, Success};
 use crate::auth::{Access, guard};
 use crate::query::NoParameters;
 
-/// Path of the route.
-pub const PATH: &str = "/api/tokens/count";
 /// Largest body, bytes: twice the text that is counted, to leave room for JSON.
 pub const BODY_BYTES_MAX: usize = 8 << 20;
 /// Maximum number of requests whose bodies are in memory.
@@ -45,10 +47,9 @@ struct Turns {
     wait_max: Duration,
 }
 
-/// A request as it would go to the model; other fields are ignored. `model` or `encoding` must be
-/// given, something to count, and at most one of `input`, `prompt` and `text`.
+/// A request as it would go to the model; other fields are ignored.
 #[derive(Debug, Deserialize, ToSchema)]
-#[schema(as = TokenCountRequest)]
+#[schema(as = TokenCountFields)]
 struct Request {
     /// Name of the model, at most 256 bytes.
     #[schema(max_length = 256)]
@@ -82,6 +83,55 @@ struct Request {
     reasoning: Option<Value>,
     /// The tool calls of an answer.
     tool_calls: Option<Value>,
+}
+
+/// A request as it is described: its fields, and which of them must be given.
+struct Described;
+
+impl ToSchema for Described {
+    fn name() -> Cow<'static, str> {
+        "TokenCountRequest".into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((Request::name().into_owned(), Request::schema()));
+    }
+}
+
+impl PartialSchema for Described {
+    fn schema() -> RefOr<Schema> {
+        let text = "`model` or `encoding` must be given, something to count, and at most one of \
+                    `input`, `prompt` and `text`.";
+        let not_null = [Type::String, Type::Array, Type::Object, Type::Number, Type::Boolean];
+        let counted = [
+            "messages",
+            "input",
+            "prompt",
+            "system",
+            "instructions",
+            "tools",
+            "output",
+            "reasoning",
+            "tool_calls",
+        ];
+        AllOfBuilder::new()
+            .item(Ref::from_schema_name(Request::name()))
+            .item(one_given(["model", "encoding"], &[Type::String]))
+            .item(one_given(counted, &not_null).item(given("text", &[Type::String, Type::Array])))
+            .description(Some(text))
+            .into()
+    }
+}
+
+/// An object that has one of these fields at least, of one of these types.
+fn one_given<const N: usize>(names: [&str; N], types: &[Type]) -> AnyOfBuilder {
+    names.iter().fold(AnyOfBuilder::new(), |any, name| any.item(given(name, types)))
+}
+
+/// An object that has this field, of one of these types.
+fn given(name: &str, types: &[Type]) -> ObjectBuilder {
+    let field = ObjectBuilder::new().schema_type(SchemaType::from_iter(types.iter().cloned()));
+    ObjectBuilder::new().required(name).property(name, field)
 }
 
 fn encoding() -> ObjectBuilder {
@@ -200,7 +250,7 @@ fn routes_with(access: &Access, wait_max: Duration) -> OpenApiRouter {
 /// error. One request is counted at a time.
 #[utoipa::path(
     post, path = "/api/tokens/count", operation_id = "count_tokens", tag = "Tokens",
-    request_body(content = Request, description = "At most 8 MiB."),
+    request_body(content = Described, description = "At most 8 MiB."),
     responses(
         (status = 200, description = "What was counted.", body = Success<View>),
         (status = 400, description = "The body breaks a rule, or a parameter was given; the \
