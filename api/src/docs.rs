@@ -1,4 +1,5 @@
-//! The description of the API (OpenAPI 3.1) at `/openapi.json`, and the page that shows it, `/docs`.
+//! The description of the API (OpenAPI 3.1) at `/openapi.json`, and the page that shows it at
+//! `/docs`.
 //!
 //! The description is collected from the handlers while the routes are put together, completed and
 //! rendered once. The page is Swagger UI, whose files are part of the program (api/assets/docs);
@@ -16,12 +17,10 @@ use service::describe::{by_server, operations};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{Components, Content, InfoBuilder, License, OpenApi, Ref, RefOr, Schema};
-use utoipa::{PartialSchema as _, ToSchema as _};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::asset::{Asset, Body, POLICY};
-use crate::live::Tick;
 
 /// As that of the page; Swagger UI also has its icons in its style sheet, as `data:`.
 const DOCS_POLICY: &str = "default-src 'self'; img-src 'self' data:; base-uri 'none'; \
@@ -86,10 +85,6 @@ impl Description {
         ));
         let components = api.components.get_or_insert_with(Components::new);
         components.add_security_scheme(SECURITY_SCHEME, SecurityScheme::Http(bearer.build()));
-        let mut parts = Vec::new();
-        Tick::schemas(&mut parts);
-        components.schemas.insert(Tick::name().into_owned(), Tick::schema());
-        components.schemas.extend(parts);
         refer_to_data(components);
         let examples = serde_json::from_str(EXAMPLES).expect("the file is JSON: a test reads it");
         add_examples(&mut api, &examples);
@@ -110,7 +105,8 @@ fn refer_to_data(components: &mut Components) {
     }
 }
 
-/// The examples of answers by call, of errors by status, and of bodies by call.
+/// The examples of answers by call, of errors by call and status or by status alone, and of bodies
+/// by call.
 fn add_examples(api: &mut OpenApi, examples: &Value) {
     for (_, _, operation) in operations(api) {
         let id = operation.operation_id.clone().unwrap_or_default();
@@ -120,11 +116,14 @@ fn add_examples(api: &mut OpenApi, examples: &Value) {
         for (status, response) in &mut operation.responses.responses {
             let example = match status.as_str() {
                 "200" | "201" => &examples["answers"][&id],
-                error => &examples["errors"][error],
+                error => match &examples["errors"][format!("{id} {error}")] {
+                    Value::Null => &examples["errors"][error],
+                    own => own,
+                },
             };
             if let RefOr::T(response) = response {
                 let json = response.content.iter_mut().filter(|(media_type, _)| {
-                    example.is_string() || media_type.as_str() == "application/json"
+                    ["application/json", "text/event-stream"].contains(&media_type.as_str())
                 });
                 add_example(json.map(|(_, content)| content), example);
             }

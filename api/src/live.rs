@@ -4,6 +4,7 @@
 //! Without either, one task reads the ledger for all streams, and only while there are any. All
 //! numbers are committed ones; rates are differences of two of them, for display only.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -21,7 +22,9 @@ use service::shutdown::Phase;
 use service::status::Live;
 use store::{Part, Rows};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use utoipa::ToSchema;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::{Ref, RefOr};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::context::Parts;
 use crate::error::Error;
@@ -101,16 +104,42 @@ async fn read_ledger(parts: &Parts) -> Result<Live, Error> {
 /// `Retry-After` of a refused stream, seconds.
 const RETRY_SECONDS: NonZeroU32 = NonZeroU32::new(5).expect("five is not zero");
 
-/// An event of a stream.
+/// What an event says.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
 #[schema(as = LiveEvent)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Tick {
+struct Tick {
     #[serde(flatten)]
     totals: Totals,
     /// Null in the first event of a stream.
     #[schema(required)]
     rates: Option<Rates>,
+}
+
+/// An event as it is sent, for the description.
+struct Sent;
+
+impl ToSchema for Sent {
+    fn name() -> Cow<'static, str> {
+        "ServerSentEvent".into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((Tick::name().into_owned(), Tick::schema()));
+        Tick::schemas(schemas);
+    }
+}
+
+impl PartialSchema for Sent {
+    fn schema() -> RefOr<Schema> {
+        let data = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some("A `LiveEvent`."))
+            .content_media_type("application/json")
+            .content_schema(Some(Ref::from_schema_name(Tick::name())));
+        let event = ObjectBuilder::new().schema_type(Type::Object);
+        event.property("data", data).required("data").into()
+    }
 }
 
 /// Totals since the first event that was ever counted.
@@ -139,12 +168,12 @@ struct Rates {
 
 /// Totals and rates once a second, as server-sent events.
 ///
-/// The `data` of each event is a `LiveEvent` as JSON. A stream goes on until the client disconnects
-/// or the process ends.
+/// A stream goes on until the client disconnects or the process ends. The schema is that of one
+/// event.
 #[utoipa::path(
     get, path = "/api/metrics/live", tag = "Metrics",
     responses(
-        (status = 200, description = "The stream.", body = String,
+        (status = 200, description = "The stream.", body = Sent,
             content_type = "text/event-stream"),
         (status = 503, description = "There are 64 streams already.", body = Failure,
             headers(("Retry-After" = u32, description = "Seconds to wait."))),

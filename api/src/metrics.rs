@@ -60,7 +60,8 @@ pub(crate) struct DistributionView {
 ///
 /// Configured namespaces are shown without requests too. Default range: `today`.
 #[utoipa::path(
-    get, path = "/api/metrics/namespaces/status-distribution", tag = "Metrics",
+    get, path = "/api/metrics/namespaces/status-distribution",
+    operation_id = "statusDistribution", tag = "Metrics",
     params(RangeQuery),
     responses((status = 200, description = "Requests by outcome.",
         body = Success<DistributionView>)),
@@ -218,7 +219,8 @@ impl IntoParams for ScopedRangeQuery {
 ///
 /// Default range: `today`.
 #[utoipa::path(
-    get, path = "/api/metrics/namespaces/request-trend", tag = "Metrics",
+    get, path = "/api/metrics/namespaces/request-trend",
+    operation_id = "requestTrend", tag = "Metrics",
     params(ScopedRangeQuery),
     responses(
         (status = 200, description = "Requests per bucket.", body = Success<TrendView>),

@@ -118,19 +118,18 @@ impl IntoParams for ListQuery {
         let keyword =
             ObjectBuilder::new().schema_type(Type::String).max_length(Some(KEYWORD_CHARS_MAX));
         vec![
-            described_number("page", "Page of the list.", 1, PAGE_MAX),
-            described_number("size", "Namespaces of a page.", size, size_max),
-            described("keyword", "A part of code or name, in any case.", keyword).build(),
-            described("status", "Only those of this status.", status_words()).build(),
+            described_number("page", "Page of the list. Empty: the first.", 1, PAGE_MAX),
+            described_number("size", "Namespaces of a page. Empty: the default.", size, size_max),
+            described("keyword", "A part of code or name, in any case. Empty: all.", keyword)
+                .build(),
+            described("status", "Only those of this status. Empty: all.", status_words()).build(),
         ]
     }
 }
 
 /// One page of the list.
-///
-/// A parameter that is empty is taken for left out, as forms send it.
 #[utoipa::path(
-    get, path = "/api/namespaces", operation_id = "list_namespaces", tag = "Namespaces",
+    get, path = "/api/namespaces", operation_id = "listNamespaces", tag = "Namespaces",
     params(ListQuery),
     responses((status = 200, description = "A page.", body = Success<PageView>)),
 )]
@@ -181,7 +180,7 @@ fn filter(params: &Params) -> Result<NamespaceFilter, Error> {
 ///
 /// Ingest registers namespaces itself too; a namespace is never deleted.
 #[utoipa::path(
-    post, path = "/api/namespaces", operation_id = "create_namespace", tag = "Namespaces",
+    post, path = "/api/namespaces", operation_id = "createNamespace", tag = "Namespaces",
     request_body(content = NewNamespace, description = "At most 16 KiB."),
     responses(
         (status = 201, description = "The new namespace.", body = Success<NamespaceView>),
@@ -225,7 +224,7 @@ fn check_name(name: &str) -> Result<(), Error> {
 
 /// One namespace.
 #[utoipa::path(
-    get, path = "/api/namespaces/{id}", operation_id = "show_namespace", tag = "Namespaces",
+    get, path = "/api/namespaces/{id}", operation_id = "showNamespace", tag = "Namespaces",
     params(("id" = String, Path, min_length = 1, description = "Number or code.")),
     responses(
         (status = 200, description = "The namespace.", body = Success<NamespaceView>),
@@ -258,7 +257,7 @@ impl Question for One {
 ///
 /// Events of a disabled namespace are still counted.
 #[utoipa::path(
-    put, path = "/api/namespaces/{id}/status", operation_id = "set_namespace_status",
+    put, path = "/api/namespaces/{id}/status", operation_id = "setNamespaceStatus",
     tag = "Namespaces",
     params(("id" = String, Path, min_length = 1, description = "Number or code.")),
     request_body(content = NewStatus, description = "At most 16 KiB."),

@@ -130,8 +130,8 @@ impl IntoParams for UsageQuery {
             .explode(Some(false))
             .build(),
             described_scope(),
-            described_number("page", "Page of groups.", 1, PAGE_MAX),
-            described_number("size", "Groups of a page.", size, size_max),
+            described_number("page", "Page of groups. Empty: the first.", 1, PAGE_MAX),
+            described_number("size", "Groups of a page. Empty: the default.", size, size_max),
         ];
         own.into_iter().chain(RangeQuery::into_params(place)).collect()
     }

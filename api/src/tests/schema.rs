@@ -10,8 +10,15 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 /// Keywords that do not bind, or are checked elsewhere.
-const SILENT: [&str; 6] =
-    ["description", "default", "propertyNames", "uniqueItems", "example", "title"];
+const SILENT: [&str; 7] = [
+    "description",
+    "default",
+    "propertyNames",
+    "uniqueItems",
+    "example",
+    "title",
+    "contentMediaType",
+];
 
 /// Every breach of a schema, as a path and a sentence.
 pub fn breaches(api: &Value, schema: &Value, value: &Value) -> Vec<String> {
@@ -95,6 +102,11 @@ impl Check<'_> {
                     for (name, inner) in value.as_object().into_iter().flatten() {
                         self.inner(&format!("{at}.{name}"), rule, inner, found);
                     }
+                }
+                "contentSchema" => {
+                    let text = value.as_str().unwrap_or_default();
+                    let inner = serde_json::from_str(text).unwrap_or_default();
+                    self.inner(&format!("{at}.."), rule, &inner, found);
                 }
                 "additionalProperties" => assert_eq!(*rule, false, "the only other value in use"),
                 "items" => {

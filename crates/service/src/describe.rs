@@ -60,12 +60,15 @@ pub fn also(operation: &mut Operation, status: &str, response: ResponseBuilder) 
 
 /// Adds what the server answers in place of any call.
 pub fn by_server(api: &mut OpenApi) {
-    for (_, _, operation) in operations(api) {
+    for (path, _, operation) in operations(api) {
         if operation.request_body.is_some() {
             also(operation, "408", failure("The body came too slowly."));
         }
         also(operation, "500", failure("An internal error; the log has its cause."));
-        also(operation, "503", failure_to_retry("The process is starting."));
+        // A process that is starting is alive, and says so.
+        if path != "/healthz" {
+            also(operation, "503", failure_to_retry("The process is starting."));
+        }
     }
     let components = api.components.get_or_insert_with(Components::new);
     components.schemas.insert(Failure::name().into_owned(), Failure::schema());

@@ -249,7 +249,7 @@ fn routes_with(access: &Access, wait_max: Duration) -> OpenApiRouter {
 /// The body is a request as it would go to the model. Texts are not kept, logged or repeated in an
 /// error. One request is counted at a time.
 #[utoipa::path(
-    post, path = "/api/tokens/count", operation_id = "count_tokens", tag = "Tokens",
+    post, path = "/api/tokens/count", operation_id = "countTokens", tag = "Tokens",
     request_body(content = Described, description = "At most 8 MiB."),
     responses(
         (status = 200, description = "What was counted.", body = Success<View>),
