@@ -5,8 +5,8 @@
 #
 # Steps: format, lints, unit and property tests, the log on a real Kafka broker, the ledger on a
 # real MariaDB, the cache on a real Redis, the seeded simulation with its mutants, the gateway's
-# Lua, the end to end tests on real processes, nginx with the gateway among them, and Debian's
-# promtool on a real page. Safe to run again.
+# Lua, the end to end tests on real processes, nginx with the gateway among them, Debian's promtool
+# on a real page, and the API against its own description. Safe to run again.
 set -euo pipefail
 unset CDPATH
 cd "$(dirname "$(readlink -f "$0")")/.."
@@ -59,6 +59,10 @@ say "settings and rules of Prometheus"
 
 say "unit tests, property tests, house rules and end-to-end tests"
 cargo test --locked --profile checked --workspace --exclude sim
+
+say "the API against its description"
+cargo build --locked --profile checked --bin gatemeter
+GATEMETER_PROGRAM="${CARGO_TARGET_DIR:-target}/checked/gatemeter" scripts/api-test.sh
 
 say "seeded simulation and its mutants"
 cargo test --locked --profile checked -p sim

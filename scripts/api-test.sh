@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# Asks a real API what its description says that it answers: sound requests and broken ones.
+#
+# usage: scripts/api-test.sh [--help]
+#
+# Builds the program, unless GATEMETER_PROGRAM names one, starts it on free ports with a data folder
+# of its own, checks that /openapi.json is valid OpenAPI 3.1, and lets Schemathesis make requests of
+# it: each answer must have a status, a content type and a body that are described. It is stopped
+# after 90 s. What it needs of Python is installed in a folder below the cache (GATEMETER_CACHE).
+set -euo pipefail
+unset CDPATH
+cd "$(dirname "$(readlink -f "$0")")/.."
+. scripts/lib.sh
+
+case "${1:-}" in
+  "") ;;
+  -h | --help)
+    sed -n '2,9s/^# \{0,1\}//p' "$0"
+    exit 0
+    ;;
+  *) fail "unknown option '$1': see scripts/api-test.sh --help" ;;
+esac
+
+# How long the requests may go on; the whole of it is stopped a while later.
+seconds=90
+
+gatemeter=${GATEMETER_PROGRAM:-}
+if [ -z "$gatemeter" ]; then
+  need_rust
+  say "building (the first time this takes a few minutes)"
+  cargo build --locked --profile checked --bin gatemeter
+  gatemeter="${CARGO_TARGET_DIR:-target}/checked/gatemeter"
+fi
+install_packages curl curl ca-certificates
+
+# Debian's Python comes without what makes such a folder; no command has that name.
+python3 -c 'import ensurepip, venv' 2>/dev/null ||
+  install_packages "python3 with venv" python3 python3-venv
+wanted=$(cat tests/api/requirements.txt)
+python=$(cache_folder)/api-test
+if [ "$(cat "$python/installed" 2>/dev/null)" != "$wanted" ]; then
+  say "installing Schemathesis"
+  rm -rf "$python"
+  mkdir -p "$(dirname "$python")"
+  python3 -m venv "$python"
+  "$python/bin/pip" install --quiet --disable-pip-version-check -r tests/api/requirements.txt ||
+    fail "pip could not install what tests/api/requirements.txt names"
+  printf '%s\n' "$wanted" >"$python/installed"
+fi
+
+work=$(mktemp -d)
+pid=""
+finish() {
+  if [ -n "$pid" ]; then
+    stop "$pid" || true
+  fi
+  rm -rf "$work"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+api=$(free_port 8001)
+aggregator=$(free_port $((api + 1)))
+ingest=$(free_port $((aggregator + 1)))
+# With its keys: without them nothing that is said about keys could be checked.
+"$gatemeter" all --data "$work/data" --api-listen "127.0.0.1:$api" \
+  --aggregator-listen "127.0.0.1:$aggregator" --ingest-listen "127.0.0.1:$ingest" \
+  2>"$work/log" &
+pid=$!
+ask() { curl --noproxy '*' -sf "$@"; }
+wait_for 60 Gatemeter "$pid" ask "http://127.0.0.1:$ingest/readyz"
+wait_for 60 Gatemeter "$pid" ask "http://127.0.0.1:$api/readyz"
+# Answers about something are checked better than answers about nothing.
+"$gatemeter" replay synthetic --count 2000 --to "http://127.0.0.1:$ingest" \
+  --key-file "$work/data/ingest.key" --quiet ||
+  fail "the replay failed: see above"
+
+say "the description is valid OpenAPI 3.1"
+ask "http://127.0.0.1:$api/openapi.json" >"$work/openapi.json"
+"$python/bin/openapi-spec-validator" --schema 3.1 "$work/openapi.json"
+
+key="Authorization: Bearer $(cat "$work/data/admin.key")"
+say "Schemathesis, for up to $seconds s"
+export NO_PROXY='*' no_proxy='*' SCHEMATHESIS_HOOKS="$root/tests/api/hooks.py"
+# It leaves its findings in the working directory, and would ask them first the next time.
+(cd "$work" && timeout $((seconds + 60)) "$python/bin/st" \
+  --config-file "$root/tests/api/schemathesis.toml" run "http://127.0.0.1:$api/openapi.json" \
+  --header "$key" --max-time "$seconds" --max-examples 60 --no-color) ||
+  fail "the API and its description differ: see above"
+alive "$pid" || fail "Gatemeter ended: $(tail -n 5 "$work/log")"
+say "the API is as it describes itself"
