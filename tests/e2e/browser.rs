@@ -1,4 +1,5 @@
-//! The built-in page in a real browser: it shows what the API says, in both languages.
+//! The built-in pages in a real browser: the page shows what the API says, in both languages, and
+//! the description of the API is drawn under a policy that lets it load nothing from elsewhere.
 
 use std::process::Command;
 
@@ -10,19 +11,25 @@ use crate::totals::event;
 /// Milliseconds of the page's own clock that the browser lets pass before it is read.
 const PAGE_MS: u32 = 6_000;
 
-/// The page as it stands after a while.
-fn page(place: &Place, query: &str) -> String {
+/// A page as it stands after a while, and what the browser said, its console included.
+fn shown(place: &Place, path: &str) -> (String, String) {
     let output = Command::new("chromium")
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
         .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+        .arg("--enable-logging=stderr")
         .arg(format!("--user-data-dir={}", place.file("browser").display()))
         .arg(format!("--virtual-time-budget={PAGE_MS}"))
-        .args(["--dump-dom", &format!("http://127.0.0.1:{}/?{query}", place.api)])
+        .args(["--dump-dom", &format!("http://127.0.0.1:{}{path}", place.api)])
         .output()
         .expect("chromium runs");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
-    String::from_utf8(output.stdout).expect("a page in UTF-8")
+    (String::from_utf8(output.stdout).expect("a page in UTF-8"), said.into_owned())
+}
+
+/// The page as it stands after a while.
+fn page(place: &Place, query: &str) -> String {
+    shown(place, &format!("/?{query}")).0
 }
 
 /// The text of the element with this id.
@@ -92,4 +99,24 @@ fn the_page_shows_the_numbers_of_the_api_in_both_languages() {
         let shown = page(&empty, "lang=zh");
         text_of(&shown, "requests") == "0" && text_of(&shown, "success") == "–"
     });
+}
+
+/// Whatever the policy forbids is a line on the console, and so is an error of the script.
+#[test]
+fn the_description_is_drawn_whole_and_breaks_no_rule_of_its_policy() {
+    let place = Place::new();
+    let _running = place.start();
+    for (path, words) in [
+        ("/docs", &["Gatemeter API", "OAS 3.1", "/api/namespaces/{id}/status", "/readyz"][..]),
+        ("/docs#/Usage/usage", &["What to group by", "Execute", "kept_since"]),
+        ("/docs#/Tokens/countTokens", &["o200k_base", "hello world"]),
+    ] {
+        let (drawn, said) = shown(&place, path);
+        for word in words {
+            // Swagger UI lets paths break behind each slash.
+            let drawn = drawn.replace("<wbr>", "").replace('\u{200b}', "");
+            assert!(drawn.contains(word), "{path}: {word}: {drawn}");
+        }
+        assert!(!said.contains("CONSOLE"), "{path}: {said}");
+    }
 }
