@@ -24,6 +24,9 @@ pub use rows::Rows;
 use consumers::ConsumerSlots;
 use slot_numbers::SlotNumbers;
 
+/// Room that is kept for slots, as a multiple of what the last commit used.
+const ROOM_MAX: usize = 8;
+
 /// The sums of one full row within one minute.
 #[derive(Debug)]
 struct Slot {
@@ -134,6 +137,19 @@ impl Pending {
             consumers: consumers.labels,
             used: consumers.sums,
         }
+    }
+
+    /// Begins anew, in the room that there is: the next commit needs about as much. After a commit
+    /// that was many times larger than most, the room is given back.
+    pub fn clear(&mut self) {
+        let n_used = self.slots.len();
+        self.slots.clear();
+        self.slots.shrink_to(n_used * ROOM_MAX);
+        self.numbers.clear();
+        self.consumers.clear();
+        self.account = Account::default();
+        self.sums = RangeSums::default();
+        self.letters.clear();
     }
 
     /// Sums of the slots by a key, sorted by it. Keys are sorted apart from the sums, which are

@@ -67,12 +67,13 @@ impl Core {
 
     /// Turns the pending sums into a part and clears them.
     fn make_part(&mut self, owner: Owner) -> Part {
-        let mut pending = std::mem::take(&mut self.pending);
-        pending.sums.last_clock_us = self.clock.us();
-        let rows = Arc::new(pending.fold(&self.rows));
-        self.rows.trim();
+        self.pending.sums.last_clock_us = self.clock.us();
+        let rows = Arc::new(self.pending.fold(&self.rows));
         let mut account = self.committed.account;
-        account.merge(&pending.account);
+        account.merge(&self.pending.account);
+        let (sums, letters) = (self.pending.sums, std::mem::take(&mut self.pending.letters));
+        self.pending.clear();
+        self.rows.trim();
         let (floor, floor_clock_us) = match self.entries.front() {
             Some(entry) => (entry.offset, Some(entry.clock_us)),
             None if self.lowest > self.committed.floor => (self.lowest, self.clock.us()),
@@ -92,8 +93,8 @@ impl Core {
                 letter_rows: self.letter_rows,
             },
             rows,
-            letters: pending.letters,
-            sums: pending.sums,
+            letters,
+            sums,
             is_shortened: std::mem::take(&mut self.is_shortened),
             accepted: None,
         }

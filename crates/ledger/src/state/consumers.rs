@@ -92,6 +92,14 @@ impl ConsumerSlots {
         std::hint::black_box(slot.map(|slot| slot.1));
     }
 
+    /// Begins anew; see `Pending::clear`.
+    pub(super) fn clear(&mut self) {
+        let n_used = self.slots.len();
+        self.slots.clear();
+        self.slots.shrink_to(n_used * super::ROOM_MAX);
+        self.numbers.clear();
+    }
+
     /// How many slots there are.
     pub(super) fn len(&self) -> usize {
         self.slots.len()

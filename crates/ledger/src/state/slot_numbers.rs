@@ -24,6 +24,14 @@ impl SlotNumbers {
         self.last.get(row as usize).copied().unwrap_or(NONE)
     }
 
+    /// Forgets all slots.
+    pub(super) fn clear(&mut self) {
+        let n_used = self.all.len();
+        self.last.clear();
+        self.all.clear();
+        self.all.shrink_to(n_used * super::ROOM_MAX);
+    }
+
     /// The slot of a row and a time, which is the row's last one from now on; `add` makes one and
     /// gives its number.
     #[cold]
