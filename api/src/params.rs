@@ -72,11 +72,27 @@ impl Params {
 
     /// A whole number from 1 to `max`, or the default.
     pub fn number(&self, name: &str, default: i64, max: i64) -> Result<i64, Error> {
-        let Some(text) = self.get(name) else { return Ok(default) };
-        text.parse().ok().filter(|number| (1..=max).contains(number)).ok_or_else(|| {
+        Ok(self.within(name, 1, max)?.unwrap_or(default))
+    }
+
+    /// A whole number from `min` to `max`, if it is given.
+    pub fn within(&self, name: &str, min: i64, max: i64) -> Result<Option<i64>, Error> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        let found = text.parse().ok().filter(|number| (min..=max).contains(number));
+        found.map(Some).ok_or_else(|| {
             let text = quoted(text);
-            Error::Request(format!("{name} must be a whole number from 1 to {max}, not {text}"))
+            Error::Request(format!("{name} must be a whole number from {min} to {max}, not {text}"))
         })
+    }
+
+    /// A text of at most `chars_max` characters, if it is given.
+    pub fn short(&self, name: &str, chars_max: usize) -> Result<Option<String>, Error> {
+        let found = self.get(name).map(str::to_owned);
+        if found.as_ref().is_some_and(|text| text.chars().count() > chars_max) {
+            let message = format!("{name} must be at most {chars_max} characters");
+            return Err(Error::Request(message));
+        }
+        Ok(found)
     }
 }
 

@@ -316,6 +316,22 @@ impl Window {
         Window::new(rows, self.step, edges_us, self.zone)
     }
 
+    /// The same buckets of quarter-hours, both ends aligned outward and shorter steps made longer;
+    /// itself if it does not read minutes.
+    pub fn without_minutes(mut self) -> Result<Window, Error> {
+        if self.rows != Rows::Minutes {
+            return Ok(self);
+        }
+        let rows = Rows::Quarters;
+        let end = self.edges_us.last_mut().expect("there are two edges");
+        *end = rows.floor(*end + rows.unit_us() - 1);
+        let step = match self.step {
+            Step::Minute | Step::Minutes5 => Step::Quarter,
+            step => step,
+        };
+        Window::new(rows, step, self.edges_us, self.zone)
+    }
+
     /// Starts of the buckets, RFC 3339 with the offset of the zone at that time.
     pub fn labels(&self) -> Vec<String> {
         let starts = &self.edges_us[..self.edges_us.len() - 1];

@@ -34,7 +34,7 @@ use crate::answers::Answers;
 use crate::context::Parts;
 use crate::docs::Description;
 use crate::live::Hub;
-use crate::{docs, live, metrics, namespaces, page, system, usage};
+use crate::{docs, latency, live, metrics, namespaces, page, system, usage};
 
 /// Most queries that run at once: half of the store's four readers.
 const QUERIES_MAX: usize = 2;
@@ -81,6 +81,7 @@ fn queries() -> OpenApiRouter<Answers> {
         .routes(routes!(metrics::request_trend))
         .routes(routes!(metrics::tokens))
         .routes(routes!(metrics::stats))
+        .routes(routes!(latency::latency))
         .routes(routes!(system::system))
         .routes(routes!(system::dashboard))
         .routes(routes!(usage::usage))

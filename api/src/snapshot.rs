@@ -22,7 +22,7 @@ const LEDGER_MAX: Duration = Duration::from_secs(2);
 /// The name of all namespaces together.
 const ALL: &str = "all";
 /// Label of the bucket for whatever is older than the retained rows.
-const EARLIER: &str = "earlier";
+pub(crate) const EARLIER: &str = "earlier";
 
 /// The namespaces that a query is about.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@ mod schema;
 mod description;
 mod kept;
 mod metrics;
+mod latency;
 mod namespaces;
 mod open;
 mod usage;

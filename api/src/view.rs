@@ -10,6 +10,9 @@ use utoipa::ToSchema;
 /// Nano-dollars in a dollar.
 const NANO: u64 = 1_000_000_000;
 
+/// The ranks of the quantiles that are shown, per mille.
+pub(crate) const RANKS: [u16; 3] = [500, 950, 990];
+
 /// The committed version that the numbers of an answer come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = AsOf)]
@@ -62,7 +65,7 @@ impl TokenTotals {
     }
 }
 
-/// Quantiles of durations in milliseconds; each is null without requests.
+/// Quantiles in milliseconds; each is null where nothing was measured.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Quantiles {
     #[schema(value_type = Option<f64>, required)]
@@ -75,8 +78,14 @@ pub(crate) struct Quantiles {
 
 impl Quantiles {
     pub fn of(requests: &Requests) -> Quantiles {
-        let shown = |per_mille| requests.quantile_us(per_mille).map(milliseconds);
-        Quantiles { p50: shown(500), p95: shown(950), p99: shown(990) }
+        Quantiles::by(|per_mille| requests.quantile_us(per_mille))
+    }
+
+    /// Those that a function of the rank gives, in microseconds.
+    pub fn by(us: impl Fn(u16) -> Option<u64>) -> Quantiles {
+        let shown = |per_mille| us(per_mille).map(milliseconds);
+        let [p50, p95, p99] = RANKS.map(shown);
+        Quantiles { p50, p95, p99 }
     }
 }
 

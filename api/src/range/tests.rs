@@ -298,3 +298,26 @@ fn minute_rows_are_relied_on_only_where_none_is_missing() {
         assert_eq!(retained.minutes_complete_from(), expected, "{retained:?}");
     }
 }
+
+#[test]
+fn buckets_of_minutes_become_quarters_aligned_outward_and_others_stay() {
+    let now = "2026-03-05T10:17:42.5Z";
+    let widened = |query: &str| {
+        let window = window_of(query, now, whole()).without_minutes().expect("a window");
+        let (labels, cover) = (window.labels(), window.cover());
+        let n_buckets = window.buckets().n();
+        assert_eq!((labels.len(), window.rows), (n_buckets, Rows::Quarters), "{query}");
+        (n_buckets, window.step, labels[0].clone(), cover.to.expect("an end"))
+    };
+    let at = |time: &str| format!("2026-03-05T{time}:00+00:00");
+    let wanted = (2, Step::Quarter, at("10:00"), at("10:30"));
+    assert_eq!(widened("timeRange=15m"), wanted);
+    assert_eq!(widened("timeRange=1h"), (5, Step::Quarter, at("09:15"), at("10:30")));
+    assert_eq!(widened("timeRange=6h"), (25, Step::Quarter, at("04:15"), at("10:30")));
+    let query = "from=2026-03-05T08:05:00Z&to=2026-03-05T08:20:01Z";
+    assert_eq!(widened(query), (2, Step::Quarter, at("08:00"), at("08:30")));
+    for query in ["timeRange=24h", "timeRange=today", "timeRange=month", "timeRange=all"] {
+        let window = window_of(query, now, whole());
+        assert_eq!(window.clone().without_minutes().expect("a window"), window, "{query}");
+    }
+}

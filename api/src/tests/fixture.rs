@@ -15,7 +15,7 @@ use ledger::commit::{
     Commit, CommitId, CommitRows, Outcome as Ended, Owner, Part, Progress, RangeSums,
 };
 use ledger::consumer::{ConsumerLabels, ConsumerSums};
-use ledger::histogram::duration_bucket;
+use ledger::histogram::{duration_bucket, ttft_bucket};
 use ledger::measures::Measures;
 use ledger::series::{FullLabels, SeriesId};
 use ledger::window::{MINUTE_US, QUARTER_US};
@@ -35,12 +35,16 @@ use crate::context::{Dependency, Parts};
 pub struct Fact {
     pub at_us: i64,
     pub namespace: &'static str,
+    pub upstream: &'static str,
+    pub model: &'static str,
     pub status: u16,
     pub is_final: bool,
     pub n: i64,
     pub input: i64,
     pub output: i64,
     pub duration_us: i64,
+    /// Time to first token, if it was reported.
+    pub ttft_us: Option<i64>,
     pub source: UsageSource,
     pub consumer: Option<&'static str>,
     /// Error type that the producer reported.
@@ -56,12 +60,15 @@ impl Fact {
         Fact {
             at_us,
             namespace,
+            upstream: "openai",
+            model: "gpt-4o",
             status,
             is_final,
             n,
             input,
             output,
             duration_us,
+            ttft_us: None,
             source,
             consumer,
             error_type,
@@ -71,8 +78,8 @@ impl Fact {
     fn labels(&self) -> FullLabels {
         FullLabels {
             namespace: self.namespace.into(),
-            upstream: "openai".into(),
-            model: "gpt-4o".into(),
+            upstream: self.upstream.into(),
+            model: self.model.into(),
             method: Method::Post,
             endpoint: "/v1/chat/completions".into(),
             status: self.status,
@@ -99,6 +106,10 @@ impl Fact {
         let mut sums = Measures { n: self.n, ..Measures::default() };
         sums.duration_us = self.n * self.duration_us;
         sums.duration[duration_bucket(self.duration_us.cast_unsigned())] = self.n;
+        if let Some(ttft_us) = self.ttft_us {
+            sums.ttft_us = self.n * ttft_us;
+            sums.ttft[ttft_bucket(ttft_us.cast_unsigned())] = self.n;
+        }
         sums.tokens = [self.input, 0, 0, self.output, 0];
         sums
     }

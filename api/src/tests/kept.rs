@@ -14,13 +14,14 @@ use super::fixture::{Fact, Place, change, get};
 
 /// Longest time that a test waits for a state.
 const DEADLINE: Duration = Duration::from_secs(30);
-const QUERIES: [&str; 6] = [
+const QUERIES: [&str; 7] = [
     "/api/metrics/namespaces/status-distribution",
     "/api/metrics/namespaces/request-trend?namespace=wechat&timeRange=all",
     "/api/metrics/namespaces/all/tokens?timeRange=all",
     "/api/metrics/namespaces/wechat/tokens?timeRange=1h&tz=Asia%2FShanghai",
     "/api/metrics/dashboard?namespace=wechat",
     "/api/metrics/system",
+    "/api/metrics/latency?namespace=wechat&timeRange=24h",
 ];
 
 async fn ask(router: &Router, path: &str) -> Value {
@@ -150,6 +151,10 @@ async fn takes_few_statements(mut place: Place) {
             queries.push((3, format!("{namespaces}/{scope}/tokens?{range}")));
             queries.push((3, format!("{namespaces}/{scope}/stats?{range}")));
             queries.push((3, format!("{namespaces}/request-trend?namespace={scope}&{range}")));
+            for more in ["", "&metric=ttft", "&model=gpt-4o&upstream=openai"] {
+                let path = format!("/api/metrics/latency?namespace={scope}&{range}{more}");
+                queries.push((3, path));
+            }
             queries.push((8, format!("/api/metrics/dashboard?namespace={scope}&{range}")));
         }
         queries.push((3, format!("{namespaces}/status-distribution?{range}")));

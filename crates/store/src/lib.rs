@@ -21,6 +21,7 @@ mod generation;
 mod read;
 mod journal;
 mod part;
+mod latency;
 mod usage;
 mod letter;
 mod raw_place;
@@ -58,6 +59,7 @@ pub use generation::Generation;
 pub use journal::RangeRow;
 pub use key::KeyRow;
 pub use label::{LabelKind, LabelName, LabelRequest, Registration};
+pub use latency::{Histogram, LatencyAsk, Timing};
 pub use letter::{LetterFilter, LogLetter, RawLetter};
 pub use namespace::{NamespaceFilter, NamespaceRow, NamespaceStatus, Page};
 pub use part::{Part, Pulse, Rows};
@@ -73,10 +75,6 @@ use server::Era;
 use sql::Conn;
 use steps::Steps;
 use write::{Memory, Writer};
-
-/// How long an aggregator's report of a full dedup set is valid, microseconds: it is renewed every
-/// second, and the clocks of two machines may differ by some seconds.
-const PRESSURE_US: i64 = 10 * 1_000_000;
 
 /// The ledger and the configuration.
 #[derive(Debug)]
@@ -385,15 +383,6 @@ impl Store {
     /// The error of the database.
     pub async fn put_pressure(&self, now: Wall) -> Result<()> {
         transact!(self, |conn| pressure::put(conn, now))
-    }
-
-    /// Whether an aggregator reported a full dedup set within the last seconds.
-    ///
-    /// # Errors
-    /// See [`Reader`].
-    pub async fn under_pressure(&self, now: Wall) -> Result<bool> {
-        let seen_us = self.read().await?.pressure_seen_us().await?;
-        Ok(seen_us.is_some_and(|seen_us| now.as_us() - seen_us < PRESSURE_US))
     }
 
     /// The frame version that ingest writes.

@@ -86,7 +86,7 @@ impl Rows {
     }
 
     /// The rows with their series, for a SELECT.
-    fn joined(self) -> String {
+    pub(crate) fn joined(self) -> String {
         let (table, series) = self.tables();
         format!("FROM {table} q JOIN {series} s ON s.id = q.series")
     }
@@ -96,7 +96,7 @@ impl Part {
     /// Sums of rows `q` with series `s`, in the order in which `add` reads them. The condition is
     /// inside the sum instead of a GROUP BY: rows arrive in the order of time, and sorting them by
     /// anything else would take far longer than adding them up.
-    fn columns(self) -> Vec<String> {
+    pub(crate) fn columns(self) -> Vec<String> {
         let each = |name: &str| format!("sum(q.{name})");
         let only = |condition: &str, name: &str| {
             format!("sum(CASE WHEN {condition} THEN q.{name} ELSE 0 END)")
@@ -164,13 +164,42 @@ fn read(parts: &[Part], row: &Row, first: usize) -> Result<Sums> {
     Ok(sums)
 }
 
-/// Binds the two parameters of `MINE`.
-fn bind<'q>(query: Bound<'q>, namespace: Option<&'q str>) -> Bound<'q> {
-    query.bind(namespace).bind(namespace)
+/// Which series are summed: those that have every label that is given.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Mine<'a> {
+    pub namespace: Option<&'a str>,
+    pub upstream: Option<&'a str>,
+    /// Minute rows have none.
+    pub model: Option<&'a str>,
 }
 
-/// Condition for rows of one namespace, or of all.
-const MINE: &str = "(? IS NULL OR s.namespace = ?)";
+impl<'a> Mine<'a> {
+    fn of(namespace: Option<&'a str>) -> Mine<'a> {
+        Mine { namespace, ..Mine::default() }
+    }
+
+    /// The labels beside the namespace that are given, with their columns.
+    fn more(self) -> impl Iterator<Item = (&'static str, &'a str)> {
+        let both = [("s.upstream", self.upstream), ("s.model", self.model)];
+        both.into_iter().filter_map(|(column, label)| Some((column, label?)))
+    }
+
+    /// The condition, of series `s`.
+    fn condition(self) -> String {
+        let more = self.more().map(|(column, _)| format!(" AND {column} = ?"));
+        std::iter::once("(? IS NULL OR s.namespace = ?)".to_owned()).chain(more).collect()
+    }
+
+    /// Binds the parameters of the condition.
+    fn bind<'q>(self, query: Bound<'q>) -> Bound<'q>
+    where
+        'a: 'q,
+    {
+        let query = query.bind(self.namespace).bind(self.namespace);
+        self.more().fold(query, |query, (_, label)| query.bind(label))
+    }
+}
+
 /// Condition for rows of a range.
 const DURING: &str = "q.at >= ? AND q.at < ?";
 
@@ -188,23 +217,21 @@ impl Reader {
         parts: &[Part],
     ) -> Result<Sums> {
         let (columns, tables) = (columns(parts).join(", "), rows.joined());
+        let mine = Mine::of(namespace);
         let sql = match rows {
-            Rows::Totals => format!("SELECT {columns} {tables} WHERE {MINE}"),
-            _ => format!("SELECT {columns} {tables} WHERE {DURING} AND {MINE}"),
+            Rows::Totals => format!("SELECT {columns} {tables} WHERE {}", mine.condition()),
+            _ => format!("SELECT {columns} {tables} WHERE {DURING} AND {}", mine.condition()),
         };
         let mut query = self.conn.query(AssertSqlSafe(sql));
         if rows != Rows::Totals {
             query = query.bind(range.start).bind(range.end);
         }
-        let found = self.rows(bind(query, namespace)).await?;
+        let found = self.rows(mine.bind(query)).await?;
         found.first().map_or(Ok(Sums::default()), |row| read(parts, row, 0))
     }
 
     /// Sums of each bucket of a range, and of all of it: for counter totals, whose buckets are of
     /// quarter-hours, these are more than the buckets once old rows were deleted.
-    ///
-    /// The rows of each moment are summed first, which is the order that they lie in, and then the
-    /// moments of each piece of a bucket.
     ///
     /// # Errors
     /// See [`Reader`].
@@ -215,35 +242,11 @@ impl Reader {
         namespace: Option<&str>,
         parts: &[Part],
     ) -> Result<(Series, Sums)> {
-        let kept = if rows == Rows::Totals { Rows::Quarters } else { rows };
-        let columns = columns(parts);
-        let numbered = columns.iter().enumerate();
-        let (named, summed): (Vec<String>, Vec<String>) = numbered
-            .map(|(idx, column)| (format!("{column} AS c{idx}"), format!("sum(c{idx})")))
-            .unzip();
-        // Without the cast a server may take the number of a parameter for a decimal one.
-        let mut sql = format!(
-            "SELECT CAST(at - (at - ?) % ? AS SIGNED) AS piece, {} \
-             FROM (SELECT q.at AS at, {} {} WHERE {DURING} AND {MINE} GROUP BY q.at) g \
-             GROUP BY piece",
-            summed.join(", "),
-            named.join(", "),
-            kept.joined(),
-        );
-        if rows == Rows::Totals {
-            let totals = columns.join(", ");
-            sql = format!("{sql} UNION ALL SELECT NULL, {totals} {} WHERE {MINE}", rows.joined());
-        }
-        let whole = buckets.whole();
-        let query = self.conn.query(AssertSqlSafe(sql)).bind(whole.start).bind(buckets.piece());
-        let mut query = bind(query.bind(whole.start).bind(whole.end), namespace);
-        if rows == Rows::Totals {
-            query = bind(query, namespace);
-        }
+        let found = self.pieces(rows, &buckets, Mine::of(namespace), &columns(parts)).await?;
         let (mut series, mut total) = (Series::new(buckets), Sums::default());
-        for row in self.rows(query).await? {
+        for (piece, row) in found {
             let sums = read(parts, &row, 1)?;
-            match get::<Option<i64>>(&row, 0)? {
+            match piece {
                 Some(piece) => series.add(piece, &sums),
                 None => total = sums,
             }
@@ -252,6 +255,48 @@ impl Reader {
             total = series.total();
         }
         Ok((series, total))
+    }
+
+    /// Sums of columns by the pieces of buckets, from column 1 on, each with the start of its
+    /// piece; and without one the counter totals, if `rows` are these.
+    ///
+    /// The rows of each moment are summed first, which is the order that they lie in, and then the
+    /// moments of each piece of a bucket.
+    pub(crate) async fn pieces(
+        &mut self,
+        rows: Rows,
+        buckets: &Buckets,
+        mine: Mine<'_>,
+        columns: &[String],
+    ) -> Result<Vec<(Option<i64>, Row)>> {
+        let kept = if rows == Rows::Totals { Rows::Quarters } else { rows };
+        let numbered = columns.iter().enumerate();
+        let (named, summed): (Vec<String>, Vec<String>) = numbered
+            .map(|(idx, column)| (format!("{column} AS c{idx}"), format!("sum(c{idx})")))
+            .unzip();
+        let condition = mine.condition();
+        // Without the cast a server may take the number of a parameter for a decimal one.
+        let mut sql = format!(
+            "SELECT CAST(at - (at - ?) % ? AS SIGNED) AS piece, {} \
+             FROM (SELECT q.at AS at, {} {} WHERE {DURING} AND {condition} GROUP BY q.at) g \
+             GROUP BY piece",
+            summed.join(", "),
+            named.join(", "),
+            kept.joined(),
+        );
+        if rows == Rows::Totals {
+            let totals = columns.join(", ");
+            let tables = rows.joined();
+            sql = format!("{sql} UNION ALL SELECT NULL, {totals} {tables} WHERE {condition}");
+        }
+        let whole = buckets.whole();
+        let query = self.conn.query(AssertSqlSafe(sql)).bind(whole.start).bind(buckets.piece());
+        let mut query = mine.bind(query.bind(whole.start).bind(whole.end));
+        if rows == Rows::Totals {
+            query = mine.bind(query);
+        }
+        let found = self.rows(query).await?;
+        found.into_iter().map(|row| Ok((get(&row, 0)?, row))).collect()
     }
 
     /// Requests by namespace and outcome, of a range of rows or of the counter totals.

@@ -35,6 +35,7 @@ on_both! {
     tokens_counted_from_text_are_summed_apart,
     a_series_is_one_statement_and_each_bucket_has_its_rows,
     totals_and_their_buckets_come_in_one_statement_and_outlive_rows,
+    histograms_are_one_statement_and_those_of_the_rows_that_are_meant,
     outcomes_are_those_of_final_attempts_in_every_kind_of_rows,
     pulse_is_one_minute_and_what_is_open_now,
     a_commit_takes_effect_once_and_every_table_has_its_sums,

@@ -6,6 +6,7 @@ mod newer;
 mod registrations;
 mod statements;
 mod sums;
+mod latency;
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use ledger::query::sums::Sums;
 
 pub(super) use self::frames::*;
 pub(super) use self::joint::*;
+pub(super) use self::latency::*;
 pub(super) use self::newer::*;
 pub(super) use self::registrations::*;
 pub(super) use self::statements::*;

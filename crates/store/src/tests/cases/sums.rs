@@ -17,15 +17,15 @@ use super::super::fixture::{Bed, altered, commit, labels, sums};
 use crate::*;
 
 /// Quarter-hours over which facts are spread: four days.
-const QUARTERS: i64 = 4 * 96;
+pub(super) const QUARTERS: i64 = 4 * 96;
 const NAMESPACES: [&str; 3] = ["a", "b", "b "];
 
 /// Attempts that are alike, within one minute.
 #[derive(Clone, Debug)]
-struct Fact {
-    minute: i64,
-    labels: FullLabels,
-    measures: Measures,
+pub(super) struct Fact {
+    pub minute: i64,
+    pub labels: FullLabels,
+    pub measures: Measures,
 }
 
 impl Fact {
@@ -47,7 +47,7 @@ impl Fact {
 }
 
 /// Facts of every kind, the same in each run, with hours and a day without any.
-fn facts() -> Vec<Fact> {
+pub(super) fn facts() -> Vec<Fact> {
     let mut state = 7_u64;
     let mut below = move |n: usize| {
         state =
@@ -67,7 +67,7 @@ fn facts() -> Vec<Fact> {
     (0..400).map(fact).collect()
 }
 
-fn commit_of(owner: Owner, before: &Progress, facts: &[Fact]) -> Commit {
+pub(super) fn commit_of(owner: Owner, before: &Progress, facts: &[Fact]) -> Commit {
     let (mut totals, mut quarters) = (BTreeMap::new(), BTreeMap::new());
     let (mut shorts, mut minutes) = (BTreeMap::new(), BTreeMap::new());
     for Fact { minute, labels, measures } in facts {
@@ -116,7 +116,7 @@ async fn filled(bed: &Bed) -> Vec<Fact> {
 
 /// Edges of buckets in quarter-hours: hours, days of 23, 24 and 25 hours, a day that moves by half
 /// an hour, days that begin at a quarter to, months of one day, one bucket, and none that has rows.
-fn edges() -> Vec<Vec<i64>> {
+pub(super) fn edges() -> Vec<Vec<i64>> {
     vec![
         (0..=96).map(|hour| hour * 4).collect(),
         vec![-92, 0, 96, 188, 288, QUARTERS],
