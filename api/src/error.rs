@@ -24,6 +24,12 @@ pub(crate) enum Error {
     /// The ledger does not answer, and there is no cached answer.
     #[error("the ledger does not answer")]
     LedgerDown,
+    /// A client left, or took too long for an answer that is read while it is sent.
+    #[error("the client did not take the answer in time")]
+    NotTaken,
+    /// Rows could not be written as a table.
+    #[error("rows could not be written as CSV")]
+    Table(#[source] std::io::Error),
     /// A sum of rows overflows, or exceeds the totals.
     #[error("rows of the ledger could not be added up")]
     Query(#[from] QueryError),
@@ -69,7 +75,10 @@ impl From<Error> for ApiError {
             Error::LedgerDown => {
                 ApiError::unavailable("the ledger is not available now").retry_after(RETRY_SECONDS)
             }
-            Error::Store(_) | Error::Query(_) | Error::Json(_) => {
+            Error::NotTaken => {
+                ApiError::unavailable("the answer took too long").retry_after(RETRY_SECONDS)
+            }
+            Error::Store(_) | Error::Query(_) | Error::Json(_) | Error::Table(_) => {
                 tracing::error!(error = %service::chain(&error), "query failed");
                 ApiError::internal()
             }

@@ -14,6 +14,7 @@ mod histogram;
 mod snapshot;
 mod single_flight;
 mod answers;
+mod limit;
 mod live;
 mod metrics;
 mod latency;

@@ -6,6 +6,7 @@
 //! here.
 
 mod calendar;
+mod pieces;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,8 @@ use utoipa::openapi::schema::{
     AnyOfBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type,
 };
 use utoipa::{IntoParams, ToSchema};
+
+pub(crate) use self::pieces::Piece;
 
 use crate::error::Error;
 use crate::params::{Params, described, text};
@@ -307,8 +310,7 @@ impl Window {
     /// the oldest retained row and ends with the newest possible one.
     pub fn in_quarters(self, oldest: Option<i64>) -> Result<Window, Error> {
         let rows = Rows::Quarters;
-        let end = *self.edges_us.last().expect("there are two edges");
-        let mut start = self.edges_us[0];
+        let [mut start, end] = self.ends();
         if let (Rows::Totals, Some(oldest)) = (self.rows, oldest) {
             start = start.max(oldest.saturating_mul(rows.unit_us()));
         }
@@ -332,6 +334,11 @@ impl Window {
         Window::new(rows, step, self.edges_us, self.zone)
     }
 
+    /// Start and end, microseconds.
+    fn ends(&self) -> [i64; 2] {
+        [self.edges_us[0], *self.edges_us.last().expect("there are two edges")]
+    }
+
     /// Starts of the buckets, RFC 3339 with the offset of the zone at that time.
     pub fn labels(&self) -> Vec<String> {
         let starts = &self.edges_us[..self.edges_us.len() - 1];
@@ -345,10 +352,10 @@ impl Window {
 
     /// The range that the answer covers.
     pub fn cover(&self) -> Cover {
-        let end = *self.edges_us.last().expect("there are two edges");
+        let [start, end] = self.ends();
         let is_bounded = self.rows != Rows::Totals;
         Cover {
-            from: is_bounded.then(|| self.shown(self.edges_us[0])),
+            from: is_bounded.then(|| self.shown(start)),
             to: is_bounded.then(|| self.shown(end)),
             timezone: self.timezone(),
             aligned_to_seconds: self.rows.unit_us() / SECOND_US,

@@ -3,29 +3,19 @@
 //! Everything under `/api` requires the key. Health, `/metrics`, the description and the files of
 //! the pages are open: they contain no numbers. Routes and description are built together, so that
 //! no call is served without being described, and each is on `/metrics` before its first request.
-//!
-//! A query over many rows holds a reader of the ledger for as long as it runs, and starves other
-//! work if it takes the last one. So fewer such queries run at once than the ledger has readers,
-//! and the others wait a bounded time for a permit. A query that has begun runs to its end even if
-//! its client disconnects: its reader stays busy in any case, so it must keep its permit.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
+use axum::middleware::from_fn_with_state;
 use http::{Method, StatusCode};
-use service::answer::{ApiError, with_fallbacks};
+use service::answer::with_fallbacks;
 use service::auth::guard;
 use service::describe::{also, failure, failure_to_retry, operations};
 use service::health::{self, Readiness};
 use service::http_metrics::HttpMetrics;
 use service::metrics::{ProcessMetrics, described_route};
 use service::token_count;
-use tokio::sync::Semaphore;
 use utoipa::openapi::{HttpMethod, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -33,46 +23,9 @@ use utoipa_axum::routes;
 use crate::answers::Answers;
 use crate::context::Parts;
 use crate::docs::Description;
+use crate::limit::{QueryLimit, limit_queries};
 use crate::live::Hub;
 use crate::{docs, latency, live, metrics, namespaces, page, system, usage};
-
-/// Most queries that run at once: half of the store's four readers.
-const QUERIES_MAX: usize = 2;
-/// Longest wait for a permit: the page gives up after 10 s.
-const WAIT_MAX: Duration = Duration::from_secs(4);
-/// `Retry-After` of a query that got no permit, seconds.
-const RETRY_SECONDS: NonZeroU32 = NonZeroU32::new(2).expect("two is not zero");
-
-/// Limits the queries that run at once.
-#[derive(Clone, Debug)]
-struct QueryLimit {
-    permits: Arc<Semaphore>,
-    wait_max: Duration,
-}
-
-impl QueryLimit {
-    fn new() -> QueryLimit {
-        QueryLimit { permits: Arc::new(Semaphore::new(QUERIES_MAX)), wait_max: WAIT_MAX }
-    }
-}
-
-/// Middleware that runs a query once it has a permit.
-async fn limit_queries(State(limit): State<QueryLimit>, request: Request, next: Next) -> Response {
-    let permit = tokio::time::timeout(limit.wait_max, limit.permits.acquire_owned()).await;
-    let Ok(Ok(permit)) = permit else {
-        let message = "too many queries are being answered, try again in a moment";
-        return ApiError::unavailable(message).retry_after(RETRY_SECONDS).into_response();
-    };
-    let answering = tokio::spawn(async move {
-        let response = next.run(request).await;
-        drop(permit);
-        response
-    });
-    answering.await.unwrap_or_else(|error| {
-        tracing::error!(%error, "query task failed");
-        ApiError::internal().into_response()
-    })
-}
 
 /// The routes that read rows of the ledger, one question each.
 fn queries() -> OpenApiRouter<Answers> {
@@ -85,6 +38,7 @@ fn queries() -> OpenApiRouter<Answers> {
         .routes(routes!(system::system))
         .routes(routes!(system::dashboard))
         .routes(routes!(usage::usage))
+        .routes(routes!(usage::export))
         .route_layer(from_fn_with_state(QueryLimit::new(), limit_queries));
     for (_, _, operation) in operations(router.get_openapi_mut()) {
         let text = "Two other queries took too long, or the ledger does not answer and no earlier \
@@ -166,6 +120,3 @@ pub fn router(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Router, serv
     let router = router.merge(page::files()).merge(docs::files());
     Ok(http_metrics.count(with_fallbacks(router)))
 }
-
-#[cfg(test)]
-mod tests;

@@ -12,3 +12,5 @@ mod latency;
 mod namespaces;
 mod open;
 mod usage;
+mod usage_groups;
+mod usage_export;

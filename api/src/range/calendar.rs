@@ -7,7 +7,7 @@
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan};
+use jiff::{Span, Timestamp, ToSpan, Unit};
 
 use crate::error::Error;
 use crate::range::Step;
@@ -84,6 +84,45 @@ pub(super) fn walk(
     }
     edges.push(to_us);
     Ok(edges)
+}
+
+/// The edges of whole days or months: from the start of the one that `from_us` lies in to `to_us`.
+pub(super) fn whole(
+    zone: &TimeZone,
+    step: Step,
+    from_us: i64,
+    to_us: i64,
+) -> Result<Vec<i64>, Error> {
+    let date = local_date(zone, from_us)?;
+    let first = if step == Step::Month { date.first_of_month() } else { date };
+    walk(zone, step, midnight(zone, first)?.min(from_us), to_us)
+}
+
+/// Where the local day before this moment begins.
+pub(super) fn day_before(zone: &TimeZone, us: i64) -> Result<i64, Error> {
+    midnight(zone, local_date(zone, us - 1)?)
+}
+
+/// The local midnight this many dates before that of a moment.
+pub(super) fn days_before(zone: &TimeZone, us: i64, n: i64) -> Result<i64, Error> {
+    let n = Span::new().try_days(n).map_err(|_| beyond())?;
+    midnight(zone, local_date(zone, us)?.checked_sub(n).map_err(|_| beyond())?)
+}
+
+/// Where the local month before that of a moment begins.
+pub(super) fn month_before(zone: &TimeZone, us: i64) -> Result<i64, Error> {
+    let first = local_date(zone, us)?.first_of_month();
+    midnight(zone, first.checked_sub(1.month()).map_err(|_| beyond())?)
+}
+
+/// How many local days lie between two moments; `None` unless both are local midnights.
+pub(super) fn days(zone: &TimeZone, from_us: i64, to_us: i64) -> Result<Option<i64>, Error> {
+    let (first, last) = (local_date(zone, from_us)?, local_date(zone, to_us)?);
+    if (midnight(zone, first)?, midnight(zone, last)?) != (from_us, to_us) {
+        return Ok(None);
+    }
+    let n = first.until((Unit::Day, last)).map_err(|_| beyond())?.get_days();
+    Ok(Some(i64::from(n)))
 }
 
 /// The range is outside the calendar.

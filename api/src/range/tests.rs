@@ -254,6 +254,49 @@ fn ranges_with_explicit_ends_are_aligned_outward_to_the_retained_rows() {
 }
 
 #[test]
+fn the_period_before_is_that_of_the_calendar_and_ends_where_the_range_begins() {
+    let ny = "tz=America/New_York";
+    for (query, now, from) in [
+        // Days of 23 and of 25 hours.
+        (format!("timeRange=today&{ny}"), "2026-03-09T12:00:00Z", "2026-03-08T00:00:00-05:00"),
+        (format!("timeRange=today&{ny}"), "2026-11-02T12:00:00Z", "2026-11-01T00:00:00-04:00"),
+        (format!("timeRange=yesterday&{ny}"), "2026-03-10T12:00:00Z", "2026-03-08T00:00:00-05:00"),
+        (format!("timeRange=week&{ny}"), "2026-03-10T12:00:00Z", "2026-03-02T00:00:00-05:00"),
+        (format!("timeRange=month&{ny}"), "2026-03-31T12:00:00Z", "2026-02-01T00:00:00-05:00"),
+        ("timeRange=month".to_owned(), "2026-01-31T12:00:00Z", "2025-12-01T00:00:00+00:00"),
+        ("timeRange=24h".to_owned(), "2026-03-05T10:17:42Z", "2026-03-03T10:30:00+00:00"),
+        // Aligned to 15 minutes, it has half an hour.
+        ("timeRange=15m".to_owned(), "2026-03-05T10:17:42Z", "2026-03-05T09:30:00+00:00"),
+        // No 30 December.
+        (
+            "timeRange=today&tz=Pacific/Apia".to_owned(),
+            "2011-12-31T00:00:00Z",
+            "2011-12-29T00:00:00-10:00",
+        ),
+        // Three local days of 71 hours, and the same 71 hours, from a quarter past.
+        (
+            format!("from=2026-03-07T05:00:00Z&to=2026-03-10T04:00:00Z&{ny}"),
+            "2026-03-10T12:00:00Z",
+            "2026-03-04T00:00:00-05:00",
+        ),
+        (
+            format!("from=2026-03-07T05:15:00Z&to=2026-03-10T04:15:00Z&{ny}"),
+            "2026-03-10T12:00:00Z",
+            "2026-03-04T01:15:00-05:00",
+        ),
+    ] {
+        let ask = Ask::of(&params(&query), Name::Today, &TimeZone::UTC).expect("a good range");
+        let window = ask.window(at(now), whole()).expect("a window");
+        let window = window.in_quarters(None).expect("a window");
+        let before = ask.before(&window).expect("a period").cover();
+        assert_eq!(before.from.as_deref(), Some(from), "{query}");
+        assert_eq!(before.to, window.cover().from, "{query}");
+    }
+    let all = Ask::of(&params("timeRange=all"), Name::Today, &TimeZone::UTC).expect("a range");
+    assert!(all.is_all());
+}
+
+#[test]
 fn bad_range_is_refused_with_the_reason() {
     for (query, expected) in [
         (

@@ -138,7 +138,8 @@ async fn the_limits_of_parameters_are_those_that_are_kept() {
             }
             if schema["type"] == "integer" {
                 let max = schema["maximum"].as_i64().expect("a maximum");
-                for (number, status) in [(0, 400), (1, 200), (max, 200), (max + 1, 400)] {
+                let min = schema["minimum"].as_i64().expect("a minimum");
+                for (number, status) in [(min - 1, 400), (min, 200), (max, 200), (max + 1, 400)] {
                     assert_eq!(ask(&number.to_string()).await, status, "{path} {name}={number}");
                 }
             }
@@ -238,9 +239,16 @@ async fn every_answer_fits_its_schema() {
         }
     }
     let usage = "/api/usage";
-    for groups in ["namespace", "model", "consumer,model"] {
+    let each = "namespace,model,upstream,endpoint,status,hour,day,month";
+    for groups in ["namespace", "model", "consumer,model", "consumer,day", "status", each] {
         let uri = format!("{usage}?group_by={groups}&timeRange=all&size=1");
         check("GET", usage, uri, None).await;
+        let uri = format!("{usage}/export?group_by={groups}&timeRange=all&format=json");
+        check("GET", "/api/usage/export", uri, None).await;
+    }
+    for call in ["?size=9", "/export?format=csv", "/export?format=json"] {
+        let uri = format!("{usage}{call}&compare=previous&group_by=model");
+        check("GET", uri.split('?').next().expect("a path"), uri.clone(), None).await;
     }
     let (list, status) = ("/api/namespaces", "/api/namespaces/{id}/status");
     for body in [json!({"code": "new"}), json!({"code": "new"}), json!({"code": "-"})] {

@@ -47,6 +47,8 @@ pub struct Fact {
     pub ttft_us: Option<i64>,
     pub source: UsageSource,
     pub consumer: Option<&'static str>,
+    pub endpoint: &'static str,
+    pub cost_nano: i64,
     /// Error type that the producer reported.
     pub error_type: Option<ErrorType>,
 }
@@ -71,6 +73,8 @@ impl Fact {
             ttft_us: None,
             source,
             consumer,
+            endpoint: "/v1/chat/completions",
+            cost_nano: 0,
             error_type,
         }
     }
@@ -81,7 +85,7 @@ impl Fact {
             upstream: self.upstream.into(),
             model: self.model.into(),
             method: Method::Post,
-            endpoint: "/v1/chat/completions".into(),
+            endpoint: self.endpoint.into(),
             status: self.status,
             outcome: Outcome::of(self.status, self.error_type),
             service_tier: ServiceTier::Standard,
@@ -98,7 +102,8 @@ impl Fact {
         let mut bytes = Vec::new();
         ConsumerLabels::encode(&labels, &mut bytes);
         let requests = if self.is_final { self.n } else { 0 };
-        let sums = ConsumerSums { requests, tokens: self.measures().tokens, cost_nano: 0 };
+        let Measures { tokens, cost_nano, .. } = self.measures();
+        let sums = ConsumerSums { requests, tokens, cost_nano };
         (ConsumerLabels::id_of(&bytes), ConsumerLabels::of(&labels), sums)
     }
 
@@ -111,6 +116,7 @@ impl Fact {
             sums.ttft[ttft_bucket(ttft_us.cast_unsigned())] = self.n;
         }
         sums.tokens = [self.input, 0, 0, self.output, 0];
+        sums.cost_nano = self.cost_nano;
         sums
     }
 }

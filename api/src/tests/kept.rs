@@ -159,6 +159,12 @@ async fn takes_few_statements(mut place: Place) {
         }
         queries.push((3, format!("{namespaces}/status-distribution?{range}")));
         queries.push((4, format!("/api/metrics/system?{range}")));
+        for groups in ["consumer", "model", "upstream,status,hour"] {
+            for more in ["", "&namespace=wechat", "&namespace=1&search=w"] {
+                let path = format!("/api/usage?group_by={groups},namespace{more}&{range}");
+                queries.push((if groups == "consumer" { 5 } else { 4 }, path));
+            }
+        }
     }
     for (most, path) in queries {
         let began = Wall::now().as_us().div_euclid(60_000_000);

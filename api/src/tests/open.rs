@@ -107,6 +107,7 @@ async fn every_failure_series_starts_at_zero() {
         "/api/metrics/system",
         "/api/metrics/dashboard",
         "/api/usage",
+        "/api/usage/export",
         "/api/namespaces",
         "/api/namespaces/1",
         "/readyz",
@@ -121,7 +122,7 @@ async fn every_failure_series_starts_at_zero() {
     let after = series(&page().await, "http_requests_total");
     let failures = after.iter().filter(|(name, _)| name.contains("status_code=\"5"));
     let failures: Vec<_> = failures.filter(|(_, n)| **n > 0).collect();
-    assert_eq!(failures.len(), 11, "{failures:?}");
+    assert_eq!(failures.len(), 12, "{failures:?}");
     for (name, _) in failures {
         assert!(before.contains_key(name), "{name} begins with its first failure");
     }

@@ -94,7 +94,7 @@ async fn usage_is_grouped_by_model_or_namespace_and_paged() {
 async fn bad_query_is_refused_with_the_rule() {
     let place = filled().await;
     for (query, message) in [
-        ("group_by=user", "group_by must be some of namespace, consumer, model, not \"user\""),
+        ("group_by=user", "group_by must be some of namespace, consumer, model, upstream"),
         ("group_by=consumer,,model", "not \"\""),
         ("size=1001", "size must be a whole number from 1 to 1000"),
         ("timeRange=never", "timeRange must be one of"),

@@ -145,7 +145,8 @@ impl NamespaceFilter {
 }
 
 /// A text in lower case, in every script.
-fn folded(text: &str) -> String {
+#[must_use]
+pub fn folded(text: &str) -> String {
     text.chars().flat_map(char::to_lowercase).collect()
 }
 

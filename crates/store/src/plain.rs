@@ -19,7 +19,7 @@ use crate::accepted::AcceptedRow;
 use crate::error::Result;
 use crate::journal::RangeRow;
 use crate::read::{self, Reader};
-use crate::usage::{UsageAsk, UsageBy};
+use crate::usage::{UsageAsk, UsageBy, UsageValue};
 
 /// Identity of a row: a hash of its labels, the same in totals and baselines.
 pub type Id = [u8; 16];
@@ -282,9 +282,18 @@ impl PlainReader {
     /// The same rows as the database adds them up by namespace and consumer, with both names.
     pub async fn consumer_groups(&mut self, at: Range<i64>) -> Result<Vec<(Vec<String>, Used)>> {
         let by = [UsageBy::Namespace, UsageBy::Consumer];
-        let question = UsageAsk { quarters: at, namespace: None, by: &by };
+        let question = UsageAsk { quarters: at, by: &by, ..UsageAsk::default() };
         let groups = self.0.usage(&question, i64::MAX, 0).await?.into_iter();
-        Ok(groups.map(|(names, sums)| (names, sums.to_array())).collect())
+        let plain = |value| match value {
+            UsageValue::Text(text) => text,
+            UsageValue::Number(number) => number.to_string(),
+        };
+        Ok(groups
+            .map(|group| {
+                let names = group.values.into_iter().map(plain).collect();
+                (names, group.sums.used.to_array())
+            })
+            .collect())
     }
 
     /// The oldest quarter-hour that is kept, since the epoch.

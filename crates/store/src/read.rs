@@ -18,6 +18,7 @@ use crate::rows::{
     FULL, N_FULL, N_SHORT, PROGRESS, SHORT, Width, bytes, full_labels, get, measures, number,
     progress, selected, short_labels,
 };
+use crate::server::Sink;
 use crate::sql::{Bound, Conn, Row};
 
 /// The version that an answer shows.
@@ -152,6 +153,16 @@ impl Reader {
     pub(crate) async fn rows(&mut self, query: Bound<'_>) -> Result<Vec<Row>> {
         self.n_statements.fetch_add(1, Ordering::Relaxed);
         self.conn.fetch_all(query, "read rows").await
+    }
+
+    /// Hands over rows as they are read.
+    pub(crate) async fn rows_to(
+        &mut self,
+        query: Bound<'_>,
+        sink: &mut impl Sink<Row>,
+    ) -> Result<()> {
+        self.n_statements.fetch_add(1, Ordering::Relaxed);
+        self.conn.each(query, "read rows", sink).await
     }
 
     /// Minute rows of a range of minutes since the epoch, of one namespace or all, by time. Their

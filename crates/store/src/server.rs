@@ -10,6 +10,8 @@
 //! connection, for writing or reading, is closed, and the next caller reconnects. A writable server
 //! ends an era in which others were read-only.
 
+mod each;
+
 use std::fmt;
 use std::io;
 use std::sync::Mutex as StdMutex;
@@ -24,6 +26,8 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Row};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
+
+pub(crate) use each::Sink;
 
 use crate::server_error::Meaning;
 use crate::server_options::MysqlOptions;

@@ -6,6 +6,7 @@
 
 use std::pin::Pin;
 
+use futures_util::TryStreamExt as _;
 use sqlx::mysql::{MySql, MySqlArguments, MySqlRow};
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteRow};
@@ -13,7 +14,7 @@ use sqlx::{Decode, Encode, Row as _, SqlSafeStr, Transaction, Type};
 
 use crate::error::{Result, StoreError};
 use crate::file::FileConn;
-use crate::server::Link;
+use crate::server::{Link, Sink};
 
 /// A future of a driver, behind a pointer: the state machines of both drivers are compiled here
 /// once, not again in every crate that awaits them.
@@ -210,6 +211,31 @@ impl Conn {
         })
     }
 
+    /// Hands over each row of an answer as it arrives, until `sink` ends that.
+    pub(crate) async fn each(
+        &mut self,
+        query: Bound<'_>,
+        action: &'static str,
+        sink: &mut impl Sink<Row>,
+    ) -> Result<()> {
+        match (self, query) {
+            (Conn::SqliteRead(conn), Bound::Sqlite(query)) => {
+                let mut rows = query.fetch(&mut **conn);
+                while let Some(row) = rows.try_next().await.map_err(StoreError::sql(action))? {
+                    if !sink.take(Row::Sqlite(row)).await {
+                        break;
+                    }
+                }
+                Ok(())
+            }
+            (Conn::Mysql(link), Bound::Mysql(query)) => {
+                let done = link.each(query, &mut OfServer(sink)).await;
+                done.map_err(StoreError::server(action))
+            }
+            _ => Err(mixed()),
+        }
+    }
+
     /// The first row of an answer.
     pub(crate) async fn fetch_optional(
         &mut self,
@@ -265,6 +291,15 @@ impl Conn {
                 }
             }
         })
+    }
+}
+
+/// Takes the rows of a server.
+struct OfServer<'t, S>(&'t mut S);
+
+impl<S: Sink<Row>> Sink<MySqlRow> for OfServer<'_, S> {
+    async fn take(&mut self, row: MySqlRow) -> bool {
+        self.0.take(Row::Mysql(row)).await
     }
 }
 

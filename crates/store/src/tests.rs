@@ -38,6 +38,8 @@ on_both! {
     histograms_are_one_statement_and_those_of_the_rows_that_are_meant,
     outcomes_are_those_of_final_attempts_in_every_kind_of_rows,
     pulse_is_one_minute_and_what_is_open_now,
+    usage_in_groups_of_every_kind_is_what_the_rows_say,
+    groups_are_handed_over_until_nobody_takes_them,
     a_commit_takes_effect_once_and_every_table_has_its_sums,
     a_commit_behind_a_gap_keeps_a_baseline_of_what_stands_then,
     an_accepted_loss_is_noted_with_a_baseline_and_moves_nothing_back,

@@ -1,84 +1,165 @@
-//! Token usage by consumer: consumer rows, summed by the groups of a query.
+//! Token usage, summed by the groups of a query: of consumers, or of everything else that full rows
+//! know.
+//!
+//! A question is one statement for the groups of a page and one for their number and sums, or one
+//! whose groups are handed over as they are read.
+
+mod ask;
 
 use std::ops::Range;
 
-use event::usage::TOKEN_CLASSES;
 use ledger::consumer::{ConsumerLabels, ConsumerSums};
 use sqlx::AssertSqlSafe;
+use tokio::sync::mpsc;
 
-use crate::error::Result;
+pub use self::ask::{Run, UsageAsk, UsageBy, UsageRank, UsageRows, UsageValue};
+
+use crate::error::{Result, StoreError};
 use crate::read::Reader;
 use crate::rows::{CONSUMER, N_CONSUMER, consumer_labels, get, used, used_sums};
-use crate::sql::Bound;
+use crate::server::Sink;
+use crate::sql::Row;
 
-/// What rows of usage can be grouped by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UsageBy {
-    /// Tenant.
-    Namespace,
-    /// Alias of a key or user; an empty text for none.
-    Consumer,
-    /// Model that answered.
-    Model,
+/// What only full rows know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UsageDetail {
+    /// Failed requests.
+    pub errors: i64,
+    /// Sum of the durations of requests, microseconds.
+    pub duration_us: i64,
+    /// Input tokens that were counted from text and not reported.
+    pub estimated_input: i64,
+    /// Output tokens that were counted from text and not reported.
+    pub estimated_output: i64,
 }
 
-/// A usage query.
-#[derive(Clone, Debug)]
-pub struct UsageAsk<'a> {
-    /// Quarter-hours since the epoch.
-    pub quarters: Range<i64>,
-    /// One namespace, or all.
-    pub namespace: Option<&'a str>,
-    /// What the rows are grouped by, at least one.
-    pub by: &'a [UsageBy],
+/// Sums of a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UsageSums {
+    /// Requests, tokens and cost.
+    pub used: ConsumerSums,
+    /// `None` for rows of consumers.
+    pub detail: Option<UsageDetail>,
 }
 
-/// A group: its keys, in the order of the query, and its sums.
-pub type UsageGroup = (Vec<String>, ConsumerSums);
-
-const RANGE: &str = "FROM consumer_quarter q JOIN consumer_series s ON s.id = q.series \
-                     WHERE q.at >= ? AND q.at < ? AND (? IS NULL OR s.namespace = ?)";
-
-/// Column names, each formatted by `write`, joined by `between`.
-fn listed(names: &[String], between: &str, write: impl Fn(&str) -> String) -> String {
-    names.iter().map(|name| write(name)).collect::<Vec<_>>().join(between)
+/// A group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageGroup {
+    /// Its values, in the order of the query.
+    pub values: Vec<UsageValue>,
+    /// Its sums.
+    pub sums: UsageSums,
+    /// Those of the period before, if it was asked for.
+    pub before: Option<UsageSums>,
 }
 
-/// Sums of the columns of a consumer row, in their order.
-fn sums() -> String {
-    listed(&ConsumerSums::columns(), ", ", |name| format!("sum(q.{name})"))
+/// All groups together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UsageTotal {
+    /// Number of groups.
+    pub n_groups: i64,
+    /// Their sums.
+    pub sums: UsageSums,
+    /// Those of the period before, if it was asked for.
+    pub before: Option<UsageSums>,
 }
 
-/// Tokens of a group.
-fn tokens() -> String {
-    let names = TOKEN_CLASSES.map(str::to_owned);
-    format!("sum({})", listed(&names, " + ", |name| format!("q.{name}")))
+impl UsageSums {
+    /// Reads the sums that begin at column `first`.
+    fn read(row: &Row, first: usize, rows: UsageRows) -> Result<UsageSums> {
+        let used = used_sums(row, first)?;
+        if rows == UsageRows::Consumers {
+            return Ok(UsageSums { used, detail: None });
+        }
+        let at = |idx: usize| row.sum(first + ledger::consumer::N_CONSUMER_SUMS + idx);
+        let detail = UsageDetail {
+            errors: at(0)?,
+            duration_us: at(1)?,
+            estimated_input: at(2)?,
+            estimated_output: at(3)?,
+        };
+        Ok(UsageSums { used, detail: Some(detail) })
+    }
+
+    /// Adds the sums of another group; `None` if one would overflow.
+    #[must_use]
+    pub fn add(&mut self, other: &UsageSums) -> Option<()> {
+        self.used.add(&other.used)?;
+        if let Some(more) = other.detail {
+            let detail = self.detail.get_or_insert_default();
+            for (sum, more) in [
+                (&mut detail.errors, more.errors),
+                (&mut detail.duration_us, more.duration_us),
+                (&mut detail.estimated_input, more.estimated_input),
+                (&mut detail.estimated_output, more.estimated_output),
+            ] {
+                *sum = sum.checked_add(more)?;
+            }
+        }
+        Some(())
+    }
 }
 
-impl UsageBy {
-    fn column(self) -> &'static str {
-        match self {
-            UsageBy::Namespace => "s.namespace",
-            UsageBy::Consumer => "s.consumer",
-            UsageBy::Model => "s.model",
+impl UsageTotal {
+    /// No groups yet, of such a question.
+    #[must_use]
+    pub fn none(ask: &UsageAsk<'_>) -> UsageTotal {
+        let detail = (ask.rows == UsageRows::Full).then(UsageDetail::default);
+        let sums = UsageSums { detail, ..UsageSums::default() };
+        UsageTotal { n_groups: 0, sums, before: ask.since.map(|_| sums) }
+    }
+
+    /// Adds a group; `None` if a sum would overflow.
+    #[must_use]
+    pub fn add(&mut self, group: &UsageGroup) -> Option<()> {
+        self.n_groups += 1;
+        if let (Some(sum), Some(more)) = (&mut self.before, &group.before) {
+            sum.add(more)?;
+        }
+        self.sums.add(&group.sums)
+    }
+}
+
+/// Sums, and those of the period before, that begin at column `first`.
+fn periods(ask: &UsageAsk<'_>, row: &Row, first: usize) -> Result<(UsageSums, Option<UsageSums>)> {
+    let sums = UsageSums::read(row, first, ask.rows)?;
+    let second = first + ask.rows.n_sums();
+    let before = ask.since.map(|_| UsageSums::read(row, second, ask.rows)).transpose()?;
+    Ok((sums, before))
+}
+
+fn group(ask: &UsageAsk<'_>, row: &Row) -> Result<UsageGroup> {
+    let is_text = |idx: usize| ask.by.get(idx).is_some_and(|by| *by != UsageBy::Status);
+    let value = |idx| match is_text(idx) {
+        true => get(row, idx).map(UsageValue::Text),
+        false => get(row, idx).map(UsageValue::Number),
+    };
+    let values = (0..ask.n_keys()).map(value).collect::<Result<_>>()?;
+    let (sums, before) = periods(ask, row, ask.n_keys())?;
+    Ok(UsageGroup { values, sums, before })
+}
+
+/// Hands over groups until nobody takes them.
+struct Groups<'a> {
+    ask: &'a UsageAsk<'a>,
+    taker: mpsc::Sender<UsageGroup>,
+    error: Option<StoreError>,
+}
+
+impl Sink<Row> for Groups<'_> {
+    async fn take(&mut self, row: Row) -> bool {
+        match group(self.ask, &row) {
+            Ok(group) => self.taker.send(group).await.is_ok(),
+            Err(error) => {
+                self.error = Some(error);
+                false
+            }
         }
     }
 }
 
-impl UsageAsk<'_> {
-    fn columns(&self) -> String {
-        let columns: Vec<&str> = self.by.iter().map(|by| by.column()).collect();
-        columns.join(", ")
-    }
-
-    fn bind<'q>(&'q self, query: Bound<'q>) -> Bound<'q> {
-        let query = query.bind(self.quarters.start).bind(self.quarters.end);
-        query.bind(self.namespace).bind(self.namespace)
-    }
-}
-
 impl Reader {
-    /// A page of the groups, those with the most tokens first: `n` of them after `skip`.
+    /// A page of the groups in their order: `n` of them after `skip`.
     ///
     /// # Errors
     /// See [`Reader`].
@@ -88,38 +169,38 @@ impl Reader {
         n: i64,
         skip: i64,
     ) -> Result<Vec<UsageGroup>> {
-        let columns = ask.columns();
-        let sql = format!(
-            "SELECT {columns}, {} {RANGE} GROUP BY {columns} \
-             ORDER BY {} DESC, {columns} LIMIT ? OFFSET ?",
-            sums(),
-            tokens()
-        );
+        let sql = format!("{} LIMIT ? OFFSET ?", ask.sorted(self.conn.backend()));
         let query = ask.bind(self.conn.query(AssertSqlSafe(sql))).bind(n).bind(skip);
         let rows = self.rows(query).await?;
-        rows.iter()
-            .map(|row| {
-                let texts = (0..ask.by.len()).map(|at| get(row, at)).collect::<Result<_>>()?;
-                Ok((texts, used_sums(row, ask.by.len())?))
-            })
-            .collect()
+        rows.iter().map(|row| group(ask, row)).collect()
+    }
+
+    /// Hands over every group in their order, as they are read. Ends early if the receiver is gone.
+    ///
+    /// # Errors
+    /// See [`Reader`].
+    pub async fn each_usage(
+        &mut self,
+        ask: &UsageAsk<'_>,
+        taker: mpsc::Sender<UsageGroup>,
+    ) -> Result<()> {
+        let query = self.conn.query(AssertSqlSafe(ask.sorted(self.conn.backend())));
+        let mut groups = Groups { ask, taker, error: None };
+        self.rows_to(ask.bind(query), &mut groups).await?;
+        groups.error.map_or(Ok(()), Err)
     }
 
     /// Number of groups, and the sums of all of them.
     ///
     /// # Errors
     /// See [`Reader`].
-    pub async fn usage_total(&mut self, ask: &UsageAsk<'_>) -> Result<(i64, ConsumerSums)> {
-        let columns = ask.columns();
-        let sql = format!("SELECT count(*) FROM (SELECT 1 AS one {RANGE} GROUP BY {columns}) g");
-        let query = ask.bind(self.conn.query(AssertSqlSafe(sql)));
+    pub async fn usage_total(&mut self, ask: &UsageAsk<'_>) -> Result<UsageTotal> {
+        let query = ask.bind(self.conn.query(AssertSqlSafe(ask.total())));
         let rows = self.rows(query).await?;
-        let n_groups = rows.first().map_or(Ok(0), |row| get(row, 0))?;
-        let sql = format!("SELECT {} {RANGE}", sums());
-        let query = ask.bind(self.conn.query(AssertSqlSafe(sql)));
-        let rows = self.rows(query).await?;
-        let sums = rows.first().map_or(Ok(ConsumerSums::default()), |row| used_sums(row, 0))?;
-        Ok((n_groups, sums))
+        rows.first().map_or(Ok(UsageTotal::none(ask)), |row| {
+            let (sums, before) = periods(ask, row, 1)?;
+            Ok(UsageTotal { n_groups: get(row, 0)?, sums, before })
+        })
     }
 
     /// The oldest quarter-hour that consumer rows are kept of, if there is any.
@@ -149,11 +230,12 @@ impl Reader {
         &mut self,
         quarters: Range<i64>,
     ) -> Result<Vec<(i64, ConsumerLabels, ConsumerSums)>> {
+        let columns = ConsumerSums::columns().into_iter().map(|name| format!("q.{name}"));
         let sql = format!(
             "SELECT q.at, {CONSUMER}, {} \
              FROM consumer_quarter q JOIN consumer_series s ON s.id = q.series \
              WHERE q.at >= ? AND q.at < ? ORDER BY q.at",
-            listed(&ConsumerSums::columns(), ", ", |name| format!("q.{name}"))
+            columns.collect::<Vec<_>>().join(", ")
         );
         let query = self.conn.query(AssertSqlSafe(sql)).bind(quarters.start).bind(quarters.end);
         let rows = self.rows(query).await?;

@@ -7,13 +7,13 @@ mod registrations;
 mod statements;
 mod sums;
 mod latency;
+mod usage;
 
 use std::sync::Arc;
 
 use clock::Wall;
 use ledger::account::Account;
 use ledger::commit::{AcceptedLoss, Commit, CommitId, Outcome, Progress, Resolution};
-use ledger::consumer::ConsumerSums;
 use ledger::measures::Measures;
 use ledger::query::sums::Sums;
 
@@ -24,7 +24,9 @@ pub(super) use self::newer::*;
 pub(super) use self::registrations::*;
 pub(super) use self::statements::*;
 pub(super) use self::sums::*;
+pub(super) use self::usage::*;
 use super::fixture::{Bed, absent, altered, commit, fail_after, joint, part, refused, sums, total};
+use crate::usage::{UsageAsk, UsageBy, UsageTotal, UsageValue};
 use crate::*;
 
 pub(super) async fn a_commit_takes_effect_once_and_every_table_has_its_sums(bed: Bed) {
@@ -74,17 +76,19 @@ pub(super) async fn a_commit_takes_effect_once_and_every_table_has_its_sums(bed:
         }
     }
     let by = [UsageBy::Namespace, UsageBy::Consumer];
-    let ask = UsageAsk { quarters: 0..10, namespace: None, by: &by };
-    let (n_groups, used) = reader.usage_total(&ask).await.expect("usage");
+    let ask = UsageAsk { quarters: 0..10, by: &by, ..UsageAsk::default() };
+    let all = reader.usage_total(&ask).await.expect("usage");
+    let (n_groups, used) = (all.n_groups, all.sums.used);
     assert_eq!((n_groups, used.requests, used.input(), used.output()), (40, 200, 200, 400));
     let page = reader.usage(&ask, 3, 39).await.expect("usage");
-    assert_eq!(page.len(), 1);
-    assert_eq!((page[0].0[1].as_str(), page[0].1.requests, page[0].1.cost_nano), ("ann", 5, 15));
-    let one = UsageAsk { namespace: Some("team-7"), by: &[UsageBy::Model], ..ask.clone() };
+    assert_eq!((page.len(), page[0].sums.used.cost_nano), (1, 15));
+    assert_eq!(page[0].values[1], UsageValue::Text("ann".to_owned()));
+    let only = [(UsageBy::Namespace, UsageValue::Text("team-7".to_owned()))];
+    let one = UsageAsk { only: &only, by: &[UsageBy::Model], ..ask.clone() };
     let groups = reader.usage(&one, 10, 0).await.expect("usage");
-    assert_eq!((groups.len(), groups[0].0.as_slice()), (1, ["gpt-4o".to_owned()].as_slice()));
-    let none = UsageAsk { quarters: 90..99, ..ask };
-    assert_eq!(reader.usage_total(&none).await.expect("usage"), (0, ConsumerSums::default()));
+    assert_eq!((groups.len(), groups[0].sums.used.requests), (1, 5));
+    let none = reader.usage_total(&UsageAsk { quarters: 90..99, ..ask }).await.expect("usage");
+    assert_eq!(none, UsageTotal::default());
     let kept = (reader.oldest_usage().await, reader.usage_start_us().await);
     assert_eq!((kept.0.expect("a quarter"), kept.1.expect("a start")), (Some(4), 0));
     assert_eq!(reader.consumer_rows(4..5).await.expect("rows").len(), 40);

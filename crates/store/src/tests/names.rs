@@ -10,6 +10,7 @@ use sqlx::{Executor, Row};
 use super::fixture::{Bed, altered, commit, labels, open_with};
 use super::server::Database;
 use crate::server_schema::MIGRATIONS;
+use crate::usage::{UsageAsk, UsageBy, UsageGroup, UsageSums, UsageValue};
 use crate::*;
 
 /// Every two of them are two names: blanks, case, composed and decomposed letters, letters that
@@ -154,12 +155,17 @@ async fn check(store: &Store, names: &[String]) {
     let mut wanted: Vec<_> = names.iter().enumerate().map(|(at, name)| (name, used(at))).collect();
     wanted.sort_by_key(|(name, _)| *name);
     let n_names = i64::try_from(names.len()).expect("few");
+    let only = [(UsageBy::Namespace, UsageValue::Text("team".to_owned()))];
     for by in
         [vec![UsageBy::Consumer], vec![UsageBy::Model], vec![UsageBy::Consumer, UsageBy::Model]]
     {
-        let ask = UsageAsk { quarters: 0..10, namespace: Some("team"), by: &by };
-        let rows: Vec<UsageGroup> =
-            wanted.iter().map(|(name, sums)| (vec![(*name).clone(); by.len()], *sums)).collect();
+        let ask = UsageAsk { quarters: 0..10, only: &only, by: &by, ..UsageAsk::default() };
+        let group = |(name, used): &(&String, ConsumerSums)| UsageGroup {
+            values: vec![UsageValue::Text((*name).clone()); by.len()],
+            sums: UsageSums { used: *used, detail: None },
+            before: None,
+        };
+        let rows: Vec<UsageGroup> = wanted.iter().map(group).collect();
         assert_eq!(reader.usage(&ask, 1_000, 0).await.expect("groups"), rows, "{by:?}");
         let mut paged = Vec::new();
         for page in 0..=rows.len() / 7 {
@@ -167,7 +173,8 @@ async fn check(store: &Store, names: &[String]) {
             paged.extend(reader.usage(&ask, 7, skip).await.expect("a page"));
         }
         assert_eq!(paged, rows, "{by:?} page by page");
-        assert_eq!(reader.usage_total(&ask).await.expect("a total").0, n_names, "{by:?}");
+        let total = reader.usage_total(&ask).await.expect("a total");
+        assert_eq!(total.n_groups, n_names, "{by:?}");
     }
     for team in ["team", "Team", "TEAM", "team-", "team."] {
         for (rows, range) in
@@ -290,11 +297,12 @@ async fn ledger_of_the_format_before_keeps_its_rows_and_tells_its_names_apart() 
     let claim = store.claim(1, 0, [2; 16], 2).await.expect("a claim");
     let next = commit_of_names(claim.owner, &claim.progress, &names);
     assert_eq!(store.commit(Arc::new(next)).await.0, Outcome::Committed { version: 2 });
-    let ask = UsageAsk { quarters: 0..10, namespace: None, by: &[UsageBy::Consumer] };
+    let by = [UsageBy::Consumer];
+    let ask = UsageAsk { quarters: 0..10, by: &by, ..UsageAsk::default() };
     let mut reader = store.read().await.expect("a reader");
     let found = reader.usage(&ask, 1_000, 0).await.expect("groups");
     assert_eq!(found.len(), names.len());
-    assert!(found.iter().all(|(_, sums)| sums.tokens == [14, 0, 0, 6, 0]));
+    assert!(found.iter().all(|group| group.sums.used.tokens == [14, 0, 0, 6, 0]));
 }
 
 const GROUPED: &str =

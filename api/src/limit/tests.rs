@@ -1,8 +1,10 @@
-//! Unit tests of `routes`.
+//! Unit tests of `limit`.
 
+use axum::Router;
 use axum::body::Body;
+use axum::middleware::from_fn_with_state;
 use axum::routing::get;
-use http::header;
+use http::{StatusCode, header};
 use tokio::sync::Notify;
 use tower::ServiceExt as _;
 

@@ -1,0 +1,320 @@
+//! A question about usage, and the SQL that answers it.
+//!
+//! Groups are named `k0`, `k1`, .. and their sums `n0`, `n1`, ..; those of the period before are
+//! `m0`, `m1`, ... Names of columns come from enums, and every value is bound.
+
+use std::ops::Range;
+
+use event::usage::{N_INPUT_CLASSES, TOKEN_CLASSES};
+use event::{Outcome, UsageSource};
+use ledger::consumer::{ConsumerSums, N_CONSUMER_SUMS};
+
+use crate::sql::{Backend, Bound};
+
+/// Rows that usage is read from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UsageRows {
+    /// Consumers: they have namespace, consumer and model, and no details.
+    #[default]
+    Consumers,
+    /// Quarter-hours, which have everything but the consumer.
+    Full,
+}
+
+/// What rows can be grouped by and selected by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UsageBy {
+    /// Tenant.
+    Namespace,
+    /// Alias of a key or user; an empty text for none.
+    Consumer,
+    /// Model that answered.
+    Model,
+    /// Provider.
+    Upstream,
+    /// Route template.
+    Endpoint,
+    /// HTTP status, a number.
+    Status,
+}
+
+/// A value of a group.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum UsageValue {
+    /// A label.
+    Text(String),
+    /// A status, or the quarter-hour that a piece of time begins with.
+    Number(i64),
+}
+
+/// Pieces of time of one length, in quarter-hours since the epoch, up to the next run. The last
+/// piece may be cut off by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Start of the first piece.
+    pub from: i64,
+    /// Length of a piece.
+    pub step: i64,
+}
+
+/// What groups are sorted by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UsageRank {
+    /// Input and output.
+    #[default]
+    Tokens,
+    /// Final attempts.
+    Requests,
+    /// Input, with that of the cache.
+    Input,
+    /// Output, with reasoning.
+    Output,
+    /// Input that a cache served.
+    CacheRead,
+    /// Input that was written to a cache.
+    CacheWrite,
+    /// Output that was reasoning.
+    Reasoning,
+    /// Cost.
+    Cost,
+    /// Failed requests; like the following ones, of full rows only.
+    Errors,
+    /// Tokens that the upstream reported.
+    Reported,
+    /// Tokens that were counted from text.
+    Estimated,
+    /// Input that was counted from text.
+    EstimatedInput,
+    /// Output that was counted from text.
+    EstimatedOutput,
+    /// Sum of durations.
+    Duration,
+    /// Mean duration; groups without requests come before all others.
+    MeanDuration,
+    /// A value of the group, by its place.
+    Key(usize),
+}
+
+/// A usage query.
+#[derive(Clone, Debug, Default)]
+pub struct UsageAsk<'a> {
+    /// Which rows are read.
+    pub rows: UsageRows,
+    /// Quarter-hours since the epoch.
+    pub quarters: Range<i64>,
+    /// Rows before this quarter-hour are of a period before, and are summed apart.
+    pub since: Option<i64>,
+    /// Values that rows must have.
+    pub only: &'a [(UsageBy, UsageValue)],
+    /// What the rows are grouped by, then `times`; at least one of both.
+    pub by: &'a [UsageBy],
+    /// Pieces of time to group by; the first run of each begins with the range or before it.
+    pub times: &'a [Vec<Run>],
+    /// What groups are sorted by; groups that are equal there go by their values.
+    pub rank: UsageRank,
+    /// Whether the smallest comes first.
+    pub is_rising: bool,
+}
+
+/// Stored number of the outcome `success`.
+const SUCCESS: u8 = Outcome::Success.code();
+/// Stored number of estimated usage.
+const ESTIMATED: u8 = UsageSource::Estimated as u8;
+/// Sums of full rows beyond those of consumers: errors, duration, estimated input and output.
+pub(super) const N_DETAIL: usize = 4;
+
+/// Parts joined by `between`.
+fn joined<T>(
+    parts: impl IntoIterator<Item = T>,
+    between: &str,
+    write: impl Fn(T) -> String,
+) -> String {
+    parts.into_iter().map(write).collect::<Vec<_>>().join(between)
+}
+
+impl UsageRows {
+    /// Table of the rows, and of their series.
+    fn tables(self) -> (&'static str, &'static str) {
+        match self {
+            UsageRows::Consumers => ("consumer_quarter", "consumer_series"),
+            UsageRows::Full => ("quarter", "series"),
+        }
+    }
+
+    /// How many sums a group has.
+    pub(super) fn n_sums(self) -> usize {
+        match self {
+            UsageRows::Consumers => N_CONSUMER_SUMS,
+            UsageRows::Full => N_CONSUMER_SUMS + N_DETAIL,
+        }
+    }
+
+    /// What is summed, in the order of `ConsumerSums` and then of the details: which rows, and
+    /// their value.
+    fn terms(self) -> Vec<(Option<String>, String)> {
+        let own = ConsumerSums::columns().into_iter().map(|name| (None, format!("q.{name}")));
+        if self == UsageRows::Consumers {
+            return own.collect();
+        }
+        let classes = |names: &[&str]| joined(names, " + ", |name| format!("q.{name}"));
+        let (input, output) = TOKEN_CLASSES.split_at(N_INPUT_CLASSES);
+        let is_estimated = format!("s.source = {ESTIMATED}");
+        let detail = [
+            (format!("s.is_final AND s.outcome <> {SUCCESS}"), "q.n".to_owned()),
+            ("s.is_final".to_owned(), "q.duration_us".to_owned()),
+            (is_estimated.clone(), classes(input)),
+            (is_estimated, classes(output)),
+        ];
+        let requests = (Some("s.is_final".to_owned()), "q.n".to_owned());
+        let detail = detail.into_iter().map(|(condition, value)| (Some(condition), value));
+        std::iter::once(requests).chain(own.skip(1)).chain(detail).collect()
+    }
+}
+
+impl UsageBy {
+    fn column(self) -> &'static str {
+        match self {
+            UsageBy::Namespace => "s.namespace",
+            UsageBy::Consumer => "s.consumer",
+            UsageBy::Model => "s.model",
+            UsageBy::Upstream => "s.upstream",
+            UsageBy::Endpoint => "s.endpoint",
+            UsageBy::Status => "s.status",
+        }
+    }
+}
+
+impl UsageRank {
+    /// What is compared, of groups with their sums; `None` for a value of the group.
+    fn expression(self, backend: Backend) -> String {
+        let all = |range: Range<usize>| joined(range, " + ", |idx| format!("g.n{idx}"));
+        match self {
+            UsageRank::Tokens => all(1..6),
+            UsageRank::Requests => all(0..1),
+            UsageRank::Input => all(1..4),
+            UsageRank::Output => all(4..6),
+            UsageRank::CacheRead => all(2..3),
+            UsageRank::CacheWrite => all(3..4),
+            UsageRank::Reasoning => all(5..6),
+            UsageRank::Cost => all(6..7),
+            UsageRank::Errors => all(7..8),
+            UsageRank::Duration => all(8..9),
+            UsageRank::MeanDuration => backend.text("g.n8 / g.n0", "g.n8 DIV g.n0").to_owned(),
+            UsageRank::EstimatedInput => all(9..10),
+            UsageRank::EstimatedOutput => all(10..11),
+            UsageRank::Estimated => all(9..11),
+            UsageRank::Reported => format!("{} - g.n9 - g.n10", all(1..6)),
+            UsageRank::Key(idx) => format!("g.k{idx}"),
+        }
+    }
+}
+
+impl UsageAsk<'_> {
+    /// How many values a group has.
+    pub(super) fn n_keys(&self) -> usize {
+        self.by.len() + self.times.len()
+    }
+
+    /// How many sums: once more with a period before.
+    fn n_sums(&self) -> usize {
+        self.rows.n_sums() * if self.since.is_some() { 2 } else { 1 }
+    }
+
+    /// Names of the sums, those of the period before last.
+    fn names(&self) -> impl Iterator<Item = String> {
+        let n = self.rows.n_sums();
+        let name = move |idx| if idx < n { format!("n{idx}") } else { format!("m{}", idx - n) };
+        (0..self.n_sums()).map(name)
+    }
+
+    /// Every sum with its name.
+    fn sums(&self) -> String {
+        let periods: &[Option<&str>] = match self.since {
+            None => &[None],
+            Some(_) => &[Some("q.at >= p.since"), Some("q.at < p.since")],
+        };
+        let terms = self.rows.terms();
+        let each = periods.iter().flat_map(|period| terms.iter().map(move |term| (*period, term)));
+        let sum = |(period, (condition, value)): (Option<&str>, &(Option<String>, String))| {
+            let conditions = [condition.as_deref(), period];
+            let conditions = joined(conditions.into_iter().flatten(), " AND ", str::to_owned);
+            match conditions.as_str() {
+                "" => format!("sum({value})"),
+                _ => format!("sum(CASE WHEN {conditions} THEN {value} ELSE 0 END)"),
+            }
+        };
+        let named = each.map(sum).zip(self.names());
+        joined(named, ", ", |(sum, name)| format!("{sum} AS {name}"))
+    }
+
+    /// The groups with their sums, in no order.
+    fn grouped(&self) -> String {
+        let start = "q.at - (q.at - ?) % ?";
+        // Without the cast a server may take the number of a parameter for a decimal one.
+        let piece = |runs: &Vec<Run>| match runs.len() {
+            0 | 1 => format!("CAST({start} AS SIGNED)"),
+            n => {
+                let each = format!("WHEN q.at < ? THEN {start}");
+                let each = vec![each; n - 1].join(" ");
+                format!("CAST(CASE {each} ELSE {start} END AS SIGNED)")
+            }
+        };
+        let keys = self.by.iter().map(|by| by.column().to_owned());
+        let keys = keys.chain(self.times.iter().map(piece)).enumerate();
+        let keys = joined(keys, ", ", |(idx, key)| format!("{key} AS k{idx}"));
+        let names = joined(0..self.n_keys(), ", ", |idx| format!("k{idx}"));
+        let (table, series) = self.rows.tables();
+        let since = match self.since {
+            None => "",
+            Some(_) => "CROSS JOIN (SELECT CAST(? AS SIGNED) AS since) p ",
+        };
+        let only = joined(self.only, "", |(by, _)| format!(" AND {} = ?", by.column()));
+        format!(
+            "SELECT {keys}, {} FROM {table} q JOIN {series} s ON s.id = q.series \
+             {since}WHERE q.at >= ? AND q.at < ?{only} GROUP BY {names}",
+            self.sums()
+        )
+    }
+
+    /// The groups in their order.
+    pub(super) fn sorted(&self, backend: Backend) -> String {
+        let keys = joined(0..self.n_keys(), ", ", |idx| format!("g.k{idx}"));
+        let sums = joined(self.names(), ", ", |name| format!("g.{name}"));
+        let direction = if self.is_rising { "ASC" } else { "DESC" };
+        let rank = self.rank.expression(backend);
+        let grouped = self.grouped();
+        format!("SELECT {keys}, {sums} FROM ({grouped}) g ORDER BY {rank} {direction}, {keys}")
+    }
+
+    /// The number of groups, and the sums of all of them.
+    pub(super) fn total(&self) -> String {
+        let sums = joined(self.names(), ", ", |name| format!("sum(g.{name})"));
+        format!("SELECT count(*), {sums} FROM ({}) g", self.grouped())
+    }
+
+    /// Binds what `grouped` leaves open.
+    pub(super) fn bind<'q>(&'q self, mut query: Bound<'q>) -> Bound<'q> {
+        for runs in self.times {
+            for (idx, run) in runs.iter().enumerate() {
+                if let Some(next) = runs.get(idx + 1) {
+                    query = query.bind(next.from);
+                }
+                query = query.bind(run.from).bind(run.step);
+            }
+            if runs.is_empty() {
+                query = query.bind(self.quarters.start).bind(i64::MAX);
+            }
+        }
+        if let Some(since) = self.since {
+            query = query.bind(since);
+        }
+        query = query.bind(self.quarters.start).bind(self.quarters.end);
+        for (_, value) in self.only {
+            query = match value {
+                UsageValue::Text(text) => query.bind(text),
+                UsageValue::Number(number) => query.bind(*number),
+            };
+        }
+        query
+    }
+}
