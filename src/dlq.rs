@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clock::Wall;
-use ingest::LetterAddress;
 use service::client::check_url;
 use service::config::{Settings, Sources, load};
+use service::letters::LetterAddress;
 use store::{LetterFilter, Store};
 
 use crate::dlq::address::{Address, RawAddress};

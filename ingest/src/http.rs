@@ -48,14 +48,10 @@ pub fn router(
     metrics: IngestMetrics,
     refusals: Arc<Refusals>,
     raw: RawHealth,
+    letters: Letters,
     process: Arc<ProcessMetrics>,
 ) -> Router {
     let parts = parts.clone();
-    let letters = Letters {
-        intake: intake.clone(),
-        store: Arc::clone(&parts.store),
-        generation: parts.queue.generation(),
-    };
     let letters = Router::new().route("/v1/dead-letters/replay", post(replay)).with_state(letters);
     let state = EventsState {
         intake,

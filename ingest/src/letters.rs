@@ -11,70 +11,32 @@ use axum::extract::State;
 use bytes::Bytes;
 use event::frame::FrameReader;
 use event::{Facts, Labels};
-use serde::{Deserialize, Serialize};
 use service::answer::{Answer, AnswerResult, ApiError};
+use service::letters::{
+    LetterAddress, REPLAY_LETTERS_MAX, RejectedLetter, ReplayRequest, ReplayResult,
+};
 use service::query::NoParameters;
 use store::{LogLetter, Reader, Store, StoreError};
 
 use crate::answer::unavailable;
 use crate::intake::{Intake, Unready};
 
-/// Most letters of one request: as many as a batch has events, so that they fit a frame.
-pub const REPLAY_LETTERS_MAX: usize = event::limits::BATCH_EVENTS_MAX;
+// As many as a batch has events, so that they fit a frame.
+const _: () = assert!(REPLAY_LETTERS_MAX == event::limits::BATCH_EVENTS_MAX);
 
-/// The address of a dead letter of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct LetterAddress {
-    /// Generation of the log.
-    pub generation: u32,
-    /// Partition of the log.
-    pub partition: u32,
-    /// Offset of the frame.
-    pub offset: u64,
-    /// Index of the event in the frame.
-    pub index: u32,
-}
-
-/// The body of a request.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct ReplayRequest {
-    /// At most [`REPLAY_LETTERS_MAX`].
-    pub letters: Vec<LetterAddress>,
-}
-
-/// What became of the letters of a request.
-#[derive(Debug, Deserialize, Serialize)]
-pub struct ReplayResult {
-    /// Letters that are in the log again.
-    pub accepted: usize,
-    /// The others, by ascending index.
-    pub rejected: Vec<RejectedLetter>,
-}
-
-/// A letter that was not appended again.
-#[derive(Debug, Deserialize, Serialize)]
-pub struct RejectedLetter {
-    /// Position in the request.
-    pub index: usize,
-    /// Why, for people.
-    pub reason: String,
-}
-
-/// What requests work on.
+/// Sends letters again: what requests work on, also those that come through another role.
 #[derive(Clone, Debug)]
 pub struct Letters {
     /// The way into the log.
-    pub intake: Intake,
+    pub(crate) intake: Intake,
     /// Where the letters are.
-    pub store: Arc<Store>,
+    pub(crate) store: Arc<Store>,
     /// Generation of the log.
-    pub generation: u32,
+    pub(crate) generation: u32,
 }
 
 /// The answer to a request.
-pub async fn replay(
+pub(crate) async fn replay(
     State(letters): State<Letters>,
     _: NoParameters,
     body: Bytes,
@@ -82,14 +44,23 @@ pub async fn replay(
     let wanted: ReplayRequest = serde_json::from_slice(&body).map_err(|error| {
         ApiError::bad_request(format!("the body is no list of letters: {error}"))
     })?;
-    if wanted.letters.len() > REPLAY_LETTERS_MAX {
-        let message = format!("a request has at most {REPLAY_LETTERS_MAX} letters");
-        return Err(ApiError::bad_request(message));
-    }
-    letters.send_again(&wanted.letters).await.map(Answer::ok).map_err(unavailable)
+    letters.replay(&wanted.letters).await.map(Answer::ok)
 }
 
 impl Letters {
+    /// Appends letters again; says of each other one why it may not be.
+    ///
+    /// # Errors
+    /// 400 for more than [`REPLAY_LETTERS_MAX`]; 503 if a part cannot be decided now, and then
+    /// sending the same ones again is right.
+    pub async fn replay(&self, wanted: &[LetterAddress]) -> Result<ReplayResult, ApiError> {
+        if wanted.len() > REPLAY_LETTERS_MAX {
+            let message = format!("a request has at most {REPLAY_LETTERS_MAX} letters");
+            return Err(ApiError::bad_request(message));
+        }
+        self.send_again(wanted).await.map_err(unavailable)
+    }
+
     async fn send_again(&self, wanted: &[LetterAddress]) -> Result<ReplayResult, Unready> {
         let mut reader = self.store.read().await.map_err(Unready::Store)?;
         let (mut found, mut rejected) = (Vec::new(), Vec::new());
@@ -137,7 +108,12 @@ impl Letters {
             // Its key was made with the secret of its generation and means nothing in another.
             return Ok(Err(format!("it is of generation {generation}, the log is of {current}")));
         }
-        let Some(letter) = reader.log_letter(generation, partition, offset, index).await? else {
+        // No log is as long as that, and no database has the number.
+        let letter = match i64::try_from(offset) {
+            Ok(_) => reader.log_letter(generation, partition, offset, index).await?,
+            Err(_) => None,
+        };
+        let Some(letter) = letter else {
             return Ok(Err("there is no such letter".to_owned()));
         };
         let LogLetter { class, content, .. } = letter;

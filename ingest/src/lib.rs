@@ -38,7 +38,7 @@ use tokio::task::JoinHandle;
 use tracing::error;
 
 pub use intake::{IngestError, Parts};
-pub use letters::{LetterAddress, REPLAY_LETTERS_MAX, RejectedLetter, ReplayRequest, ReplayResult};
+pub use letters::Letters;
 pub use raw::RawParts;
 
 use intake::{Intake, Refusals};
@@ -50,6 +50,7 @@ use raw_account::RawHealth;
 #[derive(Debug)]
 pub struct Ingest {
     raw: RawWay,
+    letters: Letters,
     router: Router,
     gatherers: Vec<JoinHandle<()>>,
 }
@@ -63,16 +64,22 @@ pub async fn start(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Ingest,
     let (refusals, health) = (Arc::<Refusals>::default(), RawHealth::default());
     let started = Intake::start(parts.clone(), metrics.clone(), Arc::clone(&refusals)).await;
     let (intake, gatherers) = started?;
+    let letters = Letters {
+        intake: intake.clone(),
+        store: Arc::clone(&parts.store),
+        generation: parts.queue.generation(),
+    };
     let router = http::router(
         intake.clone(),
         &parts,
         metrics.clone(),
         Arc::clone(&refusals),
         health.clone(),
+        letters.clone(),
         process,
     );
     let raw = RawWay { deps: RawDeps { intake, store: parts.store, metrics, refusals }, health };
-    Ok(Ingest { raw, router, gatherers })
+    Ok(Ingest { raw, letters, router, gatherers })
 }
 
 /// Consumes raw topics on behalf of an ingest.
@@ -102,10 +109,16 @@ impl Ingest {
         self.raw.clone()
     }
 
-    /// Waits until every event in flight is appended. All clones of the router and all consumers of
-    /// raw topics must be dropped before, as they could submit more.
+    /// Sends dead letters again.
+    pub fn letters(&self) -> Letters {
+        self.letters.clone()
+    }
+
+    /// Waits until every event in flight is appended. All clones of the router, all consumers of
+    /// raw topics and all that send letters again must be dropped before, as they could submit
+    /// more.
     pub async fn drained(self) {
-        drop((self.router, self.raw));
+        drop((self.router, self.raw, self.letters));
         for gatherer in self.gatherers {
             if let Err(error) = gatherer.await {
                 error!(%error, "gatherer panicked");

@@ -6,8 +6,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use ingest::LetterAddress;
 use serde::{Serialize, Serializer};
+use service::letters::LetterAddress;
 
 /// The name of a letter.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use ingest::{LetterAddress, REPLAY_LETTERS_MAX, ReplayRequest, ReplayResult};
 use service::client::Client;
+use service::letters::{LetterAddress, REPLAY_LETTERS_MAX, ReplayRequest, ReplayResult};
 
 use super::address::{Address, RawAddress};
 use super::topics::Topics;

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use event::frame::FrameReader;
-use ingest::LetterAddress;
 use jiff::Timestamp;
 use serde::Serialize;
+use service::letters::LetterAddress;
 use store::{LogLetter, RawLetter};
 
 use crate::dlq::address::{Address, RawAddress};

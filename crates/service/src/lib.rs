@@ -19,6 +19,7 @@ pub mod describe;
 pub mod query;
 pub mod health;
 pub mod status;
+pub mod letters;
 pub mod opening;
 pub mod metrics;
 
