@@ -58,6 +58,7 @@ on_both! {
     budgets_hold_and_what_was_registered_stays,
     old_rows_are_deleted_and_totals_stay,
     letters_of_raw_topics_are_kept_once_and_within_their_cap,
+    letters_of_both_sources_are_paged_in_one_order,
     what_a_topic_made_anew_left_unread_is_told_once,
     names_registered_together_get_the_answers_of_one_by_one,
     a_registration_that_fails_at_any_statement_leaves_no_trace,

@@ -2,6 +2,7 @@
 
 mod frames;
 mod joint;
+mod letters;
 mod newer;
 mod registrations;
 mod statements;
@@ -20,6 +21,7 @@ use ledger::query::sums::Sums;
 pub(super) use self::frames::*;
 pub(super) use self::joint::*;
 pub(super) use self::latency::*;
+pub(super) use self::letters::*;
 pub(super) use self::newer::*;
 pub(super) use self::registrations::*;
 pub(super) use self::statements::*;
