@@ -15,6 +15,7 @@ use aggregator::FRAMES_KNOWN;
 use anyhow::Context as _;
 use api::Dependency;
 use cache::{Cache, CacheOptions};
+use ingest::Letters;
 use queue::{DirectoryLock, EmbeddedOptions, Queue};
 use service::auth::Access;
 use store::{Owners, Raised, Store};
@@ -24,8 +25,8 @@ use crate::compose::{self, Counting, Sharing, Storage, Views};
 use crate::keys::{Guarded, access};
 use crate::ports::{Each, Ports};
 use crate::process::{self, Process, ProcessArgs, Role};
-use crate::rights;
 use crate::services::refuse_foreign_log;
+use crate::{resend, rights};
 
 /// Options of `gatemeter all`.
 #[derive(Debug, clap::Args)]
@@ -151,7 +152,10 @@ async fn serve(
     // Alone in its process, it has nobody to share with.
     let options = CacheOptions { bytes_max: settings.redis.own_bytes_max, ..Default::default() };
     let cache = Arc::new(Cache::new(&options)?);
-    let api = compose::api(process, &storage.store, keys.admin, cache, views(storage, &counting))?;
+    // Dropped before the last appends are waited for.
+    let letters = Arc::new(ingest.letters());
+    let views = views(storage, &counting, &letters);
+    let api = compose::api(process, &storage.store, keys.admin, cache, views)?;
     let routers = Each { ingest: ingest.router(), aggregator: counting.router(), api };
     let serving = ports.serve(routers);
     tokio::pin!(serving);
@@ -167,12 +171,13 @@ async fn serve(
         counting.stop().await;
         return Err(error);
     }
+    drop(letters);
     compose::drain(ingest).await;
     Ok(counting.drain().await?)
 }
 
 /// What the API sees of the roles beside it.
-fn views(storage: &Storage, counting: &Counting) -> Views {
+fn views(storage: &Storage, counting: &Counting, letters: &Arc<Letters>) -> Views {
     let (log, ledger) = (storage.queue.fatal(), storage.store.fatal());
     let dependencies = move || {
         [("log", &log), ("ledger", &ledger)]
@@ -182,5 +187,10 @@ fn views(storage: &Storage, counting: &Counting) -> Views {
             })
             .to_vec()
     };
-    Views { lag: counting.lag(), dependencies: Arc::new(dependencies), live: counting.live() }
+    Views {
+        lag: counting.lag(),
+        dependencies: Arc::new(dependencies),
+        live: counting.live(),
+        resend: Some(resend::within(letters)),
+    }
 }

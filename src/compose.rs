@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8};
 use std::time::Duration;
 
 use aggregator::{Aggregator, AggregatorError};
-use api::{DependencyView, LagView, LiveView};
+use api::{DependencyView, LagView, LiveView, Resend};
 use cache::Cache;
 use ingest::Ingest;
 use queue::Queue;
@@ -217,6 +217,8 @@ pub struct Views {
     pub dependencies: DependencyView,
     /// The newest totals.
     pub live: LiveView,
+    /// The way of dead letters to ingest, if there is one.
+    pub resend: Option<Resend>,
 }
 
 /// The routes of the API.
@@ -230,7 +232,7 @@ pub fn api(
     cache: Arc<Cache>,
     views: Views,
 ) -> anyhow::Result<Router> {
-    let Views { lag, dependencies, live } = views;
+    let Views { lag, dependencies, live, resend } = views;
     let parts = api::Parts {
         store: Arc::clone(store),
         access,
@@ -240,6 +242,7 @@ pub fn api(
         version: VERSION,
         cache,
         live,
+        resend,
         shutdown: process.shutdown.clone(),
     };
     Ok(api::router(parts, metrics(Role::Api)?)?)

@@ -9,6 +9,7 @@ mod keys;
 mod services;
 mod live;
 mod compose;
+mod resend;
 mod ports;
 mod rights;
 mod all;

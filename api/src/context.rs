@@ -1,13 +1,16 @@
 //! Dependencies of the API, and views of the state of other roles.
 //!
-//! The API does not know the other roles: its caller passes in views of their state. A view is
-//! called for each query and must neither block nor fail.
+//! The API does not know the other roles: its caller passes in views of their state, and the way of
+//! dead letters to ingest. A view is called for each query and must neither block nor fail.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use cache::Cache;
 use jiff::tz::TimeZone;
+use service::answer::ApiError;
 use service::auth::Access;
+use service::letters::{LetterAddress, ReplayResult};
 use service::shutdown::Shutdown;
 use service::status::{Lag, Live};
 use store::Store;
@@ -28,6 +31,12 @@ pub type LagView = Arc<dyn Fn() -> Vec<Lag> + Send + Sync>;
 /// A view of every dependency.
 pub type DependencyView = Arc<dyn Fn() -> Vec<Dependency> + Send + Sync>;
 
+/// Letters that are being sent again.
+pub type Resending = Pin<Box<dyn Future<Output = Result<ReplayResult, ApiError>> + Send>>;
+/// Has ingest append dead letters again. It may take as long as it needs: its caller waits for a
+/// bounded time, and then drops it.
+pub type Resend = Arc<dyn Fn(Vec<LetterAddress>) -> Resending + Send + Sync>;
+
 /// Dependencies of the API.
 #[derive(Clone)]
 pub struct Parts {
@@ -47,6 +56,8 @@ pub struct Parts {
     pub cache: Arc<Cache>,
     /// The newest totals, if an aggregator publishes them.
     pub live: LiveView,
+    /// The way of dead letters to ingest, if there is one.
+    pub resend: Option<Resend>,
     /// Ends live streams.
     pub shutdown: Shutdown,
 }

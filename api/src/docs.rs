@@ -30,11 +30,12 @@ const ABOUT: &str = include_str!("../assets/docs/about.md");
 /// Examples, from real answers: see api/assets/docs/README.md.
 const EXAMPLES: &str = include_str!("../assets/docs/examples.json");
 /// Groups of calls, in the order in which they are shown.
-const TAGS: [(&str, &str); 6] = [
+const TAGS: [(&str, &str); 7] = [
     ("Metrics", "Committed numbers over a range of time."),
     ("Usage", "Who used the tokens."),
     ("Tokens", "Counting the tokens of a text."),
     ("Namespaces", "The tenants."),
+    ("Dead letters", "What was not counted, and sending it again."),
     ("Health", "For probes and Prometheus; no key is asked for."),
     ("Pages", "For people, and this description; no key is asked for."),
 ];

@@ -7,6 +7,7 @@
 
 mod error;
 mod params;
+mod body;
 mod range;
 mod context;
 mod view;
@@ -21,6 +22,8 @@ mod latency;
 mod system;
 mod usage;
 mod namespaces;
+mod letters;
+mod replay;
 mod asset;
 mod page;
 mod docs;
@@ -28,5 +31,5 @@ mod routes;
 #[cfg(test)]
 mod tests;
 
-pub use context::{Dependency, DependencyView, LagView, LiveView, Parts};
+pub use context::{Dependency, DependencyView, LagView, LiveView, Parts, Resend, Resending};
 pub use routes::router;

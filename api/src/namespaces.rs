@@ -3,13 +3,12 @@
 //! Disabling a namespace is a hint to people and gateways; its events are still counted, because
 //! they were accepted. A namespace must not be renamed: its code is a label of counters.
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use event::limits::NAMESPACE_BYTES_MAX;
 use event::name::check_namespace;
-use http::{HeaderMap, StatusCode, Uri, header};
-use serde::de::DeserializeOwned;
+use http::{HeaderMap, Uri};
 use serde::{Deserialize, Serialize};
 use service::answer::{Answer, ApiError, Failure, Success};
 use service::http_metrics::NamespaceLabel;
@@ -20,6 +19,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::answers::{About, Answers, Known, Question, of_moment};
+use crate::body::read_json;
 use crate::error::Error;
 use crate::params::{Params, Segment, described, described_number};
 use crate::snapshot::{Scope, Snapshot};
@@ -197,7 +197,7 @@ pub(crate) async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let new: NewNamespace = read_json(&headers, body).await?;
+    let new: NewNamespace = read_json(&headers, body, BODY_BYTES_MAX).await?;
     check_namespace(&new.code)
         .map_err(|rule| Error::Request(format!("code {} {rule}", quoted(&new.code))))?;
     let name = new.name.unwrap_or_else(|| new.code.clone());
@@ -280,7 +280,7 @@ pub(crate) async fn set_status(
     let mut snapshot = Snapshot::open(&answers.parts).await?;
     let id = find(&mut snapshot, &name).await?.id;
     drop(snapshot);
-    let new: NewStatus = read_json(&headers, body).await?;
+    let new: NewStatus = read_json(&headers, body, BODY_BYTES_MAX).await?;
     let status = status(&new.status)?;
     let store = &answers.parts.store;
     let row = store.set_namespace_status(id, status).await.map_err(Error::from)?;
@@ -303,24 +303,4 @@ fn status(text: &str) -> Result<NamespaceStatus, Error> {
     STATUSES.into_iter().find(|status| status.word() == text).ok_or_else(|| {
         Error::Request(format!("status must be enabled or disabled, not {}", quoted(text)))
     })
-}
-
-/// Reads the body of a change. Its Content-Type must be JSON: that keeps out forms of other sites,
-/// which a browser sends without a preflight, even to a development server.
-async fn read_json<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, ApiError> {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default();
-    if !essence.trim().eq_ignore_ascii_case("application/json") {
-        let message = "the Content-Type must be application/json";
-        return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
-    }
-    let bytes = to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| {
-        let message = format!("the body could not be read or is above {BODY_BYTES_MAX} bytes");
-        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
-    })?;
-    // serde would also accept an array of the fields in order.
-    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
-        return Err(ApiError::bad_request("body: must be an object"));
-    }
-    serde_json::from_slice(&bytes).map_err(|error| ApiError::bad_request(format!("body: {error}")))
 }

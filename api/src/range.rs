@@ -142,11 +142,7 @@ pub(crate) struct RangeQuery;
 impl IntoParams for RangeQuery {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let [name, from, to, zone] = RANGE_PARAMS;
-        let date = SchemaFormat::KnownFormat(KnownFormat::DateTime);
-        let moment: Schema = AnyOfBuilder::new()
-            .item(ObjectBuilder::new().schema_type(Type::String).format(Some(date)))
-            .item(ObjectBuilder::new().schema_type(Type::Number).minimum(Some(0)))
-            .into();
+        let moment = described_moment();
         let words = text().enum_values(Some(NAMES.map(|(word, _)| word)));
         vec![
             described(name, "A named range. Not together with `from` and `to`.", words).build(),
@@ -164,6 +160,15 @@ impl IntoParams for RangeQuery {
                 .build(),
         ]
     }
+}
+
+/// A moment, as [`moment`] parses it.
+pub(crate) fn described_moment() -> Schema {
+    let date = SchemaFormat::KnownFormat(KnownFormat::DateTime);
+    AnyOfBuilder::new()
+        .item(ObjectBuilder::new().schema_type(Type::String).format(Some(date)))
+        .item(ObjectBuilder::new().schema_type(Type::Number).minimum(Some(0)))
+        .into()
 }
 
 impl Ask {
@@ -383,7 +388,7 @@ fn named_zone(name: &str) -> Result<TimeZone, Error> {
 }
 
 /// Parses RFC 3339 or an epoch number into microseconds since the epoch.
-fn moment(name: &str, text: &str) -> Result<i64, Error> {
+pub(crate) fn moment(name: &str, text: &str) -> Result<i64, Error> {
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     let found = match (text.parse::<u64>(), text.parse::<f64>()) {
         (Ok(whole), _) => event::time::from_whole(whole),

@@ -25,7 +25,8 @@ use crate::context::Parts;
 use crate::docs::Description;
 use crate::limit::{QueryLimit, limit_queries};
 use crate::live::Hub;
-use crate::{docs, latency, live, metrics, namespaces, page, system, usage};
+use crate::replay::Replays;
+use crate::{docs, latency, letters, live, metrics, namespaces, page, replay, system, usage};
 
 /// The routes that read rows of the ledger, one question each.
 fn queries() -> OpenApiRouter<Answers> {
@@ -39,6 +40,7 @@ fn queries() -> OpenApiRouter<Answers> {
         .routes(routes!(system::dashboard))
         .routes(routes!(usage::usage))
         .routes(routes!(usage::export))
+        .routes(routes!(letters::list))
         .route_layer(from_fn_with_state(QueryLimit::new(), limit_queries));
     for (_, _, operation) in operations(router.get_openapi_mut()) {
         let text = "Two other queries took too long, or the ledger does not answer and no earlier \
@@ -60,6 +62,21 @@ fn configuration() -> OpenApiRouter<Answers> {
             "503",
             failure_to_retry("The ledger does not answer or cannot be written."),
         );
+    }
+    router
+}
+
+/// The routes that send dead letters again.
+fn replays() -> OpenApiRouter<Replays> {
+    let mut router = OpenApiRouter::default().routes(routes!(replay::show, replay::replay));
+    for (_, method, operation) in operations(router.get_openapi_mut()) {
+        if method == HttpMethod::Post {
+            also(
+                operation,
+                "503",
+                failure_to_retry("Ingest does not answer or takes nothing now."),
+            );
+        }
     }
     router
 }
@@ -86,12 +103,14 @@ pub fn router(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Router, serv
     let http_metrics = HttpMetrics::new(&process)?;
     let answers = Answers::new(&parts, &process)?;
     let hub = Hub::new(&parts);
+    let resend = parts.resend.clone();
     let (access, version) = (parts.access.clone(), parts.version);
     let dependencies = Arc::clone(&parts.dependencies);
     let store = Arc::clone(&parts.store);
     let live = OpenApiRouter::default().routes(routes!(live::live)).with_state(hub);
     let questions = queries().merge(configuration()).with_state(answers);
-    let mut guarded = guard(questions.merge(live), &access);
+    let replays = replays().with_state(Replays::new(resend));
+    let mut guarded = guard(questions.merge(live).merge(replays), &access);
     for (_, _, operation) in operations(guarded.get_openapi_mut()) {
         let text = "A parameter is unknown, given twice, empty or breaks its rule; the message \
                     names it.";

@@ -9,6 +9,7 @@ mod description;
 mod kept;
 mod metrics;
 mod latency;
+mod letters;
 mod namespaces;
 mod open;
 mod usage;

@@ -14,7 +14,7 @@ use crate::compose::{self, Views};
 use crate::keys::{Guarded, access};
 use crate::live::Subscriber;
 use crate::process::Process;
-use crate::services;
+use crate::{resend, services};
 
 /// Runs until a signal.
 ///
@@ -58,6 +58,7 @@ pub async fn run(
         lag: Arc::new(move || lags.lag()),
         dependencies: Arc::new(dependencies),
         live: Arc::new(move || subscriber.newest()),
+        resend: resend::through(&settings.api),
     };
     opening.open(compose::api(process, &store, access, cache, views)?);
     serving.await;

@@ -29,4 +29,5 @@ mod page;
 mod prometheus;
 mod scripts;
 mod totals;
+mod letters;
 mod texts;

@@ -137,8 +137,8 @@ async fn the_limits_of_parameters_are_those_that_are_kept() {
                 assert_eq!(ask(word).await, StatusCode::OK, "{path} {name}={word}");
             }
             if schema["type"] == "integer" {
-                let max = schema["maximum"].as_i64().expect("a maximum");
-                let min = schema["minimum"].as_i64().expect("a minimum");
+                let limit = |name: &str| schema[name].as_i64().expect("a limit");
+                let (min, max) = (limit("minimum"), limit("maximum"));
                 for (number, status) in [(min - 1, 400), (min, 200), (max, 200), (max + 1, 400)] {
                     assert_eq!(ask(&number.to_string()).await, status, "{path} {name}={number}");
                 }
@@ -260,6 +260,10 @@ async fn every_answer_fits_its_schema() {
     let count = "/api/tokens/count";
     for body in [json!({"model": "gpt-4o", "input": "a", "output": "b"}), json!({})] {
         check("POST", count, count.to_owned(), Some(body)).await;
+    }
+    let replay = "/api/dead-letters/replay";
+    for body in [json!({"letters": []}), json!({"letters": [{}]})] {
+        check("POST", replay, replay.to_owned(), Some(body)).await;
     }
     for (path, method, _) in &calls {
         let is_checked = checked.iter().any(|(by, known, _)| by == method && known == path);

@@ -12,7 +12,7 @@ use event::{ErrorType, Method, Outcome, ServiceTier, UsageSource};
 use http::{HeaderMap, Request, StatusCode};
 use jiff::tz::TimeZone;
 use ledger::commit::{
-    Commit, CommitId, CommitRows, Outcome as Ended, Owner, Part, Progress, RangeSums,
+    Commit, CommitId, CommitRows, DeadLetter, Outcome as Ended, Owner, Part, Progress, RangeSums,
 };
 use ledger::consumer::{ConsumerLabels, ConsumerSums};
 use ledger::histogram::{duration_bucket, ttft_bucket};
@@ -28,7 +28,7 @@ use store::{MysqlOptions, MysqlTls, Store};
 use tower::ServiceExt as _;
 
 use super::mariadb::Server;
-use crate::context::{Dependency, Parts};
+use crate::context::{Dependency, Parts, Resend};
 
 /// Identical attempts.
 #[derive(Clone, Debug)]
@@ -225,6 +225,7 @@ impl Place {
             version: "1.2.3",
             cache: Arc::new(cache()),
             live: Arc::new(|| None),
+            resend: None,
             shutdown,
         };
         let router = router(parts.clone());
@@ -250,9 +251,27 @@ impl Place {
         router(Parts { cache, ..self.parts.clone() })
     }
 
+    /// An API on the same ledger that has this way to ingest.
+    pub fn with_resend(&self, resend: Resend) -> Router {
+        router(Parts { resend: Some(resend), ..self.parts.clone() })
+    }
+
     /// Ends streams, as shutdown does.
     pub fn end(&self) {
         self.trigger.drain();
+    }
+
+    /// Commits dead letters and nothing else.
+    pub async fn commit_letters(&mut self, letters: Vec<DeadLetter>) {
+        let base = self.progress.next;
+        self.progress.next += 1;
+        self.progress.clock_us = Some(1);
+        let mut id = self.owner.nonce;
+        id[8..].copy_from_slice(&self.progress.next.to_le_bytes());
+        let part = Part { letters, ..Part::without_rows(self.owner, base, self.progress) };
+        let commit = Commit::of(CommitId(id), vec![Arc::new(part)]);
+        let (ended, error) = self.store.commit(Arc::new(commit)).await;
+        assert!(matches!(ended, Ended::Committed { .. }), "{ended:?}: {error:?}");
     }
 
     /// Creates the namespaces of facts and commits them as the aggregator would.

@@ -71,11 +71,12 @@ impl Check<'_> {
                 "maximum" if value.as_f64() > rule.as_f64() && value.is_number() => say("above"),
                 "minLength" if value.as_str().is_some_and(str::is_empty) => say("is shorter than"),
                 "maxLength" if length(value) > rule.as_u64() => say("is longer than"),
+                "maxItems" if n_items(value) > rule.as_u64() => say("more than"),
                 "minItems" if value.as_array().is_some_and(Vec::is_empty) => say("fewer than"),
                 "format" if !fits_format(rule, value) => say("must be a"),
                 "pattern" if !fits_pattern(rule, value) => say("must fit"),
                 "type" | "enum" | "minimum" | "maximum" | "minLength" | "maxLength" => {}
-                "minItems" | "format" | "pattern" => {}
+                "minItems" | "maxItems" | "format" | "pattern" => {}
                 "allOf" => {
                     for part in rule.as_array().expect("a list") {
                         named.add(self.value(at, part, value, found));
@@ -152,6 +153,10 @@ impl Named {
 
 fn length(value: &Value) -> Option<u64> {
     value.as_str().map(|text| text.chars().count() as u64)
+}
+
+fn n_items(value: &Value) -> Option<u64> {
+    value.as_array().map(|items| items.len() as u64)
 }
 
 fn is_of_type(rule: &Value, value: &Value) -> bool {

@@ -10,6 +10,7 @@ use toml::Value;
 
 use super::layer::{Entry, Origin, Raw};
 use super::raw_topic::RawTopics;
+use crate::client::check_url;
 use crate::error::Error;
 
 /// Characters of a refused value that an error shows.
@@ -36,6 +37,8 @@ pub(super) enum Rule {
     RawTopics,
     /// A URL of Redis without a password, or none.
     RedisUrl,
+    /// A URL of plain HTTP, or none.
+    HttpUrl,
     /// Any text, or none.
     Text,
     /// A path, or nothing.
@@ -112,6 +115,8 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("redis.own_bytes_max", Rule::Integer(1 << 20, 1 << 40)),
     ("api.listen", Rule::Address),
     ("api.timezone", Rule::Zone),
+    ("api.ingest_url", Rule::HttpUrl),
+    ("api.ingest_key_file", Rule::File),
     ("log.level", Rule::Choice(&["error", "warn", "info", "debug", "trace"])),
     ("log.format", Rule::Choice(&["text", "json"])),
     ("server.connections_max", Rule::Integer(1, 100_000)),
@@ -180,6 +185,7 @@ impl Rule {
             Rule::RedisUrl => "a URL such as redis://127.0.0.1:6379/0, without a password, or \
                                nothing"
                 .to_owned(),
+            Rule::HttpUrl => "a URL such as http://127.0.0.1:8003, or nothing".to_owned(),
             Rule::Text => "a text".to_owned(),
             Rule::File => "the path of a file, or empty".to_owned(),
             Rule::Name => format!("a name of 1 to {NAME_BYTES_MAX} bytes"),
@@ -215,6 +221,7 @@ impl Rule {
             (Rule::RedisUrl, Value::String(text)) => {
                 text.is_empty() || (text.starts_with("redis://") && !text.contains('@'))
             }
+            (Rule::HttpUrl, Value::String(text)) => text.is_empty() || check_url(text).is_ok(),
             (Rule::Text, Value::String(text)) => !text.contains('\0'),
             (Rule::File, Value::String(text)) => !text.contains('\0'),
             (Rule::Name, Value::String(text)) => {

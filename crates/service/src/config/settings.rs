@@ -308,6 +308,12 @@ pub struct ApiSettings {
     /// Default time zone of a query.
     #[serde(deserialize_with = "time_zone")]
     pub timezone: TimeZone,
+    /// URL of ingest, through which dead letters are sent again; none without it.
+    #[serde(deserialize_with = "url")]
+    pub ingest_url: Option<String>,
+    /// File with the ingest key.
+    #[serde(deserialize_with = "path")]
+    pub ingest_key_file: Option<PathBuf>,
 }
 
 /// `[log]`
@@ -390,6 +396,12 @@ impl ServerSettings {
 fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
     let text = String::deserialize(deserializer)?;
     Ok(Some(PathBuf::from(text)).filter(|path| !path.as_os_str().is_empty()))
+}
+
+/// A URL without a slash at its end; an empty one means none.
+fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Ok(Some(text.trim_end_matches('/').to_owned()).filter(|url| !url.is_empty()))
 }
 
 fn time_zone<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TimeZone, D::Error> {

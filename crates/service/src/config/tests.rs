@@ -204,6 +204,24 @@ fn brokers_have_hosts_and_ports() {
 }
 
 #[test]
+fn url_of_ingest_is_one_of_plain_http_or_none() {
+    let ingest = |url| check("", &[("GATEMETER_API__INGEST_URL", url)], &[]);
+    for (url, found) in [
+        ("", None),
+        ("http://127.0.0.1:8003", Some("http://127.0.0.1:8003")),
+        ("http://ingest.internal/", Some("http://ingest.internal")),
+    ] {
+        assert_eq!(ingest(url).expect("it is right").api.ingest_url.as_deref(), found);
+    }
+    for url in ["https://ingest:8003", "ingest:8003", "http://", "http://ingest:0", "/x"] {
+        let error = ingest(url).expect_err(url);
+        assert!(error.starts_with("setting `api.ingest_url`"), "{error}");
+    }
+    let settings = check("[api]\ningest_key_file = \"/k\"\n", &[], &[]).expect("it is right");
+    assert_eq!(settings.api.ingest_key_file.as_deref(), Some(Path::new("/k")));
+}
+
+#[test]
 fn password_of_kafka_comes_from_the_environment_and_is_never_shown() {
     let error = check("[kafka]\nsasl_password = \"secret\"\n", &[], &[]).expect_err("no place");
     assert!(error.starts_with("setting `kafka.sasl_password`"), "{error}");
