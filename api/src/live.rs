@@ -1,10 +1,13 @@
 //! `live`: totals and rates once a second, as server-sent events.
 //!
 //! Totals are published by an aggregator, in the same process or, through Redis, in another one.
-//! Without either, one task reads the ledger for all streams, and only while there are any. All
-//! numbers are committed ones; rates are differences of two of them, for display only.
+//! Without either, one task reads the ledger for all streams, and only while there are any. Totals
+//! of single namespaces are not published: another task reads those of all of them at once, while a
+//! stream asks for one. All numbers are committed ones; rates are differences of two of them, for
+//! display only.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -16,19 +19,22 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream::unfold;
 use http::header::CACHE_CONTROL;
 use http::{HeaderValue, Uri};
+use ledger::query::sums::Sums;
 use serde::Serialize;
 use service::answer::{ApiError, Failure};
 use service::shutdown::Phase;
 use service::status::Live;
 use store::{Part, Rows};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::{Ref, RefOr};
-use utoipa::{PartialSchema, ToSchema};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use crate::context::Parts;
 use crate::error::Error;
-use crate::params::Params;
+use crate::params::{Params, described_scope};
+use crate::snapshot::{Scope, Snapshot};
 
 /// Most concurrent streams: far below the connections of a listener.
 const STREAMS_MAX: usize = 64;
@@ -39,6 +45,8 @@ const LEDGER_MAX: Duration = Duration::from_secs(2);
 
 /// Totals, and when they were read.
 type Seen = Option<(Live, Instant)>;
+/// Totals of all namespaces that have any, by code, with the version; and when they were read.
+type SeenEach = Option<(i64, Arc<HashMap<String, Live>>, Instant)>;
 
 /// Feeds the streams of a process.
 #[derive(Clone)]
@@ -47,30 +55,54 @@ pub(crate) struct Hub {
     /// One for each stream.
     permits: Arc<Semaphore>,
     newest: watch::Sender<Seen>,
+    /// By namespace.
+    each: watch::Sender<SeenEach>,
 }
 
 impl Hub {
     /// Polls for totals until shutdown. Must be called within a tokio runtime.
     pub fn new(parts: &Parts) -> Hub {
-        let newest = watch::Sender::new(None);
-        let permits = Arc::new(Semaphore::new(STREAMS_MAX));
-        let hub = Hub { parts: parts.clone(), permits, newest: newest.clone() };
-        let parts = parts.clone();
-        tokio::spawn(async move {
-            while parts.shutdown.phase() == Phase::Running {
-                tokio::select! {
-                    () = tokio::time::sleep(EVERY) => {}
-                    () = parts.shutdown.requested() => return,
-                }
-                if newest.receiver_count() > 0
-                    && let Some(live) = poll(&parts).await
-                {
-                    newest.send_replace(Some((live, Instant::now())));
-                }
-            }
-        });
-        hub
+        let (newest, each) = (watch::Sender::new(None), watch::Sender::new(None));
+        keep(parts, &newest);
+        keep(parts, &each);
+        Hub { parts: parts.clone(), permits: Arc::new(Semaphore::new(STREAMS_MAX)), newest, each }
     }
+}
+
+/// What is polled for.
+trait Polled: Send + Sync + Sized + 'static {
+    /// The newest. Returns `None` if it is unknown.
+    fn poll(parts: &Parts) -> impl Future<Output = Option<Self>> + Send;
+}
+
+impl Polled for (Live, Instant) {
+    async fn poll(parts: &Parts) -> Seen {
+        poll(parts).await.map(|live| (live, Instant::now()))
+    }
+}
+
+impl Polled for (i64, Arc<HashMap<String, Live>>, Instant) {
+    async fn poll(parts: &Parts) -> SeenEach {
+        poll_each(parts).await
+    }
+}
+
+/// Polls for the newest of something, while somebody listens, until shutdown.
+fn keep<T: Polled>(parts: &Parts, newest: &watch::Sender<Option<T>>) {
+    let (parts, newest) = (parts.clone(), newest.clone());
+    tokio::spawn(async move {
+        while parts.shutdown.phase() == Phase::Running {
+            tokio::select! {
+                () = tokio::time::sleep(EVERY) => {}
+                () = parts.shutdown.requested() => return,
+            }
+            if newest.receiver_count() > 0
+                && let Some(found) = T::poll(&parts).await
+            {
+                newest.send_replace(Some(found));
+            }
+        }
+    });
 }
 
 /// The newest totals. Returns `None` if they are unknown.
@@ -88,12 +120,30 @@ async fn poll(parts: &Parts) -> Option<Live> {
     }
 }
 
-async fn read_ledger(parts: &Parts) -> Result<Live, Error> {
+/// The totals of each namespace. Returns `None` if they are unknown.
+async fn poll_each(parts: &Parts) -> SeenEach {
+    match tokio::time::timeout(LEDGER_MAX, read_each(parts)).await {
+        Ok(Ok((version, each))) => Some((version, Arc::new(each), Instant::now())),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "no live totals of namespaces");
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+async fn read_each(parts: &Parts) -> Result<(i64, HashMap<String, Live>), Error> {
     let mut reader = parts.store.read().await?;
-    let sums = reader.sums(Rows::Totals, 0..0, None, &Part::EACH).await?;
+    let version = reader.as_of().version;
+    let each = reader.totals_by_namespace(&[Part::Requests, Part::Tokens]).await?;
+    let each = each.into_iter().map(|(code, sums)| Ok((code, live_of(version, &sums)?)));
+    Ok((version, each.collect::<Result<_, Error>>()?))
+}
+
+fn live_of(version: i64, sums: &Sums) -> Result<Live, Error> {
     let (requests, tokens) = (sums.latency()?, sums.tokens()?);
     Ok(Live {
-        version: reader.as_of().version,
+        version,
         requests: requests.n,
         errors: requests.errors,
         input_tokens: tokens.input,
@@ -101,8 +151,23 @@ async fn read_ledger(parts: &Parts) -> Result<Live, Error> {
     })
 }
 
+async fn read_ledger(parts: &Parts) -> Result<Live, Error> {
+    let mut reader = parts.store.read().await?;
+    let sums = reader.sums(Rows::Totals, 0..0, None, &Part::EACH).await?;
+    live_of(reader.as_of().version, &sums)
+}
+
 /// `Retry-After` of a refused stream, seconds.
 const RETRY_SECONDS: NonZeroU32 = NonZeroU32::new(5).expect("five is not zero");
+
+/// The parameters, as they are described.
+pub(crate) struct LiveQuery;
+
+impl IntoParams for LiveQuery {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![described_scope()]
+    }
+}
 
 /// What an event says.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
@@ -166,27 +231,36 @@ struct Rates {
     output_tokens: f64,
 }
 
-/// Totals and rates once a second, as server-sent events.
+/// Totals and rates of all namespaces or of one, once a second, as server-sent events.
 ///
 /// A stream goes on until the client disconnects or the process ends. The schema is that of one
 /// event.
 #[utoipa::path(
-    get, path = "/api/metrics/live", tag = "Metrics",
+    get, path = "/api/metrics/live", tag = "Metrics", params(LiveQuery),
     responses(
         (status = 200, description = "The stream.", body = Sent,
             content_type = "text/event-stream"),
+        (status = 404, description = "There is no such namespace.", body = Failure),
         (status = 503, description = "There are 64 streams already.", body = Failure,
             headers(("Retry-After" = u32, description = "Seconds to wait."))),
     ),
 )]
 pub(crate) async fn live(State(hub): State<Hub>, uri: Uri) -> Result<Response, ApiError> {
-    Params::of(&uri, &[])?;
-    let Hub { parts, permits, newest } = hub;
+    let params = Params::of(&uri, &["namespace"])?;
+    let scope = match params.get("namespace") {
+        None | Some("all") => Scope::All,
+        Some(text) => Snapshot::open(&hub.parts).await?.scope(text).await?,
+    };
+    let Hub { parts, permits, newest, each } = hub;
     let permit = permits.try_acquire_owned().map_err(|_| {
         let message = format!("there are {STREAMS_MAX} streams already, try again later");
         ApiError::unavailable(message).retry_after(RETRY_SECONDS)
     })?;
-    let stream = Stream { newest: newest.subscribe(), last: None, parts, _permit: permit };
+    let source = match scope {
+        Scope::All => Source::All(newest.subscribe()),
+        Scope::One(namespace) => Source::One(namespace.code, each.subscribe()),
+    };
+    let stream = Stream { source, last: None, parts, _permit: permit };
     let events = unfold(stream, |mut stream| async move {
         let tick = stream.next().await?;
         let event = Event::default().json_data(tick).unwrap_or_else(|_| Event::default());
@@ -197,8 +271,35 @@ pub(crate) async fn live(State(hub): State<Hub>, uri: Uri) -> Result<Response, A
     Ok(response)
 }
 
+/// Where the totals of a stream come from.
+enum Source {
+    All(watch::Receiver<Seen>),
+    One(String, watch::Receiver<SeenEach>),
+}
+
+impl Source {
+    /// Waits for the next totals. Returns `None` once there are none to come.
+    async fn next(&mut self) -> Option<Seen> {
+        match self {
+            Source::All(newest) => {
+                newest.changed().await.ok()?;
+                Some(*newest.borrow_and_update())
+            }
+            Source::One(code, each) => {
+                each.changed().await.ok()?;
+                let seen = each.borrow_and_update();
+                Some(seen.as_ref().map(|(version, each, at)| {
+                    // A namespace that nothing was counted of has no totals.
+                    let none = Live { version: *version, ..Live::default() };
+                    (each.get(code).copied().unwrap_or(none), *at)
+                }))
+            }
+        }
+    }
+}
+
 struct Stream {
-    newest: watch::Receiver<Seen>,
+    source: Source,
     last: Seen,
     parts: Parts,
     _permit: OwnedSemaphorePermit,
@@ -208,11 +309,11 @@ impl Stream {
     /// Waits for the next event. Returns `None` at shutdown.
     async fn next(&mut self) -> Option<Tick> {
         loop {
-            tokio::select! {
-                changed = self.newest.changed() => changed.ok()?,
+            let seen = tokio::select! {
+                seen = self.source.next() => seen?,
                 () = self.parts.shutdown.requested() => return None,
-            }
-            let Some((live, at)) = *self.newest.borrow_and_update() else { continue };
+            };
+            let Some((live, at)) = seen else { continue };
             let rates = self.last.map(|last| rates(last, (live, at)));
             self.last = Some((live, at));
             let Live { version, requests, errors, input_tokens, output_tokens } = live;

@@ -39,15 +39,15 @@ def is_sent_empty(value):
 
 
 def mend_usage(query):
-    groups = query.get("group_by") or []
-    groups = groups if isinstance(groups, list) else str(groups).split(",")
+    given = query.get("group_by") or []
+    groups = given if isinstance(given, list) else str(given).split(",")
     is_full = any(name in groups or name in query for name in ("upstream", "endpoint", "status"))
     if is_full:
         # Rows of consumers have none of them.
         groups = [name for name in groups if name != "consumer"]
         query.pop("consumer", None)
     if groups:
-        query["group_by"] = groups
+        query["group_by"] = groups if isinstance(given, list) else ",".join(groups)
     else:
         query.pop("group_by", None)
     if set(groups) & {"hour", "day", "month"} or query.get("timeRange") == "all":

@@ -288,3 +288,34 @@ async fn live_totals_are_streamed_until_shutdown() {
     place.end();
     while read(&mut text).await {}
 }
+
+#[tokio::test]
+async fn live_totals_of_a_namespace_are_its_own() {
+    use futures_util::StreamExt as _;
+    let mut place = Place::open().await;
+    let now = Wall::now().as_us();
+    let facts = [Fact::new(now, "wechat", 7), Fact { status: 503, ..Fact::new(now, "alipay", 2) }];
+    place.commit(&facts).await;
+    place.ask(change("POST", "/api/namespaces", &json!({"code": "new"}))).await;
+    for (namespace, requests, errors) in
+        [("wechat", 7, 0), ("2", 2, 2), ("alipay", 2, 2), ("new", 0, 0), ("all", 9, 2)]
+    {
+        let path = format!("/api/metrics/live?namespace={namespace}");
+        let response = place.router.clone().oneshot(get(&path)).await.expect("an answer");
+        assert_eq!(response.status(), StatusCode::OK, "{namespace}");
+        let mut frames = response.into_body().into_data_stream();
+        let mut text = String::new();
+        while !text.contains("data: ") || !text.ends_with("\n\n") {
+            let frame = tokio::time::timeout(DEADLINE, frames.next()).await.expect("in time");
+            let frame = frame.expect("no end").expect("a frame");
+            text.push_str(&String::from_utf8_lossy(&frame));
+        }
+        let data = text.lines().find_map(|line| line.strip_prefix("data: ")).expect("an event");
+        let event: Value = serde_json::from_str(data).expect("JSON");
+        let found = (&event["requests"], &event["errors"], &event["inputTokens"]);
+        let input = json!(requests * 100);
+        assert_eq!(found, (&json!(requests), &json!(errors), &input), "{namespace}");
+        assert_eq!((&event["version"], &event["rates"]), (&json!(1), &Value::Null), "{namespace}");
+    }
+    assert_eq!(place.refused("/api/metrics/live?namespace=nobody").await.0, 404);
+}

@@ -230,6 +230,17 @@ impl Reader {
         found.first().map_or(Ok(Sums::default()), |row| read(parts, row, 0))
     }
 
+    /// Sums of the counter totals of each namespace that has any, by its code.
+    ///
+    /// # Errors
+    /// See [`Reader`].
+    pub async fn totals_by_namespace(&mut self, parts: &[Part]) -> Result<Vec<(String, Sums)>> {
+        let (columns, tables) = (columns(parts).join(", "), Rows::Totals.joined());
+        let sql = format!("SELECT s.namespace, {columns} {tables} GROUP BY s.namespace");
+        let found = self.rows(self.conn.query(AssertSqlSafe(sql))).await?;
+        found.iter().map(|row| Ok((get(row, 0)?, read(parts, row, 1)?))).collect()
+    }
+
     /// Sums of each bucket of a range, and of all of it: for counter totals, whose buckets are of
     /// quarter-hours, these are more than the buckets once old rows were deleted.
     ///

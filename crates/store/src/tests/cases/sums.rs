@@ -192,6 +192,12 @@ pub(in crate::tests) async fn totals_and_their_buckets_come_in_one_statement_and
             assert_eq!(gone, expected(&facts, 0..kept, namespace), "{namespace:?}");
             let sums = reader.sums(Rows::Totals, 0..0, namespace, &Part::EACH).await;
             assert_eq!(sums.expect("sums"), total, "{namespace:?}");
+            let each = reader.totals_by_namespace(&Part::EACH).await.expect("sums");
+            assert_eq!(each.len(), NAMESPACES.len());
+            let mut own = Sums::default();
+            let is_meant = |code: &str| namespace.is_none_or(|name| name == code);
+            each.iter().filter(|(code, _)| is_meant(code)).for_each(|(_, more)| own.merge(more));
+            assert_eq!(own, total, "{namespace:?}");
         }
     }
 }
