@@ -97,8 +97,7 @@ pub struct Aggregator {
     queue: Arc<Queue>,
     store: Arc<Store>,
     router: Router,
-    /// The workers and the committer.
-    tasks: JoinSet<Result<(), AggregatorError>>,
+    tasks: Tasks,
     helpers: Vec<JoinHandle<()>>,
     restored: watch::Receiver<bool>,
 }
@@ -119,6 +118,31 @@ fn keep(settings: &Settings) -> Keep {
         journal_us: i64::from(options.journal_days) * DAY_US,
         letter_us: i64::from(options.dead_letter_days) * DAY_US,
     }
+}
+
+/// The workers and the committer.
+type Tasks = JoinSet<Result<(), AggregatorError>>;
+
+/// Starts the committer and a worker for each partition. The committer ends when the last worker
+/// has.
+fn spawn(
+    commit_loop: CommitLoop,
+    parts: WorkerParts,
+    requests: Vec<accept::Requests>,
+    shutdown: &Shutdown,
+) -> Tasks {
+    let mut tasks = JoinSet::new();
+    let handle = Handle::current();
+    tasks.spawn_blocking({
+        let handle = handle.clone();
+        move || Ok(handle.block_on(commit_loop.run())?)
+    });
+    for (partition, requests) in (0..parts.generation.partitions).zip(requests) {
+        let worker = Worker::new(parts.clone(), partition, requests, shutdown.clone());
+        let handle = handle.clone();
+        tasks.spawn_blocking(move || Ok(handle.block_on(worker.run())?));
+    }
+    tasks
 }
 
 /// Takes over and begins to count. Serving the router is the caller's.
@@ -155,19 +179,7 @@ pub async fn start(
     };
     let (requesters, requests): (Vec<_>, Vec<_>) =
         (0..parts.generation.partitions).map(|_| accept::requests()).unzip();
-    let mut tasks = JoinSet::new();
-    let handle = Handle::current();
-    tasks.spawn_blocking({
-        let handle = handle.clone();
-        move || Ok(handle.block_on(commit_loop.run())?)
-    });
-    for (partition, requests) in (0..parts.generation.partitions).zip(requests) {
-        let worker = Worker::new(worker_parts.clone(), partition, requests, shutdown.clone());
-        let handle = handle.clone();
-        tasks.spawn_blocking(move || Ok(handle.block_on(worker.run())?));
-    }
-    // The committer ends when the last worker has.
-    drop(worker_parts);
+    let tasks = spawn(commit_loop, worker_parts, requests, &shutdown);
     let (restored_sender, restored) = watch::channel(false);
     let following = follow(parts.clone(), Arc::clone(&publisher), shutdown.clone());
     let helpers = vec![

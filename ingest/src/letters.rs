@@ -108,12 +108,7 @@ impl Letters {
             // Its key was made with the secret of its generation and means nothing in another.
             return Ok(Err(format!("it is of generation {generation}, the log is of {current}")));
         }
-        // No log is as long as that, and no database has the number.
-        let letter = match i64::try_from(offset) {
-            Ok(_) => reader.log_letter(generation, partition, offset, index).await?,
-            Err(_) => None,
-        };
-        let Some(letter) = letter else {
+        let Some(letter) = reader.log_letter(generation, partition, offset, index).await? else {
             return Ok(Err("there is no such letter".to_owned()));
         };
         let LogLetter { class, content, .. } = letter;

@@ -229,6 +229,8 @@ async fn bad_bodies_other_origins_and_missing_keys_send_nothing() {
     let router = place.with_resend(fake(&seen));
     let mut odd = address(0);
     odd["colour"] = json!(1);
+    let mut far = address(0);
+    far["offset"] = json!(u64::MAX);
     let many: Vec<Value> = (0..2_001).map(|_| address(0)).collect();
     for (body, message) in [
         (json!([]), "body: must be an object"),
@@ -237,6 +239,7 @@ async fn bad_bodies_other_origins_and_missing_keys_send_nothing() {
         (json!({"letters": [], "dry_run": true}), "body: unknown field `dry_run`"),
         (json!({"letters": [{"generation": 1}]}), "body: missing field `partition`"),
         (json!({"letters": [{"generation": -1}]}), "body: invalid value"),
+        (json!({"letters": [far]}), "body: offset must be at most 9223372036854775807"),
         (json!({"letters": many}), "letters: a request has at most 2000"),
     ] {
         let (status, _, answer) = ask(&router, change("POST", REPLAY, &body)).await;

@@ -1,4 +1,4 @@
-//! The largest and the smallest numbers, numbers out of range, and an id that stands for two things.
+//! The largest and the smallest numbers, numbers out of range, and ids that stand for two things.
 
 use clock::Wall;
 use event::frame::{FrameBuilder, Stamp};
