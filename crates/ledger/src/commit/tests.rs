@@ -36,7 +36,7 @@ fn labels(series: u8) -> Labels<'static> {
         outcome: Ended::Success,
         service_tier: ServiceTier::Standard,
         source: UsageSource::Reported,
-        is_final: series % 5 != 0,
+        is_final: !series.is_multiple_of(5),
         namespace: ["a", "b"][usize::from(series) % 2],
         upstream: "openai",
         model: ["m", "n", "o"][usize::from(series) % 3],
