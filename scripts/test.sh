@@ -61,7 +61,7 @@ say "unit tests, property tests, house rules and end-to-end tests"
 cargo test --locked --profile checked --workspace --exclude sim
 
 say "the API against its description"
-cargo build --locked --profile checked --bin gatemeter
+# The program that the end-to-end tests have built.
 GATEMETER_PROGRAM="${CARGO_TARGET_DIR:-target}/checked/gatemeter" scripts/api-test.sh
 
 say "seeded simulation and its mutants"
