@@ -3,6 +3,7 @@
 //! They are worked out in whole microseconds from counts that are not cumulative. Nothing here is
 //! added to anything.
 
+use ledger::histogram::quantile_us;
 use ledger::query::QueryError;
 use store::{Histogram, Timing};
 
@@ -37,31 +38,6 @@ impl Shown {
     pub fn quantile_us(&self, per_mille: u16) -> Option<u64> {
         quantile_us(self.timing.bounds_us(), &self.counts, per_mille)
     }
-}
-
-/// The quantile of a histogram in microseconds, as PromQL's `histogram_quantile` computes it:
-/// linear within the bucket, the highest bound for the open one; `None` if nothing was measured.
-/// `per_mille` is the rank, 0 ..= 1,000. The result is rounded down. A test holds it to
-/// `ledger::histogram`, which computes it for durations.
-fn quantile_us(bounds_us: &[u64], counts: &[i64], per_mille: u16) -> Option<u64> {
-    let total: i128 = counts.iter().map(|count| i128::from(*count)).sum();
-    if total == 0 {
-        return None;
-    }
-    // Ranks are kept in thousandths of a count, so that they stay whole numbers.
-    let rank = total * i128::from(per_mille.min(1_000));
-    let mut below: i128 = 0;
-    let mut start = 0;
-    for (end, count) in bounds_us.iter().zip(counts) {
-        let count = i128::from(*count) * 1_000;
-        if count > 0 && below + count >= rank {
-            let share = i128::from(end - start) * (rank - below) / count;
-            return u64::try_from(i128::from(start) + share).ok();
-        }
-        below += count;
-        start = *end;
-    }
-    Some(start)
 }
 
 #[cfg(test)]

@@ -56,31 +56,36 @@ pub fn ttft_bucket(us: u64) -> usize {
     TTFT_BOUNDS_US.partition_point(|bound| *bound < us)
 }
 
-/// The quantile of a duration histogram in microseconds, as Prometheus' `histogram_quantile`
-/// computes it (promql/quantile.go): linear within the bucket, the highest finite bound for +Inf.
-/// `per_mille` is the rank, 0 ..= 1,000. Nothing if there are no observations. Whole numbers
-/// throughout; the result is rounded down.
+/// The quantile of a histogram in microseconds, as Prometheus' `histogram_quantile` computes it
+/// (promql/quantile.go): linear within the bucket, the highest bound for the open one that follows
+/// the bounds. Counts are not cumulative, `per_mille` is the rank, 0 ..= 1,000. `None` if there are
+/// no observations. Whole numbers throughout; the result is rounded down.
 #[must_use]
-pub fn duration_quantile_us(buckets: &[i64; N_DURATION], per_mille: u16) -> Option<u64> {
-    let total: i128 = buckets.iter().map(|n| i128::from(*n)).sum();
+pub fn quantile_us(bounds_us: &[u64], counts: &[i64], per_mille: u16) -> Option<u64> {
+    let total: i128 = counts.iter().map(|count| i128::from(*count)).sum();
     if total == 0 {
         return None;
     }
     // Ranks are kept in thousandths of an observation, so that they stay whole numbers.
     let rank = total * i128::from(per_mille.min(1_000));
     let mut below: i128 = 0;
-    for (idx, n) in buckets.iter().enumerate() {
-        let n = i128::from(*n) * 1_000;
-        if below + n < rank || n == 0 {
-            below += n;
-            continue;
+    let mut start = 0;
+    for (end, count) in bounds_us.iter().zip(counts) {
+        let count = i128::from(*count) * 1_000;
+        if count > 0 && below + count >= rank {
+            let share = i128::from(end - start) * (rank - below) / count;
+            return u64::try_from(i128::from(start) + share).ok();
         }
-        let Some(end) = DURATION_BOUNDS_US.get(idx) else { break };
-        let start = if idx == 0 { 0 } else { DURATION_BOUNDS_US[idx - 1] };
-        let share = i128::from(end - start) * (rank - below) / n;
-        return u64::try_from(i128::from(start) + share).ok();
+        below += count;
+        start = *end;
     }
-    Some(DURATION_BOUNDS_US[N_DURATION - 2])
+    Some(start)
+}
+
+/// The quantile of a duration histogram; see [`quantile_us`].
+#[must_use]
+pub fn duration_quantile_us(buckets: &[i64; N_DURATION], per_mille: u16) -> Option<u64> {
+    quantile_us(&DURATION_BOUNDS_US, buckets, per_mille)
 }
 
 #[cfg(test)]
