@@ -85,7 +85,7 @@ pub enum Refusal {
     #[error("nothing is lost: {0}")]
     NothingLost(String),
     /// The partition has another owner, or is no longer halted.
-    #[error("the partition has another owner now: check the partition again")]
+    #[error("the partition was claimed again meanwhile: check the partition again")]
     Lost,
 }
 

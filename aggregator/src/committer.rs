@@ -4,11 +4,11 @@
 //! executes the commit, shows it and replies. All waiting happens here; who commits with whom and
 //! what an outcome means is decided by the machine. A commit is always awaited to its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ledger::commit::{Commit, Outcome, Part, Settled};
+use ledger::commit::{Commit, Outcome, Part, Resolution, Settled};
 use ledger::committer::{Committer, Effect, Input};
 use ledger::safeguard::Safeguards;
 use service::chain;
@@ -175,7 +175,7 @@ impl CommitLoop {
 
     async fn work(mut self) -> Result<(), StoreError> {
         loop {
-            let input = match self.late_at {
+            let message = match self.late_at {
                 None => self.messages.recv().await,
                 Some(at) => tokio::select! {
                     message = self.messages.recv() => message,
@@ -185,7 +185,7 @@ impl CommitLoop {
                     }
                 },
             };
-            let input = match input {
+            let input = match message {
                 None => return Ok(()),
                 Some(Message::Joined(partition)) => {
                     self.labels_are_old = true;
@@ -204,7 +204,7 @@ impl CommitLoop {
 
     /// Hands an input to the machine and executes the effects, in order, and those that follow.
     async fn handle(&mut self, input: Input) -> Result<(), StoreError> {
-        let mut effects: std::collections::VecDeque<Effect> = self.machine.on(input).into();
+        let mut effects: VecDeque<Effect> = self.machine.on(input).into();
         while let Some(effect) = effects.pop_front() {
             match effect {
                 Effect::Ask(_) => {
@@ -259,7 +259,7 @@ impl CommitLoop {
     }
 
     /// Looks a commit up; nothing else happens before its outcome is known.
-    async fn resolve(&mut self, commit: &Commit) -> Result<ledger::commit::Resolution, StoreError> {
+    async fn resolve(&mut self, commit: &Commit) -> Result<Resolution, StoreError> {
         loop {
             match self.store.resolve(commit).await {
                 Ok(resolution) => return Ok(resolution),

@@ -231,7 +231,9 @@ pub enum Resolution {
         /// Ledger version.
         version: i64,
     },
-    /// The journal does not have it and never will: no part took effect.
+    /// The journal does not have it: no part took effect. None will, either: the rows of its
+    /// members were free, and a copy of it that is still on its way is refused as soon as they are
+    /// claimed or moved on.
     Absent {
         /// Partitions, ascending, whose row still has the owner and the base of their part.
         at_base: Vec<u32>,

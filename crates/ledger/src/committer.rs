@@ -127,8 +127,8 @@ impl Committer {
     }
 
     /// Whether no part is offered or under way.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
+    #[cfg(test)]
+    fn is_idle(&self) -> bool {
         matches!(self.state, State::Idle)
     }
 
