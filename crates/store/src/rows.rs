@@ -131,21 +131,18 @@ pub(crate) fn selected(prefix: &str, width: Width) -> String {
 
 /// Binds all columns of a measure.
 pub(crate) fn bind_full<'q>(query: Bound<'q>, measures: &Measures) -> Bound<'q> {
-    bind(query, measures, Width::Full)
+    measures.to_array().into_iter().fold(query, Bound::bind_number)
 }
 
 /// Binds the columns of a measure that are stored for minutes.
 pub(crate) fn bind_short<'q>(query: Bound<'q>, measures: &Measures) -> Bound<'q> {
-    bind(query, measures, Width::Short)
+    short_numbers(measures).fold(query, Bound::bind_number)
 }
 
-fn bind<'q>(mut query: Bound<'q>, measures: &Measures, width: Width) -> Bound<'q> {
-    for (idx, n) in measures.to_array().into_iter().enumerate() {
-        if width == Width::Full || is_short(idx) {
-            query = query.bind_number(n);
-        }
-    }
-    query
+/// The numbers of a measure that are stored for minutes.
+pub(crate) fn short_numbers(measures: &Measures) -> impl Iterator<Item = i64> {
+    let all = measures.to_array().into_iter().enumerate();
+    all.filter(|(idx, _)| is_short(*idx)).map(|(_, number)| number)
 }
 
 /// Binds the columns of a consumer row.

@@ -64,7 +64,7 @@ on_both! {
     a_registration_that_fails_at_any_statement_leaves_no_trace,
     commits_of_many_rows_take_few_statements,
     six_partitions_of_equal_series_cost_a_third_if_they_commit_together,
-    a_second_of_traffic_costs_half_if_its_partitions_commit_together,
+    a_second_of_traffic_costs_a_third_if_its_partitions_commit_together,
     registrations_of_many_names_take_few_statements,
     a_ledger_of_a_newer_program_takes_neither_claim_nor_commit,
     a_frame_version_is_raised_once_every_owner_knows_it,
