@@ -10,7 +10,7 @@ use event::UsageSource;
 use event::usage::{N_TOKEN_CLASSES, TOKEN_CLASSES};
 use ledger::account::{Account, Class};
 use ledger::exposure::Births;
-use ledger::histogram::{DURATION_LABELS, N_DURATION, N_TTFT, TTFT_LABELS};
+use ledger::histogram::{DURATION_LABELS, N_DURATION, N_TPOT, N_TTFT, TPOT_LABELS, TTFT_LABELS};
 use ledger::measures::Measures;
 use ledger::series::{FullLabels, SeriesId};
 
@@ -54,6 +54,7 @@ enum SeriesRef {
     Counter(Of, u32),
     Duration(u32),
     Ttft(u32),
+    Tpot(u32),
 }
 
 /// When a series that is new to the page was born.
@@ -75,6 +76,7 @@ struct Links {
     token_classes: Option<[u32; N_TOKEN_CLASSES]>,
     duration: Option<u32>,
     ttft: Option<u32>,
+    tpot: Option<u32>,
 }
 
 /// All business families at one ledger version.
@@ -83,6 +85,7 @@ pub struct Exposition {
     counters: [Family; 8],
     duration: Histogram<N_DURATION>,
     ttft: Histogram<N_TTFT>,
+    tpot: Histogram<N_TPOT>,
     connections: Family,
     events: Family,
     conflicts: Family,
@@ -112,6 +115,11 @@ impl Exposition {
                 "gatemeter_time_to_first_token_seconds",
                 "Time to first token of attempts that reported it.",
                 TTFT_LABELS,
+            ),
+            tpot: Histogram::new(
+                "gatemeter_time_per_output_token_seconds",
+                "Time per output token after the first one, of attempts that reported that one.",
+                TPOT_LABELS,
             ),
             connections: gauge("active_connections", CONNECTIONS_HELP),
             events: counter("gatemeter_events_total", "Events read from the log, by class."),
@@ -160,6 +168,13 @@ impl Exposition {
                 None => self.link_ttft(id, labels, born),
             };
             self.ttft.add(series, sums.ttft_us, &sums.ttft);
+        }
+        if sums.n_tpot() > 0 {
+            let series = match self.links[&id].tpot {
+                Some(series) => series,
+                None => self.link_tpot(id, labels, born),
+            };
+            self.tpot.add(series, sums.tpot_us, &sums.tpot);
         }
     }
 
@@ -229,6 +244,7 @@ impl Exposition {
         }
         self.duration.write(page);
         self.ttft.write(page);
+        self.tpot.write(page);
         for family in [
             &self.connections,
             &self.events,
@@ -289,6 +305,7 @@ impl Exposition {
             }),
             duration,
             ttft: None,
+            tpot: None,
         }
     }
 
@@ -333,16 +350,24 @@ impl Exposition {
 
     /// The first-token histogram of a row, made when the row first has one.
     fn link_ttft(&mut self, id: SeriesId, labels: &FullLabels, born: Born) -> u32 {
-        let text = LabelText::default()
-            .with("namespace", &labels.namespace)
-            .with("upstream", &labels.upstream)
-            .with("model", &labels.model);
-        let (series, is_new) = self.ttft.series(text);
+        let (series, is_new) = self.ttft.series(of_model(labels));
         if is_new {
             self.enroll(SeriesRef::Ttft(series), born);
         }
         if let Some(links) = self.links.get_mut(&id) {
             links.ttft = Some(series);
+        }
+        series
+    }
+
+    /// The per-token histogram of a row, made when the row first has one.
+    fn link_tpot(&mut self, id: SeriesId, labels: &FullLabels, born: Born) -> u32 {
+        let (series, is_new) = self.tpot.series(of_model(labels));
+        if is_new {
+            self.enroll(SeriesRef::Tpot(series), born);
+        }
+        if let Some(links) = self.links.get_mut(&id) {
+            links.tpot = Some(series);
         }
         series
     }
@@ -373,6 +398,7 @@ impl Exposition {
             SeriesRef::Counter(family, series) => self.counters[family as usize].hold(series, hold),
             SeriesRef::Duration(series) => self.duration.hold(series, hold),
             SeriesRef::Ttft(series) => self.ttft.hold(series, hold),
+            SeriesRef::Tpot(series) => self.tpot.hold(series, hold),
         }
     }
 
@@ -381,6 +407,7 @@ impl Exposition {
             SeriesRef::Counter(family, series) => self.counters[family as usize].hides(series),
             SeriesRef::Duration(series) => self.duration.hides(series),
             SeriesRef::Ttft(series) => self.ttft.hides(series),
+            SeriesRef::Tpot(series) => self.tpot.hides(series),
         }
     }
 }
@@ -388,6 +415,14 @@ impl Exposition {
 /// Labels of `namespace_requests_total`.
 fn namespace_status(namespace: &str, status: &str) -> LabelText {
     LabelText::default().with("namespace", namespace).with("status", status)
+}
+
+/// Labels of what is measured of a model at an upstream.
+fn of_model(labels: &FullLabels) -> LabelText {
+    LabelText::default()
+        .with("namespace", &labels.namespace)
+        .with("upstream", &labels.upstream)
+        .with("model", &labels.model)
 }
 
 /// Labels of `namespace_tokens_total`.

@@ -6,13 +6,15 @@ use std::collections::BTreeMap;
 use ledger::account::Account;
 use ledger::commit::{Commit, CommitRows, Part};
 use ledger::invariants::i2_conserved;
+use ledger::measures::Measures;
 use ledger::series::SeriesId;
 
 use crate::reference::Classes;
 use crate::world::World;
 
-/// Events, duration, input and output tokens by row.
-type Sums = BTreeMap<SeriesId, [i64; 4]>;
+/// Events, duration, input and output tokens, and how many times per output token of what sum, by
+/// row.
+type Sums = BTreeMap<SeriesId, [i64; 6]>;
 
 impl World {
     /// What no step may have done.
@@ -68,6 +70,8 @@ impl World {
                 sums[1] += made.duration_us.cast_signed();
                 sums[2] += i64::from(made.tokens[0]);
                 sums[3] += i64::from(made.tokens[1]);
+                sums[4] += i64::from(made.tpot_us().is_some());
+                sums[5] += made.tpot_us().unwrap_or(0);
             }
         }
         self.check_sums(&expected, &found).map_err(|fault| format!("I1: {}: {fault}", place()))?;
@@ -123,8 +127,9 @@ impl World {
 
 /// What rows add to totals.
 fn sums_of(rows: &CommitRows) -> Sums {
-    let totals = rows.totals.iter();
-    totals
-        .map(|(id, _, sums)| (*id, [sums.n, sums.duration_us, sums.input(), sums.output()]))
-        .collect()
+    let plain = |sums: &Measures| {
+        let Measures { n, duration_us, tpot_us, .. } = *sums;
+        [n, duration_us, sums.input(), sums.output(), sums.n_tpot(), tpot_us]
+    };
+    rows.totals.iter().map(|(id, _, sums)| (*id, plain(sums))).collect()
 }

@@ -27,11 +27,15 @@ pub enum Mutation {
     EveryMember,
     /// A commit of unknown outcome is looked up in the row of its first member, not in the journal.
     JournalDecides,
+    /// The step to the format with times per output token does not note where it was taken.
+    TpotFrom,
+    /// It notes that before the open transactions of programs of before have ended.
+    NotedEarly,
 }
 
 impl Mutation {
     /// Every mutant.
-    pub const EACH: [Mutation; 31] = [
+    pub const EACH: [Mutation; 33] = [
         Mutation::Core(Safeguard::UnknownOutcome),
         Mutation::Core(Safeguard::DropOnAbort),
         Mutation::Core(Safeguard::RunningMaximum),
@@ -63,6 +67,8 @@ impl Mutation {
         Mutation::OwnersKnow,
         Mutation::EveryMember,
         Mutation::JournalDecides,
+        Mutation::TpotFrom,
+        Mutation::NotedEarly,
     ];
 
     /// The switches of the core.

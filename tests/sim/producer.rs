@@ -119,6 +119,24 @@ impl Made {
         identity
     }
 
+    /// Its time to first token. Of some there is none, or one that is after the end.
+    fn ttft_us(&self) -> Option<u64> {
+        let random = self.fingerprint >> 8;
+        match self.fingerprint % 4 {
+            0 => None,
+            1 => Some(random % limits::DURATION_US_MAX),
+            _ => Some(random % self.duration_us.min(limits::DURATION_US_MAX)),
+        }
+    }
+
+    /// Its time per output token: what is left after the first one, shared by the others.
+    #[must_use]
+    pub fn tpot_us(&self) -> Option<i64> {
+        let n_others = i64::from(self.tokens[1]) - 1;
+        let rest_us = self.duration_us.cast_signed() - self.ttft_us()?.cast_signed();
+        (n_others > 0 && rest_us >= 0).then(|| rest_us / n_others)
+    }
+
     fn facts(&self) -> Facts {
         let usage = match labels(self.kind).source {
             UsageSource::None => Usage::default(),
@@ -132,7 +150,7 @@ impl Made {
             key: self.key,
             time_us: self.time_us,
             duration_us: self.duration_us,
-            ttft_us: None,
+            ttft_us: self.ttft_us(),
             usage,
             cost_nano: None,
             attempt: 0,

@@ -152,6 +152,7 @@ impl World {
             }
         }
         self.check_consumers()?;
+        self.check_tpot()?;
         let minutes = self.sql.ledger.minutes.iter();
         let found: BTreeMap<_, i64> = minutes.map(|(key, sums)| (*key, sums.n)).collect();
         if found == at { Ok(()) } else { Err("I1: a minute has other counts".to_owned()) }
@@ -176,6 +177,30 @@ impl World {
         let found: BTreeMap<_, _> =
             self.sql.ledger.used.iter().map(|(key, sums)| (*key, plain(sums))).collect();
         if found == expected { Ok(()) } else { Err("I1: a consumer has other sums".to_owned()) }
+    }
+
+    /// The totals have the times per output token of every counted event from the noted offset on,
+    /// and of none before.
+    fn check_tpot(&self) -> Result<(), String> {
+        let mut expected = [[0_i64; 2]; KINDS];
+        for (log, row) in self.logs.iter().zip(&self.sql.ledger.rows) {
+            let deltas = log.deltas(row.tpot_from, log.high());
+            for made in deltas.flat_map(|delta| &delta.counted) {
+                let [n, sum_us] = &mut expected[made.kind];
+                *n += i64::from(made.tpot_us().is_some());
+                *sum_us += made.tpot_us().unwrap_or(0);
+            }
+        }
+        for (kind, expected) in expected.into_iter().enumerate() {
+            let sums = self.sql.ledger.totals.get(&self.ids[kind]).cloned().unwrap_or_default();
+            let found = [sums.n_tpot(), sums.tpot_us];
+            if found != expected {
+                return Err(format!(
+                    "I1: kind {kind}: {expected:?} times per token expected, {found:?} in totals"
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// No event is counted twice. A log that lost what was counted can no longer tell copies.

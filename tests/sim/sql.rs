@@ -12,6 +12,7 @@ use std::sync::Arc;
 use event::frame::Version;
 use ledger::commit::{Claim, Commit, CommitId, Outcome, Owner, Part, Progress, Resolution};
 use ledger::consumer::ConsumerSums;
+use ledger::histogram::N_TPOT;
 use ledger::measures::Measures;
 use ledger::series::SeriesId;
 use rand::RngExt as _;
@@ -28,6 +29,8 @@ pub struct Row {
     nonce: [u8; 16],
     /// Where the counting stands.
     pub progress: Progress,
+    /// From where on times per output token are counted.
+    pub tpot_from: u64,
     /// The newest claim of a program that knows version 2 of the frame.
     told_epoch: i64,
 }
@@ -165,7 +168,9 @@ impl Sql {
         if !self.is_open_to(program) {
             return None;
         }
-        self.ledger.is_newer |= program == Version::V2;
+        if program == Version::V2 && !self.ledger.is_newer {
+            self.migrate(rng);
+        }
         let row = &mut self.ledger.rows[partition as usize];
         row.epoch += 1;
         row.nonce = nonce;
@@ -174,6 +179,25 @@ impl Sql {
         }
         let owner = Owner { generation: 1, partition, epoch: row.epoch, nonce };
         Some(Claim { owner, progress: row.progress })
+    }
+
+    /// The step to the newer format. Transactions that are open end first; those of old programs,
+    /// which count no times per output token, are refused afterwards.
+    fn migrate(&mut self, rng: &mut ChaCha8Rng) {
+        if self.mutation == Mutation::NotedEarly {
+            self.note_tpot_from();
+        }
+        (0..PARTITIONS).for_each(|partition| self.settle_locked(partition, rng));
+        if !matches!(self.mutation, Mutation::NotedEarly | Mutation::TpotFrom) {
+            self.note_tpot_from();
+        }
+        self.ledger.is_newer = true;
+    }
+
+    fn note_tpot_from(&mut self) {
+        for row in &mut self.ledger.rows {
+            row.tpot_from = row.progress.next;
+        }
     }
 
     /// Whether the ledger's format is known to a program.
@@ -366,11 +390,17 @@ impl Sql {
             self.move_row(part);
         }
         let (ledger, rows) = (&mut self.ledger, &commit.rows);
+        // The statements of an old program do not know the columns.
+        let stored = |sums: &Measures| match program {
+            Version::V1 => Measures { tpot_us: 0, tpot: [0; N_TPOT], ..sums.clone() },
+            Version::V2 => sums.clone(),
+        };
         for (id, _, sums) in &rows.totals {
-            ledger.totals.entry(*id).or_default().add(sums).expect("small numbers");
+            ledger.totals.entry(*id).or_default().add(&stored(sums)).expect("small numbers");
         }
         for (at, id, sums) in &rows.quarters {
-            ledger.quarters.entry((*at, *id)).or_default().add(sums).expect("small numbers");
+            let quarter = ledger.quarters.entry((*at, *id)).or_default();
+            quarter.add(&stored(sums)).expect("small numbers");
         }
         for (at, id, sums) in &rows.minutes {
             ledger.minutes.entry((*at, *id)).or_default().add(sums).expect("small numbers");

@@ -1,13 +1,18 @@
-//! Bucket bounds of the two histograms, and the quantiles that are read from them.
+//! Bucket bounds of the three histograms, and the quantiles that are read from them.
 //!
 //! Counts are kept per bucket, not cumulative; a page adds them up. Bounds are whole microseconds,
 //! so that no float decides where a value belongs. The bounds are those of the OpenTelemetry
-//! semantic conventions for generative AI metrics, with two more at the top of the duration.
+//! semantic conventions for generative AI metrics, with two more at the top of the duration. Those
+//! of the time per output token begin at 10 ms and end at 2.5 s there; three more at the bottom
+//! tell fast models apart, and one at the top what is slow from what stalls. Bounds are whole
+//! milliseconds, which the API shows.
 
 /// Number of buckets of the duration, with the one for +Inf.
 pub const N_DURATION: usize = 17;
 /// Number of buckets of the time to first token, with the one for +Inf.
 pub const N_TTFT: usize = 18;
+/// Number of buckets of the time per output token, with the one for +Inf.
+pub const N_TPOT: usize = 18;
 
 /// Upper bounds of the duration in microseconds, inclusive; +Inf follows.
 pub const DURATION_BOUNDS_US: [u64; N_DURATION - 1] = [
@@ -43,6 +48,16 @@ pub const TTFT_LABELS: [&str; N_TTFT] = [
     "0.001", "0.005", "0.01", "0.02", "0.04", "0.06", "0.08", "0.1", "0.25", "0.5", "0.75", "1.0",
     "2.5", "5.0", "7.5", "10.0", "30.0", "+Inf",
 ];
+/// Upper bounds of the time per output token in microseconds, inclusive; +Inf follows.
+pub const TPOT_BOUNDS_US: [u64; N_TPOT - 1] = [
+    1_000, 2_000, 5_000, 10_000, 25_000, 50_000, 75_000, 100_000, 150_000, 200_000, 300_000,
+    400_000, 500_000, 750_000, 1_000_000, 2_500_000, 10_000_000,
+];
+/// The bounds of the time per output token as `le` labels, in seconds.
+pub const TPOT_LABELS: [&str; N_TPOT] = [
+    "0.001", "0.002", "0.005", "0.01", "0.025", "0.05", "0.075", "0.1", "0.15", "0.2", "0.3",
+    "0.4", "0.5", "0.75", "1.0", "2.5", "10.0", "+Inf",
+];
 
 /// Bucket of a duration.
 #[must_use]
@@ -54,6 +69,12 @@ pub fn duration_bucket(us: u64) -> usize {
 #[must_use]
 pub fn ttft_bucket(us: u64) -> usize {
     TTFT_BOUNDS_US.partition_point(|bound| *bound < us)
+}
+
+/// Bucket of a time per output token.
+#[must_use]
+pub fn tpot_bucket(us: u64) -> usize {
+    TPOT_BOUNDS_US.partition_point(|bound| *bound < us)
 }
 
 /// The quantile of a histogram in microseconds, as Prometheus' `histogram_quantile` computes it

@@ -6,7 +6,7 @@
 use event::Facts;
 use event::usage::N_TOKEN_CLASSES;
 
-use crate::histogram::{N_DURATION, N_TTFT, duration_bucket, ttft_bucket};
+use crate::histogram::{N_DURATION, N_TPOT, N_TTFT, duration_bucket, tpot_bucket, ttft_bucket};
 
 /// Sums of one row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,10 +25,40 @@ pub struct Measures {
     pub tokens: [i64; N_TOKEN_CLASSES],
     /// Cost, nano-dollars.
     pub cost_nano: i64,
+    /// Sum of the times per output token, microseconds.
+    pub tpot_us: i64,
+    /// Attempts per bucket of the time per output token, not cumulative.
+    pub tpot: [i64; N_TPOT],
 }
 
+const DURATION: usize = 2;
+const TTFT_US: usize = DURATION + N_DURATION;
+const TTFT: usize = TTFT_US + 1;
+const TOKENS: usize = TTFT + N_TTFT;
+const COST: usize = TOKENS + N_TOKEN_CLASSES;
+const TPOT_US: usize = COST + 1;
+const TPOT: usize = TPOT_US + 1;
 /// Number of whole numbers in a `Measures`.
-pub const N_MEASURES: usize = 4 + N_DURATION + N_TTFT + N_TOKEN_CLASSES;
+pub const N_MEASURES: usize = TPOT + N_TPOT;
+
+/// Whether rows of minutes keep a number, by its index in `Measures::to_array`: they have neither
+/// the buckets of the time to first token nor anything of the time per output token.
+#[must_use]
+pub const fn is_in_minutes(idx: usize) -> bool {
+    !(TTFT <= idx && idx < TOKENS || TPOT_US <= idx)
+}
+
+/// Time per output token of an attempt, microseconds, rounded down: from its first token to its
+/// end, for each of the tokens that followed. `None` unless two or more tokens are known, and the
+/// first one before the end. docs/counting.md, Time per output token.
+#[inline]
+#[must_use]
+pub fn tpot_us(facts: &Facts) -> Option<u64> {
+    let ttft_us = facts.ttft_us?;
+    let n_followed = facts.usage.output?.checked_sub(1)?;
+    let rest_us = facts.duration_us.checked_sub(ttft_us)?;
+    rest_us.checked_div(u64::from(n_followed))
+}
 
 impl Measures {
     /// Adds one event.
@@ -40,6 +70,10 @@ impl Measures {
         if let Some(ttft_us) = facts.ttft_us {
             self.ttft_us += ttft_us.cast_signed();
             self.ttft[ttft_bucket(ttft_us)] += 1;
+            if let Some(tpot_us) = tpot_us(facts) {
+                self.tpot_us += tpot_us.cast_signed();
+                self.tpot[tpot_bucket(tpot_us)] += 1;
+            }
         }
         for (sum, tokens) in self.tokens.iter_mut().zip(facts.usage.classes()) {
             *sum += i64::from(tokens);
@@ -64,6 +98,12 @@ impl Measures {
         self.ttft.iter().sum()
     }
 
+    /// Number of attempts that have a time per output token.
+    #[must_use]
+    pub fn n_tpot(&self) -> i64 {
+        self.tpot.iter().sum()
+    }
+
     /// Input tokens, with those of the cache.
     #[must_use]
     pub fn input(&self) -> i64 {
@@ -77,17 +117,19 @@ impl Measures {
     }
 
     /// The sums in the order of the SQL columns: n, duration_us, duration buckets, ttft_us, ttft
-    /// buckets, tokens, cost_nano.
+    /// buckets, tokens, cost_nano, tpot_us, tpot buckets.
     #[must_use]
     pub fn to_array(&self) -> [i64; N_MEASURES] {
         let mut sums = [0; N_MEASURES];
         sums[0] = self.n;
         sums[1] = self.duration_us;
-        sums[2..19].copy_from_slice(&self.duration);
-        sums[19] = self.ttft_us;
-        sums[20..38].copy_from_slice(&self.ttft);
-        sums[38..43].copy_from_slice(&self.tokens);
-        sums[43] = self.cost_nano;
+        sums[DURATION..TTFT_US].copy_from_slice(&self.duration);
+        sums[TTFT_US] = self.ttft_us;
+        sums[TTFT..TOKENS].copy_from_slice(&self.ttft);
+        sums[TOKENS..COST].copy_from_slice(&self.tokens);
+        sums[COST] = self.cost_nano;
+        sums[TPOT_US] = self.tpot_us;
+        sums[TPOT..].copy_from_slice(&self.tpot);
         sums
     }
 
@@ -97,13 +139,15 @@ impl Measures {
         let mut measures = Measures {
             n: sums[0],
             duration_us: sums[1],
-            ttft_us: sums[19],
-            cost_nano: sums[43],
+            ttft_us: sums[TTFT_US],
+            cost_nano: sums[COST],
+            tpot_us: sums[TPOT_US],
             ..Measures::default()
         };
-        measures.duration.copy_from_slice(&sums[2..19]);
-        measures.ttft.copy_from_slice(&sums[20..38]);
-        measures.tokens.copy_from_slice(&sums[38..43]);
+        measures.duration.copy_from_slice(&sums[DURATION..TTFT_US]);
+        measures.ttft.copy_from_slice(&sums[TTFT..TOKENS]);
+        measures.tokens.copy_from_slice(&sums[TOKENS..COST]);
+        measures.tpot.copy_from_slice(&sums[TPOT..]);
         measures
     }
 
@@ -116,6 +160,8 @@ impl Measures {
         names.extend((0..N_TTFT).map(|idx| format!("ttft_{idx}")));
         names.extend(event::usage::TOKEN_CLASSES.iter().map(|class| (*class).to_owned()));
         names.push("cost_nano".to_owned());
+        names.push("tpot_us".to_owned());
+        names.extend((0..N_TPOT).map(|idx| format!("tpot_{idx}")));
         names
     }
 }

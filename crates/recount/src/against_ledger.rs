@@ -142,8 +142,7 @@ fn compare_quarters(differences: &mut Differences, expected: &Expected, ledger: 
 
 fn compare_minutes(differences: &mut Differences, expected: &Expected, ledger: &Ledger) {
     let rows = expected.rows.minutes.iter();
-    // Minutes do not keep the buckets of the time to first token.
-    let rows = rows.map(|(key, sums)| (key.clone(), sums.without_ttft_buckets())).collect();
+    let rows = rows.map(|(key, sums)| (key.clone(), sums.of_minute())).collect();
     let table = Table {
         place: "ledger minute",
         width_us: MINUTE_US,

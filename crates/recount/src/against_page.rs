@@ -25,6 +25,11 @@ const TTFT_LABELS: [&str; 18] = [
     "0.001", "0.005", "0.01", "0.02", "0.04", "0.06", "0.08", "0.1", "0.25", "0.5", "0.75", "1.0",
     "2.5", "5.0", "7.5", "10.0", "30.0", "+Inf",
 ];
+/// `le` of the per-token buckets.
+const TPOT_LABELS: [&str; 18] = [
+    "0.001", "0.002", "0.005", "0.01", "0.025", "0.05", "0.075", "0.1", "0.15", "0.2", "0.3",
+    "0.4", "0.5", "0.75", "1.0", "2.5", "10.0", "+Inf",
+];
 /// Families that a recount cannot know.
 const LEFT_OUT: [&str; 3] = ["active_connections", "gatemeter_ledger_version", HELD];
 /// Families that are never held: what they count is not per label.
@@ -162,11 +167,15 @@ impl Shown {
         if row.is_final {
             self.requests(row, sums);
         }
+        let labels =
+            [("namespace", namespace), ("upstream", upstream), ("model", row.model.as_str())];
         if sums.ttft().iter().any(|n| *n != 0) {
-            let labels =
-                [("namespace", namespace), ("upstream", upstream), ("model", row.model.as_str())];
             let name = "gatemeter_time_to_first_token_seconds";
             self.histogram(name, &labels, sums.ttft_us(), sums.ttft(), &TTFT_LABELS);
+        }
+        if sums.tpot().iter().any(|n| *n != 0) {
+            let name = "gatemeter_time_per_output_token_seconds";
+            self.histogram(name, &labels, sums.tpot_us(), sums.tpot(), &TPOT_LABELS);
         }
     }
 

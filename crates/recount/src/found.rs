@@ -25,7 +25,9 @@ pub struct Ledger {
     pub namespaces: Vec<String>,
     /// Committed progress of each partition.
     pub partitions: BTreeMap<u32, Progress>,
-    /// Rows; minutes have no buckets of the time to first token.
+    /// Offset from which the frames of a partition are counted with their time per output token.
+    pub tpot_from: BTreeMap<u32, u64>,
+    /// Rows; minutes have no buckets of the time to first token, and no time per output token.
     pub rows: Rows,
     /// Consumers of the same quarter-hours, as the database adds them up.
     pub groups: Groups,
@@ -81,6 +83,8 @@ impl Ledger {
             ids.insert(id, row.clone());
             rows.totals.insert(row, wide(&sums));
         }
+        let starts = reader.tpot_starts().await?;
+        let starts = starts.iter().filter(|start| start.generation == generation);
         let baselines = reader.baselines().await?;
         let accepted = reader.accepted_losses().await?;
         let accepted = accepted.iter().filter(|row| row.generation == generation);
@@ -89,6 +93,7 @@ impl Ledger {
             committed_us: reader.committed_us(),
             namespaces: reader.namespaces().await?,
             partitions,
+            tpot_from: starts.map(|start| (start.partition, start.offset)).collect(),
             rows,
             groups: Groups::new(),
             oldest_quarter: reader.oldest_quarter().await?,
@@ -133,6 +138,11 @@ impl Ledger {
     pub fn bases(&self, partition: u32) -> BTreeSet<u64> {
         let lines = self.ranges.iter().filter(|line| line.partition == partition);
         lines.map(|line| line.base).collect()
+    }
+
+    /// Offset from which a partition has times per output token.
+    pub fn tpot_from(&self, partition: u32) -> u64 {
+        self.tpot_from.get(&partition).copied().unwrap_or(0)
     }
 
     /// Accounting of all partitions together.

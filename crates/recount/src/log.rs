@@ -176,7 +176,8 @@ pub async fn walk(
             partition: *partition,
             n_partitions: log.partitions(),
         };
-        let tally = Tally::new(rules, from.floor_clock_us, from.next, ledger.bases(*partition));
+        let (tpot_from, bases) = (ledger.tpot_from(*partition), ledger.bases(*partition));
+        let tally = Tally::new(rules, from.floor_clock_us, from.next, tpot_from, bases);
         let (tally, last) = read(log, *partition, from.floor..progress.next, tally).await?;
         expected.add(*partition, &from, window.ahead_us, tally, last);
     }

@@ -29,10 +29,17 @@ const TTFT_BOUNDS_US: [u64; 17] = [
     1_000, 5_000, 10_000, 20_000, 40_000, 60_000, 80_000, 100_000, 250_000, 500_000, 750_000,
     1_000_000, 2_500_000, 5_000_000, 7_500_000, 10_000_000, 30_000_000,
 ];
+/// Upper bounds of the per-token buckets, microseconds; the last bucket has none.
+const TPOT_BOUNDS_US: [u64; 17] = [
+    1_000, 2_000, 5_000, 10_000, 25_000, 50_000, 75_000, 100_000, 150_000, 200_000, 300_000,
+    400_000, 500_000, 750_000, 1_000_000, 2_500_000, 10_000_000,
+];
 /// Number of duration buckets.
 pub const N_DURATION: usize = 17;
 /// Number of first-token buckets.
 pub const N_TTFT: usize = 18;
+/// Number of per-token buckets.
+pub const N_TPOT: usize = 18;
 /// The additive token classes; the first three are input.
 pub const TOKEN_CLASSES: [&str; 5] =
     ["input_uncached", "input_cache_read", "input_cache_write", "output_text", "output_reasoning"];
@@ -42,11 +49,13 @@ const TTFT_US: usize = DURATION + N_DURATION;
 const TTFT: usize = TTFT_US + 1;
 const TOKENS: usize = TTFT + N_TTFT;
 const COST: usize = TOKENS + TOKEN_CLASSES.len();
+const TPOT_US: usize = COST + 1;
+const TPOT: usize = TPOT_US + 1;
 /// How many numbers a row has.
-pub const N_SUMS: usize = COST + 1;
+pub const N_SUMS: usize = TPOT + N_TPOT;
 
 /// Sums of a row: attempts, duration and its buckets, time to first token and its buckets, token
-/// classes, cost.
+/// classes, cost, time per output token and its buckets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sums(pub [i128; N_SUMS]);
 
@@ -70,6 +79,19 @@ impl Sums {
             self.0[TOKENS + idx] += i128::from(*tokens);
         }
         self.0[COST] += i128::from(event.cost_nano);
+    }
+
+    /// Adds the time per output token of an event, if it has one: a first token, an end that is not
+    /// before it, and tokens that followed it.
+    pub fn add_time_per_token(&mut self, event: &Event) {
+        let n_followed = event.tokens[3..].iter().sum::<u64>().saturating_sub(1);
+        let Some(ttft_us) = event.ttft_us else { return };
+        if n_followed == 0 || ttft_us > event.duration_us {
+            return;
+        }
+        let us = (event.duration_us - ttft_us) / n_followed;
+        self.0[TPOT_US] += i128::from(us);
+        self.0[TPOT + bucket(&TPOT_BOUNDS_US, us)] += 1;
     }
 
     /// Adds an event to a consumer row, which has requests, tokens and cost.
@@ -98,10 +120,18 @@ impl Sums {
         }
     }
 
-    /// These without the buckets of the time to first token, which minutes do not keep.
-    pub fn without_ttft_buckets(&self) -> Sums {
-        let mut sums = self.clone();
+    /// What minutes keep of these: neither the buckets of the time to first token, nor anything of
+    /// the time per output token.
+    pub fn of_minute(&self) -> Sums {
+        let mut sums = self.without_tpot();
         sums.0[TTFT..TTFT + N_TTFT].fill(0);
+        sums
+    }
+
+    /// These without the time per output token.
+    pub fn without_tpot(&self) -> Sums {
+        let mut sums = self.clone();
+        sums.0[TPOT_US..].fill(0);
         sums
     }
 
@@ -128,6 +158,16 @@ impl Sums {
     /// Attempts per bucket of the time to first token.
     pub fn ttft(&self) -> &[i128] {
         &self.0[TTFT..TTFT + N_TTFT]
+    }
+
+    /// Sum of the times per output token, microseconds.
+    pub fn tpot_us(&self) -> i128 {
+        self.0[TPOT_US]
+    }
+
+    /// Attempts per bucket of the time per output token.
+    pub fn tpot(&self) -> &[i128] {
+        &self.0[TPOT..TPOT + N_TPOT]
     }
 
     /// Tokens per additive class.
@@ -158,6 +198,8 @@ impl Sums {
         names.extend((0..N_TTFT).map(|idx| format!("ttft_{idx}")));
         names.extend(TOKEN_CLASSES.map(str::to_owned));
         names.push("cost_nano".to_owned());
+        names.push("tpot_us".to_owned());
+        names.extend((0..N_TPOT).map(|idx| format!("tpot_{idx}")));
         names
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Before `count_from` a record only restores marks and clock. From there on every event is put
 //! into its class and the counted ones into totals, quarter-hours, minutes and the commit range
-//! that contains their frame.
+//! that contains their frame. Times per output token begin at an offset of their own: a ledger of
+//! before has none.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
@@ -78,7 +79,7 @@ pub struct Rows {
     pub totals: BTreeMap<Row, Sums>,
     /// Quarter-hours since the epoch.
     pub quarters: BTreeMap<(i64, Row), Sums>,
-    /// Minutes since the epoch, with the buckets of the time to first token left in.
+    /// Minutes since the epoch, with what the ledger does not keep of them left in.
     pub minutes: BTreeMap<(i64, Short), Sums>,
     /// Consumers per quarter-hour since the epoch; their `n` is requests.
     pub used: BTreeMap<(i64, Consumer), Sums>,
@@ -89,6 +90,7 @@ pub struct Rows {
 pub struct Tally {
     judge: Judge,
     count_from: u64,
+    tpot_from: u64,
     /// First offsets of the commits, so that each range is summed separately.
     bases: BTreeSet<u64>,
     base: u64,
@@ -103,16 +105,19 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Nothing counted yet. `clock_us` is the log's clock where reading begins.
+    /// Nothing counted yet. `clock_us` is the log's clock where reading begins; from `count_from`
+    /// on events are counted, from `tpot_from` on with their time per output token.
     pub fn new(
         rules: Rules,
         clock_us: Option<i64>,
         count_from: u64,
+        tpot_from: u64,
         bases: BTreeSet<u64>,
     ) -> Tally {
         Tally {
             judge: Judge::new(rules, clock_us),
             count_from,
+            tpot_from,
             bases,
             base: count_from,
             frames: 0,
@@ -165,7 +170,7 @@ impl Tally {
             .or_insert_with(|| Range { first_clock_us: first, ..Range::default() });
         range.last_clock_us = self.judge.clock_us();
         match record {
-            Record::Frame { events, .. } => self.count(&events),
+            Record::Frame { events, .. } => self.count(offset, &events),
             Record::Spoiled { n_events, .. } | Record::Garbled { n_events } => {
                 self.poison(i128::from(n_events));
             }
@@ -180,8 +185,8 @@ impl Tally {
         self.ranges.entry(self.base).or_default().events += n;
     }
 
-    /// Gives every event of a frame its class, and adds up those that count.
-    fn count(&mut self, events: &[Option<Event>]) {
+    /// Gives every event of the frame at `offset` its class, and adds up those that count.
+    fn count(&mut self, offset: u64, events: &[Option<Event>]) {
         let mut counted: HashMap<(Rc<Row>, i64), Sums> = HashMap::new();
         let mut used: HashMap<(Rc<Consumer>, i64), Sums> = HashMap::new();
         for event in events {
@@ -197,7 +202,11 @@ impl Tally {
             if class == Class::Counted {
                 range.count(event);
                 let minute = event.time_us.div_euclid(MINUTE_US);
-                counted.entry((Rc::clone(&event.row), minute)).or_default().add_event(event);
+                let sums = counted.entry((Rc::clone(&event.row), minute)).or_default();
+                sums.add_event(event);
+                if offset >= self.tpot_from {
+                    sums.add_time_per_token(event);
+                }
                 let quarter = minute.div_euclid(QUARTER_MINUTES);
                 used.entry((Rc::clone(&event.consumer), quarter)).or_default().add_used(event);
             }

@@ -1,10 +1,11 @@
 //! Histograms of how long attempts took, of a range and of its buckets of time, in one statement.
 //!
 //! Durations are those of final attempts, as in every count of requests; times to first token are
-//! those of all attempts that reported one. Minute rows hold neither models nor the histogram of
-//! the time to first token: who asks for these reads quarter-hours.
+//! those of all attempts that reported one, and times per output token those of all that have one.
+//! Minute rows hold neither models nor histograms of these two: who asks for them reads
+//! quarter-hours.
 
-use ledger::histogram::{DURATION_BOUNDS_US, N_TTFT, TTFT_BOUNDS_US};
+use ledger::histogram::{DURATION_BOUNDS_US, N_TPOT, N_TTFT, TPOT_BOUNDS_US, TTFT_BOUNDS_US};
 use ledger::query::Buckets;
 
 use crate::error::{Result, StoreError};
@@ -19,6 +20,8 @@ pub enum Timing {
     Duration,
     /// How long attempts waited for their first token.
     FirstToken,
+    /// How long each token after the first one took.
+    PerToken,
 }
 
 /// Which attempts are measured: those that have every label that is given.
@@ -50,6 +53,7 @@ impl Timing {
         match self {
             Timing::Duration => &DURATION_BOUNDS_US,
             Timing::FirstToken => &TTFT_BOUNDS_US,
+            Timing::PerToken => &TPOT_BOUNDS_US,
         }
     }
 
@@ -57,12 +61,16 @@ impl Timing {
     fn columns(self) -> Vec<String> {
         match self {
             Timing::Duration => Part::Durations.columns(),
-            Timing::FirstToken => {
-                let buckets = (0..N_TTFT).map(|idx| format!("sum(q.ttft_{idx})"));
-                std::iter::once("sum(q.ttft_us)".to_owned()).chain(buckets).collect()
-            }
+            Timing::FirstToken => summed("ttft", N_TTFT),
+            Timing::PerToken => summed("tpot", N_TPOT),
         }
     }
+}
+
+/// The sum and the buckets of a histogram, of rows `q`.
+fn summed(name: &str, n_buckets: usize) -> Vec<String> {
+    let buckets = (0..n_buckets).map(|idx| format!("sum(q.{name}_{idx})"));
+    std::iter::once(format!("sum(q.{name}_us)")).chain(buckets).collect()
 }
 
 impl LatencyAsk<'_> {

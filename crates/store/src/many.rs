@@ -10,11 +10,11 @@ const SQLITE_ROWS_MAX: usize = 128;
 /// Most rows of a statement on a server, where each one is a round trip.
 const MYSQL_ROWS_MAX: usize = 512;
 /// Most parameters of a statement in SQLite: 16 rows of the widest table.
-const SQLITE_PARAMETERS_MAX: usize = 768;
+const SQLITE_PARAMETERS_MAX: usize = 1_056;
 /// Most parameters of a statement on a server: 128 rows of the widest table. The protocol allows
-/// 65,535, but a server keeps about half a KiB for each while the statement is prepared: 3 MB for
+/// 65,535, but a server keeps about half a KiB for each while the statement is prepared: 4 MB for
 /// so many in MariaDB 10.11, and twice that for all pieces of a table, on every connection.
-const MYSQL_PARAMETERS_MAX: usize = 6_144;
+const MYSQL_PARAMETERS_MAX: usize = 8_448;
 /// Most values in a list of IN: MariaDB turns longer ones into a subquery, from
 /// `in_predicate_conversion_threshold` on, which is 1,000.
 const LIST_VALUES_MAX: usize = 999;

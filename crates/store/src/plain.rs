@@ -24,7 +24,7 @@ use crate::usage::{UsageAsk, UsageBy, UsageValue};
 /// Identity of a row: a hash of its labels, the same in totals and baselines.
 pub type Id = [u8; 16];
 /// Numbers of a total, a quarter-hour or a minute, in the order of the columns of `total`. A minute
-/// has 0 for the buckets of the time to first token.
+/// has 0 for the buckets of the time to first token and for all of the time per output token.
 pub type Sums = [i64; N_MEASURES];
 /// Requests, tokens per additive class and cost in nano-dollars of a consumer.
 pub type Used = [i64; N_CONSUMER_SUMS];
@@ -58,6 +58,17 @@ pub struct Partition {
     pub partition: u32,
     /// How far it is counted.
     pub progress: Progress,
+}
+
+/// From where on a partition has times per output token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TpotStart {
+    /// Generation of the log.
+    pub generation: u32,
+    /// Number of the partition.
+    pub partition: u32,
+    /// Offset of the first frame that is counted with them.
+    pub offset: u64,
 }
 
 /// How far a partition is counted, and what that came to.
@@ -250,6 +261,15 @@ impl PlainReader {
     pub async fn partitions(&mut self) -> Result<Vec<Partition>> {
         let rows = self.0.partitions().await?;
         Ok(rows.iter().map(|row| partition(row.generation, row.partition, &row.progress)).collect())
+    }
+
+    /// From where on each partition has times per output token.
+    pub async fn tpot_starts(&mut self) -> Result<Vec<TpotStart>> {
+        let plain = |row: &read::PartitionRow| {
+            let read::PartitionRow { generation, partition, tpot_from: offset, .. } = *row;
+            TpotStart { generation, partition, offset }
+        };
+        Ok(self.0.partitions().await?.iter().map(plain).collect())
     }
 
     /// Counter totals.

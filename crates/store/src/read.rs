@@ -56,6 +56,8 @@ pub struct PartitionRow {
     pub epoch: i64,
     /// What is counted.
     pub progress: Progress,
+    /// Offset from which frames are counted with their time per output token.
+    pub tpot_from: u64,
 }
 
 /// Totals and partitions as they stood before the first commit of a day.
@@ -166,7 +168,7 @@ impl Reader {
     }
 
     /// Minute rows of a range of minutes since the epoch, of one namespace or all, by time. Their
-    /// measures have no buckets of the time to first token.
+    /// measures have no buckets of the time to first token, and nothing of that per output token.
     ///
     /// # Errors
     /// See [`Reader`].
@@ -266,7 +268,7 @@ impl Reader {
     /// See [`Reader`].
     pub async fn partitions(&mut self) -> Result<Vec<PartitionRow>> {
         let sql = format!(
-            "SELECT generation, `partition`, epoch, {PROGRESS} FROM partition_state \
+            "SELECT generation, `partition`, epoch, tpot_from, {PROGRESS} FROM partition_state \
              ORDER BY generation, `partition`"
         );
         let rows = self.rows(self.conn.query(AssertSqlSafe(sql))).await?;
@@ -276,7 +278,8 @@ impl Reader {
                     generation: number(row, 0, "generation")?,
                     partition: number(row, 1, "partition")?,
                     epoch: get(row, 2)?,
-                    progress: progress(row, 3)?,
+                    progress: progress(row, 4)?,
+                    tpot_from: number(row, 3, "offset")?,
                 })
             })
             .collect()

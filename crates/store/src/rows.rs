@@ -9,8 +9,7 @@ use event::{Method, Outcome, ServiceTier, UsageSource};
 use ledger::account::Account;
 use ledger::commit::Progress;
 use ledger::consumer::{ConsumerLabels, ConsumerSums, N_CONSUMER_SUMS};
-use ledger::histogram::N_TTFT;
-use ledger::measures::{Measures, N_MEASURES};
+use ledger::measures::{Measures, N_MEASURES, is_in_minutes};
 use ledger::series::{FullLabels, ShortLabels};
 use sqlx::mysql::MySql;
 use sqlx::sqlite::Sqlite;
@@ -20,18 +19,12 @@ use crate::error::{Result, StoreError};
 use crate::many::{marks, pieces, rows_max};
 use crate::sql::{Backend, Bound, Row};
 
-/// Where the buckets of the time to first token begin in `Measures::to_array`.
-const TTFT_AT: usize = N_MEASURES - N_TTFT - event::usage::N_TOKEN_CLASSES - 1;
-
-/// Whether a column of a measure is stored for minutes.
-fn is_short(idx: usize) -> bool {
-    !(TTFT_AT..TTFT_AT + N_TTFT).contains(&idx)
-}
-
 /// Names of the measures' columns, all or those stored for minutes.
 fn columns(width: Width) -> Vec<String> {
     let all = Measures::columns().into_iter().enumerate();
-    all.filter(|(idx, _)| width == Width::Full || is_short(*idx)).map(|(_, name)| name).collect()
+    all.filter(|(idx, _)| width == Width::Full || is_in_minutes(*idx))
+        .map(|(_, name)| name)
+        .collect()
 }
 
 /// Which columns of a measure a table has.
@@ -39,7 +32,7 @@ fn columns(width: Width) -> Vec<String> {
 pub(crate) enum Width {
     /// All columns.
     Full,
-    /// All but the buckets of the time to first token.
+    /// Those that rows of minutes have.
     Short,
 }
 
@@ -142,7 +135,7 @@ pub(crate) fn bind_short<'q>(query: Bound<'q>, measures: &Measures) -> Bound<'q>
 /// The numbers of a measure that are stored for minutes.
 pub(crate) fn short_numbers(measures: &Measures) -> impl Iterator<Item = i64> {
     let all = measures.to_array().into_iter().enumerate();
-    all.filter(|(idx, _)| is_short(*idx)).map(|(_, number)| number)
+    all.filter(|(idx, _)| is_in_minutes(*idx)).map(|(_, number)| number)
 }
 
 /// Binds the columns of a consumer row.
@@ -173,7 +166,7 @@ pub(crate) fn measures(row: &Row, first: usize, width: Width) -> Result<Measures
     let mut sums = [0; N_MEASURES];
     let mut at = first;
     for (idx, sum) in sums.iter_mut().enumerate() {
-        if width == Width::Full || is_short(idx) {
+        if width == Width::Full || is_in_minutes(idx) {
             *sum = get(row, at)?;
             at += 1;
         }

@@ -21,7 +21,7 @@ pub(crate) const FILE: &str = "ledger.db";
 /// Name of its write-ahead log.
 const WAL_FILE: &str = "ledger.db-wal";
 /// The migrations; the newest number is the format of this version.
-pub(crate) const MIGRATIONS: [&str; 8] = [
+pub(crate) const MIGRATIONS: [&str; 9] = [
     include_str!("../migrations/sqlite/0001_ledger.sql"),
     include_str!("../migrations/sqlite/0002_raw_letters.sql"),
     include_str!("../migrations/sqlite/0003_consumers.sql"),
@@ -30,6 +30,7 @@ pub(crate) const MIGRATIONS: [&str; 8] = [
     include_str!("../migrations/sqlite/0006_topic_ids.sql"),
     include_str!("../migrations/sqlite/0007_frames.sql"),
     include_str!("../migrations/sqlite/0008_commit_ranges.sql"),
+    include_str!("../migrations/sqlite/0009_time_per_token.sql"),
 ];
 /// Connections for reading: the API's answers side by side.
 const READERS_MAX: u32 = 4;

@@ -11,7 +11,7 @@ use crate::server_options::MysqlOptions;
 use crate::sql::{Backend, Conn};
 
 /// The migrations; the newest number is the format of this version.
-pub(crate) const MIGRATIONS: [&str; 8] = [
+pub(crate) const MIGRATIONS: [&str; 9] = [
     include_str!("../migrations/mysql/0001_ledger.sql"),
     include_str!("../migrations/mysql/0002_raw_letters.sql"),
     include_str!("../migrations/mysql/0003_consumers.sql"),
@@ -20,6 +20,7 @@ pub(crate) const MIGRATIONS: [&str; 8] = [
     include_str!("../migrations/mysql/0006_topic_ids.sql"),
     include_str!("../migrations/mysql/0007_frames.sql"),
     include_str!("../migrations/mysql/0008_commit_ranges.sql"),
+    include_str!("../migrations/mysql/0009_time_per_token.sql"),
 ];
 /// Oldest servers that enforce CHECK constraints.
 const MYSQL_OLDEST: (u32, u32, u32) = (8, 0, 16);

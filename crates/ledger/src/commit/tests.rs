@@ -67,8 +67,8 @@ impl Plain {
             key: Key([0; 16]),
             time_us: made.minute * MINUTE_US,
             duration_us: 5,
-            ttft_us: None,
-            usage: Usage { input: Some(made.tokens), output: Some(1), ..Usage::default() },
+            ttft_us: Some(1),
+            usage: Usage { input: Some(made.tokens), output: Some(2), ..Usage::default() },
             cost_nano: None,
             attempt: 0,
             fingerprint: 0,
@@ -139,7 +139,7 @@ fn part(partition: u32, events: &[Made]) -> Arc<Part> {
         events: n,
         counted: n,
         input_tokens: events.iter().map(|made| i64::from(made.tokens)).sum(),
-        output_tokens: n,
+        output_tokens: 2 * n,
         ..RangeSums::default()
     };
     let part = Part::without_rows(owner, 0, Progress::default());

@@ -12,6 +12,9 @@ fn a_bound_belongs_to_its_own_bucket() {
     for (us, bucket) in [(0, 0), (1_000, 0), (1_001, 1), (1_000_000, 11), (30_000_001, 17)] {
         assert_eq!(ttft_bucket(us), bucket, "{us}");
     }
+    for (us, bucket) in [(0, 0), (1_000, 0), (1_001, 1), (75_000, 6), (10_000_001, 17)] {
+        assert_eq!(tpot_bucket(us), bucket, "{us}");
+    }
 }
 
 #[test]
@@ -21,6 +24,17 @@ fn labels_are_the_bounds_in_seconds() {
     }
     for (bound, label) in TTFT_BOUNDS_US.iter().zip(TTFT_LABELS) {
         assert_eq!((label.parse::<f64>().unwrap() * 1e6).round() as u64, *bound);
+    }
+    for (bound, label) in TPOT_BOUNDS_US.iter().zip(TPOT_LABELS) {
+        assert_eq!((label.parse::<f64>().unwrap() * 1e6).round() as u64, *bound);
+    }
+}
+
+#[test]
+fn bounds_rise_and_are_whole_milliseconds() {
+    for bounds in [&DURATION_BOUNDS_US[..], &TTFT_BOUNDS_US, &TPOT_BOUNDS_US] {
+        assert!(bounds.is_sorted_by(|one, next| one < next));
+        assert!(bounds.iter().all(|us| us.is_multiple_of(1_000)));
     }
 }
 

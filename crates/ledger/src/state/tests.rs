@@ -77,7 +77,7 @@ fn facts(n: u64, time_us: i64, usage: Usage) -> Facts {
         key: Key(u128::from(n).to_le_bytes()),
         time_us,
         duration_us: n,
-        ttft_us: None,
+        ttft_us: n.is_multiple_of(2).then_some(n / 3),
         usage,
         cost_nano: None,
         attempt: 0,
@@ -144,7 +144,8 @@ proptest! {
         let mut builder = FrameBuilder::new(version);
         for (n, minute) in events {
             let labels = Labels { source: UsageSource::Reported, ..labels(n) };
-            let usage = Usage { input: Some(n % 100), ..Usage::default() };
+            let usage =
+                Usage { input: Some(n % 100), output: Some(n % 7), ..Usage::default() };
             let facts = facts(u64::from(n), minute * MINUTE_US, usage);
             builder.push(&labels, &facts).expect("room");
             sums.add(&labels, &facts, minute);
@@ -211,7 +212,7 @@ fn frame(version: Version) -> Vec<u8> {
     let mut builder = FrameBuilder::new(version);
     for n in 0..1_000 {
         let labels = Labels { source: UsageSource::Reported, ..labels(n as u32 * 131) };
-        let usage = Usage { input: Some(1), ..Usage::default() };
+        let usage = Usage { input: Some(1), output: Some(7), ..Usage::default() };
         builder.push(&labels, &facts(n, MINUTE_US, usage)).expect("room");
     }
     builder.encode(stamp())

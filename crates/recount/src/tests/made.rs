@@ -11,6 +11,7 @@ use event::frame::{FrameBuilder, Stamp, Version};
 use event::{Facts, Key, Labels, Method, Outcome, ServiceTier, Usage, UsageSource};
 use ledger::commit::{Claim, Owner, Part, Progress, Settled};
 use ledger::core::{Core, Effect, Input, LogView, Options, Record};
+use ledger::measures::Measures;
 use ledger::safeguard::Safeguards;
 use ledger::series::{SeriesId, ShortLabels};
 use ledger::window::Window;
@@ -178,6 +179,12 @@ pub struct Counted {
 impl Counted {
     fn apply(&mut self, part: &Part) -> i64 {
         let ledger = &mut self.ledger;
+        // A program of before counts no times per output token.
+        let is_before = part.progress.next <= ledger.tpot_from(0);
+        let sums_of = |sums: &Measures| match is_before {
+            true => wide(&sums.to_array()).without_tpot(),
+            false => wide(&sums.to_array()),
+        };
         let start = Start {
             version: ledger.version,
             partitions: ledger.partitions.clone(),
@@ -194,16 +201,11 @@ impl Counted {
             .map(|(id, labels, _)| (*id, row(labels.as_ref().into())))
             .collect();
         for (_, labels, sums) in &part.rows.totals {
-            ledger
-                .rows
-                .totals
-                .entry(row(labels.as_ref().into()))
-                .or_default()
-                .add(&wide(&sums.to_array()));
+            ledger.rows.totals.entry(row(labels.as_ref().into())).or_default().add(&sums_of(sums));
         }
         for (at, id, sums) in &part.rows.quarters {
             let key = (*at, ids[id].clone());
-            ledger.rows.quarters.entry(key).or_default().add(&wide(&sums.to_array()));
+            ledger.rows.quarters.entry(key).or_default().add(&sums_of(sums));
         }
         let shorts = part.rows.shorts.iter();
         self.shorts.extend(shorts.map(|(id, labels)| (*id, ShortLabels::clone(labels))));
@@ -215,7 +217,7 @@ impl Counted {
         }
         for (at, id, sums) in &part.rows.minutes {
             let key = (*at, short((&self.shorts[id]).into()));
-            let sums = wide(&sums.to_array()).without_ttft_buckets();
+            let sums = sums_of(sums).of_minute();
             ledger.rows.minutes.entry(key).or_default().add(&sums);
         }
         let row = RangeRow {
@@ -234,12 +236,18 @@ impl Counted {
 /// Counts a log with the ledger's own code: `commits` says after which records it commits, and
 /// after which of these it starts anew.
 pub fn counted(log: &[Made], commits: &[(bool, bool)]) -> Counted {
+    counted_since(0, log, commits)
+}
+
+/// The same in a ledger that a program of before has counted up to `tpot_from`, where it commits.
+pub fn counted_since(tpot_from: u64, log: &[Made], commits: &[(bool, bool)]) -> Counted {
     let mut counted = Counted::default();
+    counted.ledger.tpot_from.insert(0, tpot_from);
     let mut core = claimed(1, Progress::default(), log);
     for offset in 0..log.len() {
         feed(&mut core, log, offset as u64 + 1);
         let (commits, restarts) = commits[offset % commits.len()];
-        if commits || offset + 1 == log.len() {
+        if commits || offset + 1 == log.len() || offset as u64 + 1 == tpot_from {
             let effects = core.on(Input::Due);
             let [Effect::Offer(part)] = &effects[..] else { panic!("{effects:?}") };
             let version = counted.apply(part);
@@ -297,7 +305,8 @@ pub fn recounted(log: &[Made], ledger: &Ledger, start: &Start) -> Expected {
         n_partitions: N_PARTITIONS,
     };
     let from = start.partitions.get(&0).copied().unwrap_or_default();
-    let mut tally = Tally::new(rules, from.floor_clock_us, from.next, ledger.bases(0));
+    let (tpot_from, bases) = (ledger.tpot_from(0), ledger.bases(0));
+    let mut tally = Tally::new(rules, from.floor_clock_us, from.next, tpot_from, bases);
     for (offset, made) in log.iter().enumerate().skip(from.floor as usize) {
         let taken = tally.record(offset as u64, made.append_us, &made.bytes, made.sound);
         taken.expect("a log that was counted has no frames to come");

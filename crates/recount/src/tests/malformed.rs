@@ -256,7 +256,7 @@ fn nothing_of_a_frame_to_come_is_tallied_neither_counted_nor_for_its_marks() {
             partition: 0,
             n_partitions: N_PARTITIONS,
         };
-        let mut tally = Tally::new(rules, None, count_from, BTreeSet::new());
+        let mut tally = Tally::new(rules, None, count_from, 0, BTreeSet::new());
         let error = tally.record(5, STAMP_US, &newer(3, 0, 0), Sound::Yes).unwrap_err();
         assert_eq!(
             error.to_string(),

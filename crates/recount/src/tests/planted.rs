@@ -46,7 +46,7 @@ fn places(differences: &Differences) -> Vec<&'static str> {
 #[test]
 fn a_difference_in_any_table_of_the_ledger_is_found() {
     type Plant = fn(&mut Ledger);
-    let plants: [(&str, Plant); 20] = [
+    let plants: [(&str, Plant); 22] = [
         ("ledger partition", |l| l.partitions.get_mut(&0).unwrap().account.late += 1),
         ("ledger partition", |l| l.partitions.get_mut(&0).unwrap().account.conflicts -= 1),
         ("ledger partition", |l| l.partitions.get_mut(&0).unwrap().account.lost_frames = 1),
@@ -55,8 +55,10 @@ fn a_difference_in_any_table_of_the_ledger_is_found() {
         ("ledger partition", |l| l.partitions.get_mut(&0).unwrap().last_print = Some(3)),
         ("ledger total", |l| l.rows.totals.values_mut().next().unwrap().0[38] += 1),
         ("ledger total", |l| drop(l.rows.totals.pop_first())),
+        ("ledger total", |l| l.rows.totals.values_mut().next().unwrap().0[44] += 1),
         ("ledger quarter", |l| l.rows.quarters.values_mut().last().unwrap().0[0] += 1),
         ("ledger quarter", |l| drop(l.rows.quarters.pop_last())),
+        ("ledger quarter", |l| l.rows.quarters.values_mut().last().unwrap().0[62] += 1),
         ("ledger minute", |l| l.rows.minutes.values_mut().last().unwrap().0[3] -= 1),
         ("ledger minute", |l| drop(l.rows.minutes.pop_first())),
         ("ledger consumer", |l| {

@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 
-use super::made::{counted, made_log, recounted};
+use super::by_hand::event_read;
+use super::made::{counted, counted_since, made_log, recounted};
 use crate::against_ledger;
 use crate::found::{Ledger, Start, consumer, row};
 use crate::frame::{Event, Record, Sound, read, v1};
@@ -75,6 +76,69 @@ proptest! {
         let expected = recounted(&log, &ledger, pick.get(&ledger.baselines));
         let differences = against_ledger::compare(&expected, &ledger);
         prop_assert_eq!(differences.kept, vec![]);
+    }
+
+    #[test]
+    fn a_recount_agrees_with_a_ledger_that_was_upgraded_on_its_way(
+        log in made_log(),
+        commits in proptest::collection::vec(any::<(bool, bool)>(), 1..8),
+        picks in any::<[prop::sample::Index; 2]>(),
+    ) {
+        let tpot_from = picks[0].index(log.len() + 1) as u64;
+        let ledger = counted_since(tpot_from, &log, &commits).ledger;
+        for start in [&Start::default(), picks[1].get(&ledger.baselines)] {
+            let expected = recounted(&log, &ledger, start);
+            let differences = against_ledger::compare(&expected, &ledger);
+            prop_assert_eq!(differences.kept, vec![]);
+        }
+    }
+}
+
+#[test]
+fn an_offset_of_the_upgrade_that_is_not_the_one_of_the_ledger_is_found() {
+    let mut runner = TestRunner::deterministic();
+    let mut n_found = 0;
+    for _ in 0..50 {
+        let log = made_log().new_tree(&mut runner).expect("a log").current();
+        let tpot_from = log.len() as u64 / 2;
+        let mut ledger = counted_since(tpot_from, &log, &[(true, false)]).ledger;
+        let has_any = |ledger: &Ledger| {
+            let expected = recounted(&log, ledger, &Start::default());
+            expected.rows.totals.values().map(|sums| sums.tpot().iter().sum::<i128>()).sum::<i128>()
+        };
+        let n_since = has_any(&ledger);
+        ledger.tpot_from.insert(0, 0);
+        let is_other = has_any(&ledger) != n_since;
+        let expected = recounted(&log, &ledger, &Start::default());
+        let differences = against_ledger::compare(&expected, &ledger);
+        assert_eq!(differences.n > 0, is_other, "{:?}", differences.kept);
+        n_found += u32::from(is_other);
+    }
+    assert!(n_found > 10, "{n_found}");
+}
+
+#[test]
+fn times_per_output_token_are_those_of_the_tokens_behind_the_first_one() {
+    let streamed = |duration_us, ttft_us, [text, reasoning]: [u64; 2]| Event {
+        duration_us,
+        ttft_us,
+        tokens: [9, 0, 0, text, reasoning],
+        ..event_read()
+    };
+    for (event, expected) in [
+        (streamed(1_000_000, Some(100_000), [6, 4]), Some(100_000)),
+        (streamed(1_000_000, Some(0), [4, 0]), Some(333_333)),
+        (streamed(7, Some(7), [2, 0]), Some(0)),
+        (streamed(7, Some(8), [2, 0]), None),
+        (streamed(7, Some(1), [1, 0]), None),
+        (streamed(7, Some(1), [0, 0]), None),
+        (streamed(7, None, [9, 0]), None),
+    ] {
+        let mut sums = Sums::default();
+        sums.add_time_per_token(&event);
+        let found = (sums.tpot().iter().sum::<i128>(), sums.tpot_us());
+        assert_eq!(found, expected.map_or((0, 0), |us| (1, us)), "{event:?}");
+        assert_eq!(sums.without_tpot(), Sums::default());
     }
 }
 

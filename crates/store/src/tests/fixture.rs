@@ -15,7 +15,7 @@ use ledger::series::{FullLabels, SeriesId};
 use super::server::Database;
 use crate::sql::Row;
 use crate::steps::FailAfter;
-use crate::{LabelName, MysqlOptions, Store};
+use crate::{LabelName, MysqlOptions, Snapshot, Store};
 
 /// How long a test waits for a state before it fails.
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -150,6 +150,7 @@ pub(super) fn sums(n: i64) -> Measures {
     let mut sums = Measures { n, duration_us: n * 7, ttft_us: n, ..Measures::default() };
     sums.duration[3] = n;
     sums.ttft[2] = n;
+    (sums.tpot_us, sums.tpot[4]) = (n * 5, n);
     sums.tokens = [n, 0, 0, 2 * n, 0];
     sums
 }
@@ -223,6 +224,20 @@ pub(super) fn joint(parts: impl IntoIterator<Item = Part>) -> Commit {
         half.copy_from_slice(&hasher.finish().to_le_bytes());
     }
     Commit::of(CommitId(id), parts)
+}
+
+/// What a ledger of before format 9 holds of another one: no times per output token, which it
+/// counts from where its partitions stand.
+pub(super) fn without_tpot(mut snapshot: Snapshot) -> Snapshot {
+    for partition in &mut snapshot.partitions {
+        assert_eq!(partition.tpot_from, 0, "the other one has had them from its beginning");
+        partition.tpot_from = partition.progress.next;
+    }
+    for (_, sums) in &mut snapshot.totals {
+        assert!(sums.n_tpot() > 0, "the other one has them");
+        (sums.tpot_us, sums.tpot) = (0, Default::default());
+    }
+    snapshot
 }
 
 /// A commit of `n` events of each namespace in one partition.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ledger::commit::Outcome;
 
 use super::fixture::{Bed, commit, labels, sums};
-use crate::plain::{MinuteLabels, PlainStore};
+use crate::plain::{MinuteLabels, PlainStore, TpotStart};
 
 async fn every_row_of_a_commit_is_there_with_its_numbers(bed: Bed) {
     bed.store.generation(1, 4).await.expect("a generation");
@@ -25,6 +25,8 @@ async fn every_row_of_a_commit_is_there_with_its_numbers(bed: Bed) {
     let [partition] = &partitions[..] else { panic!("{partitions:?}") };
     assert_eq!((partition.generation, partition.partition), (1, 0));
     assert_eq!((partition.progress.next, partition.progress.account.counted), (1, 6));
+    let starts = reader.tpot_starts().await.expect("starts");
+    assert_eq!(starts, [TpotStart { generation: 1, partition: 0, offset: 0 }]);
 
     let totals = reader.totals().await.expect("totals");
     let row = |name: &str| (labels(name).id().0, (&labels(name)).into(), sums(3).to_array());
@@ -37,6 +39,7 @@ async fn every_row_of_a_commit_is_there_with_its_numbers(bed: Bed) {
     minutes.sort_by(|one, other| one.1.namespace.cmp(&other.1.namespace));
     let mut without_buckets = sums(3);
     without_buckets.ttft = Default::default();
+    (without_buckets.tpot_us, without_buckets.tpot) = (0, Default::default());
     let minute =
         |name: &str| (61, MinuteLabels::from(&labels(name).short()), without_buckets.to_array());
     assert_eq!(minutes, [minute("a"), minute("b")]);

@@ -5,22 +5,26 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ledger::commit::{AcceptedLoss, Commit, CommitId, Outcome, Part};
+use ledger::measures::Measures;
+use sqlx::mysql::MySqlConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, Row};
 
-use super::fixture::{commit, open_with, source};
+use super::fixture::{commit, open_with, source, without_tpot};
 use super::server::Database;
 use crate::{
     AcceptedRow, LabelKind, LabelName, LabelRequest, Owners, Raised, RangeRow, Snapshot, Store,
     schema, server_schema,
 };
 
-/// The last step, and what a program of before writes with every commit.
+/// The step to format 8, and what a program of before writes with every commit.
 const STEP: &str = server_schema::MIGRATIONS[7];
 const LINE_OF_BEFORE: &str = "INSERT INTO commit_journal (version, commit_id, generation, \
     `partition`, base, next, events, counted, input_tokens, output_tokens, digest, \
     first_clock_us, last_clock_us, committed_us) \
     VALUES (40, REPEAT('x', 16), 1, 0, 5, 6, 7, 7, 0, 0, 0, NULL, NULL, 9)";
+/// The step to format 9.
+const TPOT_STEP: &str = server_schema::MIGRATIONS[8];
 
 /// Puts a row into most tables; the commit that comes next.
 async fn fill(store: &Store) -> Arc<Commit> {
@@ -71,17 +75,39 @@ impl Content {
 async fn check(upgraded: &Store, other: &Store, next: Arc<Commit>, unready: &[u32]) {
     let found = Content::of(upgraded).await;
     assert_eq!((found.ranges.len(), found.losses.len()), (2, 1));
-    assert_eq!(found, Content::of(other).await);
+    let other = Content::of(other).await;
+    assert_eq!(found, Content { snapshot: without_tpot(other.snapshot), ..other });
     assert_eq!(upgraded.keys("ingest").await.expect("keys").len(), 1);
     assert_eq!(upgraded.frame_version().await.expect("a version"), 1);
     let raised = upgraded.raise_frame_version(1, 2, Owners::Any).await.expect("an answer");
     assert_eq!(raised, Raised::NotYet { partitions: unready.to_vec() }, "who did not tell");
-    assert_eq!(upgraded.commit(next).await.0, Outcome::Committed { version: 3 });
+    assert_eq!(upgraded.commit(Arc::clone(&next)).await.0, Outcome::Committed { version: 3 });
+    check_tpot(upgraded, &next).await;
     for partition in 0..2 {
         upgraded.claim(1, partition, [2; 16], 2).await.expect("a claim");
     }
     let raised = upgraded.raise_frame_version(1, 2, Owners::Any).await.expect("an answer");
     assert_eq!(raised, Raised::Done);
+}
+
+/// Times per output token are those of the one commit since the upgrade, and begin where it began.
+async fn check_tpot(upgraded: &Store, next: &Commit) {
+    let mut reader = upgraded.read().await.expect("a reader");
+    let added = |sums: &mut i64, more: &Measures| *sums += more.n_tpot();
+    let [mut in_totals, mut in_quarters, mut expected] = [0; 3];
+    let totals = reader.total_rows(None).await.expect("totals");
+    totals.iter().for_each(|(_, sums)| added(&mut in_totals, sums));
+    let quarters = reader.full_quarters(0..i64::MAX).await.expect("quarters");
+    quarters.iter().for_each(|(.., sums)| added(&mut in_quarters, sums));
+    next.rows.totals.iter().for_each(|(.., sums)| added(&mut expected, sums));
+    assert_eq!([in_totals, in_quarters], [expected; 2]);
+    let partitions = reader.partitions().await.expect("partitions");
+    let part = &next.parts[0];
+    let own = partitions.iter().find(|row| row.partition == part.owner.partition);
+    assert_eq!(own.map(|row| row.tpot_from), Some(part.base));
+    for baseline in reader.baselines().await.expect("baselines") {
+        assert!(baseline.totals.iter().all(|(_, sums)| sums.n_tpot() == 0), "{}", baseline.day);
+    }
 }
 
 /// Makes a file of an earlier format with the rows of another file.
@@ -118,7 +144,7 @@ async fn a_file_of_format_6_keeps_its_rows_and_begins_with_frame_version_1() {
     let next = fill(&other).await;
     make_file_of_before(6, old.path(), new.path()).await;
     let refused = Store::open_read_only(old.path()).await.expect_err("it is not upgraded yet");
-    assert!(refused.to_string().contains("it has format 6, this program knows 8"), "{refused}");
+    assert!(refused.to_string().contains("it has format 6, this program knows 9"), "{refused}");
     let upgraded = Store::open(old.path()).await.expect("upgraded");
     check(&upgraded, &other, next, &[0, 1]).await;
 }
@@ -131,7 +157,7 @@ async fn a_database_of_format_6_keeps_its_rows_and_begins_with_frame_version_1()
     let old = Database::of_before(&server_schema::MIGRATIONS[..6], &new).await;
     let refused = Store::open_mysql_read_only(&old.options()).await;
     let refused = refused.expect_err("it is not upgraded yet");
-    assert!(refused.to_string().contains("it has format 6, this program knows 8"), "{refused}");
+    assert!(refused.to_string().contains("it has format 6, this program knows 9"), "{refused}");
     // A step that is cut off between its statements is taken again.
     let first = "ALTER TABLE meta ADD COLUMN frame_version BIGINT NOT NULL DEFAULT 1";
     old.admin().await.execute(first).await.expect("done");
@@ -147,9 +173,27 @@ async fn a_file_of_format_7_keeps_its_commits_as_ranges() {
     let next = fill(&other).await;
     make_file_of_before(7, old.path(), new.path()).await;
     let refused = Store::open_read_only(old.path()).await.expect_err("it is not upgraded yet");
-    assert!(refused.to_string().contains("it has format 7, this program knows 8"), "{refused}");
+    assert!(refused.to_string().contains("it has format 7, this program knows 9"), "{refused}");
     let upgraded = Store::open(old.path()).await.expect("upgraded");
     check(&upgraded, &other, next, &[0]).await;
+}
+
+#[tokio::test]
+async fn a_file_of_format_8_counts_times_per_output_token_from_where_it_stands() {
+    let (old, new) = (tempfile::tempdir(), tempfile::tempdir());
+    let (old, new) = (old.expect("a folder"), new.expect("a folder"));
+    let other = Store::open(new.path()).await.expect("a store");
+    let next = fill(&other).await;
+    make_file_of_before(8, old.path(), new.path()).await;
+    let refused = Store::open_read_only(old.path()).await.expect_err("it is not upgraded yet");
+    assert!(refused.to_string().contains("it has format 8, this program knows 9"), "{refused}");
+    let upgraded = Store::open(old.path()).await.expect("upgraded");
+    check(&upgraded, &other, next, &[0]).await;
+    let claim = upgraded.claim(2, 1, [3; 16], 2).await.expect("a claim of another generation");
+    assert_eq!(claim.progress.next, 0);
+    let partitions = upgraded.snapshot().await.expect("a snapshot").partitions;
+    let from = partitions.iter().find(|row| row.generation == 2).map(|row| row.tpot_from);
+    assert_eq!(from, Some(0), "it is counted from its beginning");
 }
 
 /// Columns and indexes of every table.
@@ -213,5 +257,82 @@ async fn the_step_to_format_8_waits_for_a_commit_of_before_that_has_written_its_
         assert_eq!(upgraded.commit_of(40).await.expect("an answer").is_some(), is_kept);
         let ranges = upgraded.read().await.expect("a reader").ranges().await.expect("ranges");
         assert_eq!(ranges.iter().any(|row| row.version == 40), is_kept, "{end}");
+    }
+}
+
+/// What a program of before does in a commit that counts an event, on a connection of its own.
+async fn count_as_before(admin: &mut MySqlConnection) -> sqlx::Result<()> {
+    let sql = "SELECT CONCAT('`', column_name, '`') FROM information_schema.columns \
+               WHERE table_schema = DATABASE() AND table_name = 'total' \
+               AND column_name NOT LIKE 'tpot%'";
+    let rows = admin.fetch_all(sql).await?;
+    let names = rows.iter().map(|row| row.try_get_unchecked(0));
+    let names = names.collect::<sqlx::Result<Vec<String>>>()?.join(", ");
+    admin.execute("START TRANSACTION").await?;
+    admin.execute("UPDATE partition_state SET next = next + 1 WHERE `partition` = 1").await?;
+    let sql = format!(
+        "INSERT INTO total ({names}) SELECT {names} FROM (SELECT * FROM total LIMIT 1) one \
+         ON DUPLICATE KEY UPDATE total.n = total.n + 1"
+    );
+    admin.execute(AssertSqlSafe(sql)).await.map(drop)
+}
+
+/// Commits as a program of before does; whether it took effect.
+async fn commit_as_before(admin: &mut MySqlConnection) -> bool {
+    let is_counted = count_as_before(admin).await.is_ok();
+    let end = if is_counted { "COMMIT" } else { "ROLLBACK" };
+    admin.execute(end).await.expect("ended");
+    is_counted
+}
+
+/// Where the upgraded partition stands, and from where it has times per output token.
+async fn offsets(upgraded: &Store) -> (u64, u64) {
+    let partitions = upgraded.snapshot().await.expect("a snapshot").partitions;
+    let row = partitions.iter().find(|row| row.partition == 1).expect("the partition");
+    (row.progress.next, row.tpot_from)
+}
+
+#[tokio::test]
+async fn the_step_to_format_9_may_be_cut_off_anywhere_and_notes_where_programs_of_before_ended() {
+    let new = Database::shared().await;
+    let other = open_with(&new.options()).await;
+    let next = fill(&other).await;
+    let statements: Vec<&str> = TPOT_STEP.split_inclusive(";\n").collect();
+    let closed = statements.iter().position(|sql| sql.contains("EXECUTE")).expect("a change");
+    for n_done in 0..=statements.len() {
+        let old = Database::of_before(&server_schema::MIGRATIONS[..8], &new).await;
+        let mut admin = old.admin().await;
+        for sql in &statements[..n_done] {
+            sqlx::raw_sql(*sql).execute(&mut admin).await.expect("a statement of the step");
+        }
+        // A program of before that still runs counts an event.
+        let is_counted = commit_as_before(&mut admin).await;
+        assert_eq!(is_counted, n_done <= closed, "after {n_done} statements");
+        let upgraded = open_with(&old.options()).await;
+        let stands = next.parts[0].base + u64::from(is_counted);
+        assert_eq!(offsets(&upgraded).await, (stands, stands), "after {n_done} statements");
+        assert_eq!(layout(&old).await, layout(&new).await, "after {n_done} statements");
+        if !is_counted {
+            check(&upgraded, &other, Arc::clone(&next), &[0]).await;
+        }
+        assert!(!commit_as_before(&mut admin).await, "it is upgraded");
+    }
+}
+
+#[tokio::test]
+async fn the_step_to_format_9_waits_for_a_commit_of_before_that_has_counted() {
+    for (end, n_moved) in [("COMMIT", 1), ("ROLLBACK", 0)] {
+        let new = Database::shared().await;
+        let next = fill(&open_with(&new.options()).await).await;
+        let old = Database::of_before(&server_schema::MIGRATIONS[..8], &new).await;
+        let mut admin = old.admin().await;
+        count_as_before(&mut admin).await.expect("counted");
+        let options = old.options();
+        let opening = tokio::spawn(async move { open_with(&options).await });
+        old.blocked().await;
+        admin.execute(end).await.expect("ended");
+        let upgraded = opening.await.expect("no panic");
+        let stands = next.parts[0].base + n_moved;
+        assert_eq!(offsets(&upgraded).await, (stands, stands), "{end}");
     }
 }

@@ -10,7 +10,8 @@ use super::super::fixture::Bed;
 use super::sums::{Fact, QUARTERS, commit_of, edges, facts};
 use crate::*;
 
-/// The facts of the other cases, of two upstreams and models, a part of them without a first token.
+/// The facts of the other cases, of two upstreams and models, a part of them without a first token,
+/// or without a time per output token.
 fn measured() -> Vec<Fact> {
     let mut facts = facts();
     for (idx, fact) in facts.iter_mut().enumerate() {
@@ -24,6 +25,11 @@ fn measured() -> Vec<Fact> {
             fact.measures.ttft = [0; 18];
             fact.measures.ttft[idx % 18] = n;
             fact.measures.ttft_us = n * idx as i64;
+        }
+        (fact.measures.tpot, fact.measures.tpot_us) = ([0; 18], 0);
+        if idx % 7 != 0 {
+            fact.measures.tpot[(idx + 5) % 18] = n;
+            fact.measures.tpot_us = n * (idx as i64 + 1);
         }
     }
     facts
@@ -41,8 +47,9 @@ fn expected(facts: &[Fact], minutes: Range<i64>, ask: &LatencyAsk<'_>) -> Histog
         let (counts, sum_us) = match ask.timing {
             Timing::Duration => (&measures.duration[..], measures.duration_us),
             Timing::FirstToken => (&measures.ttft[..], measures.ttft_us),
+            Timing::PerToken => (&measures.tpot[..], measures.tpot_us),
         };
-        if is_meant && (labels.is_final || ask.timing == Timing::FirstToken) {
+        if is_meant && (labels.is_final || ask.timing != Timing::Duration) {
             let counts = counts.iter().map(|count| i128::from(*count)).collect();
             histogram.merge(&Histogram { sum_us: sum_us.into(), counts });
         }
@@ -60,7 +67,8 @@ pub(in crate::tests) async fn histograms_are_one_statement_and_those_of_the_rows
     assert_eq!(outcome, Outcome::Committed { version: 1 }, "{error:?}");
     let mut reader = bed.store.read().await.expect("a reader");
     let both = [None, Some("azure")];
-    let asks = [Timing::Duration, Timing::FirstToken].into_iter().flat_map(|timing| {
+    let timings = [Timing::Duration, Timing::FirstToken, Timing::PerToken];
+    let asks = timings.into_iter().flat_map(|timing| {
         [None, Some("b"), Some("nobody")].into_iter().flat_map(move |namespace| {
             both.into_iter().flat_map(move |upstream| {
                 [None, Some("claude"), Some("CLAUDE")].map(|model| LatencyAsk {
@@ -102,8 +110,9 @@ pub(in crate::tests) async fn histograms_are_one_statement_and_those_of_the_rows
         assert_eq!(each[0].minus(&total).is_none(), total != each[0], "{ask:?}");
     }
     let buckets = Buckets::new(vec![0, 60]).expect("they rise");
-    let ask =
-        LatencyAsk { timing: Timing::FirstToken, namespace: None, upstream: None, model: None };
-    let refused = reader.latency(Rows::Minutes, &buckets, ask).await;
-    assert!(matches!(refused, Err(StoreError::Fatal { .. })), "{refused:?}");
+    for timing in [Timing::FirstToken, Timing::PerToken] {
+        let ask = LatencyAsk { timing, namespace: None, upstream: None, model: None };
+        let refused = reader.latency(Rows::Minutes, &buckets, ask).await;
+        assert!(matches!(refused, Err(StoreError::Fatal { .. })), "{refused:?}");
+    }
 }

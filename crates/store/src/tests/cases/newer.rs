@@ -26,11 +26,11 @@ pub(in super::super) async fn a_ledger_of_a_newer_program_takes_neither_claim_no
     assert_eq!(store.commit(Arc::clone(&second)).await.0, refused(&[0]));
     for partition in [0, 1] {
         let error = store.claim(1, partition, [2; 16], 2).await.expect_err("it is newer");
-        assert!(matches!(error, StoreError::Newer { found: 9, known: 8 }), "{error:?}");
+        assert!(matches!(error, StoreError::Newer { found: 10, known: 9 }), "{error:?}");
         assert!(error.is_fatal(), "the process has to end");
     }
     let raised = store.raise_frame_version(1, 2, Owners::Own).await;
-    assert!(matches!(raised, Err(StoreError::Newer { found: 9, known: 8 })), "{raised:?}");
+    assert!(matches!(raised, Err(StoreError::Newer { found: 10, known: 9 })), "{raised:?}");
     assert_eq!(total(store).await, 3, "nothing was written");
     move_format(&bed, -1).await;
     assert_eq!(store.commit(second).await.0, Outcome::Committed { version: 2 });
