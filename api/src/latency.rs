@@ -25,7 +25,8 @@ use crate::snapshot::{EARLIER, Scope, Snapshot};
 use crate::view::{AsOfView, Quantiles, RANKS, milliseconds};
 
 /// Values of `metric`.
-const METRICS: [(&str, Timing); 2] = [("duration", Timing::Duration), ("ttft", Timing::FirstToken)];
+const METRICS: [(&str, Timing); 3] =
+    [("duration", Timing::Duration), ("ttft", Timing::FirstToken), ("tpot", Timing::PerToken)];
 /// Longest name of an upstream or a model that is looked for, characters: a label has no more.
 const LABEL_CHARS_MAX: usize = event::limits::LABEL_BYTES_MAX;
 
@@ -127,7 +128,9 @@ impl IntoParams for LatencyQuery {
             described(
                 "metric",
                 "`duration`: of final attempts. `ttft`: time to first token, of all attempts that \
-                 reported one; the range is then aligned outward to 15 minutes.",
+                 reported one. `tpot`: time per output token after the first one, of all attempts \
+                 that reported that one and have two or more. For these two the range is aligned \
+                 outward to 15 minutes.",
                 words,
             )
             .build(),
@@ -164,8 +167,8 @@ pub(crate) async fn latency(State(answers): State<Answers>, uri: Uri) -> Result<
 fn metric(word: &str) -> Result<(&'static str, Timing), Error> {
     METRICS.into_iter().find(|(known, _)| *known == word).ok_or_else(|| {
         let words: Vec<&str> = METRICS.iter().map(|(word, _)| *word).collect();
-        let (words, word) = (words.join(" or "), quoted(word));
-        Error::Request(format!("metric must be {words}, not {word}"))
+        let (words, word) = (words.join(", "), quoted(word));
+        Error::Request(format!("metric must be one of {words}, not {word}"))
     })
 }
 

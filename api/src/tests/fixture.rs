@@ -15,7 +15,7 @@ use ledger::commit::{
     Commit, CommitId, CommitRows, DeadLetter, Outcome as Ended, Owner, Part, Progress, RangeSums,
 };
 use ledger::consumer::{ConsumerLabels, ConsumerSums};
-use ledger::histogram::{duration_bucket, ttft_bucket};
+use ledger::histogram::{duration_bucket, tpot_bucket, ttft_bucket};
 use ledger::measures::Measures;
 use ledger::series::{FullLabels, SeriesId};
 use ledger::window::{MINUTE_US, QUARTER_US};
@@ -114,6 +114,12 @@ impl Fact {
         if let Some(ttft_us) = self.ttft_us {
             sums.ttft_us = self.n * ttft_us;
             sums.ttft[ttft_bucket(ttft_us.cast_unsigned())] = self.n;
+            let n_followed = self.output / self.n - 1;
+            if n_followed > 0 && ttft_us <= self.duration_us {
+                let tpot_us = (self.duration_us - ttft_us) / n_followed;
+                sums.tpot_us = self.n * tpot_us;
+                sums.tpot[tpot_bucket(tpot_us.cast_unsigned())] = self.n;
+            }
         }
         sums.tokens = [self.input, 0, 0, self.output, 0];
         sums.cost_nano = self.cost_nano;

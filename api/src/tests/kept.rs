@@ -151,7 +151,7 @@ async fn takes_few_statements(mut place: Place) {
             queries.push((3, format!("{namespaces}/{scope}/tokens?{range}")));
             queries.push((3, format!("{namespaces}/{scope}/stats?{range}")));
             queries.push((3, format!("{namespaces}/request-trend?namespace={scope}&{range}")));
-            for more in ["", "&metric=ttft", "&model=gpt-4o&upstream=openai"] {
+            for more in ["", "&metric=tpot", "&model=gpt-4o&upstream=openai"] {
                 let path = format!("/api/metrics/latency?namespace={scope}&{range}{more}");
                 queries.push((3, path));
             }

@@ -96,7 +96,7 @@ async fn agrees_with_stats(place: &Place, zones: &[&str]) {
                 assert_eq!(data["totals"]["quantiles"], stats["quantiles"], "{case}");
                 assert_eq!(data["totals"]["avg"], stats["avgResponseTime"], "{case}");
                 assert_eq!((&data["namespace"], &data["as_of"]), (&json!(scope), &stats["as_of"]));
-                for more in ["metric=ttft", "model=gpt-4o", "upstream=azure"] {
+                for more in ["metric=ttft", "metric=tpot", "model=gpt-4o", "upstream=azure"] {
                     let path = format!("{PATH}?namespace={scope}&{of}&{more}");
                     let data = place.get(&path).await;
                     check(&data, &path);
@@ -134,7 +134,7 @@ async fn filters_select_by_upstream_and_model_and_part_what_there_is() {
         check(&data, query);
         data["totals"]["count"].as_i64().expect("a number")
     };
-    for metric in ["duration", "ttft"] {
+    for metric in ["duration", "ttft", "tpot"] {
         let of = format!("&metric={metric}");
         let all = count(&of).await;
         assert!(all > 0);
@@ -152,6 +152,7 @@ async fn filters_select_by_upstream_and_model_and_part_what_there_is() {
     // Of 50 attempts, three alike each, 13 were not final: they have no duration of their own.
     assert_eq!(count("&namespace=alipay").await, 3 * 37);
     assert_eq!(count("&namespace=alipay&metric=ttft").await, 3 * 50);
+    assert_eq!(count("&namespace=alipay&metric=tpot").await, 3 * 50);
 }
 
 #[tokio::test]
@@ -186,6 +187,15 @@ async fn a_histogram_has_its_bounds_and_its_quantiles_are_those_of_prometheus() 
     let n_quarters = data["labels"].as_array().expect("labels").len();
     assert!((1..=2).contains(&n_quarters), "{data}");
     assert_eq!(data["model"], "gpt-4o");
+    // 500 ms for 19 tokens behind the first one, and 360 s for as many.
+    let data = place.get(&format!("{PATH}?timeRange=15m&metric=tpot")).await;
+    let bounds = data["bounds_ms"].as_array().expect("bounds");
+    assert_eq!((bounds.len(), &bounds[0], &bounds[16]), (18, &json!(1), &json!(10_000)));
+    let mut counts = vec![0; 18];
+    (counts[5], counts[17]) = (3, 1);
+    assert_eq!((added(&data), &data["totals"]["count"]), (counts, &json!(4)));
+    assert_eq!(data["totals"]["avg"], 4_756.578);
+    assert_eq!((&data["metric"], &data["step_seconds"]), (&json!("tpot"), &json!(900)));
 }
 
 /// The counts of the last bucket of time; of the one before if a minute has just passed.
@@ -199,7 +209,7 @@ fn added_at(data: &Value, last: usize) -> Value {
 async fn nothing_has_zeros_and_no_quantiles_and_deleted_rows_are_earlier() {
     let place = Place::open().await;
     for range in ["15m", "6h", "today", "week", "all"] {
-        for metric in ["duration", "ttft"] {
+        for metric in ["duration", "ttft", "tpot"] {
             let path = format!("{PATH}?timeRange={range}&metric={metric}");
             let data = place.get(&path).await;
             check(&data, &path);
@@ -221,7 +231,7 @@ async fn nothing_has_zeros_and_no_quantiles_and_deleted_rows_are_earlier() {
     };
     let before = place.get(&format!("{PATH}?timeRange=all")).await;
     place.store.retain(Wall::now(), &keep).await.expect("old rows go");
-    for (metric, n_buckets) in [("duration", 17), ("ttft", 18)] {
+    for (metric, n_buckets) in [("duration", 17), ("ttft", 18), ("tpot", 18)] {
         let data = place.get(&format!("{PATH}?timeRange=all&metric={metric}")).await;
         check(&data, metric);
         assert_eq!(data["labels"][0], "earlier", "{metric}");
@@ -247,7 +257,7 @@ async fn bad_queries_are_refused_and_markup_is_only_text() {
     }
     let long = "x".repeat(129);
     for (query, status, message) in [
-        ("metric=tpot", 400, "metric must be duration or ttft, not \"tpot\"".to_owned()),
+        ("metric=itl", 400, "metric must be one of duration, ttft, tpot, not \"itl\"".to_owned()),
         ("metric=", 400, "metric must not be empty".to_owned()),
         ("model=", 400, "model must not be empty".to_owned()),
         ("upstream", 400, "upstream must not be empty".to_owned()),
