@@ -1,4 +1,5 @@
-//! Deletes what is no longer kept: counted frames, old rollups, dead letters and journal lines.
+//! Deletes what is no longer kept: counted frames, old rows, dead letters and journal lines; and
+//! rolls up rows whose time has passed.
 //!
 //! Runs once a minute beside the counting and does a bounded amount of work each time. A frame at
 //! or past the committed floor is never deleted.
@@ -32,6 +33,16 @@ pub async fn run(
         for (partition, floor) in gauges.floors() {
             if let Err(error) = queue.retain(partition, floor, Wall::now().as_us()).await {
                 warn!(partition, %error, "old frames could not be deleted");
+            }
+        }
+        for _ in 0..STEPS_MAX {
+            match store.roll_up(Wall::now()).await {
+                Ok(true) if shutdown.phase() == Phase::Running => {}
+                Ok(_) => break,
+                Err(error) => {
+                    warn!(%error, "rows could not be rolled up");
+                    break;
+                }
             }
         }
         for _ in 0..STEPS_MAX {

@@ -5,13 +5,14 @@
 //! Minute rows hold neither models nor histograms of these two: who asks for them reads
 //! quarter-hours.
 
-use ledger::histogram::{DURATION_BOUNDS_US, N_TPOT, N_TTFT, TPOT_BOUNDS_US, TTFT_BOUNDS_US};
+use ledger::histogram::{DURATION_BOUNDS_US, TPOT_BOUNDS_US, TTFT_BOUNDS_US};
 use ledger::query::Buckets;
 
 use crate::error::{Result, StoreError};
-use crate::part::{Mine, Part, Rows};
+use crate::part::{Mine, Rows};
 use crate::read::Reader;
 use crate::sql::Row;
+use crate::term::{self, Term};
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,20 +58,14 @@ impl Timing {
         }
     }
 
-    /// The sum and each bucket, of rows `q` with series `s`.
-    fn columns(self) -> Vec<String> {
+    /// The sum and each bucket.
+    fn terms(self) -> Vec<Term> {
         match self {
-            Timing::Duration => Part::Durations.columns(),
-            Timing::FirstToken => summed("ttft", N_TTFT),
-            Timing::PerToken => summed("tpot", N_TPOT),
+            Timing::Duration => term::durations(),
+            Timing::FirstToken => term::first_tokens(),
+            Timing::PerToken => term::per_token(),
         }
     }
-}
-
-/// The sum and the buckets of a histogram, of rows `q`.
-fn summed(name: &str, n_buckets: usize) -> Vec<String> {
-    let buckets = (0..n_buckets).map(|idx| format!("sum(q.{name}_{idx})"));
-    std::iter::once(format!("sum(q.{name}_us)")).chain(buckets).collect()
 }
 
 impl LatencyAsk<'_> {
@@ -104,7 +99,7 @@ impl Histogram {
         (rest.sum_us >= 0 && rest.counts.iter().all(|count| *count >= 0)).then_some(rest)
     }
 
-    /// Reads the columns of `Timing::columns` that begin at column 1.
+    /// Reads the columns of `Timing::terms` that begin at column 1.
     fn read(timing: Timing, row: &Row) -> Result<Histogram> {
         let buckets = 2..2 + timing.bounds_us().len() + 1;
         let counts = buckets.map(|at| Ok(i128::from(row.sum(at)?))).collect::<Result<_>>()?;
@@ -130,7 +125,7 @@ impl Reader {
         }
         let LatencyAsk { timing, namespace, upstream, model } = ask;
         let mine = Mine { namespace, upstream, model };
-        let found = self.pieces(rows, buckets, mine, &timing.columns()).await?;
+        let found = self.pieces(rows, buckets, mine, &timing.terms()).await?;
         let mut each = vec![Histogram::new(timing); buckets.n()];
         let mut total = Histogram::new(timing);
         for (piece, row) in found {

@@ -15,6 +15,8 @@ mod sql;
 mod steps;
 mod many;
 mod rows;
+mod term;
+mod rolled;
 mod schema;
 mod server_schema;
 mod generation;
@@ -425,6 +427,15 @@ impl Store {
     pub async fn retain(&self, now: Wall, keep: &Keep) -> Result<Retained> {
         let keep = *keep;
         transact!(self, |conn| retain::retain(conn, now, &keep))
+    }
+
+    /// Rolls up the next rows whose time ended a while ago, so that queries of long ranges read
+    /// few; bounded work per call. Returns whether there are more. No number changes.
+    ///
+    /// # Errors
+    /// The error of the database.
+    pub async fn roll_up(&self, now: Wall) -> Result<bool> {
+        transact!(self, steps => rolled::roll_up(steps, now))
     }
 
     /// Turns true when the ledger can no longer be trusted; the process must then exit.

@@ -2,22 +2,25 @@
 //!
 //! A query scans every row of its range, in the columns that it needs, and the database adds them
 //! up: one statement for a whole range, and one for all of its buckets. Rows are scanned once, in
-//! key order, so that only the few sums are sorted.
+//! key order, so that only the few sums are sorted. Where rows are rolled up by namespace, the
+//! roll-ups are read in their place, and where a day is rolled up, the day.
 
 use std::ops::Range;
 
+use event::Outcome;
 use event::usage::TOKEN_CLASSES;
-use event::{Outcome, UsageSource};
 use ledger::histogram::N_DURATION;
 use ledger::query::sums::{Classes, Sums};
 use ledger::query::{Buckets, Series};
-use ledger::window::{MINUTE_US, QUARTER_US};
+use ledger::window::{MINUTE_US, QUARTER_MINUTES, QUARTER_US};
 use sqlx::AssertSqlSafe;
 
 use crate::error::{Result, StoreError};
 use crate::read::Reader;
+use crate::rolled::{ALL, Split};
 use crate::rows::get;
 use crate::sql::{Bound, Row};
+use crate::term::{self, Term};
 
 /// Rows that sums are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,11 +58,6 @@ pub struct Pulse {
     pub requests: i64,
 }
 
-/// Stored number of the outcome `success`.
-const SUCCESS: u8 = Outcome::Success.code();
-/// Stored number of estimated usage.
-const ESTIMATED: u8 = UsageSource::Estimated as u8;
-
 impl Rows {
     /// Length of a row, or of the rows that buckets are summed from, microseconds.
     #[must_use]
@@ -85,6 +83,15 @@ impl Rows {
         }
     }
 
+    /// Table of their roll-ups by namespace; totals have none.
+    fn by_namespace(self) -> Option<&'static str> {
+        match self {
+            Rows::Minutes => Some("namespace_minute"),
+            Rows::Quarters => Some("namespace_quarter"),
+            Rows::Totals => None,
+        }
+    }
+
     /// The rows with their series, for a SELECT.
     pub(crate) fn joined(self) -> String {
         let (table, series) = self.tables();
@@ -93,30 +100,12 @@ impl Rows {
 }
 
 impl Part {
-    /// Sums of rows `q` with series `s`, in the order in which `add` reads them. The condition is
-    /// inside the sum instead of a GROUP BY: rows arrive in the order of time, and sorting them by
-    /// anything else would take far longer than adding them up.
-    pub(crate) fn columns(self) -> Vec<String> {
-        let each = |name: &str| format!("sum(q.{name})");
-        let only = |condition: &str, name: &str| {
-            format!("sum(CASE WHEN {condition} THEN q.{name} ELSE 0 END)")
-        };
-        let finals = |name: &str| only("s.is_final", name);
+    /// What is summed, in the order in which `add` reads it.
+    pub(crate) fn terms(self) -> Vec<Term> {
         match self {
-            Part::Requests => {
-                let failed = format!("s.is_final AND s.outcome <> {SUCCESS}");
-                vec![finals("n"), only(&failed, "n")]
-            }
-            Part::Durations => {
-                let buckets = (0..N_DURATION).map(|idx| finals(&format!("duration_{idx}")));
-                std::iter::once(finals("duration_us")).chain(buckets).collect()
-            }
-            Part::Tokens => {
-                let estimated = format!("s.source = {ESTIMATED}");
-                let all = TOKEN_CLASSES.iter().map(|name| each(name));
-                let of_text = TOKEN_CLASSES.iter().map(|name| only(&estimated, name));
-                all.chain(of_text).chain([each("cost_nano")]).collect()
-            }
+            Part::Requests => term::requests(),
+            Part::Durations => term::durations(),
+            Part::Tokens => term::tokens(),
         }
     }
 
@@ -152,9 +141,14 @@ fn summed<const N: usize>(row: &Row, first: usize) -> Result<[i64; N]> {
     Ok(sums)
 }
 
-/// The columns of some parts.
-fn columns(parts: &[Part]) -> Vec<String> {
-    parts.iter().flat_map(|part| part.columns()).collect()
+/// What some parts sum.
+fn terms(parts: &[Part]) -> Vec<Term> {
+    parts.iter().flat_map(|part| part.terms()).collect()
+}
+
+/// The sums over rows `q` with series `s`.
+fn raw(terms: &[Term]) -> String {
+    terms.iter().map(Term::raw).collect::<Vec<_>>().join(", ")
 }
 
 /// Reads the columns of some parts that begin at `first`.
@@ -203,6 +197,79 @@ impl<'a> Mine<'a> {
 /// Condition for rows of a range.
 const DURING: &str = "q.at >= ? AND q.at < ?";
 
+/// Sums of each moment of a range: `at`, and `c0`, `c1`, .. for the terms.
+struct Source<'a> {
+    rows: Rows,
+    split: Split,
+    mine: Mine<'a>,
+    terms: &'a [Term],
+}
+
+impl<'a> Source<'a> {
+    /// Rows themselves on both sides, and the roll-ups in between. The text does not depend on
+    /// what is rolled up, so that it stays prepared.
+    fn sql(&self) -> String {
+        let named = |column: fn(&Term) -> String| -> String {
+            let columns = self.terms.iter().enumerate();
+            let columns = columns.map(|(idx, term)| format!("{} AS c{idx}", column(term)));
+            columns.collect::<Vec<_>>().join(", ")
+        };
+        let (tables, condition) = (self.rows.joined(), self.mine.condition());
+        let raw = format!(
+            "SELECT q.at AS at, {} {tables} WHERE {DURING} AND {condition} GROUP BY q.at",
+            named(Term::raw),
+        );
+        match self.rolled() {
+            None => raw,
+            Some(table) => format!(
+                "{raw} UNION ALL {raw} UNION ALL SELECT q.at AS at, {} FROM {table} q \
+                 WHERE q.namespace = ? AND {DURING}",
+                named(|term| format!("q.{}", term.rolled())),
+            ),
+        }
+    }
+
+    /// The roll-ups that may be read.
+    fn rolled(&self) -> Option<&'static str> {
+        self.rows.by_namespace().filter(|_| self.mine.more().next().is_none())
+    }
+
+    /// Binds the parameters.
+    fn bind<'q>(&self, mut query: Bound<'q>) -> Bound<'q>
+    where
+        'a: 'q,
+    {
+        let Split { raw: [before, after], rolled } = &self.split;
+        query = self.mine.bind(query.bind(before.start).bind(before.end));
+        if self.rolled().is_none() {
+            return query;
+        }
+        query = self.mine.bind(query.bind(after.start).bind(after.end));
+        query.bind(self.mine.namespace.unwrap_or(ALL)).bind(rolled.start).bind(rolled.end)
+    }
+}
+
+/// Rows that requests are counted from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Counted {
+    Minutes,
+    Quarters,
+    Days,
+    Totals,
+}
+
+impl Counted {
+    /// Table of the rows, and of their series.
+    fn tables(self) -> (&'static str, &'static str) {
+        match self {
+            Counted::Minutes => Rows::Minutes.tables(),
+            Counted::Quarters => Rows::Quarters.tables(),
+            Counted::Days => ("day", "series"),
+            Counted::Totals => Rows::Totals.tables(),
+        }
+    }
+}
+
 impl Reader {
     /// Sums of a range of minutes or quarter-hours since the epoch, or of the counter totals, which
     /// have no range; of one namespace or all.
@@ -216,17 +283,17 @@ impl Reader {
         namespace: Option<&str>,
         parts: &[Part],
     ) -> Result<Sums> {
-        let (columns, tables) = (columns(parts).join(", "), rows.joined());
-        let mine = Mine::of(namespace);
-        let sql = match rows {
-            Rows::Totals => format!("SELECT {columns} {tables} WHERE {}", mine.condition()),
-            _ => format!("SELECT {columns} {tables} WHERE {DURING} AND {}", mine.condition()),
-        };
-        let mut query = self.conn.query(AssertSqlSafe(sql));
-        if rows != Rows::Totals {
-            query = query.bind(range.start).bind(range.end);
+        let (terms, mine) = (terms(parts), Mine::of(namespace));
+        if rows == Rows::Totals {
+            let (sums, tables) = (raw(&terms), rows.joined());
+            let sql = format!("SELECT {sums} {tables} WHERE {}", mine.condition());
+            let found = self.rows(mine.bind(self.conn.query(AssertSqlSafe(sql)))).await?;
+            return found.first().map_or(Ok(Sums::default()), |row| read(parts, row, 0));
         }
-        let found = self.rows(mine.bind(query)).await?;
+        let source = self.source(rows, &range, mine, &terms);
+        let sums: Vec<String> = (0..terms.len()).map(|idx| format!("sum(g.c{idx})")).collect();
+        let sql = format!("SELECT {} FROM ({}) g", sums.join(", "), source.sql());
+        let found = self.rows(source.bind(self.conn.query(AssertSqlSafe(sql)))).await?;
         found.first().map_or(Ok(Sums::default()), |row| read(parts, row, 0))
     }
 
@@ -235,7 +302,7 @@ impl Reader {
     /// # Errors
     /// See [`Reader`].
     pub async fn totals_by_namespace(&mut self, parts: &[Part]) -> Result<Vec<(String, Sums)>> {
-        let (columns, tables) = (columns(parts).join(", "), Rows::Totals.joined());
+        let (columns, tables) = (raw(&terms(parts)), Rows::Totals.joined());
         let sql = format!("SELECT s.namespace, {columns} {tables} GROUP BY s.namespace");
         let found = self.rows(self.conn.query(AssertSqlSafe(sql))).await?;
         found.iter().map(|row| Ok((get(row, 0)?, read(parts, row, 1)?))).collect()
@@ -253,7 +320,7 @@ impl Reader {
         namespace: Option<&str>,
         parts: &[Part],
     ) -> Result<(Series, Sums)> {
-        let found = self.pieces(rows, &buckets, Mine::of(namespace), &columns(parts)).await?;
+        let found = self.pieces(rows, &buckets, Mine::of(namespace), &terms(parts)).await?;
         let (mut series, mut total) = (Series::new(buckets), Sums::default());
         for (piece, row) in found {
             let sums = read(parts, &row, 1)?;
@@ -278,36 +345,47 @@ impl Reader {
         rows: Rows,
         buckets: &Buckets,
         mine: Mine<'_>,
-        columns: &[String],
+        terms: &[Term],
     ) -> Result<Vec<(Option<i64>, Row)>> {
         let kept = if rows == Rows::Totals { Rows::Quarters } else { rows };
-        let numbered = columns.iter().enumerate();
-        let (named, summed): (Vec<String>, Vec<String>) = numbered
-            .map(|(idx, column)| (format!("{column} AS c{idx}"), format!("sum(c{idx})")))
-            .unzip();
-        let condition = mine.condition();
+        let whole = buckets.whole();
+        let source = self.source(kept, &whole, mine, terms);
+        let sums: Vec<String> = (0..terms.len()).map(|idx| format!("sum(g.c{idx})")).collect();
         // Without the cast a server may take the number of a parameter for a decimal one.
         let mut sql = format!(
-            "SELECT CAST(at - (at - ?) % ? AS SIGNED) AS piece, {} \
-             FROM (SELECT q.at AS at, {} {} WHERE {DURING} AND {condition} GROUP BY q.at) g \
-             GROUP BY piece",
-            summed.join(", "),
-            named.join(", "),
-            kept.joined(),
+            "SELECT CAST(g.at - (g.at - ?) % ? AS SIGNED) AS piece, {} FROM ({}) g GROUP BY piece",
+            sums.join(", "),
+            source.sql(),
         );
         if rows == Rows::Totals {
-            let totals = columns.join(", ");
-            let tables = rows.joined();
+            let (totals, tables) = (raw(terms), rows.joined());
+            let condition = mine.condition();
             sql = format!("{sql} UNION ALL SELECT NULL, {totals} {tables} WHERE {condition}");
         }
-        let whole = buckets.whole();
         let query = self.conn.query(AssertSqlSafe(sql)).bind(whole.start).bind(buckets.piece());
-        let mut query = mine.bind(query.bind(whole.start).bind(whole.end));
+        let mut query = source.bind(query);
         if rows == Rows::Totals {
             query = mine.bind(query);
         }
         let found = self.rows(query).await?;
         found.into_iter().map(|row| Ok((get(&row, 0)?, row))).collect()
+    }
+
+    /// What the sums of a range are added up from.
+    fn source<'a>(
+        &self,
+        rows: Rows,
+        range: &Range<i64>,
+        mine: Mine<'a>,
+        terms: &'a [Term],
+    ) -> Source<'a> {
+        let split = match (rows, mine.more().next()) {
+            (Rows::Minutes, None) => self.rolled.minutes(range),
+            (Rows::Quarters, None) => self.rolled.quarters(range),
+            // Roll-ups have no other label.
+            _ => Split::raw(range),
+        };
+        Source { rows, split, mine, terms }
     }
 
     /// Requests by namespace and outcome, of a range of rows or of the counter totals.
@@ -319,16 +397,29 @@ impl Reader {
         rows: Rows,
         range: Range<i64>,
     ) -> Result<Vec<(Box<str>, Outcome, i64)>> {
-        let (table, series) = rows.tables();
-        let during = if rows == Rows::Totals { "" } else { "WHERE at >= ? AND at < ?" };
+        let branches = self.outcome_branches(rows, range);
+        let each: Vec<String> = branches
+            .iter()
+            .map(|(from, _)| {
+                let (table, series) = from.tables();
+                let during = if *from == Counted::Totals { "" } else { "WHERE at >= ? AND at < ?" };
+                format!(
+                    "SELECT s.namespace AS namespace, s.outcome AS outcome, sum(g.n) AS n \
+                 FROM (SELECT series, sum(n) AS n FROM {table} {during} GROUP BY series) g \
+                 JOIN {series} s ON s.id = g.series WHERE s.is_final \
+                 GROUP BY s.namespace, s.outcome"
+                )
+            })
+            .collect();
         let sql = format!(
-            "SELECT s.namespace, s.outcome, sum(g.n) FROM (SELECT series, sum(n) AS n FROM {table} \
-             {during} GROUP BY series) g JOIN {series} s ON s.id = g.series \
-             WHERE s.is_final GROUP BY s.namespace, s.outcome"
+            "SELECT b.namespace, b.outcome, sum(b.n) FROM ({}) b GROUP BY b.namespace, b.outcome",
+            each.join(" UNION ALL ")
         );
         let mut query = self.conn.query(AssertSqlSafe(sql));
-        if rows != Rows::Totals {
-            query = query.bind(range.start).bind(range.end);
+        for (from, range) in &branches {
+            if *from != Counted::Totals {
+                query = query.bind(range.start).bind(range.end);
+            }
         }
         let found = self.rows(query).await?;
         found
@@ -341,6 +432,29 @@ impl Reader {
                 Ok((get::<String>(row, 0)?.into_boxed_str(), outcome, row.sum(2)?))
             })
             .collect()
+    }
+
+    /// The rows that requests of a range are counted from, each with its own range. Quarter-hours
+    /// that lie in a range of minutes are counted as such, and days as days.
+    fn outcome_branches(&self, rows: Rows, range: Range<i64>) -> Vec<(Counted, Range<i64>)> {
+        let days = |range: &Range<i64>| {
+            let Split { raw: [before, after], rolled } = self.rolled.days(range);
+            [(Counted::Quarters, before), (Counted::Quarters, after), (Counted::Days, rolled)]
+        };
+        match rows {
+            Rows::Totals => vec![(Counted::Totals, range)],
+            Rows::Quarters => days(&range).to_vec(),
+            Rows::Minutes => {
+                let from = -(-range.start).div_euclid(QUARTER_MINUTES);
+                let to = range.end.div_euclid(QUARTER_MINUTES).max(from);
+                let edges = [
+                    range.start..range.end.min(from * QUARTER_MINUTES),
+                    range.end.min(from * QUARTER_MINUTES).max(to * QUARTER_MINUTES)..range.end,
+                ];
+                let edges = edges.map(|edge| (Counted::Minutes, edge));
+                edges.into_iter().chain(days(&(from..to))).collect()
+            }
+        }
     }
 
     /// Requests of a minute since the epoch, and the open connections of all reports that are newer

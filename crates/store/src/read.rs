@@ -14,6 +14,7 @@ use sqlx::AssertSqlSafe;
 
 use crate::Store;
 use crate::error::Result;
+use crate::rolled::Rolled;
 use crate::rows::{
     FULL, N_FULL, N_SHORT, PROGRESS, SHORT, Width, bytes, full_labels, get, measures, number,
     progress, selected, short_labels,
@@ -92,9 +93,26 @@ pub struct LetterCount {
 pub struct Reader {
     pub(crate) conn: Conn,
     as_of: AsOf,
+    /// How far rows are rolled up at this version.
+    pub(crate) rolled: Rolled,
     /// Statements of all readers of the store.
     n_statements: Arc<AtomicU64>,
 }
+
+/// The first statement of a reader: the version, how far rows are rolled up and where they begin,
+/// and more columns.
+macro_rules! first {
+    ($more:literal) => {
+        concat!(
+            "SELECT v, committed_us, (SELECT quarter FROM rolled), (SELECT min(at) FROM minute), ",
+            "(SELECT min(at) FROM quarter), (SELECT min(at) FROM consumer_quarter)",
+            $more,
+            " FROM ledger_version"
+        )
+    };
+}
+/// Number of its columns before these.
+const N_FIRST: usize = 6;
 
 impl Store {
     /// Begins a read transaction: everything the reader returns is of one committed version.
@@ -102,7 +120,7 @@ impl Store {
     /// # Errors
     /// The error of the database, or that all connections stayed busy for 5 s.
     pub async fn read(&self) -> Result<Reader> {
-        let (reader, _) = self.read_first("SELECT v, committed_us FROM ledger_version").await?;
+        let (reader, _) = self.read_first(first!("")).await?;
         Ok(reader)
     }
 
@@ -111,17 +129,17 @@ impl Store {
     /// # Errors
     /// As for [`Store::read`].
     pub async fn read_with_stamp(&self) -> Result<(Reader, Stamp)> {
-        let sql = "SELECT v, committed_us, (SELECT count(*) FROM namespace), \
-                   (SELECT COALESCE(max(updated_us), 0) FROM namespace), \
-                   (SELECT min(at) FROM minute), (SELECT min(at) FROM quarter) \
-                   FROM ledger_version";
+        let sql = first!(
+            ", (SELECT count(*) FROM namespace), \
+             (SELECT COALESCE(max(updated_us), 0) FROM namespace)"
+        );
         let (reader, row) = self.read_first(sql).await?;
         let stamp = Stamp {
             version: reader.as_of.version,
-            namespaces: get(&row, 2)?,
-            changed_us: get(&row, 3)?,
-            oldest_minute: get(&row, 4)?,
-            oldest_quarter: get(&row, 5)?,
+            namespaces: get(&row, N_FIRST)?,
+            changed_us: get(&row, N_FIRST + 1)?,
+            oldest_minute: reader.rolled.oldest_minute,
+            oldest_quarter: reader.rolled.oldest_quarter,
         };
         Ok((reader, stamp))
     }
@@ -134,8 +152,9 @@ impl Store {
         let query = conn.query(sql);
         let row = conn.fetch_one(query, "read the version").await?;
         let as_of = AsOf { version: get(&row, 0)?, committed_us: get(&row, 1)? };
+        let rolled = Rolled::read(&row, 2)?;
         let n_statements = Arc::clone(&self.n_read_statements);
-        Ok((Reader { conn, as_of, n_statements }, row))
+        Ok((Reader { conn, as_of, rolled, n_statements }, row))
     }
 
     /// Statements that the readers of this store have executed: tests bound how many a query takes.

@@ -62,7 +62,7 @@ pub(crate) async fn retain(conn: &mut Conn, now: Wall, keep: &Keep) -> Result<Re
 
 /// The rounds, table by table. A server has DELETE .. LIMIT; SQLite selects the rows first. The
 /// journal keeps its newest line on both.
-fn rounds(now_us: i64, keep: &Keep) -> [Round; 10] {
+fn rounds(now_us: i64, keep: &Keep) -> [Round; 14] {
     [
         Round {
             sqlite: "DELETE FROM minute WHERE (at, series) IN \
@@ -81,6 +81,31 @@ fn rounds(now_us: i64, keep: &Keep) -> [Round; 10] {
                      (SELECT at, series FROM consumer_quarter WHERE at < ?1 LIMIT ?2)",
             mysql: "DELETE FROM consumer_quarter WHERE at < ? ORDER BY at, series LIMIT ?",
             before: (now_us - keep.consumer_us).div_euclid(15 * MINUTE_US),
+        },
+        Round {
+            sqlite: "DELETE FROM namespace_minute WHERE (namespace, at) IN \
+                     (SELECT namespace, at FROM namespace_minute WHERE at < ?1 LIMIT ?2)",
+            mysql: "DELETE FROM namespace_minute WHERE at < ? ORDER BY at LIMIT ?",
+            before: (now_us - keep.minute_us).div_euclid(MINUTE_US),
+        },
+        Round {
+            sqlite: "DELETE FROM namespace_quarter WHERE (namespace, at) IN \
+                     (SELECT namespace, at FROM namespace_quarter WHERE at < ?1 LIMIT ?2)",
+            mysql: "DELETE FROM namespace_quarter WHERE at < ? ORDER BY at LIMIT ?",
+            before: (now_us - keep.quarter_us).div_euclid(15 * MINUTE_US),
+        },
+        // Days of which nothing is kept.
+        Round {
+            sqlite: "DELETE FROM day WHERE (at, series) IN \
+                     (SELECT at, series FROM day WHERE at < ?1 LIMIT ?2)",
+            mysql: "DELETE FROM day WHERE at < ? ORDER BY at, series LIMIT ?",
+            before: (now_us - keep.quarter_us).div_euclid(DAY_US),
+        },
+        Round {
+            sqlite: "DELETE FROM consumer_day WHERE (at, series) IN \
+                     (SELECT at, series FROM consumer_day WHERE at < ?1 LIMIT ?2)",
+            mysql: "DELETE FROM consumer_day WHERE at < ? ORDER BY at, series LIMIT ?",
+            before: (now_us - keep.consumer_us).div_euclid(DAY_US),
         },
         Round {
             sqlite: "DELETE FROM commit_journal WHERE version IN \

@@ -20,7 +20,7 @@ use crate::many::{marks, pieces, rows_max};
 use crate::sql::{Backend, Bound, Row};
 
 /// Names of the measures' columns, all or those stored for minutes.
-fn columns(width: Width) -> Vec<String> {
+pub(crate) fn columns(width: Width) -> Vec<String> {
     let all = Measures::columns().into_iter().enumerate();
     all.filter(|(idx, _)| width == Width::Full || is_in_minutes(*idx))
         .map(|(_, name)| name)
@@ -39,40 +39,61 @@ pub(crate) enum Width {
 /// A statement that adds rows to those that are there.
 pub(crate) struct Upsert {
     rows_max: usize,
+    /// What ends each text: how rows that are there are added to.
+    known: String,
     /// For 1, 2, 4, .. rows.
     texts: Vec<String>,
 }
 
 impl Upsert {
+    /// Of rows that end with the id of the commit that changed them last.
     fn new(backend: Backend, table: &str, key: &[&str], measures: &[String]) -> Upsert {
-        let names: Vec<&str> = key
-            .iter()
-            .copied()
-            .chain(measures.iter().map(String::as_str))
-            .chain(["commit_id"])
-            .collect();
+        Upsert::with(backend, table, key, measures, Some("commit_id"))
+    }
+
+    /// Of rows without the id of a commit.
+    pub(crate) fn untagged(
+        backend: Backend,
+        table: &str,
+        key: &[&str],
+        measures: &[String],
+    ) -> Upsert {
+        Upsert::with(backend, table, key, measures, None)
+    }
+
+    fn with(
+        backend: Backend,
+        table: &str,
+        key: &[&str],
+        measures: &[String],
+        tag: Option<&str>,
+    ) -> Upsert {
+        let measures = measures.iter().map(String::as_str);
+        let names: Vec<&str> = key.iter().copied().chain(measures.clone()).chain(tag).collect();
         let added = |name: &str| match backend {
             Backend::Sqlite => format!("excluded.{name}"),
             Backend::Mysql => format!("VALUES({name})"),
         };
-        let sums: Vec<String> =
-            measures.iter().map(|name| format!("{name} = {name} + {}", added(name))).collect();
+        let sums = measures.map(|name| format!("{name} = {name} + {}", added(name)));
+        let last = tag.map(|name| format!("{name} = {}", added(name)));
+        let changes: Vec<String> = sums.chain(last).collect();
         let known = match backend {
             Backend::Sqlite => format!("ON CONFLICT ({}) DO UPDATE SET", key.join(", ")),
             Backend::Mysql => "ON DUPLICATE KEY UPDATE".to_owned(),
         };
+        let known = format!("{known} {}", changes.join(", "));
         let text = |n: usize| {
-            format!(
-                "INSERT INTO {table} ({}) VALUES {} {known} {}, commit_id = {}",
-                names.join(", "),
-                marks(n, names.len()),
-                sums.join(", "),
-                added("commit_id"),
-            )
+            let (names, marks) = (names.join(", "), marks(n, names.len()));
+            format!("INSERT INTO {table} ({names}) VALUES {marks} {known}")
         };
         let rows_max = rows_max(backend, names.len());
         let texts = (0..=rows_max.ilog2()).map(|power| text(1 << power)).collect();
-        Upsert { rows_max, texts }
+        Upsert { rows_max, known, texts }
+    }
+
+    /// How rows that are there are added to, for another source of rows than parameters.
+    pub(crate) fn known(&self) -> &str {
+        &self.known
     }
 
     /// Cuts rows into pieces, each with its statement.

@@ -11,7 +11,7 @@ use crate::server_options::MysqlOptions;
 use crate::sql::{Backend, Conn};
 
 /// The migrations; the newest number is the format of this version.
-pub(crate) const MIGRATIONS: [&str; 9] = [
+pub(crate) const MIGRATIONS: [&str; 10] = [
     include_str!("../migrations/mysql/0001_ledger.sql"),
     include_str!("../migrations/mysql/0002_raw_letters.sql"),
     include_str!("../migrations/mysql/0003_consumers.sql"),
@@ -21,6 +21,7 @@ pub(crate) const MIGRATIONS: [&str; 9] = [
     include_str!("../migrations/mysql/0007_frames.sql"),
     include_str!("../migrations/mysql/0008_commit_ranges.sql"),
     include_str!("../migrations/mysql/0009_time_per_token.sql"),
+    include_str!("../migrations/mysql/0010_roll_ups.sql"),
 ];
 /// Oldest servers that enforce CHECK constraints.
 const MYSQL_OLDEST: (u32, u32, u32) = (8, 0, 16);

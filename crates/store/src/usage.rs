@@ -169,8 +169,9 @@ impl Reader {
         n: i64,
         skip: i64,
     ) -> Result<Vec<UsageGroup>> {
-        let sql = format!("{} LIMIT ? OFFSET ?", ask.sorted(self.conn.backend()));
-        let query = ask.bind(self.conn.query(AssertSqlSafe(sql))).bind(n).bind(skip);
+        let rolled = self.rolled;
+        let sql = format!("{} LIMIT ? OFFSET ?", ask.sorted(self.conn.backend(), &rolled));
+        let query = ask.bind(self.conn.query(AssertSqlSafe(sql)), &rolled).bind(n).bind(skip);
         let rows = self.rows(query).await?;
         rows.iter().map(|row| group(ask, row)).collect()
     }
@@ -184,9 +185,10 @@ impl Reader {
         ask: &UsageAsk<'_>,
         taker: mpsc::Sender<UsageGroup>,
     ) -> Result<()> {
-        let query = self.conn.query(AssertSqlSafe(ask.sorted(self.conn.backend())));
+        let rolled = self.rolled;
+        let query = self.conn.query(AssertSqlSafe(ask.sorted(self.conn.backend(), &rolled)));
         let mut groups = Groups { ask, taker, error: None };
-        self.rows_to(ask.bind(query), &mut groups).await?;
+        self.rows_to(ask.bind(query, &rolled), &mut groups).await?;
         groups.error.map_or(Ok(()), Err)
     }
 
@@ -195,7 +197,8 @@ impl Reader {
     /// # Errors
     /// See [`Reader`].
     pub async fn usage_total(&mut self, ask: &UsageAsk<'_>) -> Result<UsageTotal> {
-        let query = ask.bind(self.conn.query(AssertSqlSafe(ask.total())));
+        let rolled = self.rolled;
+        let query = ask.bind(self.conn.query(AssertSqlSafe(ask.total(&rolled))), &rolled);
         let rows = self.rows(query).await?;
         rows.first().map_or(Ok(UsageTotal::none(ask)), |row| {
             let (sums, before) = periods(ask, row, 1)?;

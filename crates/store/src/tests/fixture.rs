@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use clock::Wall;
 use ledger::commit::{
     Commit, CommitId, CommitRows, Outcome, Owner, Part, Progress, RangeSums, Resolution,
 };
@@ -128,6 +129,33 @@ pub(super) async fn resolve_at_last(store: &Store, commit: &Commit) -> Resolutio
         }
         tokio::task::yield_now().await;
     }
+}
+
+/// Commits one after the other; after each one, rows before a quarter-hour are rolled up, so that
+/// the next one adds to some that are.
+pub(super) async fn commit_and_roll_up<T>(
+    bed: &Bed,
+    facts: &[T],
+    commit_of: impl Fn(Owner, &Progress, &[T]) -> Commit,
+) {
+    let claim = bed.store.claim(1, 0, [1; 16], 2).await.expect("a claim");
+    let mut progress = claim.progress;
+    for (piece, until) in facts.chunks(facts.len().div_ceil(3)).zip([40, 150, 0]) {
+        let next = Arc::new(commit_of(claim.owner, &progress, piece));
+        let (outcome, error) = bed.store.commit(Arc::clone(&next)).await;
+        assert!(matches!(outcome, Outcome::Committed { .. }), "{error:?}");
+        progress = next.parts[0].progress;
+        roll_up(&bed.store, until).await;
+    }
+}
+
+/// Quarter-hours up to which rows are rolled up, one after the other, while a case asks.
+pub(super) const ROLLED: [i64; 3] = [0, 250, 700];
+
+/// Rolls up all rows before a quarter-hour.
+pub(super) async fn roll_up(store: &Store, quarter: i64) {
+    let now = Wall::from_us((quarter + 1) * 900_000_000);
+    while store.roll_up(now).await.expect("rolled up") {}
 }
 
 pub(super) fn labels(namespace: &str) -> FullLabels {

@@ -1,5 +1,8 @@
 //! A question about usage, and the SQL that answers it.
 //!
+//! Where a UTC day is rolled up and no piece of time cuts it, the day is read in place of its
+//! quarter-hours. Rows of a series are added up first, and their labels looked up then.
+//!
 //! Groups are named `k0`, `k1`, .. and their sums `n0`, `n1`, ..; those of the period before are
 //! `m0`, `m1`, ... Names of columns come from enums, and every value is bound.
 
@@ -9,6 +12,7 @@ use event::usage::{N_INPUT_CLASSES, TOKEN_CLASSES};
 use event::{Outcome, UsageSource};
 use ledger::consumer::{ConsumerSums, N_CONSUMER_SUMS};
 
+use crate::rolled::{DAY_QUARTERS, Rolled, Split};
 use crate::sql::{Backend, Bound};
 
 /// Rows that usage is read from.
@@ -133,11 +137,23 @@ fn joined<T>(
 }
 
 impl UsageRows {
-    /// Table of the rows, and of their series.
-    fn tables(self) -> (&'static str, &'static str) {
+    /// Table of the rows, of their days, and of their series.
+    fn tables(self) -> [&'static str; 3] {
         match self {
-            UsageRows::Consumers => ("consumer_quarter", "consumer_series"),
-            UsageRows::Full => ("quarter", "series"),
+            UsageRows::Consumers => ["consumer_quarter", "consumer_day", "consumer_series"],
+            UsageRows::Full => ["quarter", "day", "series"],
+        }
+    }
+
+    /// The columns that are read.
+    fn columns(self) -> Vec<String> {
+        let own = ConsumerSums::columns();
+        match self {
+            UsageRows::Consumers => own,
+            UsageRows::Full => {
+                let more = ["n", "duration_us"].map(str::to_owned);
+                more.into_iter().chain(own.into_iter().skip(1)).collect()
+            }
         }
     }
 
@@ -209,7 +225,67 @@ impl UsageRank {
     }
 }
 
+/// Rows of one table that are of one period.
+struct Branch {
+    is_day: bool,
+    /// Whether they are not of the period before.
+    is_now: bool,
+    /// In the unit of the table.
+    range: Range<i64>,
+}
+
 impl UsageAsk<'_> {
+    /// Whether no piece of time cuts a UTC day.
+    fn is_of_days(&self) -> bool {
+        let is_whole = |number: i64| number % DAY_QUARTERS == 0;
+        self.times.iter().flatten().all(|run| is_whole(run.from) && is_whole(run.step))
+    }
+
+    /// What is read.
+    fn branches(&self, rolled: &Rolled) -> Vec<Branch> {
+        let Range { start, end } = self.quarters;
+        let periods = match self.since {
+            None => vec![(true, start..end)],
+            Some(since) => vec![(false, start..since), (true, since..end)],
+        };
+        let each = periods.into_iter().flat_map(|(is_now, range)| {
+            let split = match self.rows {
+                UsageRows::Consumers => rolled.used_days(&range),
+                UsageRows::Full => rolled.days(&range),
+            };
+            let branches = match self.is_of_days() {
+                true => {
+                    let Split { raw: [before, after], rolled } = split;
+                    vec![(false, before), (false, after), (true, rolled)]
+                }
+                false => vec![(false, range)],
+            };
+            branches.into_iter().map(move |(is_day, range)| Branch { is_day, is_now, range })
+        });
+        each.collect()
+    }
+
+    /// Their rows `q`: `series`, the columns, `at` with pieces of time, and `is_now` with a period
+    /// before.
+    fn source(&self, branches: &[Branch]) -> String {
+        let [quarters, days, _] = self.rows.tables();
+        let columns = self.rows.columns();
+        joined(branches, " UNION ALL ", |Branch { is_day, is_now, .. }| {
+            let table = if *is_day { days } else { quarters };
+            let is_now = match self.since {
+                None => String::new(),
+                Some(_) => format!(", {} AS is_now", u8::from(*is_now)),
+            };
+            let during = format!("FROM {table} WHERE at >= ? AND at < ?");
+            if self.times.is_empty() {
+                let sums = joined(&columns, ", ", |name| format!("sum({name}) AS {name}"));
+                return format!("SELECT series{is_now}, {sums} {during} GROUP BY series");
+            }
+            let at = if *is_day { format!("at * {DAY_QUARTERS}") } else { "at".to_owned() };
+            format!("SELECT {at} AS at, series{is_now}, {} {during}", columns.join(", "))
+        })
+    }
+
     /// How many values a group has.
     pub(super) fn n_keys(&self) -> usize {
         self.by.len() + self.times.len()
@@ -231,7 +307,7 @@ impl UsageAsk<'_> {
     fn sums(&self) -> String {
         let periods: &[Option<&str>] = match self.since {
             None => &[None],
-            Some(_) => &[Some("q.at >= p.since"), Some("q.at < p.since")],
+            Some(_) => &[Some("q.is_now = 1"), Some("q.is_now = 0")],
         };
         let terms = self.rows.terms();
         let each = periods.iter().flat_map(|period| terms.iter().map(move |term| (*period, term)));
@@ -248,7 +324,7 @@ impl UsageAsk<'_> {
     }
 
     /// The groups with their sums, in no order.
-    fn grouped(&self) -> String {
+    fn grouped(&self, rolled: &Rolled) -> String {
         let start = "q.at - (q.at - ?) % ?";
         // Without the cast a server may take the number of a parameter for a decimal one.
         let piece = |runs: &Vec<Run>| match runs.len() {
@@ -263,37 +339,35 @@ impl UsageAsk<'_> {
         let keys = keys.chain(self.times.iter().map(piece)).enumerate();
         let keys = joined(keys, ", ", |(idx, key)| format!("{key} AS k{idx}"));
         let names = joined(0..self.n_keys(), ", ", |idx| format!("k{idx}"));
-        let (table, series) = self.rows.tables();
-        let since = match self.since {
-            None => "",
-            Some(_) => "CROSS JOIN (SELECT CAST(? AS SIGNED) AS since) p ",
-        };
-        let only = joined(self.only, "", |(by, _)| format!(" AND {} = ?", by.column()));
+        let [.., series] = self.rows.tables();
+        let only = joined(self.only, " AND ", |(by, _)| format!("{} = ?", by.column()));
+        let only = if only.is_empty() { only } else { format!("WHERE {only} ") };
         format!(
-            "SELECT {keys}, {} FROM {table} q JOIN {series} s ON s.id = q.series \
-             {since}WHERE q.at >= ? AND q.at < ?{only} GROUP BY {names}",
-            self.sums()
+            "SELECT {keys}, {} FROM ({}) q JOIN {series} s ON s.id = q.series \
+             {only}GROUP BY {names}",
+            self.sums(),
+            self.source(&self.branches(rolled)),
         )
     }
 
     /// The groups in their order.
-    pub(super) fn sorted(&self, backend: Backend) -> String {
+    pub(super) fn sorted(&self, backend: Backend, rolled: &Rolled) -> String {
         let keys = joined(0..self.n_keys(), ", ", |idx| format!("g.k{idx}"));
         let sums = joined(self.names(), ", ", |name| format!("g.{name}"));
         let direction = if self.is_rising { "ASC" } else { "DESC" };
         let rank = self.rank.expression(backend);
-        let grouped = self.grouped();
+        let grouped = self.grouped(rolled);
         format!("SELECT {keys}, {sums} FROM ({grouped}) g ORDER BY {rank} {direction}, {keys}")
     }
 
     /// The number of groups, and the sums of all of them.
-    pub(super) fn total(&self) -> String {
+    pub(super) fn total(&self, rolled: &Rolled) -> String {
         let sums = joined(self.names(), ", ", |name| format!("sum(g.{name})"));
-        format!("SELECT count(*), {sums} FROM ({}) g", self.grouped())
+        format!("SELECT count(*), {sums} FROM ({}) g", self.grouped(rolled))
     }
 
     /// Binds what `grouped` leaves open.
-    pub(super) fn bind<'q>(&'q self, mut query: Bound<'q>) -> Bound<'q> {
+    pub(super) fn bind<'q>(&'q self, mut query: Bound<'q>, rolled: &Rolled) -> Bound<'q> {
         for runs in self.times {
             for (idx, run) in runs.iter().enumerate() {
                 if let Some(next) = runs.get(idx + 1) {
@@ -305,10 +379,9 @@ impl UsageAsk<'_> {
                 query = query.bind(self.quarters.start).bind(i64::MAX);
             }
         }
-        if let Some(since) = self.since {
-            query = query.bind(since);
+        for Branch { range, .. } in self.branches(rolled) {
+            query = query.bind(range.start).bind(range.end);
         }
-        query = query.bind(self.quarters.start).bind(self.quarters.end);
         for (_, value) in self.only {
             query = match value {
                 UsageValue::Text(text) => query.bind(text),

@@ -1,12 +1,10 @@
 //! Histograms: each question is one statement on either database, and says what the rows say.
 
 use std::ops::Range;
-use std::sync::Arc;
 
-use ledger::commit::Outcome;
 use ledger::query::Buckets;
 
-use super::super::fixture::Bed;
+use super::super::fixture::{Bed, ROLLED, commit_and_roll_up, roll_up};
 use super::sums::{Fact, QUARTERS, commit_of, edges, facts};
 use crate::*;
 
@@ -61,10 +59,14 @@ pub(in crate::tests) async fn histograms_are_one_statement_and_those_of_the_rows
     bed: Bed,
 ) {
     let facts = measured();
-    let claim = bed.store.claim(1, 0, [1; 16], 2).await.expect("a claim");
-    let all = commit_of(claim.owner, &claim.progress, &facts);
-    let (outcome, error) = bed.store.commit(Arc::new(all)).await;
-    assert_eq!(outcome, Outcome::Committed { version: 1 }, "{error:?}");
+    commit_and_roll_up(&bed, &facts, commit_of).await;
+    for quarter in ROLLED {
+        roll_up(&bed.store, quarter).await;
+        check(&bed, &facts).await;
+    }
+}
+
+async fn check(bed: &Bed, facts: &[Fact]) {
     let mut reader = bed.store.read().await.expect("a reader");
     let both = [None, Some("azure")];
     let timings = [Timing::Duration, Timing::FirstToken, Timing::PerToken];
@@ -94,19 +96,19 @@ pub(in crate::tests) async fn histograms_are_one_statement_and_those_of_the_rows
                 let minutes = |at: i64| at * 15 / per_quarter;
                 let ranges = edges.windows(2).map(|pair| minutes(pair[0])..minutes(pair[1]));
                 let wanted: Vec<Histogram> =
-                    ranges.map(|range| expected(&facts, range, &ask)).collect();
+                    ranges.map(|range| expected(facts, range, &ask)).collect();
                 assert_eq!(each, wanted, "{rows:?} {ask:?} {edges:?}");
                 let whole = minutes(edges[0])..minutes(edges[edges.len() - 1]);
-                assert_eq!(total, expected(&facts, whole, &ask), "{rows:?} {ask:?} {edges:?}");
+                assert_eq!(total, expected(facts, whole, &ask), "{rows:?} {ask:?} {edges:?}");
             }
         }
         let edges = vec![0, 96, QUARTERS / 2, i64::MAX];
         let buckets = Buckets::new(edges).expect("they rise");
         let found = reader.latency(Rows::Totals, &buckets, ask).await;
         let (each, total) = found.expect("an answer");
-        assert_eq!((each.len(), &total), (3, &expected(&facts, 0..i64::MAX, &ask)), "{ask:?}");
+        assert_eq!((each.len(), &total), (3, &expected(facts, 0..i64::MAX, &ask)), "{ask:?}");
         let gone = total.minus(&each[2]).expect("a part of all");
-        assert_eq!(gone, expected(&facts, 0..QUARTERS / 2 * 15, &ask), "{ask:?}");
+        assert_eq!(gone, expected(facts, 0..QUARTERS / 2 * 15, &ask), "{ask:?}");
         assert_eq!(each[0].minus(&total).is_none(), total != each[0], "{ask:?}");
     }
     let buckets = Buckets::new(vec![0, 60]).expect("they rise");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ledger::commit::Outcome;
 
 use super::super::fixture::{Bed, commit, refused, total};
+use crate::schema::MIGRATIONS;
 use crate::{Owners, StoreError};
 
 /// Moves the format of the ledger by so much.
@@ -14,6 +15,12 @@ async fn move_format(bed: &Bed, by: i64) {
     let query = held.steps.backend().query("UPDATE meta SET format = format + ?").bind(by);
     held.steps.run(query, "move the format").await.expect("moved");
     held.steps.commit().await.expect("committed");
+}
+
+/// Whether a ledger is one format newer than what this program knows.
+fn is_newer(error: &StoreError) -> bool {
+    let newest = MIGRATIONS.len() as i64;
+    matches!(error, StoreError::Newer { found, known } if *known == newest && *found == newest + 1)
 }
 
 pub(in super::super) async fn a_ledger_of_a_newer_program_takes_neither_claim_nor_commit(bed: Bed) {
@@ -26,11 +33,11 @@ pub(in super::super) async fn a_ledger_of_a_newer_program_takes_neither_claim_no
     assert_eq!(store.commit(Arc::clone(&second)).await.0, refused(&[0]));
     for partition in [0, 1] {
         let error = store.claim(1, partition, [2; 16], 2).await.expect_err("it is newer");
-        assert!(matches!(error, StoreError::Newer { found: 10, known: 9 }), "{error:?}");
+        assert!(is_newer(&error), "{error:?}");
         assert!(error.is_fatal(), "the process has to end");
     }
     let raised = store.raise_frame_version(1, 2, Owners::Own).await;
-    assert!(matches!(raised, Err(StoreError::Newer { found: 10, known: 9 })), "{raised:?}");
+    assert!(raised.as_ref().is_err_and(is_newer), "{raised:?}");
     assert_eq!(total(store).await, 3, "nothing was written");
     move_format(&bed, -1).await;
     assert_eq!(store.commit(second).await.0, Outcome::Committed { version: 2 });

@@ -66,7 +66,7 @@ pub(in super::super) async fn commits_of_many_rows_take_few_statements(bed: Bed)
     // 164 numbers in the four rows of a series, most of them small.
     let n_bytes = n_bytes_received(store).await - n_bytes_before;
     assert!(n_bytes <= 700_000, "{n_bytes}");
-    let [most_known, most_mixed] = if bed.is_server() { [43, 61] } else { [213, 230] };
+    let [most_known, most_mixed] = if bed.is_server() { [44, 62] } else { [214, 231] };
     assert!(n_known <= most_known && n_mixed <= most_mixed, "{n_known} {n_mixed}");
     assert_eq!(total(store).await, 2_701);
 }

@@ -13,7 +13,9 @@ use ledger::query::Buckets;
 use ledger::query::sums::Sums;
 use ledger::series::FullLabels;
 
-use super::super::fixture::{Bed, altered, commit, labels, sums};
+use super::super::fixture::{
+    Bed, ROLLED, altered, commit, commit_and_roll_up, labels, roll_up, sums,
+};
 use crate::*;
 
 /// Quarter-hours over which facts are spread: four days.
@@ -107,10 +109,7 @@ fn expected(facts: &[Fact], minutes: Range<i64>, namespace: Option<&str>) -> Sum
 
 async fn filled(bed: &Bed) -> Vec<Fact> {
     let facts = facts();
-    let claim = bed.store.claim(1, 0, [1; 16], 2).await.expect("a claim");
-    let all = commit_of(claim.owner, &claim.progress, &facts);
-    let (outcome, error) = bed.store.commit(Arc::new(all)).await;
-    assert_eq!(outcome, Outcome::Committed { version: 1 }, "{error:?}");
+    commit_and_roll_up(bed, &facts, commit_of).await;
     facts
 }
 
@@ -132,6 +131,13 @@ pub(super) fn edges() -> Vec<Vec<i64>> {
 
 pub(in crate::tests) async fn a_series_is_one_statement_and_each_bucket_has_its_rows(bed: Bed) {
     let facts = filled(&bed).await;
+    for quarter in ROLLED {
+        roll_up(&bed.store, quarter).await;
+        check_series(&bed, &facts).await;
+    }
+}
+
+async fn check_series(bed: &Bed, facts: &[Fact]) {
     let mut reader = bed.store.read().await.expect("a reader");
     for edges in edges() {
         for (rows, per_quarter) in [(Rows::Minutes, 15), (Rows::Quarters, 1)] {
@@ -145,7 +151,7 @@ pub(in crate::tests) async fn a_series_is_one_statement_and_each_bucket_has_its_
                 assert_eq!(bed.store.n_read_statements() - before, 1);
                 let ranges = edges.windows(2).map(|pair| minutes(pair[0])..minutes(pair[1]));
                 let wanted: Vec<Sums> =
-                    ranges.map(|range| expected(&facts, range, namespace)).collect();
+                    ranges.map(|range| expected(facts, range, namespace)).collect();
                 assert_eq!(series.sums(), wanted, "{rows:?} {namespace:?} {edges:?}");
                 assert_eq!(total, series.total());
                 let whole = buckets.whole();
@@ -204,18 +210,31 @@ pub(in crate::tests) async fn totals_and_their_buckets_come_in_one_statement_and
 
 pub(in crate::tests) async fn outcomes_are_those_of_final_attempts_in_every_kind_of_rows(bed: Bed) {
     let facts = filled(&bed).await;
-    let mut wanted: BTreeMap<(Box<str>, u8), i64> = BTreeMap::new();
-    for Fact { labels, measures, .. } in facts.iter().filter(|fact| fact.labels.is_final) {
-        let key = (labels.namespace.clone(), labels.outcome.code());
-        *wanted.entry(key).or_default() += measures.n;
-    }
-    let mut reader = bed.store.read().await.expect("a reader");
-    for (rows, range) in [(Rows::Minutes, 0..9_000), (Rows::Quarters, 0..600), (Rows::Totals, 0..0)]
-    {
-        let found = reader.outcomes(rows, range).await.expect("outcomes").into_iter();
-        let found: BTreeMap<_, _> =
-            found.map(|(namespace, outcome, n)| ((namespace, outcome.code()), n)).collect();
-        assert_eq!(found, wanted, "{rows:?}");
+    let wanted = |minutes: Range<i64>| {
+        let mut wanted: BTreeMap<(Box<str>, u8), i64> = BTreeMap::new();
+        let is_meant = |fact: &&Fact| fact.labels.is_final && minutes.contains(&fact.minute);
+        for Fact { labels, measures, .. } in facts.iter().filter(is_meant) {
+            let key = (labels.namespace.clone(), labels.outcome.code());
+            *wanted.entry(key).or_default() += measures.n;
+        }
+        wanted
+    };
+    for quarter in ROLLED {
+        roll_up(&bed.store, quarter).await;
+        let mut reader = bed.store.read().await.expect("a reader");
+        let mut check = async |rows, range, minutes: Range<i64>| {
+            let found = reader.outcomes(rows, range).await.expect("outcomes").into_iter();
+            let found: BTreeMap<_, _> =
+                found.map(|(namespace, outcome, n)| ((namespace, outcome.code()), n)).collect();
+            assert_eq!(found, wanted(minutes.clone()), "{rows:?} {minutes:?}");
+        };
+        check(Rows::Totals, 0..0, 0..i64::MAX).await;
+        for range in [0..9_000, 100..3_001, 17..29, 31..46, 45..60, 59..61, 3_600..4_000] {
+            check(Rows::Minutes, range.clone(), range).await;
+        }
+        for range in [0..600, 1..97, 90..290, 95..193, 192..288, 288..384, 250..251] {
+            check(Rows::Quarters, range.clone(), range.start * 15..range.end * 15).await;
+        }
     }
 }
 

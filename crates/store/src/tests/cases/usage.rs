@@ -6,13 +6,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use event::{Outcome as Ended, UsageSource};
-use ledger::commit::{Commit, CommitRows, Outcome, Owner, Progress};
+use ledger::commit::{Commit, CommitRows, Owner, Progress};
 use ledger::consumer::{ConsumerLabels, ConsumerSums};
 use ledger::measures::Measures;
 use ledger::series::FullLabels;
 use tokio::sync::mpsc;
 
-use super::super::fixture::{Bed, Dice, altered, commit, labels, sums};
+use super::super::fixture::{
+    Bed, Dice, ROLLED, altered, commit, commit_and_roll_up, labels, roll_up, sums,
+};
 use crate::usage::*;
 
 /// Quarter-hours over which facts are spread.
@@ -110,10 +112,7 @@ fn commit_of(owner: Owner, before: &Progress, facts: &[Fact]) -> Commit {
 async fn filled(bed: &Bed) -> Vec<Fact> {
     let mut dice = Dice(3);
     let facts: Vec<Fact> = (0..300).map(|_| Fact::random(&mut dice)).collect();
-    let claim = bed.store.claim(1, 0, [1; 16], 2).await.expect("a claim");
-    let all = commit_of(claim.owner, &claim.progress, &facts);
-    let (outcome, error) = bed.store.commit(Arc::new(all)).await;
-    assert_eq!(outcome, Outcome::Committed { version: 1 }, "{error:?}");
+    commit_and_roll_up(bed, &facts, commit_of).await;
     facts
 }
 
@@ -228,8 +227,15 @@ fn times() -> Vec<Vec<Run>> {
 }
 
 pub(in crate::tests) async fn usage_in_groups_of_every_kind_is_what_the_rows_say(bed: Bed) {
-    use UsageBy::{Consumer, Endpoint, Model, Namespace, Status, Upstream};
     let facts = filled(&bed).await;
+    for quarter in ROLLED {
+        roll_up(&bed.store, quarter).await;
+        check_each(&bed, &facts).await;
+    }
+}
+
+async fn check_each(bed: &Bed, facts: &[Fact]) {
+    use UsageBy::{Consumer, Endpoint, Model, Namespace, Status, Upstream};
     let (times, all) = (times(), 0..QUARTERS as i64);
     let text = |by, text: &str| (by, UsageValue::Text(text.to_owned()));
     let full = |by: &'static [UsageBy], times| UsageAsk {
@@ -239,22 +245,25 @@ pub(in crate::tests) async fn usage_in_groups_of_every_kind_is_what_the_rows_say
         times,
         ..UsageAsk::default()
     };
-    check(&bed, &facts, &full(&[Namespace, Model, Upstream, Endpoint, Status], &[])).await;
-    check(&bed, &facts, &full(&[Upstream], &times[..1])).await;
-    check(&bed, &facts, &full(&[], &times)).await;
+    check(bed, facts, &full(&[Namespace, Model, Upstream, Endpoint, Status], &[])).await;
+    check(bed, facts, &full(&[Upstream], &times[..1])).await;
+    check(bed, facts, &full(&[], &times)).await;
+    let days = [vec![Run { from: -96, step: 96 }], vec![Run { from: 0, step: 2 * 96 }]];
+    check(bed, facts, &UsageAsk { since: Some(96), ..full(&[Model], &days) }).await;
+    check(bed, facts, &UsageAsk { quarters: 90..250, ..full(&[], &days[..1]) }).await;
     let only = [text(Upstream, "OpenAI"), (Status, UsageValue::Number(429))];
     let some = UsageAsk { only: &only, quarters: 5..200, ..full(&[Namespace], &times[2..3]) };
-    check(&bed, &facts, &some).await;
+    check(bed, facts, &some).await;
     let two = UsageAsk { since: Some(144), ..full(&[Model, Status], &[]) };
-    check(&bed, &facts, &two).await;
+    check(bed, facts, &two).await;
     let consumers = UsageAsk { rows: UsageRows::Consumers, ..full(&[Namespace, Consumer], &[]) };
-    check(&bed, &facts, &consumers).await;
+    check(bed, facts, &consumers).await;
     let only = [text(Consumer, "a,\n\"b\""), text(Namespace, "b ")];
     let one = UsageAsk { only: &only, by: &[Model], times: &times[..1], ..consumers.clone() };
-    check(&bed, &facts, &one).await;
-    check(&bed, &facts, &UsageAsk { since: Some(100), ..consumers.clone() }).await;
+    check(bed, facts, &one).await;
+    check(bed, facts, &UsageAsk { since: Some(100), ..consumers.clone() }).await;
     let none = [text(Upstream, "openAI")];
-    check(&bed, &facts, &UsageAsk { only: &none, ..full(&[Model], &[]) }).await;
+    check(bed, facts, &UsageAsk { only: &none, ..full(&[Model], &[]) }).await;
 }
 
 pub(in crate::tests) async fn groups_are_handed_over_until_nobody_takes_them(bed: Bed) {
