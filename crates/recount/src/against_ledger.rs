@@ -49,6 +49,7 @@ pub fn compare(expected: &Expected, ledger: &Ledger) -> Differences {
     compare_minutes(&mut differences, expected, ledger);
     compare_used(&mut differences, expected, ledger);
     compare_groups(&mut differences, ledger);
+    ledger.roll_ups.compare(&mut differences, &ledger.rows);
     differences
 }
 

@@ -9,7 +9,9 @@ use anyhow::{Context, bail};
 use store::plain::{self, Baseline, Id, PlainReader, Progress, RangeLine};
 
 use crate::groups::{self, Groups};
-use crate::labels::{Consumer, Row, Short};
+use crate::labels::Row;
+use crate::rolled::{Begin, RollUps};
+use crate::stored::{consumer, row, short, wide};
 use crate::sums::Sums;
 use crate::tally::{Account, MINUTE_US, QUARTER_MINUTES, Rows};
 use crate::verdict::Class;
@@ -31,6 +33,8 @@ pub struct Ledger {
     pub rows: Rows,
     /// Consumers of the same quarter-hours, as the database adds them up.
     pub groups: Groups,
+    /// What is rolled up of the same rows.
+    pub roll_ups: RollUps,
     /// The oldest quarter-hour that is kept, since the epoch.
     pub oldest_quarter: Option<i64>,
     /// The oldest minute that is kept, since the epoch.
@@ -96,6 +100,7 @@ impl Ledger {
             tpot_from: starts.map(|start| (start.partition, start.offset)).collect(),
             rows,
             groups: Groups::new(),
+            roll_ups: RollUps::default(),
             oldest_quarter: reader.oldest_quarter().await?,
             oldest_minute: reader.oldest_minute().await?,
             oldest_used: reader.oldest_consumers().await?,
@@ -131,6 +136,14 @@ impl Ledger {
             self.rows.used.insert((at, consumer(labels)), Sums::of_used(used));
         }
         self.groups = groups::of_store(reader, quarter..i64::MAX).await?;
+        let begin = Begin {
+            quarter,
+            minute,
+            oldest_quarter: self.oldest_quarter,
+            oldest_minute: self.oldest_minute,
+            oldest_used: self.oldest_used,
+        };
+        self.roll_ups = RollUps::read(reader, begin).await?;
         Ok(())
     }
 
@@ -182,38 +195,4 @@ fn start(baseline: &Baseline, generation: u32, ids: &BTreeMap<Id, Row>) -> anyho
         start.totals.insert(row.clone(), wide(sums));
     }
     Ok(start)
-}
-
-/// Sums of a row of the ledger.
-pub fn wide(sums: &plain::Sums) -> Sums {
-    Sums(sums.map(i128::from))
-}
-
-/// Labels of totals and quarter-hours.
-pub fn row(labels: plain::Labels) -> Row {
-    Row {
-        namespace: labels.namespace,
-        upstream: labels.upstream,
-        model: labels.model,
-        method: labels.method,
-        endpoint: labels.endpoint,
-        status: labels.status,
-        outcome: labels.outcome,
-        tier: labels.service_tier,
-        source: labels.source,
-        is_final: labels.is_final,
-        limited_by: labels.limited_by,
-    }
-}
-
-/// Labels of minutes.
-pub fn short(labels: plain::MinuteLabels) -> Short {
-    let plain::MinuteLabels { namespace, upstream, outcome, source, is_final } = labels;
-    Short { namespace, upstream, outcome, source, is_final }
-}
-
-/// Labels of consumers.
-pub fn consumer(labels: plain::ConsumerLabels) -> Consumer {
-    let plain::ConsumerLabels { namespace, consumer, model } = labels;
-    Consumer { namespace, consumer, model }
 }

@@ -38,6 +38,7 @@ mod dictionary;
 mod baseline;
 mod snapshot;
 mod accepted;
+mod roll_up;
 mod write;
 mod resolve;
 mod frames;
@@ -435,7 +436,7 @@ impl Store {
     /// # Errors
     /// The error of the database.
     pub async fn roll_up(&self, now: Wall) -> Result<bool> {
-        transact!(self, steps => rolled::roll_up(steps, now))
+        transact!(self, steps => roll_up::roll_up(steps, now))
     }
 
     /// Turns true when the ledger can no longer be trusted; the process must then exit.

@@ -19,6 +19,8 @@ use crate::accepted::AcceptedRow;
 use crate::error::Result;
 use crate::journal::RangeRow;
 use crate::read::{self, Reader};
+use crate::roll_up::namespace_columns;
+use crate::rows::Width;
 use crate::usage::{UsageAsk, UsageBy, UsageValue};
 
 /// Identity of a row: a hash of its labels, the same in totals and baselines.
@@ -28,6 +30,15 @@ pub type Id = [u8; 16];
 pub type Sums = [i64; N_MEASURES];
 /// Requests, tokens per additive class and cost in nano-dollars of a consumer.
 pub type Used = [i64; N_CONSUMER_SUMS];
+
+/// Roll-ups by namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NamespaceRows {
+    /// Names of the numbers.
+    pub names: Vec<String>,
+    /// Namespace, time and numbers.
+    pub rows: Vec<(String, i64, Vec<i64>)>,
+}
 
 /// A generation of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -314,6 +325,41 @@ impl PlainReader {
                 (names, group.sums.used.to_array())
             })
             .collect())
+    }
+
+    /// Quarter-hours before this one are rolled up.
+    #[must_use]
+    pub fn rolled_up_to(&self) -> i64 {
+        self.0.rolled_up_to()
+    }
+
+    /// Roll-ups of UTC days since the epoch.
+    pub async fn days(&mut self, at: Range<i64>) -> Result<Vec<(i64, Labels, Sums)>> {
+        let rows = self.0.day_rows(at).await?;
+        let rows = rows.iter();
+        Ok(rows.map(|(at, labels, sums)| (*at, labels.into(), sums.to_array())).collect())
+    }
+
+    /// Roll-ups of consumers, of UTC days since the epoch.
+    pub async fn consumer_days(
+        &mut self,
+        at: Range<i64>,
+    ) -> Result<Vec<(i64, ConsumerLabels, Used)>> {
+        let rows = self.0.consumer_day_rows(at).await?.into_iter();
+        Ok(rows.map(|(at, labels, sums)| (at, labels.into(), sums.to_array())).collect())
+    }
+
+    /// Roll-ups by namespace of quarter-hours since the epoch: an empty name is that of all. The
+    /// names of their numbers come first.
+    pub async fn namespace_quarters(&mut self, at: Range<i64>) -> Result<NamespaceRows> {
+        let rows = self.0.namespace_rows(Width::Full, at).await?;
+        Ok(NamespaceRows { names: namespace_columns(Width::Full), rows })
+    }
+
+    /// Roll-ups by namespace of minutes since the epoch, likewise.
+    pub async fn namespace_minutes(&mut self, at: Range<i64>) -> Result<NamespaceRows> {
+        let rows = self.0.namespace_rows(Width::Short, at).await?;
+        Ok(NamespaceRows { names: namespace_columns(Width::Short), rows })
     }
 
     /// The oldest quarter-hour that is kept, since the epoch.

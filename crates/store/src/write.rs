@@ -21,7 +21,7 @@ use crate::rows::{
 };
 use crate::sql::{Backend, Bound, Conn, Row};
 use crate::steps::{FailAfter, Steps};
-use crate::{accepted, baseline, journal, letter, rolled, schema, server_schema};
+use crate::{accepted, baseline, journal, letter, roll_up, schema, server_schema};
 
 /// Series whose stored labels are known to match; beyond this the cache starts over.
 const KNOWN_MAX: usize = 1_000_000;
@@ -197,7 +197,7 @@ impl Writer {
         if self.memory.with(|facts| facts.baseline_day != Some(day)) {
             baseline::keep(&mut self.steps, day).await?;
         }
-        let mark = rolled::mark(&mut self.steps).await?;
+        let mark = roll_up::mark(&mut self.steps).await?;
         // All are tried, so that one answer names every part that has to leave.
         let mut partitions = Vec::new();
         for part in &commit.parts {
@@ -216,7 +216,7 @@ impl Writer {
         self.add(&upserts.quarter, &timed(&rows.quarters), commit.id, bind_full).await?;
         self.add(&upserts.minute, &timed(&rows.minutes), commit.id, bind_short).await?;
         self.add(&upserts.consumer, &timed(&rows.used), commit.id, bind_used).await?;
-        rolled::add_late(&mut self.steps, mark, rows).await?;
+        roll_up::add_late(&mut self.steps, mark, rows).await?;
         letter::keep(&mut self.steps, commit, now).await?;
         let version = journal::keep(&mut self.steps, commit, now).await?;
         if commit.parts.iter().any(|part| part.is_shortened) {

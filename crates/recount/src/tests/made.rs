@@ -18,10 +18,11 @@ use ledger::window::Window;
 use proptest::prelude::*;
 use store::RangeRow;
 
-use crate::found::{Ledger, Start, consumer, row, short, wide};
+use crate::found::{Ledger, Start};
 use crate::frame::Sound;
 use crate::groups::of_rows;
 use crate::log::Expected;
+use crate::stored::{consumer, row, short, wide};
 use crate::sums::Sums;
 use crate::tally::Tally;
 use crate::verdict::Rules;
