@@ -89,11 +89,7 @@ impl Question for Usage {
         let skip = (page - 1) * size;
         let (total, found) = match meant.is_search() {
             true => searched(snapshot, &meant, size, skip).await?,
-            false => {
-                let ask = meant.ask();
-                let total = snapshot.reader.usage_total(&ask).await?;
-                (total, snapshot.reader.usage(&ask, size, skip).await?)
-            }
+            false => snapshot.reader.usage(&meant.ask(), size, skip).await?,
         };
         let view = UsageView {
             namespace: meant.scope.label().to_owned(),

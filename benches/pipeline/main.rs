@@ -1,6 +1,6 @@
 //! What an event costs on its way: CPU time per event, and ratios to a baseline of the same run.
 //!
-//! `scripts/bench.sh` runs it. Every figure but those of `texts` and the times of `start` is CPU
+//! `scripts/bench.sh` runs it. Every figure but those of `texts`, `api` and the times of `start` is CPU
 //! time of the process that does the work, user and system, so that it does not depend on how busy
 //! the machine is otherwise; the baseline of each part does the least that any program would have
 //! to do with the same bytes. Figures drift from machine to machine, ratios do not.
@@ -18,6 +18,8 @@ mod counting;
 mod page;
 mod start;
 mod cluster;
+mod month;
+mod api;
 
 use targets::Targets;
 
@@ -51,6 +53,10 @@ fn main() {
     }
     if is_wanted("cluster") {
         cluster::run(&mut targets);
+    }
+    // A minute's work of its own, so only if it is named.
+    if args.iter().any(|arg| arg == "api") {
+        api::run(&mut targets);
     }
     targets.print();
 }

@@ -1,7 +1,7 @@
 //! Processes of the program: where it is, how to ask one, wait for it and end it.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -57,4 +57,10 @@ pub fn get(port: u16, path: &str) -> Option<String> {
 pub fn terminate(pid: u32) {
     let sent = Command::new("kill").args(["-TERM", &pid.to_string()]).status();
     assert!(sent.expect("kill runs").success());
+}
+
+/// Ports that nobody listened on a moment ago.
+pub fn free_ports() -> [u16; 3] {
+    let taken = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    taken.map(|listener| listener.local_addr().expect("bound").port())
 }

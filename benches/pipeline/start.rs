@@ -7,7 +7,6 @@
 //! 200 long before that, for the page only needs the ledger. Memory is what is resident then
 //! (proc(5), VmRSS of status), less that of the process with the empty log.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -17,7 +16,7 @@ use queue::{EmbeddedOptions, Queue};
 use store::Store;
 
 use crate::frames::{self, EVENTS_PER_FRAME};
-use crate::process::{get, program, terminate, value, wait, wait_events};
+use crate::process::{free_ports, get, program, terminate, value, wait, wait_events};
 use crate::recording;
 use crate::rounds::{ROUNDS, median};
 use crate::row;
@@ -125,10 +124,4 @@ impl Running {
         terminate(self.child.id());
         assert!(self.child.wait().expect("a child").success(), "it did not end cleanly");
     }
-}
-
-/// Ports that nobody listened on a moment ago.
-fn free_ports() -> [u16; 3] {
-    let taken = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    taken.map(|listener| listener.local_addr().expect("bound").port())
 }

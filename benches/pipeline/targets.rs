@@ -26,6 +26,14 @@ pub enum Target {
     Rebuild,
     /// Milliseconds for a page of 100,000 series.
     Page,
+    /// Milliseconds for an answer that is kept, 99th percentile, at 1,000 requests a second.
+    Hot,
+    /// Milliseconds for an answer about a month of one namespace, 99th percentile.
+    ColdOne,
+    /// Milliseconds for an answer about a month of all namespaces, 99th percentile.
+    ColdAll,
+    /// Milliseconds for the largest consumers of a month while events come in, 99th percentile.
+    Usage,
 }
 
 /// A line of the table.
@@ -42,7 +50,7 @@ struct Line {
     final_goal: f64,
 }
 
-const LINES: [Line; 9] = [
+const LINES: [Line; 13] = [
     Line {
         target: Target::RawSingle,
         what: "raw topic, one event a message, ingest and aggregator, against Go with dedup",
@@ -114,6 +122,38 @@ const LINES: [Line; 9] = [
         unit: "ms",
         goal: Some(5.0),
         final_goal: 5.0,
+    },
+    Line {
+        target: Target::Hot,
+        what: "API, kept answers at 1,000 requests a second, p99",
+        part: "api",
+        unit: "ms",
+        goal: Some(5.0),
+        final_goal: 5.0,
+    },
+    Line {
+        target: Target::ColdOne,
+        what: "API, a month of one namespace of 200, p99",
+        part: "api",
+        unit: "ms",
+        goal: Some(50.0),
+        final_goal: 50.0,
+    },
+    Line {
+        target: Target::ColdAll,
+        what: "API, a month of all 200 namespaces, p99",
+        part: "api",
+        unit: "ms",
+        goal: Some(50.0),
+        final_goal: 50.0,
+    },
+    Line {
+        target: Target::Usage,
+        what: "API, top 100 of a million rows of consumers while events come in, p99",
+        part: "api",
+        unit: "ms",
+        goal: Some(200.0),
+        final_goal: 200.0,
     },
 ];
 

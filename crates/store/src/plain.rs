@@ -314,7 +314,7 @@ impl PlainReader {
     pub async fn consumer_groups(&mut self, at: Range<i64>) -> Result<Vec<(Vec<String>, Used)>> {
         let by = [UsageBy::Namespace, UsageBy::Consumer];
         let question = UsageAsk { quarters: at, by: &by, ..UsageAsk::default() };
-        let groups = self.0.usage(&question, i64::MAX, 0).await?.into_iter();
+        let groups = self.0.usage(&question, i64::MAX, 0).await?.1.into_iter();
         let plain = |value| match value {
             UsageValue::Text(text) => text,
             UsageValue::Number(number) => number.to_string(),

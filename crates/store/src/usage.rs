@@ -1,8 +1,8 @@
 //! Token usage, summed by the groups of a query: of consumers, or of everything else that full rows
 //! know.
 //!
-//! A question is one statement for the groups of a page and one for their number and sums, or one
-//! whose groups are handed over as they are read.
+//! A question is one statement, for the groups of a page with the number and the sums of all, or for
+//! groups that are handed over as they are read.
 
 mod ask;
 
@@ -128,14 +128,15 @@ fn periods(ask: &UsageAsk<'_>, row: &Row, first: usize) -> Result<(UsageSums, Op
     Ok((sums, before))
 }
 
-fn group(ask: &UsageAsk<'_>, row: &Row) -> Result<UsageGroup> {
+/// Reads a group whose values begin at column `first`.
+fn group(ask: &UsageAsk<'_>, row: &Row, first: usize) -> Result<UsageGroup> {
     let is_text = |idx: usize| ask.by.get(idx).is_some_and(|by| *by != UsageBy::Status);
     let value = |idx| match is_text(idx) {
-        true => get(row, idx).map(UsageValue::Text),
-        false => get(row, idx).map(UsageValue::Number),
+        true => get(row, first + idx).map(UsageValue::Text),
+        false => get(row, first + idx).map(UsageValue::Number),
     };
     let values = (0..ask.n_keys()).map(value).collect::<Result<_>>()?;
-    let (sums, before) = periods(ask, row, ask.n_keys())?;
+    let (sums, before) = periods(ask, row, first + ask.n_keys())?;
     Ok(UsageGroup { values, sums, before })
 }
 
@@ -148,7 +149,7 @@ struct Groups<'a> {
 
 impl Sink<Row> for Groups<'_> {
     async fn take(&mut self, row: Row) -> bool {
-        match group(self.ask, &row) {
+        match group(self.ask, &row, 0) {
             Ok(group) => self.taker.send(group).await.is_ok(),
             Err(error) => {
                 self.error = Some(error);
@@ -159,7 +160,7 @@ impl Sink<Row> for Groups<'_> {
 }
 
 impl Reader {
-    /// A page of the groups in their order: `n` of them after `skip`.
+    /// A page of the groups in their order, `n` of them after `skip`, and all groups together.
     ///
     /// # Errors
     /// See [`Reader`].
@@ -168,12 +169,22 @@ impl Reader {
         ask: &UsageAsk<'_>,
         n: i64,
         skip: i64,
-    ) -> Result<Vec<UsageGroup>> {
+    ) -> Result<(UsageTotal, Vec<UsageGroup>)> {
         let rolled = self.rolled;
-        let sql = format!("{} LIMIT ? OFFSET ?", ask.sorted(self.conn.backend(), &rolled));
+        let sql = ask.page(self.conn.backend(), &rolled);
         let query = ask.bind(self.conn.query(AssertSqlSafe(sql)), &rolled).bind(n).bind(skip);
         let rows = self.rows(query).await?;
-        rows.iter().map(|row| group(ask, row)).collect()
+        let (mut total, mut groups) = (UsageTotal::none(ask), Vec::new());
+        for row in &rows {
+            match get::<Option<i64>>(row, 0)? {
+                None => groups.push(group(ask, row, 2)?),
+                Some(n_groups) => {
+                    let (sums, before) = periods(ask, row, 2 + ask.n_keys())?;
+                    total = UsageTotal { n_groups, sums, before };
+                }
+            }
+        }
+        Ok((total, groups))
     }
 
     /// Hands over every group in their order, as they are read. Ends early if the receiver is gone.
@@ -190,20 +201,6 @@ impl Reader {
         let mut groups = Groups { ask, taker, error: None };
         self.rows_to(ask.bind(query, &rolled), &mut groups).await?;
         groups.error.map_or(Ok(()), Err)
-    }
-
-    /// Number of groups, and the sums of all of them.
-    ///
-    /// # Errors
-    /// See [`Reader`].
-    pub async fn usage_total(&mut self, ask: &UsageAsk<'_>) -> Result<UsageTotal> {
-        let rolled = self.rolled;
-        let query = ask.bind(self.conn.query(AssertSqlSafe(ask.total(&rolled))), &rolled);
-        let rows = self.rows(query).await?;
-        rows.first().map_or(Ok(UsageTotal::none(ask)), |row| {
-            let (sums, before) = periods(ask, row, 1)?;
-            Ok(UsageTotal { n_groups: get(row, 0)?, sums, before })
-        })
     }
 
     /// The oldest quarter-hour that consumer rows are kept of, if there is any.

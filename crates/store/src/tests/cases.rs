@@ -81,18 +81,19 @@ pub(super) async fn a_commit_takes_effect_once_and_every_table_has_its_sums(bed:
     }
     let by = [UsageBy::Namespace, UsageBy::Consumer];
     let ask = UsageAsk { quarters: 0..10, by: &by, ..UsageAsk::default() };
-    let all = reader.usage_total(&ask).await.expect("usage");
+    let (all, _) = reader.usage(&ask, 1, 0).await.expect("usage");
     let (n_groups, used) = (all.n_groups, all.sums.used);
     assert_eq!((n_groups, used.requests, used.input(), used.output()), (40, 200, 200, 400));
-    let page = reader.usage(&ask, 3, 39).await.expect("usage");
+    let (_, page) = reader.usage(&ask, 3, 39).await.expect("usage");
     assert_eq!((page.len(), page[0].sums.used.cost_nano), (1, 15));
     assert_eq!(page[0].values[1], UsageValue::Text("ann".to_owned()));
     let only = [(UsageBy::Namespace, UsageValue::Text("team-7".to_owned()))];
     let one = UsageAsk { only: &only, by: &[UsageBy::Model], ..ask.clone() };
-    let groups = reader.usage(&one, 10, 0).await.expect("usage");
+    let (_, groups) = reader.usage(&one, 10, 0).await.expect("usage");
     assert_eq!((groups.len(), groups[0].sums.used.requests), (1, 5));
-    let none = reader.usage_total(&UsageAsk { quarters: 90..99, ..ask }).await.expect("usage");
-    assert_eq!(none, UsageTotal::default());
+    let none = UsageAsk { quarters: 90..99, ..ask };
+    let none = reader.usage(&none, 9, 0).await.expect("usage");
+    assert_eq!(none, (UsageTotal::default(), Vec::new()));
     let kept = (reader.oldest_usage().await, reader.usage_start_us().await);
     assert_eq!((kept.0.expect("a quarter"), kept.1.expect("a start")), (Some(4), 0));
     assert_eq!(reader.consumer_rows(4..5).await.expect("rows").len(), 40);

@@ -166,14 +166,14 @@ async fn check(store: &Store, names: &[String]) {
             before: None,
         };
         let rows: Vec<UsageGroup> = wanted.iter().map(group).collect();
-        assert_eq!(reader.usage(&ask, 1_000, 0).await.expect("groups"), rows, "{by:?}");
+        assert_eq!(reader.usage(&ask, 1_000, 0).await.expect("groups").1, rows, "{by:?}");
         let mut paged = Vec::new();
         for page in 0..=rows.len() / 7 {
             let skip = i64::try_from(page * 7).expect("few");
-            paged.extend(reader.usage(&ask, 7, skip).await.expect("a page"));
+            paged.extend(reader.usage(&ask, 7, skip).await.expect("a page").1);
         }
         assert_eq!(paged, rows, "{by:?} page by page");
-        let total = reader.usage_total(&ask).await.expect("a total");
+        let (total, _) = reader.usage(&ask, 0, 0).await.expect("a total");
         assert_eq!(total.n_groups, n_names, "{by:?}");
     }
     for team in ["team", "Team", "TEAM", "team-", "team."] {
@@ -300,7 +300,7 @@ async fn ledger_of_the_format_before_keeps_its_rows_and_tells_its_names_apart() 
     let by = [UsageBy::Consumer];
     let ask = UsageAsk { quarters: 0..10, by: &by, ..UsageAsk::default() };
     let mut reader = store.read().await.expect("a reader");
-    let found = reader.usage(&ask, 1_000, 0).await.expect("groups");
+    let (_, found) = reader.usage(&ask, 1_000, 0).await.expect("groups");
     assert_eq!(found.len(), names.len());
     assert!(found.iter().all(|group| group.sums.used.tokens == [14, 0, 0, 6, 0]));
 }

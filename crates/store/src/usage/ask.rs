@@ -360,10 +360,21 @@ impl UsageAsk<'_> {
         format!("SELECT {keys}, {sums} FROM ({grouped}) g ORDER BY {rank} {direction}, {keys}")
     }
 
-    /// The number of groups, and the sums of all of them.
-    pub(super) fn total(&self, rolled: &Rolled) -> String {
-        let sums = joined(self.names(), ", ", |name| format!("sum(g.{name})"));
-        format!("SELECT count(*), {sums} FROM ({}) g", self.grouped(rolled))
+    /// A page of the groups in their order, from column 2 on, and before them a row with the number
+    /// of all groups, in column 0, and their sums. Groups are made once for both.
+    pub(super) fn page(&self, backend: Backend, rolled: &Rolled) -> String {
+        let keys = joined(0..self.n_keys(), ", ", |idx| format!("g.k{idx}"));
+        let sums = joined(self.names(), ", ", |name| format!("g.{name}"));
+        let totals = joined(self.names(), ", ", |name| format!("sum(g.{name})"));
+        let nothing = joined(0..self.n_keys(), ", ", |_| "NULL".to_owned());
+        let direction = if self.is_rising { "ASC" } else { "DESC" };
+        let order = format!("ORDER BY {} {direction}, {keys}", self.rank.expression(backend));
+        format!(
+            "WITH grouped AS ({}) SELECT NULL AS n, row_number() OVER ({order}) AS place, \
+             {keys}, {sums} FROM (SELECT * FROM grouped g {order} LIMIT ? OFFSET ?) g \
+             UNION ALL SELECT count(*), 0, {nothing}, {totals} FROM grouped g ORDER BY place",
+            self.grouped(rolled),
+        )
     }
 
     /// Binds what `grouped` leaves open.
