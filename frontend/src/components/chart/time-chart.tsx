@@ -1,0 +1,197 @@
+// A chart of series over buckets of time: drawn by uPlot, with all its numbers as a table beside it
+// for those who cannot see or point, and for tests. Dragging zooms, arrow keys walk.
+import { useEffect, useMemo, useRef, useState } from "react";
+import type uPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
+
+import { Figure } from "@/components/figure.tsx";
+import { useFormats, useView } from "@/components/view.ts";
+import type { Kind } from "@/lib/format.ts";
+import type { Num } from "@/lib/json.ts";
+
+import { bucketsOf, EARLIER, endOf } from "./buckets.ts";
+import { ChartTable } from "./chart-table.tsx";
+import { colorVar, type SeriesColor } from "./palette.ts";
+import { columnsOf, plot, pointAt, type Mode, type PlotOptions } from "./plot.ts";
+import styles from "./time-chart.module.css";
+
+export interface ChartSeries {
+  /** As in data-key: `bucket/key`. */
+  key: string;
+  label: string;
+  color: SeriesColor;
+  values: (Num | null)[];
+}
+
+export interface TimeChartProps {
+  /** Name of the figures, such as overview.trend. */
+  name: string;
+  label: string;
+  /** Starts of buckets, as the API labels them. */
+  labels: string[];
+  stepSeconds: Num | null;
+  /** End of the range that the API covered. */
+  to: string | null;
+  series: ChartSeries[];
+  kind: Kind;
+  mode: Mode;
+  height?: number;
+  /** Called with milliseconds since the epoch if a part is chosen. */
+  onZoom?: ((from: number, to: number) => void) | undefined;
+}
+
+const DAY_SECONDS = 86_400;
+const MONTH_SECONDS = 27 * DAY_SECONDS;
+
+export function TimeChart(props: TimeChartProps) {
+  const { name, label, labels, series, kind, mode, height = 220, to } = props;
+  const { zone, language, theme, t } = useView();
+  const formats = useFormats();
+  const root = useRef<HTMLDivElement>(null);
+  const drawn = useRef<uPlot>(null);
+  const [hover, setHover] = useState<{ idx: number; left: number; isRight: boolean } | null>(null);
+  const [isTable, setIsTable] = useState(false);
+  const step = props.stepSeconds === null ? null : Number(props.stepSeconds);
+  const buckets = useMemo(() => bucketsOf(labels, step, to), [labels, step, to]);
+  const skip = buckets.hasEarlier ? 1 : 0;
+
+  const timeOf = (seconds: number, apart: number) => {
+    const detail = apart >= MONTH_SECONDS ? "month" : apart >= DAY_SECONDS ? "date" : "clock";
+    return formats.moment(seconds * 1_000, detail);
+  };
+  const canZoom = props.onZoom !== undefined;
+  const options: PlotOptions = {
+    mode,
+    buckets,
+    zone,
+    height,
+    series: series.map(({ values, ...rest }) => ({
+      ...rest,
+      values: values.slice(skip).map((value) => (value === null ? null : Number(value))),
+    })),
+    tick: (value) => formats.show(value, kind === "count" ? "compact" : kind),
+    timeTick: timeOf,
+    onHover: (idx, left, isRight) => { setHover(idx === null ? null : { idx, left, isRight }); },
+    onZoom: (from, until) => props.onZoom?.(from * 1_000, until * 1_000),
+  };
+  const newest = useRef(options);
+  useEffect(() => { newest.current = options; });
+
+  // What a chart is made of; numbers alone are put into the one that is there.
+  const shape = [
+    theme, language, zone, mode, height, kind, canZoom, isTable,
+    buckets.starts.length, buckets.starts[0], buckets.end,
+    ...series.map(({ key, label: text, color }) => `${key}\n${text}\n${color}`),
+  ].join("\n");
+  useEffect(() => {
+    const element = root.current;
+    if (element === null) return;
+    const zoom: PlotOptions["onZoom"] = (from, until) => newest.current.onZoom?.(from, until);
+    const chart = plot(element, { ...newest.current, onZoom: canZoom ? zoom : undefined });
+    drawn.current = chart;
+    const observer = new ResizeObserver(() => {
+      const width = element.clientWidth;
+      if (width > 0) chart.setSize({ width, height: newest.current.height });
+    });
+    observer.observe(element);
+    return () => {
+      observer.disconnect();
+      drawn.current = null;
+      chart.destroy();
+    };
+  }, [shape, canZoom]);
+  const values = series.map((one) => one.values);
+  useEffect(() => {
+    drawn.current?.setData(columnsOf(newest.current));
+    // eslint-disable-next-line react-hooks/exhaustive-deps -- the numbers, not the lists
+  }, [shape, JSON.stringify(values)]);
+
+  const walk = (event: React.KeyboardEvent) => {
+    const chart = drawn.current;
+    const last = buckets.starts.length - 1;
+    const at = hover?.idx ?? (event.key === "ArrowLeft" ? last + 1 : -1);
+    const next = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: last }[event.key];
+    if (chart === null || next === undefined) return;
+    event.preventDefault();
+    pointAt(chart, buckets, Math.min(Math.max(next, 0), last));
+  };
+  const leave = () => { drawn.current?.setCursor({ left: -10, top: -10 }); };
+  const spanText = (idx: number) => {
+    const [start = 0, end] = [buckets.starts[idx], endOf(buckets, idx)];
+    if (end - start >= MONTH_SECONDS && step === null) return timeOf(start, MONTH_SECONDS);
+    if (end - start >= DAY_SECONDS - 7_200) return formats.moment(start * 1_000, "day");
+    const until = formats.moment(end * 1_000, "clock");
+    return `${formats.moment(start * 1_000)} – ${until}`;
+  };
+
+  return (
+    <div className={styles.chart}>
+      <div className={styles.bar}>
+        <ul className={styles.legend}>
+          {series.map((one) => (
+            <li key={one.key}>
+              <i className={styles.swatch} style={{ background: colorVar(one.color) }} />
+              <bdi>{one.label}</bdi>
+            </li>
+          ))}
+        </ul>
+        <button
+          type="button"
+          className={styles.toggle}
+          aria-pressed={isTable}
+          aria-label={`${isTable ? t.common.asChart : t.common.asTable}: ${label}`}
+          onClick={() => { setIsTable(!isTable); }}
+        >
+          {isTable ? t.common.asChart : t.common.asTable}
+        </button>
+      </div>
+      {isTable ? (
+        <ChartTable {...{ name, label, labels, series, kind, height }} />
+      ) : (
+        <div className={styles.stage} style={{ minHeight: height }}>
+          <div
+            ref={root}
+            role="application"
+            aria-roledescription={t.common.chart}
+            aria-label={`${label}. ${t.common.chartHint}`}
+            tabIndex={0}
+            onKeyDown={walk}
+            onBlur={leave}
+            className={styles.plot}
+          />
+          {hover !== null && buckets.starts[hover.idx] !== undefined && (
+            <div
+              className={styles.tip}
+              role="status"
+              style={{
+                left: hover.left,
+                translate: hover.isRight ? "calc(-100% - 12px)" : "12px",
+              }}
+            >
+              <strong>{spanText(hover.idx)}</strong>
+              {series.map((one) => (
+                <span key={one.key} className={styles.row}>
+                  <i className={styles.swatch} style={{ background: colorVar(one.color) }} />
+                  <bdi className={styles.what}>{one.label}</bdi>
+                  <b>{formats.exact(one.values[hover.idx + skip], kind)}</b>
+                </span>
+              ))}
+            </div>
+          )}
+        </div>
+      )}
+      {buckets.hasEarlier && !isTable && (
+        <p className={styles.earlier}>
+          {t.common.earlier}:{" "}
+          {series.map((one) => (
+            <span key={one.key}>
+              <bdi>{one.label}</bdi>{" "}
+              <Figure name={name} of={`${EARLIER}/${one.key}`} value={one.values[0]} kind={kind} />
+              {" "}
+            </span>
+          ))}
+        </p>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,3 @@
+export const namespace = {
+  title: "Namespace",
+};

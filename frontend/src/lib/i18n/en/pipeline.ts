@@ -1,0 +1,3 @@
+export const pipeline = {
+  title: "Pipeline",
+};

@@ -1,0 +1,5 @@
+import type { Messages } from "@/lib/i18n.ts";
+
+export const pipeline: Messages["pipeline"] = {
+  title: "处理管线",
+};
