@@ -76,8 +76,10 @@ export function show(value: Num | null | undefined, kind: Kind, language: Langua
     }
     case "ms":
       return duration(Number(value), language);
-    case "rate":
-      return formatter(language, { maximumFractionDigits: 2 }).format(value);
+    case "rate": {
+      const digits = Math.abs(Number(value)) < 100 ? 2 : 0;
+      return formatter(language, { maximumFractionDigits: digits }).format(value);
+    }
     case "usd": {
       const options = { style: "currency", currency: "USD", maximumFractionDigits: 9 } as const;
       return formatter(language, options).format(value);

@@ -3,6 +3,7 @@ import uPlot from "uplot";
 
 import { endOf, spanOf, type Buckets } from "./buckets.ts";
 import { read, type SeriesColor } from "./palette.ts";
+import type { Pointed } from "./tip.tsx";
 
 /** Bars show counts of a bucket, lines figures at a time. Stacked bars add up. */
 export type Mode = "bars" | "stacked" | "lines";
@@ -23,8 +24,7 @@ export interface PlotOptions {
   height: number;
   tick: (value: number) => string;
   timeTick: (seconds: number, apart: number) => string;
-  /** Bucket, distance from the left, and whether that is in the right half. */
-  onHover: (idx: number | null, left: number, isRight: boolean) => void;
+  onHover: (pointed: Pointed | null) => void;
   onZoom: ((from: number, to: number) => void) | undefined;
 }
 
@@ -105,7 +105,7 @@ export function plot(root: HTMLElement, options: PlotOptions): uPlot {
     {
       width: Math.max(root.clientWidth, 50),
       height: options.height,
-      padding: [8, 8, 0, 0],
+      padding: [8, 22, 0, 0],
       legend: { show: false },
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1_000), options.zone),
       scales: {
@@ -127,7 +127,8 @@ export function plot(root: HTMLElement, options: PlotOptions): uPlot {
             const { idx, left } = self.cursor;
             const isInside = left !== undefined && left >= 0;
             const place = (left ?? 0) + self.bbox.left / devicePixelRatio;
-            options.onHover(isInside ? (idx ?? null) : null, place, place > self.width / 2);
+            if (!isInside || idx == null) options.onHover(null);
+            else options.onHover({ idx, left: place, isRight: place > self.width / 2 });
           },
         ],
         setSelect: [

@@ -14,6 +14,7 @@ import { ChartTable } from "./chart-table.tsx";
 import { colorVar, type SeriesColor } from "./palette.ts";
 import { columnsOf, plot, pointAt, type Mode, type PlotOptions } from "./plot.ts";
 import styles from "./time-chart.module.css";
+import { ChartTip, usePointer } from "./tip.tsx";
 
 export interface ChartSeries {
   /** As in data-key: `bucket/key`. */
@@ -49,7 +50,7 @@ export function TimeChart(props: TimeChartProps) {
   const formats = useFormats();
   const root = useRef<HTMLDivElement>(null);
   const drawn = useRef<uPlot>(null);
-  const [hover, setHover] = useState<{ idx: number; left: number; isRight: boolean } | null>(null);
+  const pointer = usePointer();
   const [isTable, setIsTable] = useState(false);
   const step = props.stepSeconds === null ? null : Number(props.stepSeconds);
   const buckets = useMemo(() => bucketsOf(labels, step, to), [labels, step, to]);
@@ -71,7 +72,7 @@ export function TimeChart(props: TimeChartProps) {
     })),
     tick: (value) => formats.show(value, kind === "count" ? "compact" : kind),
     timeTick: timeOf,
-    onHover: (idx, left, isRight) => { setHover(idx === null ? null : { idx, left, isRight }); },
+    onHover: pointer.set,
     onZoom: (from, until) => props.onZoom?.(from * 1_000, until * 1_000),
   };
   const newest = useRef(options);
@@ -109,7 +110,7 @@ export function TimeChart(props: TimeChartProps) {
   const walk = (event: React.KeyboardEvent) => {
     const chart = drawn.current;
     const last = buckets.starts.length - 1;
-    const at = hover?.idx ?? (event.key === "ArrowLeft" ? last + 1 : -1);
+    const at = pointer.now()?.idx ?? (event.key === "ArrowLeft" ? last + 1 : -1);
     const next = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: last }[event.key];
     if (chart === null || next === undefined) return;
     event.preventDefault();
@@ -159,25 +160,20 @@ export function TimeChart(props: TimeChartProps) {
             onBlur={leave}
             className={styles.plot}
           />
-          {hover !== null && buckets.starts[hover.idx] !== undefined && (
-            <div
-              className={styles.tip}
-              role="status"
-              style={{
-                left: hover.left,
-                translate: hover.isRight ? "calc(-100% - 12px)" : "12px",
-              }}
-            >
-              <strong>{spanText(hover.idx)}</strong>
-              {series.map((one) => (
-                <span key={one.key} className={styles.row}>
-                  <i className={styles.swatch} style={{ background: colorVar(one.color) }} />
-                  <bdi className={styles.what}>{one.label}</bdi>
-                  <b>{formats.exact(one.values[hover.idx + skip], kind)}</b>
-                </span>
-              ))}
-            </div>
-          )}
+          <ChartTip pointer={pointer}>
+            {(idx) => buckets.starts[idx] !== undefined && (
+              <>
+                <strong>{spanText(idx)}</strong>
+                {series.map((one) => (
+                  <span key={one.key} className={styles.row}>
+                    <i className={styles.swatch} style={{ background: colorVar(one.color) }} />
+                    <bdi className={styles.what}>{one.label}</bdi>
+                    <b>{formats.exact(one.values[idx + skip], kind)}</b>
+                  </span>
+                ))}
+              </>
+            )}
+          </ChartTip>
         </div>
       )}
       {buckets.hasEarlier && !isTable && (

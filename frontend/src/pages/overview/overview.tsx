@@ -6,20 +6,20 @@ import { Covered } from "@/components/covered.tsx";
 import { Page, PageHead } from "@/components/frame.tsx";
 import { LiveStrip } from "@/components/live-strip.tsx";
 import { Columns, Panel } from "@/components/panel.tsx";
+import { Outcomes, TokenClasses } from "@/components/shares.tsx";
 import { EmptyState, Freshness, Loaded } from "@/components/states.tsx";
 import { RangePicker, ZonePicker } from "@/components/toolbar.tsx";
+import { TopList } from "@/components/top-list.tsx";
+import { TokensTrend, Trend } from "@/components/trends.tsx";
 import { useView } from "@/components/view.ts";
 import { rangeBefore, type Range } from "@/lib/range.ts";
 
-import { Outcomes, TokenClasses } from "./parts.tsx";
-import { TopList } from "./top-list.tsx";
-import { TokensTrend, Trend } from "./trends.tsx";
 
 const TOP = 6;
 
 export default function Overview() {
   const { t, when, range } = useView();
-  const o = t.overview;
+  const { common: c, overview: o } = t;
   const dashboard = useDashboard("all", when);
   const compares = !("name" in range && range.name === "all");
   const compare = compares ? { compare: "previous" } : {};
@@ -50,31 +50,33 @@ export default function Overview() {
         <EmptyState title={o.emptyTitle} text={o.emptyText} />
       )}
       <Columns>
-        <Panel title={o.trend}>
+        <Panel title={c.trend}>
           <Loaded result={dashboard} height={248}>
             {({ requestTrend }) => <Trend trend={requestTrend} name="overview.trend" />}
           </Loaded>
         </Panel>
-        <Panel title={o.tokensTrend}>
+        <Panel title={c.tokensTrend}>
           <Loaded result={dashboard} height={248}>
             {({ tokens }) => <TokensTrend tokens={tokens} name="overview.tokensTrend" />}
           </Loaded>
         </Panel>
-        <Panel title={o.outcomes}>
+        <Panel title={c.outcomesTitle}>
           <Loaded result={dashboard}>
-            {({ statusDistribution }) => <Outcomes distribution={statusDistribution} />}
+            {({ statusDistribution: { labels, totals, requests } }) => (
+              <Outcomes name="overview.outcomes" {...{ labels, totals, requests }} />
+            )}
           </Loaded>
         </Panel>
-        <Panel title={o.classes}>
+        <Panel title={c.classes}>
           <Loaded result={dashboard}>
             {({ tokens }) => <TokenClasses totals={tokens.totals} name="overview.classes" />}
           </Loaded>
         </Panel>
       </Columns>
       <Columns narrow>
-        <TopList group="namespace" title={o.topNamespaces} result={namespaces} />
-        <TopList group="model" title={o.topModels} result={models} />
-        <TopList group="upstream" title={o.topUpstreams} result={upstreams} />
+        <TopList page="overview" group="namespace" title={c.topNamespaces} result={namespaces} />
+        <TopList page="overview" group="model" title={c.topModels} result={models} />
+        <TopList page="overview" group="upstream" title={c.topUpstreams} result={upstreams} />
       </Columns>
     </Page>
   );
@@ -119,7 +121,7 @@ function Cards({ stats, system, previous, compares }: CardsProps) {
         value={stats.successRate} previous={was?.successRate} />
       <FigureCard title={c.mean} name="overview.mean" kind="ms" good="less"
         value={stats.avgResponseTime} previous={was?.avgResponseTime} />
-      <FigureCard title={o.latencyP95} name="overview.p95" kind="ms" good="less"
+      <FigureCard title={c.p95} name="overview.p95" kind="ms" good="less"
         value={stats.quantiles.p95} previous={was?.quantiles.p95} />
       <FigureCard title={c.input} name="overview.input" value={stats.tokens.input}
         previous={was?.tokens.input} />

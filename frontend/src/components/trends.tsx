@@ -1,9 +1,10 @@
 // Requests and tokens over time.
 import type { Schema } from "@/api/types.ts";
-import { colorAt, TimeChart } from "@/components/chart.ts";
-import { Figure } from "@/components/figure.tsx";
-import { useMessages } from "@/components/view.ts";
-import { useZoom } from "@/components/zoom.ts";
+
+import { colorAt, TimeChart } from "./chart.ts";
+import { Figure } from "./figure.tsx";
+import { useMessages } from "./view.ts";
+import { useZoom } from "./zoom.ts";
 
 export function Trend({ trend, name }: { trend: Schema<"RequestTrend">; name: string }) {
   const t = useMessages();
@@ -19,7 +20,7 @@ export function Trend({ trend, name }: { trend: Schema<"RequestTrend">; name: st
       <p className="sr-only">
         {t.common.total}: <Figure name={`${name}.total`} value={trend.total} />
       </p>
-      <TimeChart name={name} label={t.overview.trend} labels={trend.labels} series={series}
+      <TimeChart name={name} label={t.common.trend} labels={trend.labels} series={series}
         stepSeconds={trend.step_seconds} to={trend.range.to} kind="count" mode="bars"
         onZoom={zoom} />
     </>
@@ -37,7 +38,7 @@ export function TokensTrend({ tokens, name }: { tokens: Schema<"Tokens">; name: 
     values: data,
   }));
   return (
-    <TimeChart name={name} label={t.overview.tokensTrend} labels={tokens.labels} series={series}
+    <TimeChart name={name} label={t.common.tokensTrend} labels={tokens.labels} series={series}
       stepSeconds={tokens.step_seconds} to={tokens.range.to} kind="count" mode="stacked"
       onZoom={zoom} />
   );

@@ -1,18 +1,27 @@
 // How requests ended, and what kinds of tokens they used.
 import type { Schema } from "@/api/types.ts";
-import { BarList, type BarItem } from "@/components/bar-list.tsx";
-import { colorAt, type SeriesColor } from "@/components/chart.ts";
-import { EmptyState } from "@/components/states.tsx";
-import { useFormats, useMessages } from "@/components/view.ts";
 import type { Num } from "@/lib/json.ts";
+
+import { BarList, type BarItem } from "./bar-list.tsx";
+import { colorAt, type SeriesColor } from "./chart.ts";
+import { EmptyState } from "./states.tsx";
+import { useFormats, useMessages } from "./view.ts";
 
 const ZERO = 0;
 
-/** Totals of each outcome; those that did not occur are left out. */
-export function Outcomes({ distribution }: { distribution: Schema<"StatusDistribution"> }) {
+export interface OutcomesProps {
+  labels: string[];
+  /** Requests by outcome. */
+  totals: Record<string, Num | undefined>;
+  /** All of them. */
+  requests: Num;
+  name: string;
+}
+
+/** How requests ended; outcomes that did not occur are left out. */
+export function Outcomes({ labels, totals, requests, name }: OutcomesProps) {
   const t = useMessages();
   const { show } = useFormats();
-  const { labels, totals, requests } = distribution;
   if (Number(requests) === ZERO) {
     return <EmptyState title={t.common.noData} text={t.common.noDataText} />;
   }
@@ -24,8 +33,7 @@ export function Outcomes({ distribution }: { distribution: Schema<"StatusDistrib
     return [{ key: label, label: t.common.outcomes[label] ?? label, value, color, note }];
   });
   return (
-    <BarList name="overview.outcomes" label={t.overview.outcomes} items={items}
-      whole={Number(requests)} />
+    <BarList name={name} label={t.common.outcomesTitle} items={items} whole={Number(requests)} />
   );
 }
 
@@ -48,14 +56,14 @@ export function TokenClasses({ totals, name }: TokenClassesProps) {
     color: colorAt(at),
     note: of === ZERO ? text : `${show(Number(value) / of, "percent")} ${text}`,
   });
-  const { common: c, overview: o } = t;
+  const { common: c } = t;
   const items = [
-    part("input", c.input, totals.input, whole, o.ofAll, 0),
-    part("cache_read", c.cacheRead, totals.cache_read, input, o.ofInput, 5),
-    part("cache_write", c.cacheWrite, totals.cache_write, input, o.ofInput, 7),
-    part("output", c.output, totals.output, whole, o.ofAll, 1),
-    part("reasoning", c.reasoning, totals.reasoning, output, o.ofOutput, 4),
-    part("estimated", c.estimated, totals.estimated, whole, o.ofAll, 3),
+    part("input", c.input, totals.input, whole, c.ofAll, 0),
+    part("cache_read", c.cacheRead, totals.cache_read, input, c.ofInput, 5),
+    part("cache_write", c.cacheWrite, totals.cache_write, input, c.ofInput, 7),
+    part("output", c.output, totals.output, whole, c.ofAll, 1),
+    part("reasoning", c.reasoning, totals.reasoning, output, c.ofOutput, 4),
+    part("estimated", c.estimated, totals.estimated, whole, c.ofAll, 3),
   ];
-  return <BarList name={name} label={o.classes} items={items} whole={whole} />;
+  return <BarList name={name} label={c.classes} items={items} whole={whole} />;
 }

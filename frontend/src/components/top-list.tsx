@@ -1,39 +1,47 @@
 // The groups with the most tokens, each with its change since the period before.
 import type { Result } from "@/api/queries.ts";
 import type { Schema } from "@/api/types.ts";
-import { BarList } from "@/components/bar-list.tsx";
-import { Delta } from "@/components/card.tsx";
-import { Name } from "@/components/name.tsx";
-import { namespacePath, PageLink } from "@/components/page-link.tsx";
-import { Panel } from "@/components/panel.tsx";
-import { EmptyState, Loaded } from "@/components/states.tsx";
-import { useFormats, useMessages } from "@/components/view.ts";
 import { sumOf } from "@/lib/sum.ts";
 
-export type TopGroup = "namespace" | "model" | "upstream";
+import { BarList } from "./bar-list.tsx";
+import { Delta } from "./card.tsx";
+import { Name } from "./name.tsx";
+import { namespacePath, PageLink } from "./page-link.tsx";
+import { Panel } from "./panel.tsx";
+import { EmptyState, Loaded } from "./states.tsx";
+import { useFormats, useMessages, type Patch } from "./view.ts";
+
+export type TopGroup = "namespace" | "model" | "upstream" | "consumer";
 
 export interface TopListProps {
   group: TopGroup;
   title: string;
+  /** Page, for the names of the figures. */
+  page: string;
+  /** What the page of usage is filtered by. */
+  filter?: Patch;
   result: Result<Schema<"Usage">>;
 }
 
-export function TopList({ group, title, result }: TopListProps) {
+export function TopList({ group, title, page, filter = {}, result }: TopListProps) {
   const t = useMessages();
   const { count } = useFormats();
+  const missing = group === "consumer" ? t.common.noConsumer : t.common.unknownName;
   const all = (
-    <PageLink to="/usage" search={{ group }}>
-      {t.overview.seeAll}
+    <PageLink to="/usage" search={{ group, ...filter }}>
+      {t.common.seeAll}
     </PageLink>
   );
   return (
-    <Panel title={title} note={t.overview.byTokens} actions={all}>
+    <Panel title={title} note={t.common.byTokens} actions={all}>
       <Loaded result={result} height={240}>
-        {({ items, total }) => {
+        {({ items, total, totals }) => {
           const used = items.filter((item) => Number(sumOf(item.input, item.output)) > 0);
           if (used.length === 0) {
             return <EmptyState title={t.common.noData} text={t.common.noDataText} />;
           }
+          // Where there is nothing to compare with, every line would say so.
+          const compares = totals.previous != null && Number(totals.previous.requests) > 0;
           const bars = used.map((item) => {
             const name = item[group] ?? null;
             const value = sumOf(item.input, item.output);
@@ -43,10 +51,10 @@ export function TopList({ group, title, result }: TopListProps) {
               value,
               label: group === "namespace" && name !== null
                 ? <PageLink to={namespacePath(name)}><Name>{name}</Name></PageLink>
-                : <Name missing={t.common.unknownName}>{name}</Name>,
-              ...(before == null ? {} : {
+                : <Name missing={missing}>{name}</Name>,
+              ...(before == null || !compares ? {} : {
                 note: (
-                  <Delta name={`overview.${group}.previous`} of={name ?? ""} kind="count" isShort
+                  <Delta name={`${page}.${group}.previous`} of={name ?? ""} kind="count" isShort
                     value={value} previous={sumOf(before.input, before.output)} />
                 ),
               }),
@@ -55,8 +63,8 @@ export function TopList({ group, title, result }: TopListProps) {
           const more = Number(total) - items.length;
           return (
             <>
-              <BarList name={`overview.${group}.tokens`} label={title} items={bars} />
-              {more > 0 && <p className="more">{t.overview.more(count(more))}</p>}
+              <BarList name={`${page}.${group}.tokens`} label={title} items={bars} />
+              {more > 0 && <p className="more">{t.common.more(count(more))}</p>}
             </>
           );
         }}
