@@ -75,3 +75,8 @@ export function useSystem(when: When | null, every: number | false = 5_000) {
 export function useNamespaces(params: Params, options: Options = {}) {
   return useApi<Schema<"NamespacePage">>("/api/namespaces", params, options);
 }
+
+/** One namespace, by number or code. */
+export function useNamespace(code: string) {
+  return useApi<Schema<"Namespace">>(`/api/namespaces/${encodeURIComponent(code)}`, {});
+}

@@ -49,7 +49,7 @@ export interface DeltaProps {
   previous: Num | null | undefined;
   kind: Kind;
   good?: Good;
-  of?: string;
+  of?: string | undefined;
   /** The change alone, without words. */
   isShort?: boolean;
 }

@@ -125,7 +125,7 @@ export function PageHead({ title, windowTitle, note, tools }: PageHeadProps) {
       <title>{`${windowTitle} · Gatemeter`}</title>
       <div className={styles.heading}>
         <h1 className={styles.title}>{title}</h1>
-        {note !== undefined && <div className={styles.note}>{note}</div>}
+        <div className={styles.note}>{note}</div>
       </div>
       {tools !== undefined && <div className={styles.tools}>{tools}</div>}
     </div>

@@ -145,4 +145,5 @@ export const common = {
   seeAll: "See all",
   more: (n: string) => `${n} more`,
   topConsumers: "Top consumers",
+  quantiles: { p50: "p50 (median)", p95: "p95", p99: "p99", avg: "Mean" },
 };

@@ -146,4 +146,5 @@ export const common: Messages["common"] = {
   seeAll: "查看全部",
   more: (n: string) => `另有 ${n} 项`,
   topConsumers: "消费者排行",
+  quantiles: { p50: "p50（中位数）", p95: "p95", p99: "p99", avg: "平均" },
 };

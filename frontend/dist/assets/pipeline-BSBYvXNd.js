@@ -1,1 +1,0 @@
-import{a as e,i as t,u as n}from"./index-ChJOWPGM.js";import{r}from"./react-CeHWiHq9.js";var i=r();function a(){let r=n();return(0,i.jsx)(t,{children:(0,i.jsx)(e,{title:r.pipeline.title,windowTitle:r.pipeline.title})})}export{a as default};
