@@ -1,7 +1,7 @@
 // One figure that stands out: its name, the number, and how it compares with the period before.
 import type { ReactNode } from "react";
 
-import { change, signed, type Kind } from "@/lib/format.ts";
+import { change, points, signed, type Kind } from "@/lib/format.ts";
 import type { Num } from "@/lib/json.ts";
 
 import styles from "./card.module.css";
@@ -61,8 +61,8 @@ export function Delta(props: DeltaProps) {
   const formats = useFormats();
   // A share changes by points: 99 % after 98 % is one more, not 1.02 %.
   const isShare = kind === "percent";
-  const points = value == null || previous == null ? null : Number(value) - Number(previous);
-  const share = isShare ? points : change(value, previous);
+  const apart = value == null || previous == null ? null : Number(value) - Number(previous);
+  const share = isShare ? apart : change(value, previous);
   const marks = { "data-figure": name, "data-key": of, "data-value": previous ?? "null" };
   const before = `${t.common.previous}: ${formats.exact(previous, kind)}`;
   if (share === null) {
@@ -74,11 +74,12 @@ export function Delta(props: DeltaProps) {
   }
   const isBetter = share === 0 || good === "neither" ? null : share > 0 === (good === "more");
   const mood = isBetter === null ? "plain" : isBetter ? "better" : "worse";
+  const text = isShare ? t.common.points(points(share, language)) : signed(share, language);
   const arrow = share === 0 ? "→" : share > 0 ? "↑" : "↓";
   return (
     <data {...marks} value={previous ?? ""} className={styles[mood]} title={before}>
       <span aria-hidden>{arrow} </span>
-      {isShort ? signed(share, language) : t.common.versus(signed(share, language))}
+      {isShort ? text : t.common.versus(text)}
     </data>
   );
 }

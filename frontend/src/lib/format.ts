@@ -56,6 +56,15 @@ export function duration(ms: number, language: Language) {
   return unit(ms / 3_600_000, "h", 1, language);
 }
 
+/** A round number of milliseconds, as an axis has them: without zeros behind the point. */
+export function durationTick(ms: number, language: Language) {
+  const round = (value: number, name: string) =>
+    `${formatter(language, { maximumFractionDigits: 2 }).format(value)} ${name}`;
+  if (ms < 1_000) return round(ms, "ms");
+  if (ms < 60_000) return round(ms / 1_000, "s");
+  return ms < 3_600_000 ? round(ms / 60_000, "min") : round(ms / 3_600_000, "h");
+}
+
 function bytes(value: number, language: Language) {
   if (value < 1_024) return unit(value, "B", 0, language);
   if (value < 1_048_576) return unit(value / 1_024, "KiB", 1, language);
@@ -151,12 +160,24 @@ export function change(now: Num | null | undefined, before: Num | null | undefin
   return Number(now) / Number(before) - 1;
 }
 
-/** A change with its sign. */
+/** A change from which on it is shown as a factor. */
+const FACTOR_MIN = 9;
+
+/** A change with its sign; one of ten times and more as a factor. */
 export function signed(share: number, language: Language) {
+  if (share >= FACTOR_MIN) {
+    return `×${formatter(language, { maximumSignificantDigits: 3 }).format(share + 1)}`;
+  }
   const options = {
     style: "percent",
     signDisplay: "exceptZero",
     maximumFractionDigits: Math.abs(share) < 0.1 ? 1 : 0,
   } as const;
   return formatter(language, options).format(share);
+}
+
+/** A change of a share in points of a percent, with its sign. */
+export function points(share: number, language: Language) {
+  const options = { signDisplay: "exceptZero", maximumFractionDigits: 2 } as const;
+  return formatter(language, options).format(share * 100);
 }

@@ -23,10 +23,18 @@ export interface PlotOptions {
   zone: string;
   height: number;
   tick: (value: number) => string;
+  /** Whether values are milliseconds, whose round steps are those of a clock. */
+  isTime: boolean;
   timeTick: (seconds: number, apart: number) => string;
   onHover: (pointed: Pointed | null) => void;
   onZoom: ((from: number, to: number) => void) | undefined;
 }
+
+/** Steps of an axis of milliseconds, up to an hour. */
+const MS_STEPS = [
+  ...[1, 2, 5, 10, 20, 50, 100, 200, 500],
+  ...[1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600].map((seconds) => seconds * 1_000),
+];
 
 /** Columns for uPlot. Stacked series are drawn from the sum down, so that each covers the next. */
 export function columnsOf(options: PlotOptions): uPlot.AlignedData {
@@ -85,6 +93,7 @@ function axesOf(options: PlotOptions, root: Element): uPlot.Axis[] {
       return 14 + longest * 7.2;
     },
     values: (_, splits) => splits.map(options.tick),
+    ...(options.isTime ? { incrs: MS_STEPS } : {}),
   };
   return [time, value];
 }

@@ -6,7 +6,7 @@ import "uplot/dist/uPlot.min.css";
 
 import { Figure } from "@/components/figure.tsx";
 import { useFormats, useView } from "@/components/view.ts";
-import type { Kind } from "@/lib/format.ts";
+import { durationTick, type Kind } from "@/lib/format.ts";
 import type { Num } from "@/lib/json.ts";
 
 import { bucketsOf, EARLIER, endOf } from "./buckets.ts";
@@ -41,6 +41,7 @@ export interface TimeChartProps {
   onZoom?: ((from: number, to: number) => void) | undefined;
 }
 
+const MIDNIGHT = "00:00";
 const DAY_SECONDS = 86_400;
 const MONTH_SECONDS = 27 * DAY_SECONDS;
 
@@ -58,7 +59,9 @@ export function TimeChart(props: TimeChartProps) {
 
   const timeOf = (seconds: number, apart: number) => {
     const detail = apart >= MONTH_SECONDS ? "month" : apart >= DAY_SECONDS ? "date" : "clock";
-    return formats.moment(seconds * 1_000, detail);
+    const text = formats.moment(seconds * 1_000, detail);
+    // Where a day begins its date says more than 00:00.
+    return text === MIDNIGHT ? formats.moment(seconds * 1_000, "date") : text;
   };
   const canZoom = props.onZoom !== undefined;
   const options: PlotOptions = {
@@ -70,7 +73,11 @@ export function TimeChart(props: TimeChartProps) {
       ...rest,
       values: values.slice(skip).map((value) => (value === null ? null : Number(value))),
     })),
-    tick: (value) => formats.show(value, kind === "count" ? "compact" : kind),
+    isTime: kind === "ms",
+    tick: (value) => {
+      if (kind === "ms") return durationTick(value, language);
+      return formats.show(value, kind === "count" ? "compact" : kind);
+    },
     timeTick: timeOf,
     onHover: pointer.set,
     onZoom: (from, until) => props.onZoom?.(from * 1_000, until * 1_000),

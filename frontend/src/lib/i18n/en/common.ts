@@ -61,6 +61,7 @@ export const common = {
   keyOpen: "Continue",
   keyWrong: "That key was not accepted.",
   versus: (change: string) => `${change} vs. previous period`,
+  points: (n: string) => `${n} pp`,
   isNew: "new",
   noPrevious: "no earlier data",
   previous: "Previous period",

@@ -62,6 +62,7 @@ export const common: Messages["common"] = {
   keyOpen: "继续",
   keyWrong: "密钥不正确。",
   versus: (change: string) => `较上一周期 ${change}`,
+  points: (n: string) => `${n} 个百分点`,
   isNew: "新增",
   noPrevious: "此前无数据",
   previous: "上一周期",
