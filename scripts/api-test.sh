@@ -24,14 +24,7 @@ esac
 # How long the requests may go on; the whole of it is stopped a while later.
 seconds=90
 
-gatemeter=${GATEMETER_PROGRAM:-}
-if [ -z "$gatemeter" ]; then
-  need_rust
-  say "building (the first time this takes a few minutes)"
-  cargo build --locked --profile checked --bin gatemeter
-  gatemeter="${CARGO_TARGET_DIR:-target}/checked/gatemeter"
-fi
-install_packages curl curl ca-certificates
+find_gatemeter checked
 
 # Debian's Python comes without what makes such a folder; no command has that name.
 python3 -c 'import ensurepip, venv' 2>/dev/null ||
@@ -48,44 +41,25 @@ if [ "$(cat "$python/installed" 2>/dev/null)" != "$wanted" ]; then
   printf '%s\n' "$wanted" >"$python/installed"
 fi
 
-work=$(mktemp -d)
-pid=""
-finish() {
-  if [ -n "$pid" ]; then
-    stop "$pid" || true
-  fi
-  rm -rf "$work"
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
-
-api=$(free_port 8001)
-aggregator=$(free_port $((api + 1)))
-ingest=$(free_port $((aggregator + 1)))
+work_folder
 # With its keys: without them nothing that is said about keys could be checked.
-"$gatemeter" all --data "$work/data" --api-listen "127.0.0.1:$api" \
-  --aggregator-listen "127.0.0.1:$aggregator" --ingest-listen "127.0.0.1:$ingest" \
-  2>"$work/log" &
-pid=$!
-ask() { curl --noproxy '*' -sf "$@"; }
-wait_for 60 Gatemeter "$pid" ask "http://127.0.0.1:$ingest/readyz"
-wait_for 60 Gatemeter "$pid" ask "http://127.0.0.1:$api/readyz"
+start_gatemeter all
 # Answers about something are checked better than answers about nothing.
-"$gatemeter" replay synthetic --count 2000 --to "http://127.0.0.1:$ingest" \
-  --key-file "$work/data/ingest.key" --quiet ||
+"$gatemeter" replay synthetic --count 2000 --to "$ingest" \
+  --key-file "$work/all/data/ingest.key" --quiet ||
   fail "the replay failed: see above"
 
 say "the description is valid OpenAPI 3.1"
-ask "http://127.0.0.1:$api/openapi.json" >"$work/openapi.json"
+ask "$api/openapi.json" >"$work/openapi.json"
 "$python/bin/openapi-spec-validator" --schema 3.1 "$work/openapi.json"
 
-key="Authorization: Bearer $(cat "$work/data/admin.key")"
+key="Authorization: Bearer $(cat "$work/all/data/admin.key")"
 say "Schemathesis, for up to $seconds s"
 export NO_PROXY='*' no_proxy='*' SCHEMATHESIS_HOOKS="$root/tests/api/hooks.py"
 # It leaves its findings in the working directory, and would ask them first the next time.
 (cd "$work" && timeout $((seconds + 60)) "$python/bin/st" \
-  --config-file "$root/tests/api/schemathesis.toml" run "http://127.0.0.1:$api/openapi.json" \
+  --config-file "$root/tests/api/schemathesis.toml" run "$api/openapi.json" \
   --header "$key" --max-time "$seconds" --max-examples 60 --no-color) ||
   fail "the API and its description differ: see above"
-alive "$pid" || fail "Gatemeter ended: $(tail -n 5 "$work/log")"
+alive "$pid" || fail "Gatemeter ended: $(tail -n 5 "$work/all/log")"
 say "the API is as it describes itself"

@@ -194,3 +194,64 @@ stop() {
     sleep 0.1
   done
 }
+
+# find_gatemeter PROFILE: names the program in $gatemeter: the one of GATEMETER_PROGRAM, or one that
+# it builds.
+find_gatemeter() {
+  gatemeter=${GATEMETER_PROGRAM:-}
+  [ -z "$gatemeter" ] || return 0
+  need_rust
+  say "building (the first time this takes a few minutes)"
+  cargo build --locked --profile "$1" --bin gatemeter
+  gatemeter="${CARGO_TARGET_DIR:-target}/$1/gatemeter"
+}
+
+# work_folder: makes the folder $work. It is deleted, and every process of start_gatemeter stopped,
+# when the script ends.
+work_folder() {
+  work=$(mktemp -d)
+  pids=()
+  trap finish_work EXIT
+  trap 'exit 130' INT TERM
+}
+
+finish_work() {
+  local pid
+  for pid in "${pids[@]}"; do
+    stop "$pid" || true
+  done
+  rm -rf "$work"
+}
+
+# start_gatemeter NAME FLAG..: starts $gatemeter all on free ports, with its data and its log in the
+# folder NAME of $work, and waits until it is ready. Sets $pid, $api, $aggregator and $ingest, three
+# URLs.
+start_gatemeter() {
+  local folder="$work/$1" port url
+  shift
+  install_packages curl curl ca-certificates
+  mkdir -p "$folder"
+  port=$(free_port 8001)
+  api="http://127.0.0.1:$port"
+  port=$(free_port $((port + 1)))
+  aggregator="http://127.0.0.1:$port"
+  port=$(free_port $((port + 1)))
+  ingest="http://127.0.0.1:$port"
+  "$gatemeter" all --data "$folder/data" --api-listen "${api#http://}" \
+    --aggregator-listen "${aggregator#http://}" --ingest-listen "${ingest#http://}" "$@" \
+    2>"$folder/log" &
+  pid=$!
+  pids+=("$pid")
+  for url in "$ingest" "$aggregator" "$api"; do
+    wait_for 60 Gatemeter "$pid" ask "$url/readyz"
+  done
+}
+
+# ask CURL-OPTION..: a request to a process of this machine, past any proxy of the environment.
+ask() { curl --noproxy '*' -sf "$@"; }
+
+# counted N: whether the aggregator has counted N events.
+counted() {
+  ask "$aggregator/metrics?section=business" |
+    grep -qx "gatemeter_events_total{class=\"counted\"} $1"
+}
