@@ -35,17 +35,36 @@ pub(crate) enum Body {
     Both { plain: Bytes, packed: Bytes },
 }
 
+/// How long clients use a file without asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// They ask each time, so that a new program is never used with old files.
+    Revalidate,
+    /// Its name has a hash of its content: another content has another name.
+    Forever,
+}
+
 /// One file. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Asset(Arc<File>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct File {
     content_type: &'static str,
     policy: &'static str,
+    keep: Keep,
     body: Body,
     /// Fingerprint of the bytes.
     print: u32,
+}
+
+impl Keep {
+    fn directives(self) -> &'static str {
+        match self {
+            Keep::Revalidate => "no-cache",
+            Keep::Forever => "public, max-age=31536000, immutable",
+        }
+    }
 }
 
 impl Body {
@@ -64,12 +83,12 @@ impl Asset {
             Body::Plain(bytes) | Body::Both { plain: bytes, .. } => fingerprint(bytes),
             Body::Packed(bytes) => fingerprint(bytes),
         };
-        Asset(Arc::new(File { content_type, policy, body, print }))
+        Asset(Arc::new(File { content_type, policy, keep: Keep::Revalidate, body, print }))
     }
 
-    /// A text of the program.
-    pub fn text(content_type: &'static str, text: &'static str) -> Asset {
-        Asset::new(content_type, POLICY, Body::Plain(Bytes::from_static(text.as_bytes())))
+    /// The same, kept in another way: [`Asset::new`] has it revalidated.
+    pub fn kept(self, keep: Keep) -> Asset {
+        Asset(Arc::new(File { keep, ..Arc::unwrap_or_clone(self.0) }))
     }
 
     /// Adds a route that answers with it.
@@ -77,10 +96,9 @@ impl Asset {
         router.route(path, get(move |headers: HeaderMap| async move { self.answer(&headers) }))
     }
 
-    /// The file, or 304 if the client has it. Browsers revalidate every time, so that a new
-    /// program is never used with old files.
+    /// The file, or 304 if the client has it.
     pub fn answer(&self, headers: &HeaderMap) -> Response {
-        let File { content_type, policy, body, print } = &*self.0;
+        let File { content_type, policy, keep, body, print } = &*self.0;
         let (bytes, is_packed) = match body {
             Body::Plain(bytes) => (bytes.clone(), false),
             Body::Packed(bytes) if takes_gzip(headers) => (Bytes::from_static(bytes), true),
@@ -100,7 +118,7 @@ impl Asset {
             response.headers_mut().insert(name, HeaderValue::from_static(text));
         };
         set(CONTENT_TYPE, content_type);
-        set(CACHE_CONTROL, "no-cache");
+        set(CACHE_CONTROL, keep.directives());
         set(CONTENT_SECURITY_POLICY, policy);
         set(X_CONTENT_TYPE_OPTIONS, "nosniff");
         set(REFERRER_POLICY, "no-referrer");

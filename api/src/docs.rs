@@ -41,9 +41,11 @@ const TAGS: [(&str, &str); 7] = [
 ];
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
+const IMAGE: &str = "image/svg+xml";
 
 /// The files that the page loads: path, content type and bytes.
-const FILES: [(&str, &str, Bytes); 4] = [
+const FILES: [(&str, &str, Bytes); 5] = [
+    ("/assets/docs/icon.svg", IMAGE, Bytes::Text(include_str!("../assets/docs/icon.svg"))),
     ("/assets/docs/docs.js", SCRIPT, Bytes::Text(include_str!("../assets/docs/docs.js"))),
     ("/assets/docs/docs.css", STYLE, Bytes::Text(include_str!("../assets/docs/docs.css"))),
     (

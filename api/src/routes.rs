@@ -128,7 +128,7 @@ pub fn router(parts: Parts, process: Arc<ProcessMetrics>) -> Result<Router, serv
         .merge(token_count::described_routes(&access))
         .merge(health::described_routes(readiness))
         .merge(described_route(Arc::clone(&process)))
-        .merge(page::described_route())
+        .merge(page::described_routes())
         .merge(docs::described_routes(&description))
         .split_for_parts();
     begin(&http_metrics, &mut api);

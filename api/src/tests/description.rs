@@ -42,7 +42,9 @@ fn names<'a>(call: &'a Value, place: &str) -> BTreeSet<&'a str> {
 
 /// A path with a namespace in its place.
 fn with_namespace(path: &str) -> String {
-    path.replace("{namespace}", "wechat").replace("{id}", "wechat")
+    ["{namespace}", "{id}", "{code}"]
+        .iter()
+        .fold(path.to_owned(), |path, name| path.replace(name, "wechat"))
 }
 
 async fn filled() -> Place {

@@ -1,6 +1,7 @@
 //! Which routes are open and which are guarded, and the metrics of the port.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use axum::body::Body;
@@ -28,12 +29,18 @@ async fn numbers_require_the_key_and_the_page_does_not() {
         let (status, _, _) = place.ask(keyed.body(Body::empty()).expect("a request")).await;
         assert_ne!(status, StatusCode::UNAUTHORIZED, "{path}");
     }
-    for path in ["/", "/assets/app.js", "/metrics", "/healthz", "/readyz"] {
+    for path in ["/", "/usage", "/assets/docs/docs.js", "/metrics", "/healthz", "/readyz"] {
         assert_eq!(place.ask(get(path)).await.0, StatusCode::OK, "{path}");
         // Query strings that caches and probes append are ignored, except by /metrics.
         let expected = if path == "/metrics" { StatusCode::BAD_REQUEST } else { StatusCode::OK };
         assert_eq!(place.ask(get(&format!("{path}?v=2"))).await.0, expected, "{path}");
     }
+}
+
+/// What the text of a page refers to on this server.
+fn references(html: &str) -> Vec<String> {
+    let parts = html.split("=\"/").skip(1);
+    parts.map(|part| format!("/{}", part.split('"').next().expect("a path"))).collect()
 }
 
 #[tokio::test]
@@ -42,17 +49,62 @@ async fn page_loads_nothing_from_elsewhere_and_is_not_sent_twice() {
     let (status, headers, page) = place.ask(get("/")).await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!(headers["content-type"], "text/html; charset=utf-8");
-    assert!(headers["content-security-policy"].to_str().expect("text").contains("'self'"));
+    let policy = headers["content-security-policy"].to_str().expect("text");
+    assert!(policy.starts_with("default-src 'self';") && !policy.contains("unsafe"), "{policy}");
+    assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
     assert_eq!(headers["x-content-type-options"], "nosniff");
     let html = page["text"].as_str().expect("a page");
     assert!(!html.contains("http://") && !html.contains("https://"));
-    for part in html.split("=\"/").skip(1) {
-        let path = part.split('"').next().expect("a path");
-        assert_eq!(place.ask(get(&format!("/{path}"))).await.0, StatusCode::OK, "/{path}");
+    assert!(!html.contains("<style") && !html.contains(" style="), "the policy forbids it");
+    let loaded = references(html);
+    assert!(loaded.iter().any(|path| path.ends_with(".js")), "{html}");
+    for path in loaded {
+        assert_eq!(place.ask(get(&path)).await.0, StatusCode::OK, "{path}");
     }
     let tag = headers["etag"].to_str().expect("a tag");
     let again = Request::get("/").header("if-none-match", tag).body(Body::empty());
     assert_eq!(place.ask(again.expect("a request")).await.0, StatusCode::NOT_MODIFIED);
+}
+
+#[tokio::test]
+async fn every_address_of_the_page_has_its_text_and_others_do_not() {
+    let place = Place::open().await;
+    let (_, headers, page) = place.ask(get("/")).await;
+    for path in ["/usage", "/upstreams", "/pipeline", "/namespaces", "/namespaces/a%2Fb?tab=x"] {
+        let (status, found, text) = place.ask(get(path)).await;
+        assert_eq!(status, StatusCode::OK, "{path}");
+        assert_eq!((&text, &found["etag"]), (&page, &headers["etag"]), "{path}");
+    }
+    for path in ["/usages", "/usage/", "/namespaces/a/b", "/index.html", "/assets/nothing.js"] {
+        let (status, _, answer) = place.ask(get(path)).await;
+        assert_eq!((status, &answer["code"]), (StatusCode::NOT_FOUND, &404.into()), "{path}");
+    }
+}
+
+/// A new program with the text of an old one, or the other way round, would load what is not there.
+#[tokio::test]
+async fn clients_ask_for_the_text_each_time_and_keep_what_is_named_by_its_content() {
+    let place = Place::open().await;
+    let kept = async |path: &str| {
+        let (status, headers, _) = place.ask(get(path)).await;
+        assert_eq!(status, StatusCode::OK, "{path}");
+        headers["cache-control"].to_str().expect("text").to_owned()
+    };
+    assert_eq!(kept("/").await, "no-cache");
+    let html = place.ask(get("/")).await.2["text"].as_str().expect("a page").to_owned();
+    let mut n_forever = 0;
+    for path in references(&html) {
+        let directives = kept(&path).await;
+        let is_copied = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../frontend/public")
+            .join(&path[1..])
+            .exists();
+        let is_forever = directives == "public, max-age=31536000, immutable";
+        assert!(is_forever || directives == "no-cache", "{path}: {directives}");
+        assert_eq!(is_forever, !is_copied, "{path}: {directives}");
+        n_forever += usize::from(is_forever);
+    }
+    assert!(n_forever > 0, "{html}");
 }
 
 #[tokio::test]
