@@ -255,3 +255,37 @@ counted() {
   ask "$aggregator/metrics?section=business" |
     grep -qx "gatemeter_events_total{class=\"counted\"} $1"
 }
+
+# need_node: finds or installs a Node that the front end's tools run on.
+need_node() {
+  install_packages node nodejs npm
+  install_packages npm npm
+  local want have
+  want=$(sed -n 's/^ *"node": "\(.*\)"$/\1/p' "$root/frontend/package.json")
+  have=$(node --version)
+  node -e '
+    const [major, minor] = process.versions.node.split(".").map(Number);
+    const found = process.argv[1].split("||").some((range) => {
+      const [, sign, wanted, least] = /^\s*(\^|>=)(\d+)\.(\d+)/.exec(range) ?? [];
+      const isMajor = sign === "^" ? major === +wanted : major >= +wanted;
+      return sign && isMajor && (major > +wanted || minor >= +least);
+    });
+    process.exit(found ? 0 : 1);
+  ' "$want" ||
+    fail "Node $want is needed (frontend/package.json), but 'node --version' says $have:" \
+      "install a newer one from https://nodejs.org/en/download, then start again"
+}
+
+# node_modules: installs what frontend/package-lock.json names, unless it is there. To be called in
+# the folder frontend.
+node_modules() {
+  # With it npm would leave out the tools, and Vite build something else.
+  unset NODE_ENV
+  local wanted
+  wanted="$(node --version) $(sha256sum package-lock.json)"
+  [ "$(cat node_modules/.installed 2>/dev/null)" != "$wanted" ] || return 0
+  say "installing the tools of the front end"
+  npm ci --ignore-scripts --no-audit --no-fund ||
+    fail "npm could not install what frontend/package-lock.json names"
+  printf '%s\n' "$wanted" >node_modules/.installed
+}
