@@ -199,6 +199,18 @@ fn the_lock_file_stays_within_its_budget() {
     assert!(n <= PACKAGES_MAX, "{n} packages in Cargo.lock, budget {PACKAGES_MAX}");
 }
 
+/// Where a package came from on one machine is of no use on another.
+#[test]
+fn the_lock_file_of_the_front_end_names_no_other_registry_than_the_public_one() {
+    let text = read(&root().join("frontend/package-lock.json"));
+    let lines = text.lines().filter(|line| line.contains("\"resolved\":"));
+    let breaches: Vec<String> = lines
+        .filter(|line| !line.contains("\"https://registry.npmjs.org/"))
+        .map(|line| line.trim().to_owned())
+        .collect();
+    assert_none(&breaches);
+}
+
 #[test]
 fn the_image_is_built_from_every_crate() {
     let (manifest, sent) = (read(&root().join("Cargo.toml")), read(&root().join(".dockerignore")));
@@ -206,6 +218,7 @@ fn the_image_is_built_from_every_crate() {
     let members = members.split_once(']').expect("an end of the members").0;
     let folders = members.split('"').skip(1).step_by(2).filter_map(|path| path.split('/').next());
     let breaches: Vec<String> = folders
+        .chain(["frontend/dist", "frontend/public"])
         .filter(|folder| !sent.lines().any(|line| line == format!("!{folder}")))
         .map(|folder| format!(".dockerignore leaves out {folder}"))
         .collect();

@@ -30,6 +30,22 @@ fn files_are_short_and_lines_fit_the_screen() {
 }
 
 #[test]
+fn lines_end_where_their_text_does_and_files_with_a_line() {
+    let mut breaches = Vec::new();
+    for path in files(&[".rs", ".sh", ".lua", ".ts", ".tsx", ".js", ".css", ".html", ".conf"]) {
+        let text = read(&path);
+        for (idx, line) in text.lines().enumerate().filter(|(_, line)| line.ends_with([' ', '\t']))
+        {
+            breaches.push(format!("{}:{}: {line:?}", shown(&path), idx + 1));
+        }
+        if !text.ends_with('\n') || text.ends_with("\n\n") {
+            breaches.push(format!("{}: ends without a line, or with an empty one", shown(&path)));
+        }
+    }
+    assert_none(&breaches);
+}
+
+#[test]
 fn every_file_says_first_what_it_is_for() {
     let breaches: Vec<String> = rust_files()
         .iter()

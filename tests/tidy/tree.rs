@@ -34,6 +34,15 @@ pub fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// What is generated or fetched, from the root.
+const FOREIGN: [&str; 5] = [
+    "target",
+    "gatemeter-data",
+    "frontend/dist",
+    "frontend/node_modules",
+    "frontend/src/api/schema.d.ts",
+];
+
 /// Every file below the house with one of these endings, without what is generated or fetched.
 pub fn files(endings: &[&str]) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -42,8 +51,11 @@ pub fn files(endings: &[&str]) -> Vec<PathBuf> {
         for entry in fs::read_dir(&folder).expect("a folder").flatten() {
             let path = entry.path();
             let name = entry.file_name().to_string_lossy().into_owned();
+            if FOREIGN.contains(&&*shown(&path)) {
+                continue;
+            }
             if path.is_dir() {
-                if name != "target" && name != "gatemeter-data" && !name.starts_with('.') {
+                if name != "target" && !name.starts_with('.') {
                     folders.push(path);
                 }
             } else if endings.iter().any(|ending| name.ends_with(ending)) {
