@@ -30,6 +30,12 @@ use crate::{docs, latency, letters, live, metrics, namespaces, page, replay, sys
 
 /// The routes that read rows of the ledger, one question each.
 fn queries() -> OpenApiRouter<Answers> {
+    let limit = QueryLimit::queries();
+    // The last layer comes first.
+    let exports = OpenApiRouter::default()
+        .routes(routes!(usage::export))
+        .route_layer(from_fn_with_state(limit.clone(), limit_queries))
+        .route_layer(from_fn_with_state(QueryLimit::exports(), limit_queries));
     let mut router = OpenApiRouter::default()
         .routes(routes!(metrics::status_distribution))
         .routes(routes!(metrics::request_trend))
@@ -39,9 +45,9 @@ fn queries() -> OpenApiRouter<Answers> {
         .routes(routes!(system::system))
         .routes(routes!(system::dashboard))
         .routes(routes!(usage::usage))
-        .routes(routes!(usage::export))
         .routes(routes!(letters::list))
-        .route_layer(from_fn_with_state(QueryLimit::new(), limit_queries));
+        .route_layer(from_fn_with_state(limit, limit_queries))
+        .merge(exports);
     for (_, _, operation) in operations(router.get_openapi_mut()) {
         let text = "Two other queries took too long, or the ledger does not answer and no earlier \
                     answer is known.";

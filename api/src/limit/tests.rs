@@ -12,7 +12,7 @@ use super::*;
 
 #[tokio::test]
 async fn query_without_a_permit_is_refused_with_retry_after() {
-    let limit = QueryLimit { wait_max: Duration::from_millis(50), ..QueryLimit::new() };
+    let limit = QueryLimit { wait_max: Duration::from_millis(50), ..QueryLimit::queries() };
     let (begun, go_on) = (Arc::new(Semaphore::new(0)), Arc::new(Notify::new()));
     let (begun_there, go_on_there) = (Arc::clone(&begun), Arc::clone(&go_on));
     let slow = move || async move {
