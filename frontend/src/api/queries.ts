@@ -60,9 +60,16 @@ export function useLatency(when: When, params: Params, options: Options = {}) {
   return useApi<Schema<"Latency">>("/api/metrics/latency", all, { every, ...options });
 }
 
+/** Lists by group change less than figures, and cost the ledger more. */
+const USAGE_MS_MIN = 15_000;
+const CONSUMERS_MS_MIN = 60_000;
+
 /** Requests, tokens and cost by group. */
 export function useUsage(when: When, params: Params, options: Options = {}) {
-  const every = refreshMs(when.range);
+  const often = refreshMs(when.range);
+  const byConsumer = String(params.group_by).includes("consumer");
+  const least = byConsumer ? CONSUMERS_MS_MIN : USAGE_MS_MIN;
+  const every = often === false ? false : Math.max(often, least);
   return useApi<Schema<"Usage">>("/api/usage", timed(when, params), { every, ...options });
 }
 

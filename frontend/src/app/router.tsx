@@ -13,21 +13,28 @@ import type { JSX } from "react";
 import { Frame } from "@/components/frame.tsx";
 import { PageLink } from "@/components/page-link.tsx";
 import { EmptyState } from "@/components/states.tsx";
-import { useMessages } from "@/components/view.ts";
+import { useMessages, useViewOfAddress, ViewContext } from "@/components/view.ts";
 import { parseSearch, stringifySearch } from "@/lib/search.ts";
 
 import { Theme } from "./theme.tsx";
 
 const root = createRootRoute({
-  component: () => (
-    <Theme>
-      <Frame>
-        <Outlet />
-      </Frame>
-    </Theme>
-  ),
+  component: Root,
   notFoundComponent: NotFound,
 });
+
+function Root() {
+  const view = useViewOfAddress();
+  return (
+    <ViewContext value={view}>
+      <Theme>
+        <Frame>
+          <Outlet />
+        </Frame>
+      </Theme>
+    </ViewContext>
+  );
+}
 
 type Load = () => Promise<{ default: () => JSX.Element }>;
 
@@ -53,7 +60,6 @@ export const router = createRouter({
   routeTree: tree,
   parseSearch,
   stringifySearch,
-  defaultPreload: "intent",
   scrollRestoration: true,
 });
 

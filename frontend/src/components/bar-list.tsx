@@ -33,6 +33,7 @@ export function BarList({ name, label, items, kind = "count", whole }: BarListPr
     <ul className={styles.list} aria-label={label}>
       {items.map(({ key, label: text, value, color = 1, note }) => {
         const share = longest > 0 ? Number(value) / longest : 0;
+        const width = share > 0 ? `max(2px, ${share * 100}%)` : 0;
         return (
           <li key={key} className={styles.item}>
             <span className={styles.label}>{text}</span>
@@ -43,7 +44,7 @@ export function BarList({ name, label, items, kind = "count", whole }: BarListPr
             <span className={styles.track} aria-hidden>
               <span
                 className={styles.bar}
-                style={{ width: `${share * 100}%`, background: colorVar(color) }}
+                style={{ width, background: colorVar(color) }}
               />
             </span>
           </li>

@@ -75,10 +75,8 @@ export function Delta(props: DeltaProps) {
   const isBetter = share === 0 || good === "neither" ? null : share > 0 === (good === "more");
   const mood = isBetter === null ? "plain" : isBetter ? "better" : "worse";
   const text = isShare ? t.common.points(points(share, language)) : signed(share, language);
-  const arrow = share === 0 ? "→" : share > 0 ? "↑" : "↓";
   return (
     <data {...marks} value={previous ?? ""} className={styles[mood]} title={before}>
-      <span aria-hidden>{arrow} </span>
       {isShort ? text : t.common.versus(text)}
     </data>
   );

@@ -1,6 +1,7 @@
 // The frame of every page: navigation, language and theme, and the form for the key.
 import { useQueryClient } from "@tanstack/react-query";
-import { useEffect, useSyncExternalStore, type ReactNode } from "react";
+import { useLocation } from "@tanstack/react-router";
+import { useEffect, useRef, useSyncExternalStore, type ReactNode } from "react";
 
 import { onSession, sessionNow } from "@/api/session.ts";
 import { remember } from "@/lib/storage.ts";
@@ -19,6 +20,11 @@ const PAGES = [
   { name: "pipeline", to: "/pipeline" },
 ] as const;
 
+/** Whether a page, or one below it, is shown. */
+function isAt(path: string, to: string): boolean {
+  return path === to || (to !== "/" && path.startsWith(`${to}/`));
+}
+
 export function Frame({ children }: { children: ReactNode }) {
   const { t, tz, language, theme, isComplete } = useView();
   const [, change] = useAddress();
@@ -33,6 +39,15 @@ export function Frame({ children }: { children: ReactNode }) {
     if (!isComplete) change({ tz, lang: language }, true);
   }, [isComplete, change, tz, language]);
 
+  // Who does not see the page change must be told: the new one has the focus.
+  const path = useLocation({ select: ({ pathname }) => pathname });
+  const shown = useRef(path);
+  useEffect(() => {
+    if (shown.current === path) return;
+    shown.current = path;
+    document.getElementById("main")?.focus({ preventScroll: true });
+  }, [path]);
+
   const isLocked = session !== "open";
   return (
     <div className={styles.frame}>
@@ -46,7 +61,7 @@ export function Frame({ children }: { children: ReactNode }) {
         </PageLink>
         <nav className={styles.nav} aria-label={t.common.navigation}>
           {PAGES.map(({ name, to }) => (
-            <PageLink key={name} to={to} isExact={to === "/"} className={styles.link}>
+            <PageLink key={name} to={to} isCurrent={isAt(path, to)} className={styles.link}>
               <Icon name={name satisfies IconName} />
               {t.common.nav[name]}
             </PageLink>

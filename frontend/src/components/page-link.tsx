@@ -1,10 +1,11 @@
-// A link to another page that takes range, zone, language and theme along.
-import { Link } from "@tanstack/react-router";
-import type { ReactNode } from "react";
+// A link to another page that takes range, zone, language and theme along. It is an ordinary link, so
+// that thousands of them cost little; a plain click changes the page without loading it anew.
+import { useRouter } from "@tanstack/react-router";
+import type { MouseEvent, ReactNode } from "react";
 
-import { KEPT } from "@/lib/search.ts";
+import { stringifySearch } from "@/lib/search.ts";
 
-import type { Patch } from "./view.ts";
+import { useView, type Patch } from "./view.ts";
 
 export interface PageLinkProps {
   /** A path of this site, such as /namespaces/wechat; parts of names must be encoded. */
@@ -12,25 +13,23 @@ export interface PageLinkProps {
   /** Further fields of the address. */
   search?: Patch;
   className?: string | undefined;
-  /** Marks the link to the page that is shown. */
-  isExact?: boolean;
+  /** Whether it leads to the page that is shown. */
+  isCurrent?: boolean;
   title?: string;
   children: ReactNode;
 }
 
-export function PageLink({ to, search = {}, isExact = true, ...rest }: PageLinkProps) {
-  const next = (old: Record<string, unknown>) => {
-    const kept = KEPT.filter((name) => old[name] !== undefined).map((name) => [name, old[name]]);
-    return { ...Object.fromEntries(kept), ...search } as Record<string, unknown>;
+export function PageLink({ to, search, isCurrent = false, ...rest }: PageLinkProps) {
+  const router = useRouter();
+  const { kept } = useView();
+  const href = to + stringifySearch({ ...kept, ...search });
+  const follow = (event: MouseEvent) => {
+    const isPlain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey;
+    if (!isPlain || event.altKey || event.defaultPrevented) return;
+    event.preventDefault();
+    router.history.push(href);
   };
-  const props = {
-    ...rest,
-    to,
-    search: next,
-    activeOptions: { exact: isExact, includeSearch: false },
-    activeProps: { "aria-current": "page" },
-  };
-  return <Link {...(props as unknown as Parameters<typeof Link>[0])} />;
+  return <a {...rest} href={href} aria-current={isCurrent ? "page" : undefined} onClick={follow} />;
 }
 
 /** The path of a namespace's page. */

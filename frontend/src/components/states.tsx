@@ -95,6 +95,19 @@ export function Freshness<T>({ result, time }: FreshnessProps<T>) {
   return null;
 }
 
+export interface AnsweredProps<T> {
+  result: Result<T>;
+  children: ReactNode;
+}
+
+/** Shows what many parts take from one answer; if there is none, one error in place of them all. */
+export function Answered<T>({ result, children }: AnsweredProps<T>) {
+  if (result.data === undefined && result.error !== null) {
+    return <ErrorState error={result.error} onRetry={() => void result.refetch()} />;
+  }
+  return <>{children}</>;
+}
+
 export interface LoadedProps<T> {
   result: Result<T>;
   /** Height of the shape that is shown until there is an answer. */

@@ -1,7 +1,7 @@
 // A table of any length: only the rows that are seen are in the document. It scrolls by itself, so
 // that a wide one never makes the page scroll sideways.
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useRef, type ReactNode } from "react";
+import { memo, useRef, type ReactNode } from "react";
 
 import { Icon } from "./icons.tsx";
 import styles from "./table.module.css";
@@ -13,6 +13,8 @@ export interface Column<Row> {
   /** Explains the header on hover. */
   hint?: string;
   isNumber?: boolean;
+  /** Least width in pixels, in a table so long that only a part of it is there. */
+  width?: number;
   /** What `onSort` is called with; without it the column cannot be sorted by. */
   sort?: string | undefined;
   cell: (row: Row) => ReactNode;
@@ -25,6 +27,7 @@ export type Sort = string;
 
 export interface DataTableProps<Row> {
   label: string;
+  /** Memoise them for a long table: other columns draw every row anew. */
   columns: Column<Row>[];
   rows: Row[];
   keyOf: (row: Row) => string;
@@ -42,6 +45,14 @@ const ROW_PX = 41;
 /** Rows from which on those out of sight are left out. */
 const VIRTUAL_MIN = 80;
 
+/** Widths of columns where rows come and go, in pixels: they must not depend on which are there. */
+const TEXT_PX = 190;
+const NUMBER_PX = 128;
+
+function widthOf<Row>(column: Column<Row>): number {
+  return column.width ?? (column.isNumber === true ? NUMBER_PX : TEXT_PX);
+}
+
 export function DataTable<Row>(props: DataTableProps<Row>) {
   const { label, columns, rows, keyOf, isBusy = false, offset = 0, total = rows.length } = props;
   const box = useRef<HTMLDivElement>(null);
@@ -51,7 +62,7 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
     count: isVirtual ? rows.length : 0,
     getScrollElement: () => box.current,
     estimateSize: () => ROW_PX,
-    overscan: 12,
+    overscan: 8,
   });
   const items = virtual.getVirtualItems();
   const indices = isVirtual ? items.map(({ index }) => index) : rows.map((_, idx) => idx);
@@ -72,7 +83,18 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
       aria-busy={isBusy}
       tabIndex={0}
     >
-      <table className={styles.table} aria-rowcount={total + 1}>
+      <table
+        className={isVirtual ? styles.fixed : styles.table}
+        style={isVirtual ? { minWidth: columns.reduce((sum, one) => sum + widthOf(one), 0) } : {}}
+        aria-rowcount={total + 1}
+      >
+        {isVirtual && (
+          <colgroup>
+            {columns.map((column) => (
+              <col key={column.key} style={{ width: widthOf(column) }} />
+            ))}
+          </colgroup>
+        )}
         <thead>
           <tr aria-rowindex={1}>
             {columns.map((column) => (
@@ -85,23 +107,8 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
           {indices.map((idx) => {
             const row = rows[idx];
             if (row === undefined) return null;
-            return (
-              <tr key={keyOf(row)} aria-rowindex={offset + idx + 2} style={{ height: ROW_PX }}>
-                {columns.map((column, place) => {
-                  const content = column.cell(row);
-                  const kind = column.isNumber === true ? styles.number : styles.text;
-                  return place === 0 ? (
-                    <th key={column.key} scope="row" className={kind}>
-                      {content}
-                    </th>
-                  ) : (
-                    <td key={column.key} className={kind}>
-                      {content}
-                    </td>
-                  );
-                })}
-              </tr>
-            );
+            const place = offset + idx + 2;
+            return <Line key={keyOf(row)} row={row} columns={columns} place={place} />;
           })}
           {filler(after)}
         </tbody>
@@ -120,6 +127,38 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
     </div>
   );
 }
+
+interface LineProps<Row> {
+  row: Row;
+  columns: Column<Row>[];
+  /** Its number among all rows, the header counted. */
+  place: number;
+}
+
+function PlainLine<Row>({ row, columns, place }: LineProps<Row>) {
+  return (
+    <tr aria-rowindex={place} style={{ height: ROW_PX }}>
+      {columns.map((column, idx) => {
+        const kind = column.isNumber === true ? styles.number : styles.text;
+        if (idx === 0) {
+          return (
+            <th key={column.key} scope="row" className={kind}>
+              {column.cell(row)}
+            </th>
+          );
+        }
+        return (
+          <td key={column.key} className={kind}>
+            {column.cell(row)}
+          </td>
+        );
+      })}
+    </tr>
+  );
+}
+
+/** A row is drawn again only if it or the columns are others: scrolling draws the new ones alone. */
+const Line = memo(PlainLine) as typeof PlainLine;
 
 interface HeadProps<Row> {
   column: Column<Row>;

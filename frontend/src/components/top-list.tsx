@@ -23,6 +23,13 @@ export interface TopListProps {
   result: Result<Schema<"Usage">>;
 }
 
+/** Where a name leads: to its page, or to the usage of it alone. */
+function linkOf(group: TopGroup, name: string, filter: Patch) {
+  if (group === "namespace") return { to: namespacePath(name) };
+  const by = group === "consumer" ? "model" : "namespace";
+  return { to: "/usage", search: { group: by, [group]: name, ...filter } };
+}
+
 export function TopList({ group, title, page, filter = {}, result }: TopListProps) {
   const t = useMessages();
   const { count } = useFormats();
@@ -49,9 +56,9 @@ export function TopList({ group, title, page, filter = {}, result }: TopListProp
             return {
               key: name ?? "",
               value,
-              label: group === "namespace" && name !== null
-                ? <PageLink to={namespacePath(name)}><Name>{name}</Name></PageLink>
-                : <Name missing={missing}>{name}</Name>,
+              label: name === null
+                ? <Name missing={missing}>{null}</Name>
+                : <PageLink {...linkOf(group, name, filter)}><Name>{name}</Name></PageLink>,
               ...(before == null || !compares ? {} : {
                 note: (
                   <Delta name={`${page}.${group}.previous`} of={name ?? ""} kind="count" isShort

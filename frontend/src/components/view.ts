@@ -1,13 +1,13 @@
 // The view that the address describes, and how to change it.
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import { useCallback, useMemo } from "react";
+import { createContext, useCallback, useContext, useMemo } from "react";
 
 import type { When } from "@/api/queries.ts";
 import { exact, moment, show, type Kind, type Language } from "@/lib/format.ts";
 import { MESSAGES, ownLanguage, type Messages } from "@/lib/i18n.ts";
 import type { Num } from "@/lib/json.ts";
 import { rangeOf, type Range } from "@/lib/range.ts";
-import { oneOf, validateView, type Theme } from "@/lib/search.ts";
+import { KEPT, oneOf, validateView, type Theme } from "@/lib/search.ts";
 import { recall } from "@/lib/storage.ts";
 import { isZone, ownZone } from "@/lib/zone.ts";
 
@@ -39,6 +39,9 @@ export interface View {
   t: Messages;
   /** What queries of this view ask with. */
   when: When;
+  formats: Formats;
+  /** Parts of the address that a link to another page takes along. */
+  kept: Record<string, string | undefined>;
   /** Whether the address says zone and language, or they are this browser's. */
   isComplete: boolean;
 }
@@ -47,8 +50,8 @@ function ownTheme(): Theme {
   return document.documentElement.dataset.mantineColorScheme === "dark" ? "dark" : "light";
 }
 
-/** What every page has in its address, with this browser's own where it says nothing. */
-export function useView(): View {
+/** Reads the view from the address: once for a page, since each number needs it. */
+export function useViewOfAddress(): View {
   const [search] = useAddress();
   return useMemo(() => {
     const view = validateView(search);
@@ -65,8 +68,20 @@ export function useView(): View {
       t: MESSAGES[language],
       when: { range, tz },
       isComplete: view.tz !== undefined && view.lang !== undefined,
+      kept: Object.fromEntries(KEPT.map((name) => [name, search[name]])),
+      formats: formatsOf(language, isZone(tz) ? tz : "UTC"),
     };
   }, [search]);
+}
+
+/** The view of the page that is shown. */
+export const ViewContext = createContext<View | null>(null);
+
+/** What every page has in its address, with this browser's own where it says nothing. */
+export function useView(): View {
+  const view = useContext(ViewContext);
+  if (view === null) throw new Error("no view around this component");
+  return view;
 }
 
 /** Texts of the language that the address names. */
@@ -81,16 +96,16 @@ export interface Formats {
   moment: (time: string | number, detail?: Parameters<typeof moment>[3]) => string;
 }
 
+function formatsOf(language: Language, zone: string): Formats {
+  return {
+    show: (value, kind) => show(value, kind, language),
+    exact: (value, kind) => exact(value, kind, language),
+    count: (value) => show(value, "count", language),
+    moment: (time, detail) => moment(time, zone, language, detail),
+  };
+}
+
 /** How numbers and times are written in this view. */
 export function useFormats(): Formats {
-  const { language, zone } = useView();
-  return useMemo(
-    () => ({
-      show: (value, kind) => show(value, kind, language),
-      exact: (value, kind) => exact(value, kind, language),
-      count: (value) => show(value, "count", language),
-      moment: (time, detail) => moment(time, zone, language, detail),
-    }),
-    [language, zone],
-  );
+  return useView().formats;
 }

@@ -51,7 +51,7 @@ export function duration(ms: number, language: Language) {
   if (ms === 0) return "0 ms";
   if (ms < 10) return unit(ms, "ms", 2, language);
   if (ms < 1_000) return unit(ms, "ms", 0, language);
-  if (ms < 60_000) return unit(ms / 1_000, "s", 2, language);
+  if (ms < 120_000) return unit(ms / 1_000, "s", 2, language);
   if (ms < 3_600_000) return unit(ms / 60_000, "min", 1, language);
   return unit(ms / 3_600_000, "h", 1, language);
 }
@@ -173,11 +173,16 @@ export function signed(share: number, language: Language) {
     signDisplay: "exceptZero",
     maximumFractionDigits: Math.abs(share) < 0.1 ? 1 : 0,
   } as const;
-  return formatter(language, options).format(share);
+  return minus(formatter(language, options).format(share));
+}
+
+/** With the sign that is as wide as a plus. */
+function minus(text: string): string {
+  return text.replace("-", "−");
 }
 
 /** A change of a share in points of a percent, with its sign. */
 export function points(share: number, language: Language) {
   const options = { signDisplay: "exceptZero", maximumFractionDigits: 2 } as const;
-  return formatter(language, options).format(share * 100);
+  return minus(formatter(language, options).format(share * 100));
 }

@@ -12,9 +12,16 @@ describe("JSON", () => {
   });
 
   it("keeps every digit of what a double does not hold", () => {
-    for (const text of ["9007199254740993", "123456789012.123456789", "0.000000001"]) {
+    for (const text of ["9007199254740993", "123456789012.123456789", "-9007199254740993"]) {
       expect(readNumber(text)).toBe(text);
+      expect(parseJson(`{"a": [${text},1]}`)).toEqual({ a: [text, 1] });
     }
+  });
+
+  it("leaves long numbers in texts alone", () => {
+    const texts = { a: "9007199254740993", "9007199254740993": 'say "9007199254740993"', b: "\\" };
+    expect(parseJson(JSON.stringify(texts))).toEqual(texts);
+    expect(parseJson("[0.9437400332318535]")).toEqual([0.9437400332318535]);
   });
 
   it("reads what JSON.parse reads", () => {

@@ -36,6 +36,10 @@ const MS_STEPS = [
   ...[1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600].map((seconds) => seconds * 1_000),
 ];
 
+/** Steps of an axis of counts: whole numbers, as there is no half request. */
+const POWERS = Array.from({ length: 16 }, (_, power) => 10 ** power);
+const STEPS = POWERS.flatMap((power) => [1, 2, 5].map((n) => n * power));
+
 /** Columns for uPlot. Stacked series are drawn from the sum down, so that each covers the next. */
 export function columnsOf(options: PlotOptions): uPlot.AlignedData {
   const { buckets, mode, series } = options;
@@ -52,7 +56,7 @@ function pathsOf(mode: Mode, buckets: Buckets): uPlot.Series.PathBuilder | undef
   if (mode === "lines" || bars === undefined) return undefined;
   // A bar starts with its bucket; uPlot takes the widths from the distance of two.
   const single = buckets.starts.length === 1;
-  return bars({ size: [single ? 0.2 : 0.78, 64, 1], align: 1, radius: 0.1 });
+  return bars({ size: [single ? 0.2 : 0.78, 64, 1], align: 1, radius: mode === "bars" ? 0.1 : 0 });
 }
 
 function seriesOf(options: PlotOptions, root: Element): uPlot.Series[] {
@@ -93,7 +97,7 @@ function axesOf(options: PlotOptions, root: Element): uPlot.Axis[] {
       return 14 + longest * 7.2;
     },
     values: (_, splits) => splits.map(options.tick),
-    ...(options.isTime ? { incrs: MS_STEPS } : {}),
+    incrs: options.isTime ? MS_STEPS : STEPS,
   };
   return [time, value];
 }

@@ -109,6 +109,7 @@ export function TimeChart(props: TimeChartProps) {
     };
   }, [shape, canZoom]);
   const values = series.map((one) => one.values);
+  const isEmpty = values.every((list) => list.every((value) => value === null || value === 0));
   useEffect(() => {
     drawn.current?.setData(columnsOf(newest.current));
     // eslint-disable-next-line react-hooks/exhaustive-deps -- the numbers, not the lists
@@ -167,6 +168,7 @@ export function TimeChart(props: TimeChartProps) {
             onBlur={leave}
             className={styles.plot}
           />
+          {isEmpty && <p className={styles.nothing}>{t.common.noData}</p>}
           <ChartTip pointer={pointer}>
             {(idx) => buckets.starts[idx] !== undefined && (
               <>

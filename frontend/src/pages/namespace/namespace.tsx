@@ -13,7 +13,7 @@ import { PageLink } from "@/components/page-link.tsx";
 import { Columns, Panel } from "@/components/panel.tsx";
 import { Outcomes, TokenClasses } from "@/components/shares.tsx";
 import { StatCards, usePrevious } from "@/components/stat-cards.tsx";
-import { EmptyState, Freshness, Loaded } from "@/components/states.tsx";
+import { Answered, EmptyState, Freshness, Loaded } from "@/components/states.tsx";
 import { RangePicker, ZonePicker } from "@/components/toolbar.tsx";
 import { TopList } from "@/components/top-list.tsx";
 import { TokensTrend, Trend } from "@/components/trends.tsx";
@@ -37,16 +37,16 @@ export default function NamespacePage() {
       </Page>
     );
   }
-  // A number is the same namespace; what else is asked for goes by the code.
-  return <Shown key={code} code={found.data?.data.code ?? code} found={found.data?.data} />;
+  return (
+    <Loaded result={found} height={480}>
+      {(namespace) => <Shown key={namespace.code} found={namespace} />}
+    </Loaded>
+  );
 }
 
-interface ShownProps {
-  code: string;
-  found: Schema<"Namespace"> | undefined;
-}
-
-function Shown({ code, found }: ShownProps) {
+function Shown({ found }: { found: Schema<"Namespace"> }) {
+  // A number in the address is the same namespace; what is asked for goes by the code.
+  const { code } = found;
   const { t, when, range } = useView();
   const { common: c, namespace: n } = t;
   const dashboard = useDashboard(code, when);
@@ -62,56 +62,58 @@ function Shown({ code, found }: ShownProps) {
   return (
     <Page>
       <PageHead
-        title={<Title code={code} found={found} />}
-        windowTitle={visible(found?.name ?? code)}
+        title={<Title found={found} />}
+        windowTitle={visible(found.name)}
         note={data && <Covered range={data.stats.range} asOf={data.stats.as_of} page="namespace" />}
         tools={<><RangePicker /><ZonePicker /></>}
       />
       <Freshness result={dashboard} time={data?.stats.as_of.time} />
       <LiveStrip namespace={code} page="namespace" />
-      <Loaded result={dashboard} height={248}>
-        {({ stats }) => (
-          <StatCards page="namespace" label={n.figures} stats={stats} previous={previous}>
-            <FigureCard title={c.errors} name="namespace.errors" value={stats.errors}
-              good="less" previous={previous?.errors} />
-            <FigureCard title={c.quantiles.p50} name="namespace.p50" kind="ms" good="less"
-              value={stats.quantiles.p50} previous={previous?.quantiles.p50} />
-          </StatCards>
-        )}
-      </Loaded>
-      <Columns>
-        <Panel title={c.trend}>
-          <Loaded result={dashboard} height={248}>
-            {({ requestTrend }) => <Trend trend={requestTrend} name="namespace.trend" />}
-          </Loaded>
-        </Panel>
-        <Panel title={c.tokensTrend}>
-          <Loaded result={dashboard} height={248}>
-            {({ tokens }) => <TokensTrend tokens={tokens} name="namespace.tokensTrend" />}
-          </Loaded>
-        </Panel>
-      </Columns>
-      <Panel title={n.latencyTrend}>
-        <Loaded result={latency} height={248}>
-          {(answer) => (
-            <LatencyTrend latency={answer} name="namespace.latency" label={n.latencyTrend} />
+      <Answered result={dashboard}>
+        <Loaded result={dashboard} height={248}>
+          {({ stats }) => (
+            <StatCards page="namespace" label={n.figures} stats={stats} previous={previous}>
+              <FigureCard title={c.errors} name="namespace.errors" value={stats.errors}
+                good="less" previous={previous?.errors} />
+              <FigureCard title={c.quantiles.p50} name="namespace.p50" kind="ms" good="less"
+                value={stats.quantiles.p50} previous={previous?.quantiles.p50} />
+            </StatCards>
           )}
         </Loaded>
-      </Panel>
-      <Columns>
-        <Panel title={c.outcomesTitle}>
-          <Loaded result={dashboard} height={220}>
-            {({ statusDistribution }) => (
-              <OwnOutcomes code={code} distribution={statusDistribution} />
+        <Columns>
+          <Panel title={c.trend}>
+            <Loaded result={dashboard} height={248}>
+              {({ requestTrend }) => <Trend trend={requestTrend} name="namespace.trend" />}
+            </Loaded>
+          </Panel>
+          <Panel title={c.tokensTrend}>
+            <Loaded result={dashboard} height={248}>
+              {({ tokens }) => <TokensTrend tokens={tokens} name="namespace.tokensTrend" />}
+            </Loaded>
+          </Panel>
+        </Columns>
+        <Panel title={n.latencyTrend}>
+          <Loaded result={latency} height={248}>
+            {(answer) => (
+              <LatencyTrend latency={answer} name="namespace.latency" label={n.latencyTrend} />
             )}
           </Loaded>
         </Panel>
-        <Panel title={c.classes}>
-          <Loaded result={dashboard} height={220}>
-            {({ tokens }) => <TokenClasses totals={tokens.totals} name="namespace.classes" />}
-          </Loaded>
-        </Panel>
-      </Columns>
+        <Columns>
+          <Panel title={c.outcomesTitle}>
+            <Loaded result={dashboard} height={220}>
+              {({ statusDistribution }) => (
+                <OwnOutcomes code={code} distribution={statusDistribution} />
+              )}
+            </Loaded>
+          </Panel>
+          <Panel title={c.classes}>
+            <Loaded result={dashboard} height={220}>
+              {({ tokens }) => <TokenClasses totals={tokens.totals} name="namespace.classes" />}
+            </Loaded>
+          </Panel>
+        </Columns>
+      </Answered>
       <Columns narrow>
         <TopList {...lists} group="consumer" title={c.topConsumers} result={consumers} />
         <TopList {...lists} group="model" title={c.topModels} result={models} />
@@ -122,23 +124,21 @@ function Shown({ code, found }: ShownProps) {
 }
 
 /** The name that people gave it, the code that events name it by, and whether it is enabled. */
-function Title({ code, found }: ShownProps) {
+function Title({ found }: { found: Schema<"Namespace"> }) {
   const { t } = useView();
   const { namespace: n } = t;
   return (
     <>
       <span className={styles.crumb}>
-        <PageLink to="/namespaces">{n.title}</PageLink>
+        <PageLink to="/namespaces">{t.namespaces.title}</PageLink>
       </span>
-      <Name wraps>{found?.name ?? code}</Name>
-      {found !== undefined && (
-        <span className={styles.facts}>
-          {found.name !== found.code && <code><Name>{found.code}</Name></code>}
-          <span className={styles.status} data-status={found.status}>
-            {found.status === "enabled" ? n.enabled : n.disabled}
-          </span>
+      <Name wraps>{found.name}</Name>
+      <span className={styles.facts}>
+        {found.name !== found.code && <code><Name>{found.code}</Name></code>}
+        <span className={styles.status} data-status={found.status}>
+          {found.status === "enabled" ? n.enabled : n.disabled}
         </span>
-      )}
+      </span>
     </>
   );
 }

@@ -1,6 +1,7 @@
 // Everything at a glance: figures of the range beside those of the period before, what flows right
 // now, and who uses most.
-import { useDashboard, useUsage } from "@/api/queries.ts";
+import { useDashboard, useUsage, type Result } from "@/api/queries.ts";
+import type { Schema } from "@/api/types.ts";
 import { FigureCard } from "@/components/card.tsx";
 import { Covered } from "@/components/covered.tsx";
 import { Page, PageHead } from "@/components/frame.tsx";
@@ -8,11 +9,11 @@ import { LiveStrip } from "@/components/live-strip.tsx";
 import { Columns, Panel } from "@/components/panel.tsx";
 import { Outcomes, TokenClasses } from "@/components/shares.tsx";
 import { StatCards, usePrevious } from "@/components/stat-cards.tsx";
-import { EmptyState, Freshness, Loaded } from "@/components/states.tsx";
+import { Answered, EmptyState, Freshness, Loaded } from "@/components/states.tsx";
 import { RangePicker, ZonePicker } from "@/components/toolbar.tsx";
 import { TopList } from "@/components/top-list.tsx";
 import { TokensTrend, Trend } from "@/components/trends.tsx";
-import { useView } from "@/components/view.ts";
+import { useMessages, useView } from "@/components/view.ts";
 
 const TOP = 6;
 
@@ -28,6 +29,7 @@ export default function Overview() {
   const upstreams = useUsage(when, { group_by: "upstream", ...top });
   const data = dashboard.data?.data;
   const previous = usePrevious("all", data?.stats, namespaces);
+  const isNew = data !== undefined && Number(data.system.events.total) === 0;
   return (
     <Page>
       <PageHead
@@ -38,50 +40,66 @@ export default function Overview() {
       />
       <Freshness result={dashboard} time={data?.stats.as_of.time} />
       <LiveStrip namespace="all" page="overview" />
-      <Loaded result={dashboard} height={248}>
-        {({ stats, system }) => (
-          <StatCards page="overview" label={o.figures} stats={stats} previous={previous}>
-            <FigureCard title={o.qps} name="overview.qps" kind="rate" value={system.qps}
-              hint={o.qpsHint}>{o.now}</FigureCard>
-            <FigureCard title={o.connections} name="overview.connections" kind="count"
-              value={system.activeConnections} hint={o.connectionsHint}>{o.now}</FigureCard>
-          </StatCards>
-        )}
-      </Loaded>
-      {data !== undefined && Number(data.system.events.total) === 0 && (
-        <Panel title={o.emptyTitle}>
-          <EmptyState title={o.emptyTitle} text={o.emptyText} />
-        </Panel>
+      <Answered result={dashboard}>
+        <Loaded result={dashboard} height={248}>
+          {({ stats, system }) => (
+            <StatCards page="overview" label={o.figures} stats={stats} previous={previous}>
+              <FigureCard title={o.qps} name="overview.qps" kind="rate" value={system.qps}
+                hint={o.qpsHint}>{o.now}</FigureCard>
+              <FigureCard title={o.connections} name="overview.connections" kind="count"
+                value={system.activeConnections} hint={o.connectionsHint}>{o.now}</FigureCard>
+            </StatCards>
+          )}
+        </Loaded>
+        {isNew ? <Welcome /> : <Charts dashboard={dashboard} />}
+      </Answered>
+      {!isNew && (
+        <Columns narrow>
+          <TopList page="overview" group="namespace" title={c.topNamespaces} result={namespaces} />
+          <TopList page="overview" group="model" title={c.topModels} result={models} />
+          <TopList page="overview" group="upstream" title={c.topUpstreams} result={upstreams} />
+        </Columns>
       )}
-      <Columns>
-        <Panel title={c.trend}>
-          <Loaded result={dashboard} height={248}>
-            {({ requestTrend }) => <Trend trend={requestTrend} name="overview.trend" />}
-          </Loaded>
-        </Panel>
-        <Panel title={c.tokensTrend}>
-          <Loaded result={dashboard} height={248}>
-            {({ tokens }) => <TokensTrend tokens={tokens} name="overview.tokensTrend" />}
-          </Loaded>
-        </Panel>
-        <Panel title={c.outcomesTitle}>
-          <Loaded result={dashboard} height={220}>
-            {({ statusDistribution: { labels, totals, requests } }) => (
-              <Outcomes name="overview.outcomes" {...{ labels, totals, requests }} />
-            )}
-          </Loaded>
-        </Panel>
-        <Panel title={c.classes}>
-          <Loaded result={dashboard} height={220}>
-            {({ tokens }) => <TokenClasses totals={tokens.totals} name="overview.classes" />}
-          </Loaded>
-        </Panel>
-      </Columns>
-      <Columns narrow>
-        <TopList page="overview" group="namespace" title={c.topNamespaces} result={namespaces} />
-        <TopList page="overview" group="model" title={c.topModels} result={models} />
-        <TopList page="overview" group="upstream" title={c.topUpstreams} result={upstreams} />
-      </Columns>
     </Page>
+  );
+}
+
+/** Nothing was ever counted: charts of nothing would not help. */
+function Welcome() {
+  const { overview: o } = useMessages();
+  return (
+    <Panel title={o.start}>
+      <EmptyState title={o.emptyTitle} text={o.emptyText} />
+    </Panel>
+  );
+}
+
+function Charts({ dashboard }: { dashboard: Result<Schema<"Dashboard">> }) {
+  const { common: c } = useMessages();
+  return (
+    <Columns>
+      <Panel title={c.trend}>
+        <Loaded result={dashboard} height={248}>
+          {({ requestTrend }) => <Trend trend={requestTrend} name="overview.trend" />}
+        </Loaded>
+      </Panel>
+      <Panel title={c.tokensTrend}>
+        <Loaded result={dashboard} height={248}>
+          {({ tokens }) => <TokensTrend tokens={tokens} name="overview.tokensTrend" />}
+        </Loaded>
+      </Panel>
+      <Panel title={c.outcomesTitle}>
+        <Loaded result={dashboard} height={220}>
+          {({ statusDistribution: { labels, totals, requests } }) => (
+            <Outcomes name="overview.outcomes" {...{ labels, totals, requests }} />
+          )}
+        </Loaded>
+      </Panel>
+      <Panel title={c.classes}>
+        <Loaded result={dashboard} height={220}>
+          {({ tokens }) => <TokenClasses totals={tokens.totals} name="overview.classes" />}
+        </Loaded>
+      </Panel>
+    </Columns>
   );
 }

@@ -1,5 +1,6 @@
 // The table that one charges by: requests, tokens and cost by any groups that the API can give.
 import { Button } from "@mantine/core";
+import { useMemo } from "react";
 
 import type { ApiError } from "@/api/http.ts";
 import { useUsage, type Result } from "@/api/queries.ts";
@@ -64,6 +65,14 @@ function Table({ ask, data, isBusy }: { ask: Ask; data: Schema<"Usage">; isBusy:
   const formats = useFormats();
   const [, change] = useAddress();
   const u = t.usage;
+  const columns = useMemo(() => {
+    const onFilter = (filter: string, value: string) => {
+      change({ [filter]: value, page: undefined });
+    };
+    // An answer from before comparison was asked for has nothing to compare with.
+    const compares = data.totals.previous != null;
+    return columnsOf({ t, formats, data, compares, onFilter });
+  }, [t, formats, data, change]);
   const isFiltered = ask.search !== "" || Object.keys(ask.filters).length > 0;
   if (data.items.length === 0) {
     return (
@@ -73,12 +82,6 @@ function Table({ ask, data, isBusy }: { ask: Ask; data: Schema<"Usage">; isBusy:
       />
     );
   }
-  const onFilter = (filter: string, value: string) => {
-    change({ [filter]: value, page: undefined });
-  };
-  // Without the period before (the answer is from before comparison was asked for) nothing is said.
-  const compares = data.totals.previous != null;
-  const columns = columnsOf({ t, formats, data, compares, onFilter });
   const [page, pages, size] = [Number(data.page), Number(data.pages), Number(data.size)];
   const total = Number(data.total);
   const before = data.previous_range;

@@ -6,6 +6,7 @@ export const overview = {
   connections: "Active connections",
   connectionsHint: "Open connections that gateways report, current whatever the range",
   now: "right now",
+  start: "Get started",
   emptyTitle: "No events yet",
   emptyText: "Send one to ingest, and it appears here about two seconds later.",
 };

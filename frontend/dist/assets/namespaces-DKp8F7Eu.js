@@ -1,1 +1,0 @@
-import{c as e,p as t,s as n}from"./index-D6tzv4BZ.js";import{r}from"./react-AyOTluXZ.js";var i=r();function a(){let r=t();return(0,i.jsx)(n,{children:(0,i.jsx)(e,{title:r.namespaces.title,windowTitle:r.namespaces.title})})}export{a as default};
