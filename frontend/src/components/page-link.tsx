@@ -1,5 +1,5 @@
-// A link to another page that takes range, zone, language and theme along. It is an ordinary link, so
-// that thousands of them cost little; a plain click changes the page without loading it anew.
+// A link to another page that takes range, zone, language and theme along. It is an ordinary link,
+// so that thousands of them cost little; a plain click changes the page without loading it anew.
 import { useRouter } from "@tanstack/react-router";
 import type { MouseEvent, ReactNode } from "react";
 
@@ -20,14 +20,14 @@ export interface PageLinkProps {
 }
 
 export function PageLink({ to, search, isCurrent = false, ...rest }: PageLinkProps) {
-  const router = useRouter();
+  const { history } = useRouter() as unknown as { history: { push: (href: string) => void } };
   const { kept } = useView();
   const href = to + stringifySearch({ ...kept, ...search });
   const follow = (event: MouseEvent) => {
     const isPlain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey;
     if (!isPlain || event.altKey || event.defaultPrevented) return;
     event.preventDefault();
-    router.history.push(href);
+    history.push(href);
   };
   return <a {...rest} href={href} aria-current={isCurrent ? "page" : undefined} onClick={follow} />;
 }

@@ -157,7 +157,7 @@ function PlainLine<Row>({ row, columns, place }: LineProps<Row>) {
   );
 }
 
-/** A row is drawn again only if it or the columns are others: scrolling draws the new ones alone. */
+/** Drawn again only if row or columns are others, so that scrolling draws the new rows alone. */
 const Line = memo(PlainLine) as typeof PlainLine;
 
 interface HeadProps<Row> {
