@@ -6,9 +6,6 @@ import { createRoot } from "react-dom/client";
 
 import { newClient } from "@/api/client.ts";
 
-import "@/components/mantine.css";
-import "@/components/theme.css";
-
 import { router } from "./router.tsx";
 
 const root = document.getElementById("root");

@@ -8,7 +8,6 @@ import {
   type ErrorComponentProps,
 } from "@tanstack/react-router";
 import { Button } from "@mantine/core";
-import type { JSX } from "react";
 
 import { Frame } from "@/components/frame.tsx";
 import { PageLink } from "@/components/page-link.tsx";
@@ -16,6 +15,7 @@ import { EmptyState } from "@/components/states.tsx";
 import { useMessages, useViewOfAddress, ViewContext } from "@/components/view.ts";
 import { parseSearch, stringifySearch } from "@/lib/search.ts";
 
+import { PAGES } from "./pages.ts";
 import { Theme } from "./theme.tsx";
 
 const root = createRootRoute({
@@ -36,25 +36,17 @@ function Root() {
   );
 }
 
-type Load = () => Promise<{ default: () => JSX.Element }>;
-
-function page<const Path extends string>(path: Path, load: Load) {
+function page(path: keyof typeof PAGES) {
   return createRoute({
     getParentRoute: () => root,
     path,
-    component: lazyRouteComponent(load),
+    component: lazyRouteComponent(PAGES[path]),
     errorComponent: Crashed,
   });
 }
 
-const tree = root.addChildren([
-  page("/", () => import("@/pages/overview/overview.tsx")),
-  page("/usage", () => import("@/pages/usage/usage.tsx")),
-  page("/namespaces", () => import("@/pages/namespaces/namespaces.tsx")),
-  page("/namespaces/$code", () => import("@/pages/namespace/namespace.tsx")),
-  page("/upstreams", () => import("@/pages/upstreams/upstreams.tsx")),
-  page("/pipeline", () => import("@/pages/pipeline/pipeline.tsx")),
-]);
+const paths = Object.keys(PAGES) as (keyof typeof PAGES)[];
+const tree = root.addChildren(paths.map(page));
 
 export const router = createRouter({
   routeTree: tree,

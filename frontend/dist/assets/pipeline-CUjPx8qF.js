@@ -1,1 +1,0 @@
-import{c as e,l as t,m as n}from"./index-B-Bb2Y3s.js";import{r}from"./react-AyOTluXZ.js";var i=r();function a(){let r=n();return(0,i.jsx)(e,{children:(0,i.jsx)(t,{title:r.pipeline.title,windowTitle:r.pipeline.title})})}export{a as default};
