@@ -658,7 +658,7 @@ export interface components {
              * @description What is measured.
              * @enum {string}
              */
-            metric: "duration" | "ttft";
+            metric: "duration" | "ttft" | "tpot";
             /**
              * @description Starts of the buckets of time, RFC 3339. With `all` the first one may be `earlier`: what is
              *     older than the rows that are kept.
@@ -2361,8 +2361,8 @@ export interface operations {
                 upstream?: string;
                 /** @description Only attempts that this model answered. The range is then aligned outward to 15 minutes. */
                 model?: string;
-                /** @description `duration`: of final attempts. `ttft`: time to first token, of all attempts that reported one; the range is then aligned outward to 15 minutes. */
-                metric?: "duration" | "ttft";
+                /** @description `duration`: of final attempts. `ttft`: time to first token, of all attempts that reported one. `tpot`: time per output token after the first one, of all attempts that reported that one and have two or more. For these two the range is aligned outward to 15 minutes. */
+                metric?: "duration" | "ttft" | "tpot";
                 /** @description A named range. Not together with `from` and `to`. */
                 timeRange?: "15m" | "1h" | "6h" | "24h" | "today" | "yesterday" | "week" | "month" | "all";
                 /** @description Where the range begins: RFC 3339, or seconds, ms or us since the epoch by size. Only together with `to`, and before it. */

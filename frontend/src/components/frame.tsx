@@ -68,7 +68,7 @@ export function Frame({ children }: { children: ReactNode }) {
           ))}
         </nav>
         <div className={styles.foot}>
-          <a className={styles.link} href="/docs">
+          <a className={styles.link} href="/docs" aria-label={t.common.apiDocs}>
             <Icon name="book" />
             <span className={styles.wide}>{t.common.apiDocs}</span>
             <span className={styles.small}>API</span>

@@ -63,6 +63,7 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
     getScrollElement: () => box.current,
     estimateSize: () => ROW_PX,
     overscan: 8,
+    useFlushSync: false,
   });
   const items = virtual.getVirtualItems();
   const indices = isVirtual ? items.map(({ index }) => index) : rows.map((_, idx) => idx);
