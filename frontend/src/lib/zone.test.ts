@@ -1,11 +1,21 @@
 import { describe, expect, it } from "vitest";
 
-import { instantOf, isZone, offsetOf, wallOf } from "./zone.ts";
+import { instantOf, isZone, offsetOf, todaysName, wallOf, zones } from "./zone.ts";
 
 describe("zones", () => {
   it("knows zones by name", () => {
     expect(isZone("Asia/Shanghai")).toBe(true);
     expect(isZone("Mars/Olympus")).toBe(false);
+  });
+
+  it("has the names of today, each once", () => {
+    const all = zones();
+    expect(all[0]).toBe("UTC");
+    expect(new Set(all).size).toBe(all.length);
+    const wanted = ["Asia/Kathmandu", "Asia/Kolkata", "Europe/Kyiv", "Asia/Shanghai"];
+    for (const name of [...wanted, "America/St_Johns", "Pacific/Apia"]) expect(all).toContain(name);
+    expect(all).not.toContain("Asia/Katmandu");
+    expect(todaysName("Asia/Saigon")).toBe("Asia/Ho_Chi_Minh");
   });
 
   it("tells offsets, those of parts of an hour too", () => {

@@ -1,7 +1,36 @@
 // Time zones: the IANA list of the browser, and the zone that it is in.
 
+/** Names that some browsers still give zones, and those that the IANA has for them today. */
+const TODAY: Readonly<Record<string, string>> = {
+  "Africa/Asmera": "Africa/Asmara",
+  "America/Buenos_Aires": "America/Argentina/Buenos_Aires",
+  "America/Catamarca": "America/Argentina/Catamarca",
+  "America/Coral_Harbour": "America/Atikokan",
+  "America/Cordoba": "America/Argentina/Cordoba",
+  "America/Godthab": "America/Nuuk",
+  "America/Indianapolis": "America/Indiana/Indianapolis",
+  "America/Jujuy": "America/Argentina/Jujuy",
+  "America/Louisville": "America/Kentucky/Louisville",
+  "America/Mendoza": "America/Argentina/Mendoza",
+  "Asia/Calcutta": "Asia/Kolkata",
+  "Asia/Katmandu": "Asia/Kathmandu",
+  "Asia/Rangoon": "Asia/Yangon",
+  "Asia/Saigon": "Asia/Ho_Chi_Minh",
+  "Atlantic/Faeroe": "Atlantic/Faroe",
+  "Europe/Kiev": "Europe/Kyiv",
+  "Pacific/Enderbury": "Pacific/Kanton",
+  "Pacific/Ponape": "Pacific/Pohnpei",
+  "Pacific/Truk": "Pacific/Chuuk",
+};
+
+/** The name that a zone has today, if this browser takes it. */
+export function todaysName(zone: string): string {
+  const name = TODAY[zone];
+  return name !== undefined && isZone(name) ? name : zone;
+}
+
 export function ownZone(): string {
-  return Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+  return todaysName(Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC");
 }
 
 /** Whether this browser knows the zone. */
@@ -16,8 +45,9 @@ export function isZone(name: string): boolean {
 
 /** All zones by name, UTC first. */
 export function zones(): string[] {
-  const known = Intl.supportedValuesOf("timeZone");
-  return ["UTC", ...known.filter((name) => name !== "UTC")];
+  const known = new Set(Intl.supportedValuesOf("timeZone").map(todaysName));
+  known.delete("UTC");
+  return ["UTC", ...[...known].sort()];
 }
 
 /** Offset from UTC at a time, as in +08:00. */
