@@ -1,6 +1,6 @@
 // The table of namespaces, with a button in each row that enables or disables it.
 import { Button } from "@mantine/core";
-import { useState } from "react";
+import { useMemo, useState } from "react";
 
 import type { Result } from "@/api/queries.ts";
 import { useSetStatus } from "@/api/namespaces.ts";
@@ -33,7 +33,8 @@ export function List({ ask, result, onCreate, onChanged }: ListProps) {
   const formats = useFormats();
   const [, change] = useAddress();
   const [asked, setAsked] = useState<Item | null>(null);
-  const columns = columnsOf(t, formats, setAsked);
+  // A long table draws a row anew only if its columns are new.
+  const columns = useMemo(() => columnsOf(t, formats, setAsked), [t, formats]);
   return (
     <>
       <Loaded result={result} height={420}>
@@ -49,7 +50,7 @@ export function List({ ask, result, onCreate, onChanged }: ListProps) {
                 label={t.namespaces.list}
                 columns={columns}
                 rows={data.items}
-                keyOf={({ code }) => code}
+                keyOf={codeOf}
                 isBusy={result.isPlaceholderData}
                 offset={(page - 1) * size}
                 total={total}
@@ -63,6 +64,10 @@ export function List({ ask, result, onCreate, onChanged }: ListProps) {
       <Status asked={asked} onClose={() => { setAsked(null); }} onChanged={onChanged} />
     </>
   );
+}
+
+function codeOf({ code }: Item): string {
+  return code;
 }
 
 function columnsOf(t: Messages, { moment }: Formats, onAsk: (item: Item) => void): Column<Item>[] {
