@@ -168,6 +168,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/dead-letters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What was not counted, and why: the newest first, without contents. */
+        get: operations["listDeadLetters"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/usage/export": {
         parameters: {
             query?: never;
@@ -183,23 +200,6 @@ export interface paths {
          *     completed is cut off.
          */
         get: operations["exportUsage"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/dead-letters": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** What was not counted, and why: the newest first, without contents. */
-        get: operations["listDeadLetters"];
         put?: never;
         post?: never;
         delete?: never;
@@ -393,6 +393,91 @@ export interface paths {
         };
         /** The built-in page. */
         get: operations["page"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The built-in page: who used the tokens. */
+        get: operations["pageUsage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/upstreams": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The built-in page: upstreams and models. */
+        get: operations["pageUpstreams"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/pipeline": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The built-in page: what became of the events. */
+        get: operations["pagePipeline"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/namespaces": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The built-in page: the tenants. */
+        get: operations["pageNamespaces"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/namespaces/{code}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The built-in page: one tenant. */
+        get: operations["pageNamespace"];
         put?: never;
         post?: never;
         delete?: never;
@@ -3407,6 +3492,186 @@ export interface operations {
             };
         };
     };
+    listDeadLetters: {
+        parameters: {
+            query?: {
+                /** @description `log`: events of the log. `raw`: of raw topics. */
+                source?: "log" | "raw";
+                /** @description Only those of this class (late, future, poison, misrouted, duplicate), or of this kind of fault in a raw topic. */
+                class?: string;
+                /** @description Only those with this reason, as an answer has it. */
+                reason?: string;
+                /** @description Only those of this raw topic. */
+                topic?: string;
+                /** @description Only those of this partition, of the log or of a topic. */
+                partition?: number;
+                /** @description Only those stored at or after this: RFC 3339, or seconds, ms or us since the epoch by size. Before `to`. */
+                from?: string | number;
+                /** @description Only those stored before this. */
+                to?: string | number;
+                /** @description Page of the list. Empty: the first. */
+                page?: number;
+                /** @description Letters of a page. Empty: the default. */
+                size?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "data": {
+                     *         "as_of": {
+                     *           "time": "2026-11-30T21:28:10.63211Z",
+                     *           "version": 1
+                     *         },
+                     *         "events": 2,
+                     *         "groups": [
+                     *           {
+                     *             "class": "misrouted",
+                     *             "events": 1,
+                     *             "letters": 1,
+                     *             "reason": "key of another partition",
+                     *             "source": "log"
+                     *           },
+                     *           {
+                     *             "class": "missing",
+                     *             "events": 1,
+                     *             "letters": 1,
+                     *             "reason": "must be given",
+                     *             "source": "raw"
+                     *           }
+                     *         ],
+                     *         "items": [
+                     *           {
+                     *             "bytes": 214,
+                     *             "class": "misrouted",
+                     *             "event_id": null,
+                     *             "events": 1,
+                     *             "letter": {
+                     *               "generation": 1,
+                     *               "index": 0,
+                     *               "offset": 17,
+                     *               "partition": 3
+                     *             },
+                     *             "message": null,
+                     *             "namespace": "wechat",
+                     *             "reason": "key of another partition",
+                     *             "replayable": true,
+                     *             "source": "log",
+                     *             "stored_at": "2026-11-30T21:28:10.63211Z",
+                     *             "time": "2026-11-30T21:28:09Z"
+                     *           },
+                     *           {
+                     *             "bytes": null,
+                     *             "class": "missing",
+                     *             "event_id": "a-2",
+                     *             "events": 1,
+                     *             "letter": null,
+                     *             "message": {
+                     *               "field": "usage.input_tokens",
+                     *               "index": 2,
+                     *               "offset": 4711,
+                     *               "partition": 0,
+                     *               "topic": "gatemeter.raw",
+                     *               "topic_id": "Q7rvqkJRSRWzPJPWO0NNuw",
+                     *               "until": 4711
+                     *             },
+                     *             "namespace": null,
+                     *             "reason": "must be given",
+                     *             "replayable": false,
+                     *             "source": "raw",
+                     *             "stored_at": "2026-11-30T21:27:10.63211Z",
+                     *             "time": null
+                     *           }
+                     *         ],
+                     *         "page": 1,
+                     *         "pages": 1,
+                     *         "size": 100,
+                     *         "total": 2
+                     *       },
+                     *       "message": "success",
+                     *       "timestamp": "2026-11-30T21:28:13.636Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Success_DeadLetterPage"];
+                };
+            };
+            /** @description A parameter is unknown, given twice, empty or breaks its rule; the message names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 400,
+                     *       "data": null,
+                     *       "message": "timeRange must be one of 15m, 1h, 6h, 24h, today, yesterday, week, month, all, not \"never\"",
+                     *       "timestamp": "2026-11-30T21:28:15.029Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The key is missing or not the right one. */
+            401: {
+                headers: {
+                    /** @description `Bearer`. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 401,
+                     *       "data": null,
+                     *       "message": "no key given, send it as `Authorization: Bearer <key>`",
+                     *       "timestamp": "2026-11-30T21:42:19.037Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An internal error; the log has its cause. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Two other queries took too long, or the ledger does not answer and no earlier answer is known. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 503,
+                     *       "data": null,
+                     *       "message": "the ledger is not available now",
+                     *       "timestamp": "2026-11-30T21:42:16.031Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
     exportUsage: {
         parameters: {
             query?: {
@@ -3579,186 +3844,6 @@ export interface operations {
                      *       "data": null,
                      *       "message": "there is no namespace \"nobody\"",
                      *       "timestamp": "2026-11-30T21:28:15.030Z"
-                     *     }
-                     */
-                    "application/json": components["schemas"]["Failure"];
-                };
-            };
-            /** @description An internal error; the log has its cause. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Failure"];
-                };
-            };
-            /** @description Two other queries took too long, or the ledger does not answer and no earlier answer is known. */
-            503: {
-                headers: {
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "code": 503,
-                     *       "data": null,
-                     *       "message": "the ledger is not available now",
-                     *       "timestamp": "2026-11-30T21:42:16.031Z"
-                     *     }
-                     */
-                    "application/json": components["schemas"]["Failure"];
-                };
-            };
-        };
-    };
-    listDeadLetters: {
-        parameters: {
-            query?: {
-                /** @description `log`: events of the log. `raw`: of raw topics. */
-                source?: "log" | "raw";
-                /** @description Only those of this class (late, future, poison, misrouted, duplicate), or of this kind of fault in a raw topic. */
-                class?: string;
-                /** @description Only those with this reason, as an answer has it. */
-                reason?: string;
-                /** @description Only those of this raw topic. */
-                topic?: string;
-                /** @description Only those of this partition, of the log or of a topic. */
-                partition?: number;
-                /** @description Only those stored at or after this: RFC 3339, or seconds, ms or us since the epoch by size. Before `to`. */
-                from?: string | number;
-                /** @description Only those stored before this. */
-                to?: string | number;
-                /** @description Page of the list. Empty: the first. */
-                page?: number;
-                /** @description Letters of a page. Empty: the default. */
-                size?: number;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description A page. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "code": 200,
-                     *       "data": {
-                     *         "as_of": {
-                     *           "time": "2026-11-30T21:28:10.63211Z",
-                     *           "version": 1
-                     *         },
-                     *         "events": 2,
-                     *         "groups": [
-                     *           {
-                     *             "class": "misrouted",
-                     *             "events": 1,
-                     *             "letters": 1,
-                     *             "reason": "key of another partition",
-                     *             "source": "log"
-                     *           },
-                     *           {
-                     *             "class": "missing",
-                     *             "events": 1,
-                     *             "letters": 1,
-                     *             "reason": "must be given",
-                     *             "source": "raw"
-                     *           }
-                     *         ],
-                     *         "items": [
-                     *           {
-                     *             "bytes": 214,
-                     *             "class": "misrouted",
-                     *             "event_id": null,
-                     *             "events": 1,
-                     *             "letter": {
-                     *               "generation": 1,
-                     *               "index": 0,
-                     *               "offset": 17,
-                     *               "partition": 3
-                     *             },
-                     *             "message": null,
-                     *             "namespace": "wechat",
-                     *             "reason": "key of another partition",
-                     *             "replayable": true,
-                     *             "source": "log",
-                     *             "stored_at": "2026-11-30T21:28:10.63211Z",
-                     *             "time": "2026-11-30T21:28:09Z"
-                     *           },
-                     *           {
-                     *             "bytes": null,
-                     *             "class": "missing",
-                     *             "event_id": "a-2",
-                     *             "events": 1,
-                     *             "letter": null,
-                     *             "message": {
-                     *               "field": "usage.input_tokens",
-                     *               "index": 2,
-                     *               "offset": 4711,
-                     *               "partition": 0,
-                     *               "topic": "gatemeter.raw",
-                     *               "topic_id": "Q7rvqkJRSRWzPJPWO0NNuw",
-                     *               "until": 4711
-                     *             },
-                     *             "namespace": null,
-                     *             "reason": "must be given",
-                     *             "replayable": false,
-                     *             "source": "raw",
-                     *             "stored_at": "2026-11-30T21:27:10.63211Z",
-                     *             "time": null
-                     *           }
-                     *         ],
-                     *         "page": 1,
-                     *         "pages": 1,
-                     *         "size": 100,
-                     *         "total": 2
-                     *       },
-                     *       "message": "success",
-                     *       "timestamp": "2026-11-30T21:28:13.636Z"
-                     *     }
-                     */
-                    "application/json": components["schemas"]["Success_DeadLetterPage"];
-                };
-            };
-            /** @description A parameter is unknown, given twice, empty or breaks its rule; the message names it. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "code": 400,
-                     *       "data": null,
-                     *       "message": "timeRange must be one of 15m, 1h, 6h, 24h, today, yesterday, week, month, all, not \"never\"",
-                     *       "timestamp": "2026-11-30T21:28:15.029Z"
-                     *     }
-                     */
-                    "application/json": components["schemas"]["Failure"];
-                };
-            };
-            /** @description The key is missing or not the right one. */
-            401: {
-                headers: {
-                    /** @description `Bearer`. */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "code": 401,
-                     *       "data": null,
-                     *       "message": "no key given, send it as `Authorization: Bearer <key>`",
-                     *       "timestamp": "2026-11-30T21:42:19.037Z"
                      *     }
                      */
                     "application/json": components["schemas"]["Failure"];
@@ -5183,6 +5268,284 @@ export interface operations {
                      *       "code": 503,
                      *       "data": null,
                      *       "message": "not ready: starting: it has begun",
+                     *       "timestamp": "2026-11-30T21:42:16.031Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    pageUsage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            /** @description The client has it (`If-None-Match`). */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An internal error; the log has its cause. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The process is starting. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 503,
+                     *       "data": null,
+                     *       "message": "the ledger is not available now",
+                     *       "timestamp": "2026-11-30T21:42:16.031Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    pageUpstreams: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            /** @description The client has it (`If-None-Match`). */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An internal error; the log has its cause. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The process is starting. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 503,
+                     *       "data": null,
+                     *       "message": "the ledger is not available now",
+                     *       "timestamp": "2026-11-30T21:42:16.031Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    pagePipeline: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            /** @description The client has it (`If-None-Match`). */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An internal error; the log has its cause. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The process is starting. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 503,
+                     *       "data": null,
+                     *       "message": "the ledger is not available now",
+                     *       "timestamp": "2026-11-30T21:42:16.031Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    pageNamespaces: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            /** @description The client has it (`If-None-Match`). */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An internal error; the log has its cause. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The process is starting. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 503,
+                     *       "data": null,
+                     *       "message": "the ledger is not available now",
+                     *       "timestamp": "2026-11-30T21:42:16.031Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    pageNamespace: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Code of a namespace. The page says so if there is none of that code. */
+                code: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            /** @description The client has it (`If-None-Match`). */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An internal error; the log has its cause. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The process is starting. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 503,
+                     *       "data": null,
+                     *       "message": "the ledger is not available now",
                      *       "timestamp": "2026-11-30T21:42:16.031Z"
                      *     }
                      */

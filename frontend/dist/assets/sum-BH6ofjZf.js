@@ -1,0 +1,1 @@
+function e(...e){let t=e.reduce((e,t)=>e+BigInt(t),0n),n=Number(t);return Number.isSafeInteger(n)?n:t.toString()}export{e as t};

@@ -1,1 +1,0 @@
-import{l as e,n as t,r as n}from"./frame-D4FulOwr.js";import{r}from"./react-AyOTluXZ.js";var i=r();function a(){let r=e();return(0,i.jsx)(t,{children:(0,i.jsx)(n,{title:r.upstreams.title,windowTitle:r.upstreams.title})})}export{a as default};
