@@ -72,7 +72,7 @@ pub(in super::super) async fn commits_of_many_rows_take_few_statements(bed: Bed)
 }
 
 /// Statements of commits, and the bytes that the server received with them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Cost {
     statements: i64,
     bytes: i64,
@@ -115,21 +115,25 @@ async fn costs(bed: &Bed, n_rounds: u8, mut round: impl FnMut() -> Vec<Arc<Part>
     let other = if bed.is_server() { Bed::server().await } else { Bed::file().await };
     claimed(&other.store, 6, 1).await;
     let (one, two) = (bed.open_narrow().await, other.open_narrow().await);
-    let mut costs = None;
-    for n in 0..n_rounds {
-        let parts = round();
+    let rounds: Vec<Vec<Arc<Part>>> = (0..n_rounds).map(|_| round()).collect();
+    // One ledger after the other: a connection that is idle meanwhile would be opened anew, and all
+    // of its statements would be prepared, and sent, once more.
+    let (mut together, mut each) = (Cost::default(), Cost::default());
+    for (n, parts) in (1..).zip(&rounds) {
+        let all = Commit::of(CommitId([n; 16]), parts.clone());
+        together = cost(&one, vec![all]).await;
+    }
+    for (n, parts) in (1..).zip(&rounds) {
         let alone = |(idx, part): (usize, &Arc<Part>)| {
-            let id = [n + 1, u8::try_from(idx).expect("few")].repeat(8);
+            let id = [n, u8::try_from(idx).expect("few")].repeat(8);
             Commit::of(CommitId(id.try_into().expect("16 bytes")), vec![Arc::clone(part)])
         };
-        let each: Vec<Commit> = parts.iter().enumerate().map(alone).collect();
-        let together = Commit::of(CommitId([n + 1; 16]), parts);
-        costs = Some((cost(&one, vec![together]).await, cost(&two, each).await));
+        each = cost(&two, parts.iter().enumerate().map(alone).collect()).await;
     }
     let (one, two) = (one.snapshot().await, two.snapshot().await);
     let (one, two) = (one.expect("a snapshot"), two.expect("a snapshot"));
     assert_eq!((one.totals, one.partitions), (two.totals, two.partitions), "they count the same");
-    costs.expect("rounds")
+    (together, each)
 }
 
 pub(in super::super) async fn six_partitions_of_equal_series_cost_a_third_if_they_commit_together(
