@@ -1,4 +1,5 @@
 // How long answers took: three measures side by side, and the chosen one as a heat map and lines.
+import { useTokenTime } from "@/api/latency.ts";
 import { useLatency, type Result } from "@/api/queries.ts";
 import type { Schema } from "@/api/types.ts";
 import { Figure } from "@/components/figure.tsx";
@@ -31,7 +32,7 @@ export function Latency({ ask }: { ask: Ask }) {
   const results: Results = {
     duration: useLatency(when, { ...filters, metric: "duration" }),
     ttft: useLatency(when, { ...filters, metric: "ttft" }),
-    tpot: useLatency(when, { ...filters, metric: "tpot" }),
+    tpot: useTokenTime(when, filters),
   };
   const { metric } = ask;
   const result = results[metric];

@@ -34,7 +34,7 @@ export default function Upstreams() {
       <Filters ask={ask} />
       {isUnknown ? (
         <div role="alert">
-          <EmptyState title={u.noSuchNamespace} text={<bdi>{upstreams.error?.message}</bdi>} />
+          <EmptyState title={u.noSuchNamespace} />
         </div>
       ) : (
         <>
