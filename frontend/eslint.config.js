@@ -85,6 +85,25 @@ export default tseslint.config(
       ],
     },
   },
+  {
+    files: ["e2e/**/*.ts"],
+    extends: [...tseslint.configs.strictTypeChecked, ...tseslint.configs.stylisticTypeChecked],
+    languageOptions: {
+      parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname },
+    },
+    rules: {
+      "@typescript-eslint/consistent-type-definitions": ["error", "interface"],
+      "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
+      // Fixtures and steps of a walk are awaited where it is read, and typed where they are made.
+      "@typescript-eslint/no-dynamic-delete": "off",
+      "max-lines": ["error", 500],
+      "max-len": ["error", { code: 100 }],
+    },
+  },
+  {
+    files: ["e2e/*.mjs"],
+    languageOptions: { globals: { console: "readonly", process: "readonly" } },
+  },
   ...LAYERS.map(layer),
   {
     files: ["src/components/chart/**"],

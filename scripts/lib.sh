@@ -276,6 +276,17 @@ need_node() {
       "install a newer one from https://nodejs.org/en/download, then start again"
 }
 
+# need_browser: Node, and a Chromium that draws every script that a name may be in. Sets
+# PAGE_TEST_CHROMIUM, which frontend/e2e starts it by.
+need_browser() {
+  need_node
+  install_packages chromium chromium
+  install_packages fc-list fontconfig
+  [ -n "$(fc-list :lang=zh)" ] || install_packages "a font for Chinese" fonts-wqy-zenhei
+  export PAGE_TEST_CHROMIUM
+  PAGE_TEST_CHROMIUM=$(command -v chromium)
+}
+
 # node_modules: installs what frontend/package-lock.json names, unless it is there. To be called in
 # the folder frontend.
 node_modules() {

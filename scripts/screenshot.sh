@@ -1,66 +1,50 @@
 #!/usr/bin/env bash
-# Makes docs/images/page.png: the built-in page after a replay of 60,000 requests of a real trace.
+# Makes the pictures of the page in docs/images, in English and Chinese.
 #
-# usage: scripts/screenshot.sh [--help]
+# usage: scripts/screenshot.sh [--all DIR] [--help]
+#
+#   --all DIR  in place of these, puts pictures of every page into DIR: at the width of a desktop
+#              and of a phone, in both themes and both languages, to be looked at
 #
 # Builds the program, unless GATEMETER_PROGRAM names one, starts it on free ports with a data folder
-# of its own, replays a part of the bundled ServeGen trace, and lets Chromium draw the page.
+# of its own, replays a part of the bundled ServeGen trace, and lets Chromium draw the pages.
 set -euo pipefail
 unset CDPATH
 cd "$(dirname "$(readlink -f "$0")")/.."
 . scripts/lib.sh
 
+export PAGE_TEST_SHOTS=readme PAGE_TEST_SHOTS_DIR="$PWD/docs/images"
 case "${1:-}" in
   "") ;;
+  --all)
+    [ -n "${2:-}" ] || fail "--all needs a folder: see scripts/screenshot.sh --help"
+    mkdir -p "$2"
+    PAGE_TEST_SHOTS=all
+    PAGE_TEST_SHOTS_DIR=$(cd "$2" && pwd)
+    ;;
   -h | --help)
-    sed -n '2,7s/^# \{0,1\}//p' "$0"
+    sed -n '2,10s/^# \{0,1\}//p' "$0"
     exit 0
     ;;
   *) fail "unknown option '$1': see scripts/screenshot.sh --help" ;;
 esac
 
-install_packages chromium chromium
-# The page has a button in Chinese.
-[ -n "$(fc-list :lang=zh)" ] || as_root apt-get install -y -qq fonts-wqy-zenhei >/dev/null
-gatemeter=${GATEMETER_PROGRAM:-}
-if [ -z "$gatemeter" ]; then
-  need_rust
-  say "building (the first time this takes a few minutes)"
-  cargo build --locked --release --bin gatemeter
-  gatemeter="${CARGO_TARGET_DIR:-target}/release/gatemeter"
-fi
+need_browser
+find_gatemeter release
+gatemeter=$(readlink -f "$gatemeter")
+work_folder
+(cd frontend && node_modules)
 
-work=$(mktemp -d)
-pid=""
-finish() {
-  if [ -n "$pid" ]; then
-    stop "$pid" || true
-  fi
-  rm -rf "$work"
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
+start_gatemeter page --dev
+"$gatemeter" replay servegen:data/servegen/deepseek-r1 --count 60000 --to "$ingest" --quiet ||
+  fail "the replay failed: see above"
+# Some of each class, for the page of the pipeline.
+"$gatemeter" replay synthetic --count 3000 --duplicates 5% --late 2% --future 1% --to "$ingest" \
+  --quiet >/dev/null || fail "the replay failed: see above"
+wait_for 60 "the last count" "$pid" counted 63000
 
-api=$(free_port 8001)
-aggregator=$(free_port $((api + 1)))
-ingest=$(free_port $((aggregator + 1)))
-"$gatemeter" all --dev --data "$work/data" --api-listen "127.0.0.1:$api" \
-  --aggregator-listen "127.0.0.1:$aggregator" --ingest-listen "127.0.0.1:$ingest" \
-  2>"$work/log" &
-pid=$!
-ready() { curl --noproxy '*' -sf "http://127.0.0.1:$ingest/readyz"; }
-wait_for 60 Gatemeter "$pid" ready
-"$gatemeter" replay servegen:data/servegen/deepseek-r1 --count 60000 \
-  --to "http://127.0.0.1:$ingest" || fail "the replay failed: see above"
-counted() {
-  curl --noproxy '*' -sf "http://127.0.0.1:$aggregator/metrics?section=business" |
-    grep -qx 'gatemeter_events_total{class="counted"} 60000'
-}
-wait_for 60 "the last count" "$pid" counted
-
-mkdir -p docs/images
-chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --no-first-run \
-  --user-data-dir="$work/browser" --virtual-time-budget=8000 --window-size=1280,1000 \
-  --screenshot="$PWD/docs/images/page.png" "http://127.0.0.1:$api/?lang=en" 2>"$work/browser.log" ||
-  fail "chromium could not draw the page: $(tail -n 3 "$work/browser.log")"
-say "docs/images/page.png is new"
+export PAGE_TEST_MAIN=$api PAGE_TEST_OUTPUT="$work/output"
+cd frontend
+NO_PROXY='*' no_proxy='*' npx --no-install playwright test --config e2e/playwright.config.ts \
+  --project=shots
+say "the pictures are in $PAGE_TEST_SHOTS_DIR"

@@ -6,7 +6,8 @@
 # Steps: format, lints, unit and property tests, the log on a real Kafka broker, the ledger on a
 # real MariaDB, the cache on a real Redis, the seeded simulation with its mutants, the gateway's
 # Lua, the end to end tests on real processes, nginx with the gateway among them, Debian's promtool
-# on a real page, and the API against its own description. Safe to run again.
+# on a real page, the API against its own description, the page against its sources, and a walk
+# through it in a browser. Safe to run again.
 set -euo pipefail
 unset CDPATH
 cd "$(dirname "$(readlink -f "$0")")/.."
@@ -15,7 +16,7 @@ cd "$(dirname "$(readlink -f "$0")")/.."
 case "${1:-}" in
   "") ;;
   -h | --help)
-    sed -n '2,9s/^# \{0,1\}//p' "$0"
+    sed -n '2,10s/^# \{0,1\}//p' "$0"
     exit 0
     ;;
   *) fail "unknown option '$1': see scripts/test.sh --help" ;;
@@ -35,8 +36,8 @@ need_nginx
 install_packages wrk wrk
 install_packages luajit luajit2
 install_packages luacheck lua-check
-# A browser for the page.
-install_packages chromium chromium
+# A browser for the page, and Node for its tools.
+need_browser
 # The tests start a server of their own; the packages without a service start none of the system's.
 install_packages mariadb-install-db mariadb-server-core mariadb-client-core
 install_packages openssl openssl
@@ -60,9 +61,18 @@ say "settings and rules of Prometheus"
 say "unit tests, property tests, house rules and end-to-end tests"
 cargo test --locked --profile checked --workspace --exclude sim
 
-say "the API against its description"
 # The program that the end-to-end tests have built.
-GATEMETER_PROGRAM="${CARGO_TARGET_DIR:-target}/checked/gatemeter" scripts/api-test.sh
+GATEMETER_PROGRAM=$(readlink -f "${CARGO_TARGET_DIR:-target}/checked/gatemeter")
+export GATEMETER_PROGRAM
+
+say "the API against its description"
+scripts/api-test.sh
+
+say "the built files of the page against its sources"
+scripts/frontend.sh check
+
+say "every page in a browser"
+scripts/page-test.sh
 
 say "seeded simulation and its mutants"
 cargo test --locked --profile checked -p sim
