@@ -20,20 +20,25 @@ async function isText(page: Page) {
 }
 
 const WIDTHS = [1440, 390];
-const PATHS = [
-  "/",
-  "/usage?group=consumer",
-  "/usage?group=model,upstream",
-  "/upstreams",
-  "/pipeline",
-  "/namespaces",
+const IMAGE = '<img src=x onerror="window.hostile=1">';
+/** Pages, and a name of odd.sql that each must show as it is. */
+const PATHS: readonly [string, string | undefined][] = [
+  ["/", IMAGE],
+  ["/usage?group=consumer", undefined],
+  ["/usage?group=model,upstream", IMAGE],
+  ["/upstreams", IMAGE],
+  ["/pipeline", IMAGE],
+  ["/namespaces", IMAGE],
 ];
 
 for (const width of WIDTHS) {
-  for (const path of PATHS) {
+  for (const [path, name] of PATHS) {
     test(`hostile names at ${path}, ${width} px`, async ({ page }) => {
       await page.setViewportSize({ width, height: 900 });
       await open(page, odd(), path, { range: "24h" });
+      if (name !== undefined) {
+        await expect(page.locator("main bdi", { hasText: name }).first()).toBeVisible();
+      }
       await isText(page);
       await fits(page);
     });

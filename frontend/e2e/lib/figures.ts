@@ -114,6 +114,7 @@ export async function compare(
   language: Language,
   ask: () => Promise<Wanted[]>,
   moves = /\.live\./,
+  timeout = 60_000,
 ): Promise<number> {
   let n = 0;
   await expect(async () => {
@@ -122,6 +123,6 @@ export async function compare(
     const said = breaches(await read(page), wanted, moves, language);
     n = wanted.length;
     expect(said.slice(0, 20), `${said.length} of ${n} figures`).toEqual([]);
-  }).toPass({ timeout: 60_000, intervals: [100, 300, 1_000] });
+  }).toPass({ timeout, intervals: [100, 300, 1_000] });
   return n;
 }
