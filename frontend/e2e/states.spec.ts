@@ -30,6 +30,8 @@ for (const { name, path, params } of PAGES) {
     await open(page, main(), path, { range: "24h", ...params });
     const banner = page.getByRole("status").filter({ hasText: /not answering|out of date/i });
     await expect(banner.first()).toBeVisible();
+    // What is still on its way when the test ends has nobody to be answered for.
+    await page.unrouteAll({ behavior: "ignoreErrors" });
   });
 }
 
