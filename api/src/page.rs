@@ -34,7 +34,7 @@ type File = (&'static str, &'static str, Keep, Body);
 /// Every file of the front end.
 fn built() -> impl Iterator<Item = File> {
     let files: &[File] = &include!(concat!(env!("OUT_DIR"), "/page.rs"));
-    files.to_vec().into_iter()
+    files.iter().cloned()
 }
 
 /// The addresses of the page, with their description.

@@ -87,12 +87,15 @@ async fn hot(targets: &mut Targets, client: &Client, base: &str) {
     targets.set(Target::Hot, print(&format!("kept answers, {RATE}/s"), times));
 }
 
+/// Name of a call, and its path for a namespace.
+type Call = (&'static str, fn(&str) -> String);
+
 /// Every call of the page about ranges that nobody has asked for.
 async fn cold(targets: &mut Targets, client: &Client, base: &str) {
     let (from_us, to_us) = month::span_us();
     let mut of_one = Vec::new();
     let mut of_all = Vec::new();
-    let calls: [(&str, fn(&str) -> String); 7] = [
+    let calls: [Call; 7] = [
         ("tokens", |scope| format!("/api/metrics/namespaces/{scope}/tokens?")),
         ("stats", |scope| format!("/api/metrics/namespaces/{scope}/stats?")),
         ("trend", |scope| format!("/api/metrics/namespaces/request-trend?namespace={scope}&")),

@@ -49,7 +49,7 @@ struct Round {
 /// One round over all tables, in one transaction of the caller.
 pub(crate) async fn retain(conn: &mut Conn, now: Wall, keep: &Keep) -> Result<Retained> {
     let mut retained = Retained::default();
-    for round in rounds(now.as_us(), keep) {
+    for round in rows(now.as_us(), keep).into_iter().chain(records(now.as_us(), keep)) {
         let backend = conn.backend();
         let query = backend.query(backend.text(round.sqlite, round.mysql));
         let query = query.bind(round.before).bind(ROWS_MAX);
@@ -60,9 +60,9 @@ pub(crate) async fn retain(conn: &mut Conn, now: Wall, keep: &Keep) -> Result<Re
     Ok(retained)
 }
 
-/// The rounds, table by table. A server has DELETE .. LIMIT; SQLite selects the rows first. The
-/// journal keeps its newest line on both.
-fn rounds(now_us: i64, keep: &Keep) -> [Round; 14] {
+/// The rounds over rows of sums, table by table. A server has DELETE .. LIMIT; SQLite selects the
+/// rows first.
+fn rows(now_us: i64, keep: &Keep) -> [Round; 7] {
     [
         Round {
             sqlite: "DELETE FROM minute WHERE (at, series) IN \
@@ -107,6 +107,12 @@ fn rounds(now_us: i64, keep: &Keep) -> [Round; 14] {
             mysql: "DELETE FROM consumer_day WHERE at < ? ORDER BY at, series LIMIT ?",
             before: (now_us - keep.consumer_us).div_euclid(DAY_US),
         },
+    ]
+}
+
+/// The rounds over everything else. The journal keeps its newest line.
+fn records(now_us: i64, keep: &Keep) -> [Round; 7] {
+    [
         Round {
             sqlite: "DELETE FROM commit_journal WHERE version IN \
                      (SELECT version FROM commit_journal WHERE committed_us < ?1 \

@@ -28,7 +28,7 @@ pub(super) use self::statements::*;
 pub(super) use self::sums::*;
 pub(super) use self::usage::*;
 use super::fixture::{Bed, absent, altered, commit, fail_after, joint, part, refused, sums, total};
-use crate::usage::{UsageAsk, UsageBy, UsageTotal, UsageValue};
+use crate::usage::{UsageAsk, UsageBy, UsageValue};
 use crate::*;
 
 pub(super) async fn a_commit_takes_effect_once_and_every_table_has_its_sums(bed: Bed) {
@@ -90,8 +90,7 @@ pub(super) async fn a_commit_takes_effect_once_and_every_table_has_its_sums(bed:
     let (_, groups) = reader.usage(&one, 10, 0).await.expect("usage");
     assert_eq!((groups.len(), groups[0].sums.used.requests), (1, 5));
     let none = UsageAsk { quarters: 90..99, ..ask };
-    let none = reader.usage(&none, 9, 0).await.expect("usage");
-    assert_eq!(none, (UsageTotal::default(), Vec::new()));
+    assert_eq!(reader.usage(&none, 9, 0).await.expect("usage"), Default::default());
     let kept = (reader.oldest_usage().await, reader.usage_start_us().await);
     assert_eq!((kept.0.expect("a quarter"), kept.1.expect("a start")), (Some(4), 0));
     assert_eq!(reader.consumer_rows(4..5).await.expect("rows").len(), 40);
