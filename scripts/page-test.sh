@@ -50,8 +50,8 @@ replay() {
 }
 
 # What changes rows by hand makes roll-ups anew.
-unrolled='UPDATE rolled SET quarter = 0; DELETE FROM namespace_minute; DELETE FROM namespace_quarter;
-  DELETE FROM day; DELETE FROM consumer_day;'
+unrolled='UPDATE rolled SET quarter = 0; DELETE FROM namespace_minute;
+  DELETE FROM namespace_quarter; DELETE FROM day; DELETE FROM consumer_day;'
 
 # sql FOLDER: runs statements on the ledger of a process that is stopped.
 sql() {

@@ -1,9 +1,9 @@
 //! What an event costs on its way: CPU time per event, and ratios to a baseline of the same run.
 //!
-//! `scripts/bench.sh` runs it. Every figure but those of `texts`, `api` and the times of `start` is CPU
-//! time of the process that does the work, user and system, so that it does not depend on how busy
-//! the machine is otherwise; the baseline of each part does the least that any program would have
-//! to do with the same bytes. Figures drift from machine to machine, ratios do not.
+//! `scripts/bench.sh` runs it. Every figure but those of `texts`, `api` and the times of `start` is
+//! CPU time of the process that does the work, user and system, so that it does not depend on how
+//! busy the machine is otherwise; the baseline of each part does the least that any program would
+//! have to do with the same bytes. Figures drift from machine to machine, ratios do not.
 
 mod cpu;
 mod recording;

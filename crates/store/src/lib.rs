@@ -3,8 +3,7 @@
 //!
 //! Commits of the aggregator, labels of ingest and settings of the api go through `Store`, each in
 //! one transaction that completes even if its caller is cancelled. Queries go through a `Reader`,
-//! which sees one committed version. Nothing here decides what counts: that is `ledger`. Nothing
-//! above knows which database it is.
+//! which sees one committed version. Nothing here decides what counts: that is `ledger`.
 
 mod server_error;
 mod error;

@@ -335,9 +335,8 @@ impl PlainReader {
 
     /// Roll-ups of UTC days since the epoch.
     pub async fn days(&mut self, at: Range<i64>) -> Result<Vec<(i64, Labels, Sums)>> {
-        let rows = self.0.day_rows(at).await?;
-        let rows = rows.iter();
-        Ok(rows.map(|(at, labels, sums)| (*at, labels.into(), sums.to_array())).collect())
+        let rows = self.0.day_rows(at).await?.into_iter();
+        Ok(rows.map(|(at, labels, sums)| (at, (&labels).into(), sums.to_array())).collect())
     }
 
     /// Roll-ups of consumers, of UTC days since the epoch.

@@ -5,10 +5,10 @@
 //! are derived: they have exactly what the rows of quarter-hours before `rolled.quarter` have, and
 //! of the minutes in them. Rows at or past that mark are read themselves.
 //!
-//! A quarter-hour is rolled up once it ended a while ago, by whoever deletes old rows. A commit that
-//! adds to one that is rolled up already adds to the roll-ups in the same transaction. On a server
-//! both lock the mark first, a commit to share it and the roll-up alone, so that no commit can miss
-//! that the mark has moved.
+//! A quarter-hour is rolled up once it ended a while ago, by whoever deletes old rows. A commit
+//! that adds to one that is rolled up already adds to the roll-ups in the same transaction. On a
+//! server both lock the mark first, a commit to share it and the roll-up alone, so that no commit
+//! can miss that the mark has moved.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;

@@ -1,8 +1,8 @@
 //! Token usage, summed by the groups of a query: of consumers, or of everything else that full rows
 //! know.
 //!
-//! A question is one statement, for the groups of a page with the number and the sums of all, or for
-//! groups that are handed over as they are read.
+//! A question is one statement: for the groups of a page with the number and the sums of all, or
+//! for groups that are handed over as they are read.
 
 mod ask;
 

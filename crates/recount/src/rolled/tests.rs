@@ -1,3 +1,5 @@
+//! Unit tests of `rolled`: roll-ups made by hand of rows made by hand.
+
 use super::*;
 use crate::labels::{Consumer, Row, Short};
 

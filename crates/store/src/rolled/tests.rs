@@ -1,3 +1,5 @@
+//! Unit tests of `rolled`.
+
 use super::*;
 
 #[test]
