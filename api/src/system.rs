@@ -264,14 +264,13 @@ impl Question for Dashboard<'_> {
         let namespaces = snapshot.reader.namespaces_after(0).await?;
         let scope = Scope::among(&namespaces, &self.scope)?;
         let window = snapshot.window(&self.ask)?;
-        let buckets = snapshot.buckets(&window, &scope, &[Part::Requests, Part::Tokens]).await?;
-        let all = snapshot.whole(&window, &Scope::All).await?;
-        let own = match scope {
-            Scope::All => None,
-            Scope::One(_) => Some(snapshot.whole(&window, &scope).await?),
+        let buckets = snapshot.buckets(&window, &scope, &Part::EACH).await?;
+        let all = match scope {
+            Scope::All => buckets.total.clone(),
+            Scope::One(_) => snapshot.whole(&window, &Scope::All).await?,
         };
         let as_of = snapshot.as_of();
-        let stats = StatsView::of(&window, &scope, own.as_ref().unwrap_or(&all), as_of.clone())?;
+        let stats = StatsView::of(&window, &scope, &buckets.total, as_of.clone())?;
         let trend = TrendView::of(&window, &scope, &buckets, as_of.clone())?;
         let tokens = TokensView::of(&window, &scope, &buckets, as_of)?;
         let distribution = DistributionView::read(snapshot, &window, &namespaces).await?;

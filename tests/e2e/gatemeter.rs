@@ -15,7 +15,7 @@ use serde_json::Value;
 /// Longest wait for any state.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 /// Pause between two looks at a state.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+pub const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The program under test.
 pub fn program() -> &'static str {

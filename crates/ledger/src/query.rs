@@ -31,6 +31,15 @@ pub struct Buckets {
     edges: Vec<i64>,
 }
 
+/// Pieces of one length that time is cut into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pieces {
+    /// Start of the first one, not after that of the first bucket.
+    pub from: i64,
+    /// Length of each.
+    pub length: i64,
+}
+
 impl Buckets {
     /// Buckets between these edges; `None` unless there are two or more and they rise.
     #[must_use]
@@ -51,14 +60,26 @@ impl Buckets {
         self.edges[0]..self.edges[self.n()]
     }
 
-    /// The longest pieces, counted from the start of the first bucket, that each lie in one bucket:
-    /// sums of such pieces can be added up to buckets. The last bucket may end within a piece.
+    /// The longest pieces of one length that each lie in one bucket: sums of such pieces can be
+    /// added up to buckets. The first bucket may begin within a piece, and the last one end there:
+    /// neither must make all pieces short.
     #[must_use]
-    pub fn piece(&self) -> i64 {
-        let starts = &self.edges[..self.n()];
-        let piece = starts.windows(2).fold(0, |piece, pair| divisor(piece, pair[1] - pair[0]));
-        // A single bucket is one piece, however long it is.
-        if piece == 0 { i64::MAX } else { piece }
+    pub fn pieces(&self) -> Pieces {
+        let inner = &self.edges[1..self.n()];
+        let length = inner.windows(2).fold(0, |length, pair| divisor(length, pair[1] - pair[0]));
+        match (length, inner.first()) {
+            (_, None) => Pieces { from: self.edges[0], length: i64::MAX },
+            // The edge between two buckets: a piece on each side.
+            (0, Some(edge)) => {
+                let length = (edge - self.edges[0]).max(self.edges[2] - edge);
+                Pieces { from: edge - length, length }
+            }
+            (length, Some(edge)) => {
+                let before = (edge - self.edges[0]).rem_euclid(length);
+                let cut = if before == 0 { 0 } else { length - before };
+                Pieces { from: self.edges[0] - cut, length }
+            }
+        }
     }
 
     /// The bucket of a moment.

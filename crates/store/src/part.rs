@@ -348,7 +348,7 @@ impl Reader {
         terms: &[Term],
     ) -> Result<Vec<(Option<i64>, Row)>> {
         let kept = if rows == Rows::Totals { Rows::Quarters } else { rows };
-        let whole = buckets.whole();
+        let (whole, pieces) = (buckets.whole(), buckets.pieces());
         let source = self.source(kept, &whole, mine, terms);
         let sums: Vec<String> = (0..terms.len()).map(|idx| format!("sum(g.c{idx})")).collect();
         // Without the cast a server may take the number of a parameter for a decimal one.
@@ -362,13 +362,15 @@ impl Reader {
             let condition = mine.condition();
             sql = format!("{sql} UNION ALL SELECT NULL, {totals} {tables} WHERE {condition}");
         }
-        let query = self.conn.query(AssertSqlSafe(sql)).bind(whole.start).bind(buckets.piece());
+        let query = self.conn.query(AssertSqlSafe(sql)).bind(pieces.from).bind(pieces.length);
         let mut query = source.bind(query);
         if rows == Rows::Totals {
             query = mine.bind(query);
         }
         let found = self.rows(query).await?;
-        found.into_iter().map(|row| Ok((get(&row, 0)?, row))).collect()
+        // The first piece may begin before the first bucket.
+        let start = |row: &Row| Ok(get::<Option<i64>>(row, 0)?.map(|at| at.max(whole.start)));
+        found.into_iter().map(|row| Ok((start(&row)?, row))).collect()
     }
 
     /// What the sums of a range are added up from.

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::distribution::Distribution;
 use super::sums::{Classes, Sums};
-use super::{Buckets, QueryError, Series};
+use super::{Buckets, Pieces, QueryError, Series};
 use crate::histogram::N_DURATION;
 
 /// Requests of a namespace that ended alike, with their moment and tokens.
@@ -114,17 +114,18 @@ proptest! {
         let edges: Vec<i64> = edges.into_iter().map(|edge| edge * scale).collect();
         let (first, last) = (edges[0], edges[edges.len() - 1]);
         let buckets = Buckets::new(edges.clone()).expect("they rise");
-        let piece = buckets.piece();
-        prop_assert!(piece % scale == 0 || buckets.n() == 1);
+        let Pieces { from, length } = buckets.pieces();
+        prop_assert!(from <= first && first - from < length);
+        prop_assert!(length % scale == 0 || buckets.n() == 1);
         for at in first..last {
-            let start = at - (at - first) % piece;
+            let start = (at - (at - from) % length).max(first);
             prop_assert_eq!(buckets.idx(start), buckets.idx(at), "{} of {:?}", at, &edges);
         }
-        // None of the longer ones will do.
+        // None of the longer ones will do, unless a piece on each side of an edge is all.
         let inner = &edges[1..edges.len() - 1];
-        let is_cut = |longer: i64| inner.iter().any(|at| (at - first) % longer != 0);
-        let longest = edges.get(1).map_or(0, |edge| edge - first);
-        prop_assert!(buckets.n() == 1 || (piece + 1..=longest).all(is_cut));
+        let is_cut = |longer: i64| inner.iter().any(|at| (at - inner[0]) % longer != 0);
+        let longest = inner.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
+        prop_assert!(buckets.n() == 1 || (length + 1..=longest).all(is_cut));
     }
 
     #[test]
@@ -202,10 +203,20 @@ fn edges_must_rise_and_a_moment_lies_in_one_bucket_at_most() {
         assert_eq!(buckets.idx(at), idx, "{at}");
     }
     assert_eq!((buckets.n(), buckets.whole()), (2, 0..15));
-    assert_eq!(
-        (buckets.piece(), Buckets::new(vec![3, 9]).expect("they rise").piece()),
-        (10, i64::MAX)
-    );
+}
+
+#[test]
+fn a_first_bucket_that_is_cut_leaves_the_pieces_as_long_as_the_others() {
+    let pieces = |edges: &[i64]| Buckets::new(edges.to_vec()).expect("they rise").pieces();
+    let of = |from, length| Pieces { from, length };
+    assert_eq!(pieces(&[3, 9]), of(3, i64::MAX));
+    assert_eq!(pieces(&[0, 10, 15]), of(0, 10));
+    assert_eq!(pieces(&[7, 10, 15]), of(5, 5));
+    // Days of which the first begins at 23:45.
+    assert_eq!(pieces(&[95, 96, 192, 288, 300]), of(0, 96));
+    // A day of 23 hours.
+    assert_eq!(pieces(&[1, 96, 188, 284, 380]), of(0, 4));
+    assert_eq!(pieces(&[-5, 96, 192, 288]), of(-96, 96));
 }
 
 #[test]
