@@ -20,6 +20,7 @@ mod text;
 mod figures;
 mod answers;
 mod usage;
+mod timings;
 mod views;
 mod against_ledger;
 mod against_page;
@@ -47,7 +48,7 @@ use crate::differ::Differences;
 use crate::log::Expected;
 use crate::report::{Column, Report};
 use crate::sent::Sent;
-use crate::views::{Sources, Views};
+use crate::views::{Ranged, Sources, Views};
 
 /// Exit code if everything agrees.
 const AGREE: u8 = 0;
@@ -200,9 +201,12 @@ impl Recount {
             report.versions.insert("api".to_owned(), answers.version);
             columns.push(("API", report::api_column(answers)));
         }
-        if let Some(usage) = &views.usage {
-            let groups = groups::of_rows(&ledger.rows.used);
-            differences.append(against_usage::compare(&groups, usage));
+        if let Some(Ranged { consumers, labels, timings }) = &views.ranged {
+            let rows = &ledger.rows;
+            let groups = groups::of_rows(&rows.used);
+            differences.append(against_usage::compare_consumers(&groups, consumers));
+            differences.append(against_usage::compare_labels(&rows.quarters, labels));
+            differences.append(timings::compare(&rows.quarters, timings));
         }
         if let Some(sent) = sent {
             let nothing = Report::default();

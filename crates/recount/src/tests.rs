@@ -1,5 +1,6 @@
 //! The recount against the real counting code, and against faults that are planted.
 
+mod asked;
 mod by_hand;
 mod frames;
 mod made;

@@ -5,6 +5,7 @@
 //! reason to wait, which could take many minutes: the comparison allows for them.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -16,8 +17,10 @@ use tokio::time::Instant;
 use crate::answers::{Answers, Hopeless, is_hopeless};
 use crate::found::Ledger;
 use crate::log::{Beginning, beginning};
+use crate::tally::Rows;
 use crate::text::{MILLION, Page, Series};
-use crate::usage::Usage;
+use crate::timings::{self, Timings};
+use crate::usage::{Labelled, Usage, Used};
 
 /// Gauge of the series that a page holds at zero although they have a value.
 pub const HELD: &str = "gatemeter_series_held";
@@ -53,8 +56,16 @@ pub struct Views {
     pub beginning: anyhow::Result<Beginning>,
     pub page: Option<Page>,
     pub answers: Option<Answers>,
-    /// The API's answers about consumers, if requested.
-    pub usage: Option<Usage>,
+    /// The API's answers about the rows that are recounted, if requested.
+    pub ranged: Option<Ranged>,
+}
+
+/// The API's answers about the quarter-hours that are recounted.
+#[derive(Debug)]
+pub struct Ranged {
+    pub consumers: Usage<Used>,
+    pub labels: Usage<Labelled>,
+    pub timings: Timings,
 }
 
 /// The ends of every partition.
@@ -144,11 +155,21 @@ impl Sources<'_> {
             let oldest_us = beginning.oldest_us(&self.generation.window);
             ledger.read_rows(&mut reader, oldest_us).await?;
         }
-        let usage = match self.api {
-            Some(url) => Some(Usage::ask(self.client, url, &ledger.rows.used, version).await?),
+        let ranged = match self.api {
+            Some(url) => Some(self.ranged(url, &ledger.rows, version).await?),
             None => None,
         };
-        Ok(Views { ledger, beginning, page, answers, usage })
+        Ok(Views { ledger, beginning, page, answers, ranged })
+    }
+
+    async fn ranged(&self, url: &str, rows: &Rows, version: i64) -> anyhow::Result<Ranged> {
+        let quarters = span(rows.quarters.keys().map(|(at, _)| *at));
+        let used = span(rows.used.keys().map(|(at, _)| *at));
+        Ok(Ranged {
+            consumers: Usage::ask(self.client, url, &used, version).await?,
+            labels: Usage::ask(self.client, url, &quarters, version).await?,
+            timings: timings::ask(self.client, url, &quarters, version).await?,
+        })
     }
 
     /// The version of a ledger that has counted far enough.
@@ -184,6 +205,13 @@ impl Sources<'_> {
         check_version("/metrics", shown, version)?;
         Ok(page)
     }
+}
+
+/// From the first to the last quarter-hour of rows that are in order of time.
+fn span(mut at: impl DoubleEndedIterator<Item = i64>) -> Range<i64> {
+    let first = at.next();
+    let last = at.next_back().or(first);
+    first.zip(last).map_or(0..0, |(first, last)| first..last + 1)
 }
 
 fn check_version(who: &str, found: i64, version: i64) -> anyhow::Result<()> {

@@ -38,7 +38,7 @@ pub(crate) struct Term {
 
 impl Only {
     /// The condition, of series `s`.
-    fn condition(self) -> Option<String> {
+    pub(crate) fn condition(self) -> Option<String> {
         match self {
             Only::Any => None,
             Only::Final => Some("s.is_final".to_owned()),

@@ -12,17 +12,16 @@ use crate::answers::Answers;
 use crate::differ::Differences;
 use crate::found::{Ledger, Start};
 use crate::groups::of_rows;
-use crate::labels::{Consumer, OUTCOMES, Row};
+use crate::labels::{OUTCOMES, Row};
 use crate::log::{Beginning, Expected, beginning};
 use crate::report::Report;
 use crate::sent::Sent;
 use crate::sums::Sums;
 use crate::tally::Account;
 use crate::text::{MILLION, Page, Series};
-use crate::usage::Usage;
 use crate::verdict::Class;
 use crate::views::HELD;
-use crate::{against_api, against_ledger, against_page, against_usage};
+use crate::{against_api, against_ledger, against_page};
 
 /// A log with every kind of row, counted both ways.
 fn both() -> (Expected, Ledger) {
@@ -402,42 +401,4 @@ fn a_shortened_log_is_recounted_from_the_oldest_baseline_that_reaches() {
         start.totals.clear();
     }
     assert!(beginning(&broken, &ends(low.max(1))).is_err());
-}
-
-#[test]
-fn a_consumer_that_the_api_takes_for_another_is_found() {
-    type Plant = fn(&mut Vec<Value>);
-    let item = |(consumer, n): (&str, i64)| {
-        json!({
-            "namespace": "a", "consumer": consumer, "requests": n, "input": 3 * n, "output": n,
-            "cache_read": n, "cache_write": 0, "reasoning": n, "cost_usd": 0.5,
-        })
-    };
-    let names = [("zo\u{eb}", 1), ("zo\u{eb} ", 2), ("zoe\u{308}", 4)];
-    let groups = names.iter().map(|(name, n)| {
-        let labels = ("a".to_owned(), (*name).to_owned(), "m".to_owned());
-        let labels = Consumer { namespace: labels.0, consumer: labels.1, model: labels.2 };
-        ((7, labels), Sums::of_used([*n, 2 * n, *n, 0, 0, *n, 500_000_000]))
-    });
-    let groups = of_rows(&groups.collect());
-    let asked = |plant: Plant| {
-        let mut items: Vec<Value> = names.map(item).to_vec();
-        plant(&mut items);
-        let items = items.into_iter().map(|item| serde_json::from_value(item).unwrap()).collect();
-        against_usage::compare(&groups, &Usage { items, total: 3 })
-    };
-    assert_eq!(asked(|_| {}), Differences::default());
-    let plants: [Plant; 4] = [
-        // What a collation does that pads.
-        |items| {
-            items.remove(1);
-            items[0]["requests"] = json!(3);
-        },
-        |items| items[2]["consumer"] = json!("zo\u{eb}"),
-        |items| items[2]["reasoning"] = json!(5),
-        |items| items[0]["consumer"] = Value::Null,
-    ];
-    for plant in plants {
-        assert_ne!(asked(plant).n, 0);
-    }
 }

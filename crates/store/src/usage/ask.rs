@@ -9,11 +9,11 @@
 use std::ops::Range;
 
 use event::usage::{N_INPUT_CLASSES, TOKEN_CLASSES};
-use event::{Outcome, UsageSource};
 use ledger::consumer::{ConsumerSums, N_CONSUMER_SUMS};
 
 use crate::rolled::{DAY_QUARTERS, Rolled, Split};
 use crate::sql::{Backend, Bound};
+use crate::term::Only;
 
 /// Rows that usage is read from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -120,10 +120,6 @@ pub struct UsageAsk<'a> {
     pub is_rising: bool,
 }
 
-/// Stored number of the outcome `success`.
-const SUCCESS: u8 = Outcome::Success.code();
-/// Stored number of estimated usage.
-const ESTIMATED: u8 = UsageSource::Estimated as u8;
 /// Sums of full rows beyond those of consumers: errors, duration, estimated input and output.
 pub(super) const N_DETAIL: usize = 4;
 
@@ -174,15 +170,14 @@ impl UsageRows {
         }
         let classes = |names: &[&str]| joined(names, " + ", |name| format!("q.{name}"));
         let (input, output) = TOKEN_CLASSES.split_at(N_INPUT_CLASSES);
-        let is_estimated = format!("s.source = {ESTIMATED}");
         let detail = [
-            (format!("s.is_final AND s.outcome <> {SUCCESS}"), "q.n".to_owned()),
-            ("s.is_final".to_owned(), "q.duration_us".to_owned()),
-            (is_estimated.clone(), classes(input)),
-            (is_estimated, classes(output)),
+            (Only::Failed, "q.n".to_owned()),
+            (Only::Final, "q.duration_us".to_owned()),
+            (Only::Estimated, classes(input)),
+            (Only::Estimated, classes(output)),
         ];
-        let requests = (Some("s.is_final".to_owned()), "q.n".to_owned());
-        let detail = detail.into_iter().map(|(condition, value)| (Some(condition), value));
+        let requests = (Only::Final.condition(), "q.n".to_owned());
+        let detail = detail.into_iter().map(|(only, value)| (only.condition(), value));
         std::iter::once(requests).chain(own.skip(1)).chain(detail).collect()
     }
 }
