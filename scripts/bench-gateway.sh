@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Measures what the gateway adds to a request: wrk asks a mock upstream directly and through the
-# gateway, and the medians and the 99th of 100 are compared. Part of scripts/bench.sh.
+# gateway in turn, and the median and the 99th of 100 of each round are compared. Shown are medians
+# of the differences within a round, each with the interval that has it with 95 %: a machine that is
+# slower for a while is so for all that is measured in a round. Part of scripts/bench.sh.
 #
 # usage: scripts/bench-gateway.sh PROGRAM [FOLDER|REVISION]
 #
@@ -13,8 +15,8 @@ cd "$(dirname "$(readlink -f "$0")")/.."
 . scripts/lib.sh
 program=${1:?usage: scripts/bench-gateway.sh PROGRAM [FOLDER|REVISION]}
 against=${2:-}
-# Medians of so many rounds: one is not to be trusted on a machine that does other things as well.
-rounds=5
+# One round is not to be trusted on a machine that does other things as well.
+rounds=11
 
 need_nginx
 install_packages wrk wrk
@@ -83,10 +85,23 @@ middle() {
   cut -d ' ' -f "$1" "$2" | sort -n | sed -n "$(((rounds + 1) / 2))p"
 }
 
+# difference WAY OTHER COLUMN: by how much a way is slower than another: the median over the rounds,
+# and the ranks between which the true one lies with 95 %.
+difference() {
+  paste -d ' ' "$folder/$1.times" "$folder/$2.times" |
+    awk -v column="$3" '{ print $column - $(column + 2) }' | sort -n |
+    awk '{ value[NR] = $1 }
+      END {
+        rank = int((NR - 1.96 * sqrt(NR)) / 2)
+        if (rank < 1) rank = 1
+        printf "%d (%d to %d)", value[int((NR + 1) / 2)], value[rank], value[NR + 1 - rank]
+      }'
+}
+
 # compare CONNECTIONS SECONDS TEXT: all ways in turn, each round in another order, and a line of
-# the table: the times of the mock, and what each gateway adds to them.
+# the table.
 compare() {
-  local round way i
+  local round way i column
   for way in "${ways[@]}"; do : >"$folder/$way.times"; done
   for round in $(seq "$rounds"); do
     for i in "${!ways[@]}"; do
@@ -96,14 +111,11 @@ compare() {
     done
   done
   printf '| %s | %s' "$1" "$3"
-  for way in "${ways[@]}"; do
-    for column in 1 2; do
-      local value
-      value=$(middle "$column" "$folder/$way.times")
-      [ "$way" = direct ] || value=$((value - $(middle "$column" "$folder/direct.times")))
-      printf ' | %s' "$value"
-    done
-  done
+  for column in 1 2; do printf ' | %s' "$(middle "$column" "$folder/direct.times")"; done
+  for column in 1 2; do printf ' | %s' "$(difference now direct "$column")"; done
+  if [ -n "$against" ]; then
+    for column in 1 2; do printf ' | %s' "$(difference now before "$column")"; done
+  fi
   printf ' |\n'
 }
 
@@ -120,25 +132,25 @@ LUA
   [ "$1" = 0 ] || printf 'function delay() return %s end\n' "$1" >>"$folder/load.lua"
 }
 
-heading='| connections | load | mock, median | mock, p99'
-rule='|---|---|---|---'
-for way in "${ways[@]:1}"; do
-  heading="$heading | added $way, median | added $way, p99"
+heading='| connections | load | mock, median | mock, p99 | added, median | added, p99'
+rule='|---|---|---|---|---|---'
+if [ -n "$against" ]; then
+  heading="$heading | now - before, median | now - before, p99"
   rule="$rule|---|---"
-done
+fi
 printf '%s |\n%s|\n' "$heading" "$rule"
 for connections in 1 16 64; do
   for stream in false true; do
     load 20 "$stream" ""
     # One connection makes few requests, and p99 wants many.
-    seconds=$([ "$connections" = 1 ] && echo 6 || echo 3)
+    seconds=$([ "$connections" = 1 ] && echo 4 || echo 2)
     compare "$connections" "$seconds" "pauses of 20 ms$([ $stream = false ] || echo ', streams')"
   done
 done
 load 0 false ""
-compare 1 3 "no pauses"
+compare 1 2 "no pauses"
 for filling in numbers text; do
   load 0 false "wrk.headers[\"X-Mock-Bytes\"] = \"3000000\"
 wrk.headers[\"X-Mock-Filling\"] = \"$filling\""
-  compare 1 3 "answers of 3 MB, $filling"
+  compare 1 2 "answers of 3 MB, $filling"
 done

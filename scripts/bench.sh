@@ -16,7 +16,7 @@
 #             the largest consumers of a million rows while events come in. Takes 3 minutes and runs
 #             only if it is named
 #   gateway   what the gateway adds to a request, with --against beside the gateway of another
-#             folder or git revision; takes 6 minutes and runs only if it is named
+#             folder or git revision; takes 12 minutes and runs only if it is named
 #
 # Without a part all others run, which takes about 6 minutes on 2 cores once all is built. Lines are
 # CPU time; those of texts and gateway are time, those of start time and memory. Each stands beside
@@ -76,7 +76,7 @@ export GATEMETER_PROGRAM
 processor=$(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2 | sed 's/^ //')
 say "$processor, $(nproc) cores, $(rustc --version)"
 if [ "$with_gateway" = yes ]; then
-  say "what the gateway adds, microseconds, medians of five rounds of wrk"
+  say "what the gateway adds, microseconds, medians of 11 rounds of wrk"
   scripts/bench-gateway.sh "$GATEMETER_PROGRAM" "$against"
   echo
 fi

@@ -19,6 +19,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::listener::Listener;
 use super::poller::{Key, Stop, list_of};
+use super::question::asking;
 use super::raw_parts::{Answer, RawPlace, RawState, Stall, committed_in, is_of, lock};
 use crate::error::QueueError;
 use crate::limits::{KAFKA_ANSWER_SECONDS_MAX, RAW_ASK_MS, RAW_ASK_MS_MIN, RAW_LOOK_SECONDS};
@@ -48,7 +49,7 @@ impl Identity {
         listener: Listener,
         stop: Stop,
     ) -> Result<Identity, QueueError> {
-        let client: Client = config
+        let client: Client = asking(config)
             .create_with_context(listener)
             .map_err(QueueError::kafka("set up the client that asks about the topics"))?;
         let client = Arc::new(client);

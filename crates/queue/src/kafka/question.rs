@@ -34,6 +34,15 @@ pub(super) struct Shape {
     pub copies_min: usize,
 }
 
+/// The configuration of a client that only asks. It must give a connection up as soon as nobody
+/// waits for its answers any more: with the default of 60 s, a connection that has died silently
+/// would keep all later questions waiting too, and a metadata request on its way holds back others.
+pub(super) fn asking(config: &ClientConfig) -> ClientConfig {
+    let mut config = config.clone();
+    config.set("socket.timeout.ms", ANSWER_MAX.as_millis().to_string());
+    config
+}
+
 /// Asks about one topic. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Questions {
@@ -47,7 +56,7 @@ impl Questions {
         topic: &str,
         listener: Listener,
     ) -> Result<Questions, QueueError> {
-        let client = config
+        let client = asking(config)
             .create_with_context(listener)
             .map_err(QueueError::kafka("set up the client that asks about the topic"))?;
         Ok(Questions { client: Arc::new(client), topic: topic.into() })
@@ -146,7 +155,7 @@ pub(super) struct Admin {
 
 impl Admin {
     pub(super) fn new(config: &ClientConfig, listener: Listener) -> Result<Admin, QueueError> {
-        let client = config
+        let client = asking(config)
             .create_with_context(listener)
             .map_err(QueueError::kafka("set up the client that makes the topic"))?;
         Ok(Admin { client })
