@@ -3,14 +3,21 @@
 //! Records go into the client's own bounded buffer with their partition; a delivery report for
 //! each comes back on the client's thread and completes the call. A call is answered when its last
 //! report is there, so that nothing of it is under way any more. The producer never reads.
+//!
+//! An idempotent client that has lost the sequence of its records can do nothing more. Another one
+//! takes its place: what was under way is refused and sent again by its producer, and copies are
+//! recognised by their ids, so that nothing depends on the sequence.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
+use rdkafka::producer::{
+    BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig,
+};
 use rdkafka::{ClientContext, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot, watch};
 
@@ -29,10 +36,16 @@ const APPEND: &str = "append to the topic";
 
 /// Longest poll for delivery reports.
 const REPORTS_MAX: Duration = Duration::from_secs(KAFKA_REPORTS_SECONDS_MAX);
+/// Longest wait for the reports of a client that was replaced.
+const RETIRE_MAX: Duration = Duration::from_secs(KAFKA_CLOSE_SECONDS_MAX);
 
 /// Appends to one topic.
 pub(super) struct Producer {
     client: RwLock<Option<Arc<Reporting>>>,
+    /// What another client is made with.
+    config: ClientConfig,
+    listener: Listener,
+    generation: u32,
     topic: String,
     room: Arc<Semaphore>,
     ends: Arc<[watch::Sender<u64>]>,
@@ -48,18 +61,32 @@ impl Producer {
     ) -> Result<Producer, QueueError> {
         let ends: Arc<[watch::Sender<u64>]> =
             (0..topic.partitions).map(|_| watch::Sender::new(0)).collect();
-        let generation = topic.generation;
-        let reports = Reports { listener, generation, ends: Arc::clone(&ends) };
-        let client = settings(config)
-            .create_with_context(reports)
-            .map_err(QueueError::kafka("set up the producer"))?;
-        Ok(Producer {
-            client: RwLock::new(Some(Arc::new(Reporting::start(client)?))),
+        let mut producer = Producer {
+            client: RwLock::new(None),
+            config: settings(config),
+            listener,
+            generation: topic.generation,
             topic: topic.name,
             room: Arc::new(Semaphore::new(APPEND_BYTES_MAX)),
             ends,
             fatal,
-        })
+        };
+        producer.client = RwLock::new(Some(producer.connect()?));
+        Ok(producer)
+    }
+
+    /// A new client.
+    fn connect(&self) -> Result<Arc<Reporting>, QueueError> {
+        let is_broken = Arc::new(AtomicBool::new(false));
+        let reports = Reports {
+            listener: self.listener.clone(),
+            generation: self.generation,
+            ends: Arc::clone(&self.ends),
+            is_broken: Arc::clone(&is_broken),
+        };
+        let client = self.config.create_with_context(reports);
+        let client = client.map_err(QueueError::kafka("set up the producer"))?;
+        Ok(Arc::new(Reporting::start(client, is_broken)?))
     }
 
     pub(super) async fn append(&self, records: Vec<Append>) -> Result<Vec<Position>, QueueError> {
@@ -89,7 +116,10 @@ impl Producer {
         let sent = BaseRecord::<(), [u8], Box<Ticket>>::with_opaque_to(&self.topic, ticket.into())
             .partition(i32::try_from(record.partition).unwrap_or(i32::MAX))
             .payload(bytes);
-        client.client.send(sent).map_err(|(error, _)| failed(error))
+        client.client.send(sent).map_err(|(error, _)| {
+            client.is_broken.fetch_or(is_fatal(&error), Ordering::Relaxed);
+            failed(error)
+        })
     }
 
     /// Takes the call's part of the bytes that may wait.
@@ -136,7 +166,23 @@ impl Producer {
 
     fn client(&self) -> Result<Arc<Reporting>, QueueError> {
         let client = self.client.read().unwrap_or_else(PoisonError::into_inner).clone();
-        client.ok_or_else(|| self.gone())
+        let client = client.ok_or_else(|| self.gone())?;
+        if client.is_broken.load(Ordering::Relaxed) { self.replace(&client) } else { Ok(client) }
+    }
+
+    /// Another client in the place of a broken one.
+    fn replace(&self, broken: &Arc<Reporting>) -> Result<Arc<Reporting>, QueueError> {
+        let mut current = self.client.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(other) = &*current else { return Err(self.gone()) };
+        if !Arc::ptr_eq(other, broken) {
+            return Ok(Arc::clone(other));
+        }
+        let client = self.connect()?;
+        tracing::warn!(topic = self.topic, "the producer was replaced");
+        let old = current.replace(Arc::clone(&client));
+        drop(current);
+        old.into_iter().for_each(retire);
+        Ok(client)
     }
 
     fn end(&self, partition: u32) -> Result<&watch::Sender<u64>, QueueError> {
@@ -159,10 +205,29 @@ impl Producer {
 struct Reporting {
     client: Arc<BaseProducer<Reports>>,
     stop: Stop,
+    /// Whether it can do nothing more.
+    is_broken: Arc<AtomicBool>,
+}
+
+/// Refuses what a broken client still has: it may be in the log or not.
+fn retire(client: Arc<Reporting>) {
+    let run = move || {
+        client.client.purge(PurgeConfig::default().queue().inflight());
+        if let Err(error) = client.client.flush(RETIRE_MAX) {
+            tracing::warn!(%error, "appends of a broken client were not reported");
+        }
+    };
+    // Without a thread the client does the same when it is dropped, if it has the time.
+    if let Err(error) = std::thread::Builder::new().name("kafka-retire".to_owned()).spawn(run) {
+        tracing::warn!(%error, "a broken client was dropped");
+    }
 }
 
 impl Reporting {
-    fn start(client: BaseProducer<Reports>) -> Result<Reporting, QueueError> {
+    fn start(
+        client: BaseProducer<Reports>,
+        is_broken: Arc<AtomicBool>,
+    ) -> Result<Reporting, QueueError> {
         let (client, stop) = (Arc::new(client), Stop::default());
         let (own, stopped) = (Arc::clone(&client), stop.clone());
         let run = move || {
@@ -173,7 +238,7 @@ impl Reporting {
         let name = "kafka-reports";
         let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(run);
         spawned.map_err(|source| QueueError::io("start the thread for", name, source))?;
-        Ok(Reporting { client, stop })
+        Ok(Reporting { client, stop, is_broken })
     }
 }
 
@@ -206,11 +271,15 @@ fn settings(config: &ClientConfig) -> ClientConfig {
     config
 }
 
+/// Whether the client can do nothing more.
+fn is_fatal(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal)
+}
+
 /// Why a record was not acknowledged.
 fn failed(error: KafkaError) -> QueueError {
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::QueueFull) => QueueError::Full,
-        Some(RDKafkaErrorCode::Fatal) => QueueError::Fatal,
         _ => QueueError::kafka(APPEND)(error),
     }
 }
@@ -297,6 +366,8 @@ struct Reports {
     listener: Listener,
     generation: u32,
     ends: Arc<[watch::Sender<u64>]>,
+    /// Of the client.
+    is_broken: Arc<AtomicBool>,
 }
 
 impl ClientContext for Reports {
@@ -305,7 +376,12 @@ impl ClientContext for Reports {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.listener.global(&error, reason);
+        if is_fatal(&error) {
+            self.is_broken.store(true, Ordering::Relaxed);
+            tracing::warn!(reason, "the producer lost the sequence of its records");
+        } else {
+            self.listener.global(&error, reason);
+        }
     }
 }
 
@@ -315,7 +391,10 @@ impl ProducerContext for Reports {
     fn delivery(&self, report: &DeliveryResult<'_>, ticket: Box<Ticket>) {
         let result = match report {
             Ok(record) => self.position(record.partition(), record.offset(), record.timestamp()),
-            Err((error, _)) => Err(failed(error.clone())),
+            Err((error, _)) => {
+                self.is_broken.fetch_or(is_fatal(error), Ordering::Relaxed);
+                Err(failed(error.clone()))
+            }
         };
         if let Ok(position) = result {
             let end = &self.ends[position.partition as usize];
@@ -348,3 +427,6 @@ impl Reports {
         Ok(Position { generation: self.generation, partition, offset, append_time_us })
     }
 }
+
+#[cfg(test)]
+mod tests;
