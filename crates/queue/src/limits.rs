@@ -119,6 +119,11 @@ pub(crate) const KAFKA_DELIVERY_MS_MAX: u64 = 10_000;
 /// hangs leaves time for another.
 pub(crate) const KAFKA_REQUEST_MS_MAX: u64 = 5_000;
 
+/// Milliseconds that a client waits for an answer before it gives the connection up, which may have
+/// died silently. An answer with records of six partitions may have 6 MiB: a link that takes longer
+/// for them than this is too slow for a log.
+pub(crate) const KAFKA_SOCKET_MS_MAX: u64 = 20_000;
+
 /// Milliseconds after which the group gives partitions of a silent member to others.
 pub(crate) const KAFKA_SESSION_MS: u64 = 10_000;
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rdkafka::ClientConfig;
 
-use crate::limits::RETENTION_US;
+use crate::limits::{KAFKA_SOCKET_MS_MAX, RETENTION_US};
 
 /// Where the log is and how it is laid out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,6 +143,7 @@ impl KafkaOptions {
             .set("client.id", format!("gatemeter-{role}"))
             .set("security.protocol", security.protocol.name())
             .set("socket.keepalive.enable", "true")
+            .set("socket.timeout.ms", KAFKA_SOCKET_MS_MAX.to_string())
             // Brokers close idle connections; the next request opens them again.
             .set("log.connection.close", "false")
             // A broker that is back must be found well within the time for a delivery.
