@@ -105,7 +105,7 @@ async fn days_add_up_to_the_range(mut place: Place) {
             place.get(&format!("{path}&size=1000")).await
         };
         let (from, to) = (&midnights[0], &midnights[midnights.len() - 1]);
-        for groups in ["namespace", "model,upstream", "endpoint,status"] {
+        for groups in ["namespace", "model,upstream", "endpoint,status", "outcome"] {
             let whole = ask(groups, from, to).await;
             let mut days = Vec::new();
             for pair in midnights.windows(2) {
@@ -183,7 +183,8 @@ async fn groups_of_every_kind_add_up_to_what_the_other_calls_say() {
         let path = format!("/api/metrics/namespaces/{scope}");
         let tokens = place.get(&format!("{path}/tokens?{range}")).await["totals"].take();
         let stats = place.get(&format!("{path}/stats?{range}")).await;
-        for groups in ["namespace", "model", "upstream", "endpoint", "status", "day", "hour,model"]
+        for groups in
+            ["namespace", "model", "upstream", "endpoint", "status", "outcome", "day", "hour,model"]
         {
             let path = format!("/api/usage?group_by={groups}&namespace={scope}&{range}&size=1000");
             let data = place.get(&path).await;
@@ -211,6 +212,27 @@ async fn groups_of_every_kind_add_up_to_what_the_other_calls_say() {
         for name in SUMS {
             assert_eq!(number(&filtered["totals"], name), number(item, name), "{filter} {name}");
         }
+    }
+    let groups = place.get(&format!("/api/usage?group_by=upstream,outcome&{range}")).await;
+    let distribution =
+        place.get(&format!("/api/metrics/namespaces/status-distribution?{range}")).await;
+    let mut ended = BTreeMap::new();
+    for item in items(&groups) {
+        let (upstream, outcome) = (&item["upstream"], item["outcome"].as_str().expect("a word"));
+        let filter = format!("upstream={}&outcome={outcome}", upstream.as_str().expect("text"));
+        let filtered =
+            place.get(&format!("/api/usage?group_by=namespace,day&{filter}&{range}")).await;
+        for name in SUMS {
+            assert_eq!(number(&filtered["totals"], name), number(item, name), "{filter} {name}");
+        }
+        *ended.entry(outcome.to_owned()).or_insert(0) += number(item, "requests");
+        let is_error = outcome != "success";
+        let errors = if is_error { number(item, "requests") } else { 0 };
+        assert_eq!(number(item, "errors"), errors, "{filter}");
+    }
+    assert!(ended.len() >= 3, "{ended:?}");
+    for (outcome, requests) in &ended {
+        assert_eq!(number(&distribution["totals"], outcome), *requests, "{outcome}");
     }
     let all = place.get(&format!("/api/usage?group_by=model&{range}")).await;
     let mut sum = 0;
@@ -249,6 +271,9 @@ async fn rows_of_consumers_leave_unknown_what_they_cannot_tell() {
         ("group_by=model&order=consumer", "or of group_by (model)"),
         ("status=99", "status must be a number from 100 to 599, not \"99\""),
         ("status=200.0", "status must be a number"),
+        ("outcome=Timeout", "outcome must be one of success, client_error, rate_limited"),
+        ("consumer=ann&outcome=timeout", "consumer cannot be combined with outcome"),
+        ("group_by=outcome&search=a", "search needs one of namespace"),
         ("consumer=", "consumer must not be empty"),
         ("search=", "search must not be empty"),
         ("group_by=status,day&search=a", "search needs one of namespace"),

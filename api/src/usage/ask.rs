@@ -1,7 +1,9 @@
 //! Parameters of a question about usage, and what they mean at one version of the ledger.
 
+use event::Outcome;
 use http::Uri;
 use jiff::tz::TimeZone;
+use ledger::query::distribution::SHOWN;
 use service::query::quoted;
 use store::folded;
 use store::usage::{Run, UsageAsk, UsageBy, UsageGroup, UsageRank, UsageRows, UsageValue};
@@ -31,13 +33,14 @@ pub(super) enum Group {
 }
 
 /// Values of `group_by`, in the order in which ties are broken.
-pub(super) const GROUPS: [(&str, Group); 9] = [
+pub(super) const GROUPS: [(&str, Group); 10] = [
     ("namespace", Group::Label(UsageBy::Namespace)),
     ("consumer", Group::Label(UsageBy::Consumer)),
     ("model", Group::Label(UsageBy::Model)),
     ("upstream", Group::Label(UsageBy::Upstream)),
     ("endpoint", Group::Label(UsageBy::Endpoint)),
     ("status", Group::Label(UsageBy::Status)),
+    ("outcome", Group::Label(UsageBy::Outcome)),
     ("hour", Group::Time(Piece::Hour)),
     ("day", Group::Time(Piece::Day)),
     ("month", Group::Time(Piece::Month)),
@@ -96,8 +99,8 @@ impl IntoParams for UsageQuery {
                 "group_by",
                 "What to group by, comma-separated. A consumer belongs to a namespace, so \
                  `consumer` implies `namespace`; it cannot be combined with `upstream`, \
-                 `endpoint` and `status`. Hours, days and months are those of `tz`. Default: \
-                 `consumer`, or `namespace` with a filter by upstream, endpoint or status.",
+                 `endpoint`, `status` and `outcome`. Hours, days and months are those of `tz`. Default: \
+                 `consumer`, or `namespace` with a filter by upstream, endpoint, status or outcome.",
                 groups,
             )
             .style(Some(ParameterStyle::Form))
@@ -110,6 +113,12 @@ impl IntoParams for UsageQuery {
                 "status",
                 "Only this HTTP status. Not together with a consumer. Empty: all.",
                 status,
+            )
+            .build(),
+            described(
+                "outcome",
+                "Only attempts that ended so. Not together with a consumer. Empty: all.",
+                text().enum_values(Some(SHOWN.map(Outcome::word))),
             )
             .build(),
             described(
@@ -171,7 +180,7 @@ pub(super) struct Asked {
 pub(super) fn params(uri: &Uri, own: &[&str]) -> Result<Params, Error> {
     let first = ["group_by", "namespace"];
     let filters = FILTERS.map(|(word, _, _)| word);
-    let last = ["status", "search", "order", "compare"];
+    let last = ["status", "outcome", "search", "order", "compare"];
     let names = [&first[..], &filters, &last, own, &RANGE_PARAMS].concat();
     Params::of(uri, &names)
 }
@@ -185,8 +194,9 @@ pub(super) fn page(params: &Params) -> Result<(i64, i64), Error> {
 impl Asked {
     pub fn of(params: &Params, zone: &TimeZone) -> Result<Asked, Error> {
         let only = filters(params)?;
+        // What rows of consumers do not have.
         let is_full =
-            |by: &UsageBy| matches!(by, UsageBy::Upstream | UsageBy::Endpoint | UsageBy::Status);
+            |by: &UsageBy| !matches!(by, UsageBy::Namespace | UsageBy::Consumer | UsageBy::Model);
         let default = match only.iter().any(|(by, _)| is_full(by)) {
             true => "namespace",
             false => "consumer",
@@ -322,6 +332,13 @@ fn filters(params: &Params) -> Result<Vec<(UsageBy, UsageValue)>, Error> {
         })?;
         only.push((UsageBy::Status, UsageValue::Number(status)));
     }
+    if let Some(given) = params.get("outcome") {
+        let outcome = Outcome::from_word(given).ok_or_else(|| {
+            let words = SHOWN.map(Outcome::word).join(", ");
+            Error::Request(format!("outcome must be one of {words}, not {}", quoted(given)))
+        })?;
+        only.push((UsageBy::Outcome, UsageValue::Number(outcome.code().into())));
+    }
     Ok(only)
 }
 
@@ -374,7 +391,7 @@ fn search(text: &str, labels: &[UsageBy]) -> Result<String, Error> {
         let message = format!("search must have at most {SEARCH_CHARS_MAX} characters");
         return Err(Error::Request(message));
     }
-    if labels.iter().all(|by| *by == UsageBy::Status) {
+    if labels.iter().all(|by| by.is_number()) {
         let message = "search needs one of namespace, consumer, model, upstream, endpoint in \
                        group_by: it looks for names of the groups";
         return Err(Error::Request(message.to_owned()));

@@ -1,5 +1,6 @@
 //! Items and totals of usage, as JSON and as cells of a table.
 
+use event::Outcome;
 use ledger::window::QUARTER_US;
 use serde::Serialize;
 use serde_json::Number;
@@ -98,6 +99,9 @@ pub(super) struct GroupView {
     /// HTTP status.
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<i64>,
+    /// `success`, or the kind of error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<String>,
     /// When the hour begins: RFC 3339, with the offset of the zone at that time.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
@@ -198,11 +202,18 @@ fn values<'a>(
     by.iter().zip(&group.values).map(|((_, by), value)| {
         let text = match (by, value) {
             (Group::Time(piece), UsageValue::Number(quarter)) => piece.name(&meant.zone, *quarter),
+            (Group::Label(UsageBy::Outcome), UsageValue::Number(number)) => outcome(*number),
             (_, UsageValue::Number(number)) => number.to_string(),
             (_, UsageValue::Text(text)) => text.clone(),
         };
         (*by, text)
     })
+}
+
+/// The word of a stored outcome; the number itself if a newer program has stored it.
+fn outcome(number: i64) -> String {
+    let known = u8::try_from(number).ok().and_then(Outcome::from_code);
+    known.map_or_else(|| number.to_string(), |known| known.word().to_owned())
 }
 
 impl ItemView {
@@ -217,6 +228,10 @@ impl ItemView {
                 Group::Label(UsageBy::Endpoint) => &mut view.endpoint,
                 Group::Label(UsageBy::Status) => {
                     view.status = text.parse().ok();
+                    continue;
+                }
+                Group::Label(UsageBy::Outcome) => {
+                    view.outcome = Some(text);
                     continue;
                 }
                 Group::Time(piece) => {

@@ -130,7 +130,7 @@ fn periods(ask: &UsageAsk<'_>, row: &Row, first: usize) -> Result<(UsageSums, Op
 
 /// Reads a group whose values begin at column `first`.
 fn group(ask: &UsageAsk<'_>, row: &Row, first: usize) -> Result<UsageGroup> {
-    let is_text = |idx: usize| ask.by.get(idx).is_some_and(|by| *by != UsageBy::Status);
+    let is_text = |idx: usize| ask.by.get(idx).is_some_and(|by| !by.is_number());
     let value = |idx| match is_text(idx) {
         true => get(row, first + idx).map(UsageValue::Text),
         false => get(row, first + idx).map(UsageValue::Number),

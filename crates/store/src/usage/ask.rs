@@ -40,6 +40,8 @@ pub enum UsageBy {
     Endpoint,
     /// HTTP status, a number.
     Status,
+    /// How attempts ended: the number of the outcome.
+    Outcome,
 }
 
 /// A value of a group.
@@ -47,7 +49,7 @@ pub enum UsageBy {
 pub enum UsageValue {
     /// A label.
     Text(String),
-    /// A status, or the quarter-hour that a piece of time begins with.
+    /// A status, an outcome, or the quarter-hour that a piece of time begins with.
     Number(i64),
 }
 
@@ -183,6 +185,12 @@ impl UsageRows {
 }
 
 impl UsageBy {
+    /// Whether its values are numbers.
+    #[must_use]
+    pub fn is_number(self) -> bool {
+        matches!(self, UsageBy::Status | UsageBy::Outcome)
+    }
+
     fn column(self) -> &'static str {
         match self {
             UsageBy::Namespace => "s.namespace",
@@ -191,6 +199,7 @@ impl UsageBy {
             UsageBy::Upstream => "s.upstream",
             UsageBy::Endpoint => "s.endpoint",
             UsageBy::Status => "s.status",
+            UsageBy::Outcome => "s.outcome",
         }
     }
 }

@@ -77,6 +77,7 @@ impl Fact {
             UsageBy::Upstream => self.labels.upstream.to_string(),
             UsageBy::Endpoint => self.labels.endpoint.to_string(),
             UsageBy::Status => return UsageValue::Number(self.labels.status.into()),
+            UsageBy::Outcome => return UsageValue::Number(self.labels.outcome.code().into()),
         })
     }
 }
@@ -236,7 +237,7 @@ pub(in crate::tests) async fn usage_in_groups_of_every_kind_is_what_the_rows_say
 }
 
 async fn check_each(bed: &Bed, facts: &[Fact]) {
-    use UsageBy::{Consumer, Endpoint, Model, Namespace, Status, Upstream};
+    use UsageBy::{Consumer, Endpoint, Model, Namespace, Outcome, Status, Upstream};
     let (times, all) = (times(), 0..QUARTERS as i64);
     let text = |by, text: &str| (by, UsageValue::Text(text.to_owned()));
     let full = |by: &'static [UsageBy], times| UsageAsk {
@@ -257,6 +258,9 @@ async fn check_each(bed: &Bed, facts: &[Fact]) {
     check(bed, facts, &some).await;
     let two = UsageAsk { since: Some(144), ..full(&[Model, Status], &[]) };
     check(bed, facts, &two).await;
+    let only = [(Outcome, UsageValue::Number(Ended::Success.code().into()))];
+    check(bed, facts, &UsageAsk { only: &only, ..full(&[Outcome, Upstream], &[]) }).await;
+    check(bed, facts, &full(&[Upstream, Outcome], &[])).await;
     let consumers = UsageAsk { rows: UsageRows::Consumers, ..full(&[Namespace, Consumer], &[]) };
     check(bed, facts, &consumers).await;
     let only = [text(Consumer, "a,\n\"b\""), text(Namespace, "b ")];
