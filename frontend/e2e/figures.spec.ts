@@ -12,9 +12,11 @@ import { usage } from "./wanted/usage.ts";
 
 const RANGE = "24h";
 const MEASURES = {
-  en: [["duration", "upstream"], ["tpot", "model"]],
-  zh: [["ttft", "model"]],
+  en: [["duration", "upstream", "outcome"], ["tpot", "model", "status"]],
+  zh: [["ttft", "model", "outcome"]],
 } as const;
+
+const GROUPED = ["namespace", "consumer", "model,upstream,status,outcome", "namespace,hour"];
 
 for (const [idx, language] of LANGUAGES.entries()) {
   // Each language in one theme here; that a theme changes no number is seen where both are drawn.
@@ -45,14 +47,14 @@ for (const [idx, language] of LANGUAGES.entries()) {
   });
 
   // The three measures and both sides of errors, over both languages.
-  for (const [metric, side] of MEASURES[language]) {
-    test(`upstreams, ${metric}, errors by ${side}, ${language}`, async ({ page }) => {
-      await open(page, main(), "/upstreams", { ...view, metric, errors: side });
-      await compare(page, language, () => upstreams(main(), when, metric, side));
+  for (const [metric, side, cause] of MEASURES[language]) {
+    test(`upstreams, ${metric}, errors by ${side} and ${cause}, ${language}`, async ({ page }) => {
+      await open(page, main(), "/upstreams", { ...view, metric, errors: side, cause });
+      await compare(page, language, () => upstreams(main(), when, metric, side, cause));
     });
   }
 
-  for (const group of ["namespace", "consumer", "model,upstream,status", "namespace,hour"]) {
+  for (const group of GROUPED) {
     test(`usage by ${group}, ${language}`, async ({ page }) => {
       await open(page, main(), "/usage", { ...view, group });
       await compare(page, language, () => usage(main(), when, { group_by: group }));

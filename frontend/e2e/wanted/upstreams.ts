@@ -6,6 +6,7 @@ import type { When } from "./overview.ts";
 import { latency, outcomes } from "./parts.ts";
 
 type Side = "upstream" | "model";
+type Cause = "outcome" | "status";
 
 /** Names that quantiles are asked for. */
 const QUANTILES_MAX = 12;
@@ -74,9 +75,9 @@ function heat(answer: Json): Wanted[] {
   );
 }
 
-/** Errors by name and status, and of each name together. */
-async function errors(place: string, side: Side, when: When): Promise<Wanted[]> {
-  const params = { size: "1000", order: "-errors", group_by: `${side},status` };
+/** Errors by name and cause, and of each name together. */
+async function errors(place: string, side: Side, cause: Cause, when: When): Promise<Wanted[]> {
+  const params = { size: "1000", order: "-errors", group_by: `${side},${cause}` };
   const items = list(await ask(place, "/api/usage", { ...params, ...when }), "items");
   const figure = `upstreams.errors.${side}`;
   const sums = new Map<string | null, bigint>();
@@ -85,7 +86,8 @@ async function errors(place: string, side: Side, when: When): Promise<Wanted[]> 
     if (count === 0n) return [];
     const name = at(item, side) as string | null;
     sums.set(name, (sums.get(name) ?? 0n) + count);
-    const key = JSON.stringify([name, digits(item, "status")]);
+    const why = cause === "status" ? digits(item, "status") : at(item, "outcome");
+    const key = JSON.stringify([name, why]);
     return [{ figure, key, kind: "count", value: String(count) }];
   });
   const totals = [...sums].map(([name, sum]): Wanted => ({
@@ -94,12 +96,13 @@ async function errors(place: string, side: Side, when: When): Promise<Wanted[]> 
   return [...each, ...totals];
 }
 
-/** `metric` is the one that is drawn, `side` what errors are shown by. */
+/** `metric` is the one that is drawn, `side` what errors are shown by, each of a `cause`. */
 export async function upstreams(
   place: string,
   when: When,
   metric: string,
   side: Side,
+  cause: Cause,
 ): Promise<Wanted[]> {
   const answers = new Map<string, Json>();
   for (const one of METRICS) {
@@ -117,7 +120,7 @@ export async function upstreams(
     ...METRICS.flatMap((one) => measures(one, at(answers.get(one) ?? null, "totals"))),
     ...heat(drawn),
     ...latency("upstreams.quantiles", drawn),
-    ...(await errors(place, side, when)),
+    ...(await errors(place, side, cause, when)),
     ...outcomes("upstreams.outcomes", Object.fromEntries(counts) as Record<string, string>),
   ];
 }

@@ -1670,6 +1670,8 @@ export interface components {
              * @description HTTP status.
              */
             status?: number | null;
+            /** @description `success`, or the kind of error. */
+            outcome?: string | null;
             /**
              * Format: date-time
              * @description When the hour begins: RFC 3339, with the offset of the zone at that time.
@@ -3250,8 +3252,8 @@ export interface operations {
     usage: {
         parameters: {
             query?: {
-                /** @description What to group by, comma-separated. A consumer belongs to a namespace, so `consumer` implies `namespace`; it cannot be combined with `upstream`, `endpoint` and `status`. Hours, days and months are those of `tz`. Default: `consumer`, or `namespace` with a filter by upstream, endpoint or status. */
-                group_by?: ("namespace" | "consumer" | "model" | "upstream" | "endpoint" | "status" | "hour" | "day" | "month")[];
+                /** @description What to group by, comma-separated. A consumer belongs to a namespace, so `consumer` implies `namespace`; it cannot be combined with `upstream`, `endpoint`, `status` and `outcome`. Hours, days and months are those of `tz`. Default: `consumer`, or `namespace` with a filter by upstream, endpoint, status or outcome. */
+                group_by?: ("namespace" | "consumer" | "model" | "upstream" | "endpoint" | "status" | "outcome" | "hour" | "day" | "month")[];
                 /** @description Number or code of a namespace, or `all`. */
                 namespace?: string;
                 /** @description Only this consumer, exactly. */
@@ -3264,6 +3266,8 @@ export interface operations {
                 endpoint?: string;
                 /** @description Only this HTTP status. Not together with a consumer. Empty: all. */
                 status?: number;
+                /** @description Only attempts that ended so. Not together with a consumer. Empty: all. */
+                outcome?: "success" | "client_error" | "rate_limited" | "client_closed" | "content_filter" | "policy" | "timeout" | "upstream_unreachable" | "server_error" | "unconfirmed";
                 /** @description Only groups with this text in a name that they are grouped by, in any case. */
                 search?: string;
                 /**
@@ -3675,8 +3679,8 @@ export interface operations {
     exportUsage: {
         parameters: {
             query?: {
-                /** @description What to group by, comma-separated. A consumer belongs to a namespace, so `consumer` implies `namespace`; it cannot be combined with `upstream`, `endpoint` and `status`. Hours, days and months are those of `tz`. Default: `consumer`, or `namespace` with a filter by upstream, endpoint or status. */
-                group_by?: ("namespace" | "consumer" | "model" | "upstream" | "endpoint" | "status" | "hour" | "day" | "month")[];
+                /** @description What to group by, comma-separated. A consumer belongs to a namespace, so `consumer` implies `namespace`; it cannot be combined with `upstream`, `endpoint`, `status` and `outcome`. Hours, days and months are those of `tz`. Default: `consumer`, or `namespace` with a filter by upstream, endpoint, status or outcome. */
+                group_by?: ("namespace" | "consumer" | "model" | "upstream" | "endpoint" | "status" | "outcome" | "hour" | "day" | "month")[];
                 /** @description Number or code of a namespace, or `all`. */
                 namespace?: string;
                 /** @description Only this consumer, exactly. */
@@ -3689,6 +3693,8 @@ export interface operations {
                 endpoint?: string;
                 /** @description Only this HTTP status. Not together with a consumer. Empty: all. */
                 status?: number;
+                /** @description Only attempts that ended so. Not together with a consumer. Empty: all. */
+                outcome?: "success" | "client_error" | "rate_limited" | "client_closed" | "content_filter" | "policy" | "timeout" | "upstream_unreachable" | "server_error" | "unconfirmed";
                 /** @description Only groups with this text in a name that they are grouped by, in any case. */
                 search?: string;
                 /**

@@ -12,6 +12,10 @@ export type Metric = (typeof METRICS)[number];
 export const SIDES = ["upstream", "model"] as const;
 export type Side = (typeof SIDES)[number];
 
+/** What errors have a column for each of: the kind of error, or the HTTP status. */
+export const CAUSES = ["outcome", "status"] as const;
+export type Cause = (typeof CAUSES)[number];
+
 /** Rows of a table at most: the API's own bound of a page. */
 export const SIZE = 1_000;
 
@@ -22,6 +26,7 @@ export interface Ask {
   metric: Metric;
   /** What errors are shown by. */
   errors: Side;
+  cause: Cause;
 }
 
 export const NO_FILTERS = { upstream: undefined, model: undefined, namespace: undefined };
@@ -33,6 +38,7 @@ export function askOf(address: Record<string, string | undefined>): Ask {
     namespace: textOf(address.namespace),
     metric: oneOf(address.metric, METRICS) ?? "duration",
     errors: oneOf(address.errors, SIDES) ?? "upstream",
+    cause: oneOf(address.cause, CAUSES) ?? "outcome",
   };
 }
 
@@ -67,28 +73,33 @@ export function shareOf(part: Num | null | undefined, whole: Num): number | null
 
 export interface ErrorRow {
   name: string | null;
-  /** Errors by status. */
+  /** Errors by cause. */
   counts: Map<string, Num>;
   total: Num;
 }
 
-/** Errors of each name by status, those with the most first; statuses in their order. */
-export function errorsOf(items: Item[], side: Side): { rows: ErrorRow[]; statuses: string[] } {
+export interface ErrorTable {
+  rows: ErrorRow[];
+  causes: string[];
+}
+
+/** Errors of each name by cause, those with the most first; causes in their order. */
+export function errorsOf(items: Item[], side: Side, cause: Cause): ErrorTable {
   const rows = new Map<string | null, ErrorRow>();
-  const statuses = new Set<string>();
+  const causes = new Set<string>();
   for (const item of items) {
     const errors = item.errors ?? 0;
     if (Number(errors) === 0) continue;
     const name = item[side] ?? null;
-    const status = String(item.status ?? "");
-    statuses.add(status);
+    const why = String(item[cause] ?? "");
+    causes.add(why);
     const row = rows.get(name) ?? { name, counts: new Map<string, Num>(), total: 0 };
-    row.counts.set(status, sumOf(row.counts.get(status) ?? 0, errors));
+    row.counts.set(why, sumOf(row.counts.get(why) ?? 0, errors));
     row.total = sumOf(row.total, errors);
     rows.set(name, row);
   }
   return {
     rows: [...rows.values()].sort((one, other) => Number(other.total) - Number(one.total)),
-    statuses: [...statuses].sort(),
+    causes: [...causes].sort(),
   };
 }

@@ -13,54 +13,70 @@ import { Toggles } from "@/components/toggles.tsx";
 import { useAddress, useView } from "@/components/view.ts";
 import type { Num } from "@/lib/json.ts";
 import { paramsOf, refreshMs } from "@/lib/range.ts";
-import { sumOf } from "@/lib/sum.ts";
 
-import { errorsOf, filtersOf, SIDES, SIZE, type Ask, type ErrorRow, type Side } from "./ask.ts";
+import {
+  CAUSES, errorsOf, filtersOf, isFiltered, SIDES, SIZE, type Ask, type Cause, type ErrorRow,
+  type Side,
+} from "./ask.ts";
 import styles from "./upstreams.module.css";
 
 export function Errors({ ask }: { ask: Ask }) {
   const { t, when } = useView();
   const u = t.upstreams;
   const [, change] = useAddress();
-  const side = ask.errors;
-  const params = { ...filtersOf(ask), group_by: `${side},status`, size: SIZE, order: "-errors" };
+  const { errors: side, cause } = ask;
+  const params = { ...filtersOf(ask), group_by: `${side},${cause}`, size: SIZE, order: "-errors" };
   const result = useUsage(when, params, { keeps: true });
   const choice = (
-    <Toggles
-      label={u.errorsBy}
-      options={SIDES.map((value) => ({ value, label: u[value] }))}
-      chosen={[side]}
-      onToggle={(value) => { change({ errors: value === "upstream" ? undefined : value }); }}
-    />
+    <>
+      <Toggles
+        label={u.causes}
+        options={CAUSES.map((value) => ({ value, label: u[value] }))}
+        chosen={[cause]}
+        onToggle={(value) => { change({ cause: value === "outcome" ? undefined : value }); }}
+      />
+      <Toggles
+        label={u.errorsBy}
+        options={SIDES.map((value) => ({ value, label: u[value] }))}
+        chosen={[side]}
+        onToggle={(value) => { change({ errors: value === "upstream" ? undefined : value }); }}
+      />
+    </>
   );
   return (
     <Columns>
-      <Panel title={u.byStatus} actions={choice} isBusy={result.isPlaceholderData}>
+      <Panel title={u.errors} actions={choice} isBusy={result.isPlaceholderData}>
         <Loaded result={result} height={200}>
           {({ items, group_by: groups }) => (
-            // Until the answer by the other side is there, this one is still by the first.
-            <ByStatus items={items} side={groups.includes("model") ? "model" : "upstream"} />
+            // Until the answer to another choice is there, this one is still by the first.
+            <ByCause
+              items={items}
+              side={groups.includes("model") ? "model" : "upstream"}
+              cause={groups.includes("status") ? "status" : "outcome"}
+            />
           )}
         </Loaded>
       </Panel>
       <Panel title={u.byKind}>
-        {ask.upstream !== undefined || ask.model !== undefined ? (
-          <EmptyState title={u.byKindNot} text={u.kindNote} />
-        ) : (
-          <ByKind namespace={ask.namespace} />
-        )}
+        {isFiltered(ask) ? <OfSome ask={ask} /> : <OfAll />}
       </Panel>
     </Columns>
   );
 }
 
-function ByStatus({ items, side }: { items: Schema<"UsageItem">[]; side: Side }) {
+interface ByCauseProps {
+  items: Schema<"UsageItem">[];
+  side: Side;
+  cause: Cause;
+}
+
+function ByCause({ items, side, cause }: ByCauseProps) {
   const { t } = useView();
   const u = t.upstreams;
-  const { rows, statuses } = useMemo(() => errorsOf(items, side), [items, side]);
+  const { rows, causes } = useMemo(() => errorsOf(items, side, cause), [items, side, cause]);
   const columns = useMemo<Column<ErrorRow>[]>(() => {
-    const figure = (row: ErrorRow, status: string, value: Num) => (
-      <Figure name={`upstreams.errors.${side}`} of={JSON.stringify([row.name, status])}
+    const figure = (row: ErrorRow, why: string, value: Num) => (
+      <Figure name={`upstreams.errors.${side}`} of={JSON.stringify([row.name, why])}
         value={value} />
     );
     return [
@@ -78,23 +94,23 @@ function ByStatus({ items, side }: { items: Schema<"UsageItem">[]; side: Side })
             value={row.total} />
         ),
       },
-      ...statuses.map((status): Column<ErrorRow> => ({
-        key: status,
-        header: status,
+      ...causes.map((why): Column<ErrorRow> => ({
+        key: why,
+        header: cause === "outcome" ? (t.common.outcomes[why] ?? why) : why,
         isNumber: true,
-        width: 84,
+        width: cause === "outcome" ? 120 : 84,
         cell: (row) => {
-          const value = row.counts.get(status);
-          return value === undefined ? "" : figure(row, status, value);
+          const value = row.counts.get(why);
+          return value === undefined ? "" : figure(row, why, value);
         },
       })),
     ];
-  }, [t, u, side, statuses]);
+  }, [t, u, side, cause, causes]);
   if (rows.length === 0) return <EmptyState title={u.noErrors} />;
   return (
     <div className={styles.table}>
-      <DataTable label={u.statusTable} columns={columns} rows={rows} keyOf={nameOf} />
-      {statuses.some((status) => status.startsWith("2")) && (
+      <DataTable label={u.errorsTable} columns={columns} rows={rows} keyOf={nameOf} />
+      {cause === "status" && causes.some((status) => status.startsWith("2")) && (
         <p className="more">{u.statusNote}</p>
       )}
     </div>
@@ -105,8 +121,8 @@ function nameOf({ name }: ErrorRow): string {
   return name ?? "";
 }
 
-/** How requests ended, of all namespaces or of one. */
-function ByKind({ namespace }: { namespace: string | undefined }) {
+/** How requests ended, of all namespaces. */
+function OfAll() {
   const { range, tz } = useView().when;
   const result = useApi<Schema<"StatusDistribution">>(
     "/api/metrics/namespaces/status-distribution",
@@ -115,18 +131,29 @@ function ByKind({ namespace }: { namespace: string | undefined }) {
   );
   return (
     <Loaded result={result} height={200}>
-      {({ labels, totals, requests, datasets }) => {
-        if (namespace === undefined) {
-          return <Outcomes name="upstreams.outcomes" {...{ labels, totals, requests }} />;
-        }
-        const own = datasets.find(({ label }) => label === namespace)?.data ?? [];
-        const each = labels.map((label, idx): [string, Num] => [label, own[idx] ?? 0]);
+      {({ labels, totals, requests }) => (
+        <Outcomes name="upstreams.outcomes" {...{ labels, totals, requests }} />
+      )}
+    </Loaded>
+  );
+}
+
+/** How requests ended that the filters let pass. */
+function OfSome({ ask }: { ask: Ask }) {
+  const { when } = useView();
+  const params = { ...filtersOf(ask), group_by: "outcome", size: SIZE };
+  const result = useUsage(when, params, { keeps: true });
+  return (
+    <Loaded result={result} height={200}>
+      {({ items, totals: { requests } }) => {
+        const each = items.map((item): [string, Num] => [item.outcome ?? "", item.requests]);
+        const labels = ["success", ...each.map(([label]) => label)];
         return (
           <Outcomes
             name="upstreams.outcomes"
-            labels={labels}
+            labels={[...new Set(labels)]}
             totals={Object.fromEntries(each)}
-            requests={sumOf(...each.map(([, value]) => value))}
+            requests={requests}
           />
         );
       }}

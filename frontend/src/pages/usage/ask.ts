@@ -10,6 +10,7 @@ export const GROUPS = [
   "upstream",
   "endpoint",
   "status",
+  "outcome",
   "hour",
   "day",
   "month",
@@ -24,6 +25,7 @@ export const FILTERS = [
   "upstream",
   "endpoint",
   "status",
+  "outcome",
 ] as const;
 export type Filter = (typeof FILTERS)[number];
 

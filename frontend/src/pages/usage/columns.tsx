@@ -75,7 +75,7 @@ function groupColumn(group: Group, { t, onFilter }: ColumnsOptions): Column<Item
           aria-label={t.usage.only(visible(value))}
           onClick={() => { onFilter(group, value); }}
         >
-          <Name>{value}</Name>
+          <Name>{group === "outcome" ? (t.common.outcomes[value] ?? value) : value}</Name>
         </button>
       );
     },

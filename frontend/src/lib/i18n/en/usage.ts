@@ -8,6 +8,7 @@ export const usage = {
     upstream: "Upstream",
     endpoint: "Endpoint",
     status: "Status",
+    outcome: "Outcome",
     hour: "Hour",
     day: "Day",
     month: "Month",

@@ -10,6 +10,7 @@ export const usage: Messages["usage"] = {
     upstream: "上游",
     endpoint: "接口",
     status: "状态码",
+    outcome: "请求结果",
     hour: "小时",
     day: "日",
     month: "月",

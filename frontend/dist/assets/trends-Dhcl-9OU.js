@@ -1,4 +1,4 @@
-import{n as e}from"./rolldown-runtime-WkwZ5CU-.js";import{i as t,r as n}from"./react-AyOTluXZ.js";import{Ct as r,Et as i,St as a,Tt as o,_ as s,f as c,g as l,j as u,o as d,p as f,r as p,v as m}from"./states-DA8jumsi.js";import{a as h,d as g,r as _}from"./toolbar-hSq3Cacb.js";import{n as v,r as y,t as b}from"./card-JYYibAlD.js";import{a as x,i as S,r as C,u as w}from"./shares-C39YWprz.js";import{n as T}from"./panel-D59sZIwW.js";import{t as E}from"./sum-BH6ofjZf.js";var D=e(t(),1);function O(){let e=``;return t=>{let n=(e+t).replaceAll(`\r
+import{n as e}from"./rolldown-runtime-WkwZ5CU-.js";import{i as t,r as n}from"./react-AyOTluXZ.js";import{Ct as r,Et as i,St as a,Tt as o,_ as s,f as c,g as l,j as u,o as d,p as f,r as p,v as m}from"./states-Coe225h1.js";import{a as h,d as g,r as _}from"./toolbar-8eBa4DDs.js";import{n as v,r as y,t as b}from"./card-DtBpR7JL.js";import{a as x,i as S,r as C,u as w}from"./shares-CGW-GnZf.js";import{n as T}from"./panel-D59sZIwW.js";import{t as E}from"./sum-BH6ofjZf.js";var D=e(t(),1);function O(){let e=``;return t=>{let n=(e+t).replaceAll(`\r
 `,`
 `).split(`
 
