@@ -26,20 +26,7 @@ seconds=90
 
 find_gatemeter checked
 
-# Debian's Python comes without what makes such a folder; no command has that name.
-python3 -c 'import ensurepip, venv' 2>/dev/null ||
-  install_packages "python3 with venv" python3 python3-venv
-wanted=$(cat tests/api/requirements.txt)
-python=$(cache_folder)/api-test
-if [ "$(cat "$python/installed" 2>/dev/null)" != "$wanted" ]; then
-  say "installing Schemathesis"
-  rm -rf "$python"
-  mkdir -p "$(dirname "$python")"
-  python3 -m venv "$python"
-  "$python/bin/pip" install --quiet --disable-pip-version-check -r tests/api/requirements.txt ||
-    fail "pip could not install what tests/api/requirements.txt names"
-  printf '%s\n' "$wanted" >"$python/installed"
-fi
+python_folder api-test tests/api/requirements.txt
 
 work_folder
 # With its keys: without them nothing that is said about keys could be checked.

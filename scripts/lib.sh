@@ -149,6 +149,43 @@ need_component() {
   rustup component add "$2" || fail "rustup could not add $2"
 }
 
+# The minor number of Go 1.x, or 0 if there is no Go.
+go_minor() {
+  local have
+  have=$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null) || have=go1.0
+  have=${have#go1.}
+  have=${have%%[!0-9]*}
+  printf '%s' "${have:-0}"
+}
+
+# need_go MINOR: puts a Go 1.MINOR or newer on the path: the one that is here, or the one that
+# tests/dashboards/requirements.txt names, for Debian 12 has an older one.
+need_go() {
+  [ "$(go_minor)" -lt "$1" ] || return 0
+  python_folder go tests/dashboards/requirements.txt
+  PATH="$("$python/bin/python" -c 'import go; print(go.__path__[0])')/bin:$PATH"
+  [ "$(go_minor)" -ge "$1" ] || fail "Go 1.$1 or newer is needed: see https://go.dev/dl"
+}
+
+# python_folder NAME FILE: makes a folder for Python below the cache that holds what FILE names,
+# unless it is there. Sets $python.
+python_folder() {
+  # Debian's Python comes without what makes such a folder; no command has that name.
+  python3 -c 'import ensurepip, venv' 2>/dev/null ||
+    install_packages "python3 with venv" python3 python3-venv
+  local wanted
+  wanted=$(cat "$root/$2")
+  python=$(cache_folder)/$1
+  [ "$(cat "$python/installed" 2>/dev/null)" != "$wanted" ] || return 0
+  say "installing what $2 names"
+  rm -rf "$python"
+  mkdir -p "$(dirname "$python")"
+  python3 -m venv "$python"
+  "$python/bin/pip" install --quiet --disable-pip-version-check -r "$root/$2" ||
+    fail "pip could not install what $2 names"
+  printf '%s\n' "$wanted" >"$python/installed"
+}
+
 # Whether something listens on a local port.
 port_is_taken() {
   (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null

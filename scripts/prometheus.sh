@@ -29,15 +29,6 @@ releases="${GATEMETER_PROMETHEUS_RELEASES:-$official}"
 debian="${GATEMETER_DEBIAN:-http://deb.debian.org/debian}"
 cache="$(cache_folder)/prometheus"
 
-# The minor number of Go 1.x, or 0 if there is no Go.
-go_minor() {
-  local have
-  have=$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null) || have=go1.0
-  have=${have#go1.}
-  have=${have%%[!0-9]*}
-  printf '%s' "${have:-0}"
-}
-
 # download DIR: gets the official release into DIR.
 download() {
   local machine name

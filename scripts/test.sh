@@ -5,9 +5,10 @@
 #
 # Steps: format, lints, unit and property tests, the log on a real Kafka broker, the ledger on a
 # real MariaDB, the cache on a real Redis, the seeded simulation with its mutants, the gateway's
-# Lua, the end to end tests on real processes, nginx with the gateway among them, Debian's promtool
-# on a real page, the API against its own description, the page against its sources, and a walk
-# through it in a browser. Safe to run again.
+# Lua, the rules of Prometheus, the dashboards against Grafana's schema, the end to end tests on real
+# processes, nginx with the gateway among them, Debian's promtool on a real page, the API against its
+# own description, the page against its sources, and a walk through it in a browser. Safe to run
+# again.
 set -euo pipefail
 unset CDPATH
 cd "$(dirname "$(readlink -f "$0")")/.."
@@ -16,7 +17,7 @@ cd "$(dirname "$(readlink -f "$0")")/.."
 case "${1:-}" in
   "") ;;
   -h | --help)
-    sed -n '2,10s/^# \{0,1\}//p' "$0"
+    sed -n '2,12s/^# \{0,1\}//p' "$0"
     exit 0
     ;;
   *) fail "unknown option '$1': see scripts/test.sh --help" ;;
@@ -57,6 +58,9 @@ gateway/test.sh
 say "settings and rules of Prometheus"
 "$prometheus/promtool" check config monitoring/prometheus.yml
 "$prometheus/promtool" test rules monitoring/rules/tests/*.yml
+
+say "dashboards against the schema of Grafana"
+scripts/dashboard-test.sh
 
 say "unit tests, property tests, house rules and end-to-end tests"
 cargo test --locked --profile checked --workspace --exclude sim
