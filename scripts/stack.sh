@@ -287,6 +287,10 @@ password_file = "$dir/mysql.password"
 
 [redis]
 url = "redis://127.0.0.1:$(port redis)/0"
+
+# The page sends dead letters again. No key file: with --dev no key is asked for.
+[api]
+ingest_url = "http://127.0.0.1:$(port ingest)"
 TOML
   local name scrape=()
   for name in api aggregator ingest gateway prometheus; do

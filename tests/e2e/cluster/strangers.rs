@@ -11,9 +11,10 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ConfigSource, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
-use serde_json::Value;
+use serde_json::{Value, json};
+use service::letters::REPLAY_BYTES_MAX;
 
-use crate::gatemeter::wait_for;
+use crate::gatemeter::{Answer, get, post, wait_for};
 use crate::stack::{Books, Stack};
 
 const PARTITIONS: u32 = 6;
@@ -187,7 +188,38 @@ pub fn what_others_write_is_kept_and_counted_once_when_it_is_sent_again(
     }
     let refused = stack.run(&["dlq", "replay", "--class", "poison", "--to", &ingest]);
     assert_eq!(refused.status.code(), Some(1), "what cannot be read cannot be counted");
+    letters_go_from_the_page(stack, books);
     unreadable_messages(stack, books);
+}
+
+/// The page of the stack can send letters again: its api knows an ingest, and nginx lets pass what
+/// the api takes.
+fn letters_go_from_the_page(stack: &Stack, books: &Books) {
+    let (port, path) = (stack.port("frontend"), "/api/dead-letters/replay");
+    let data = |answer: Option<Answer>| {
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        serde_json::from_str::<Value>(&answer.body).expect("JSON")["data"].take()
+    };
+    let way = data(get(port, path, &[]));
+    assert_eq!(way["available"], true, "{way}");
+    let listed = data(get(port, "/api/dead-letters?source=log&class=misrouted", &[]));
+    let items = listed["items"].as_array().expect("letters");
+    let letters: Vec<&Value> = items.iter().map(|item| &item["letter"]).collect();
+    assert_eq!(letters.len(), 5, "{listed}");
+    let before = stack.events("duplicate");
+    let send = |bytes: usize| {
+        let body = json!({"letters": letters}).to_string();
+        let body = [&body, " ".repeat(bytes - body.len()).as_str()].concat();
+        post(port, path, &["content-type: application/json"], body.as_bytes())
+    };
+    let sent = data(send(REPLAY_BYTES_MAX));
+    assert_eq!((&sent["accepted"], &sent["rejected"]), (&json!(5), &json!([])), "{sent}");
+    wait_for("its copies are recognised", || stack.events("duplicate") >= before + 5);
+    stack.settle("letters that the page sends again", books);
+    assert_eq!(stack.events("duplicate"), before + 5, "they were counted before");
+    let refused = send(REPLAY_BYTES_MAX + 1).expect("an answer");
+    assert!(refused.status == 413 && refused.body.contains("\"message\""), "{}", refused.body);
 }
 
 /// Messages of the raw topic that are no events, and one that is half good.
