@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# The stack as plain processes: Kafka, MariaDB, Redis, the three roles, gateway, front end,
-# Prometheus.
+# The stack as plain processes: Kafka, MariaDB, Redis, the roles, gateway, front end, Prometheus.
 #
 # usage: scripts/stack.sh up [--offset N] [--dir D]
 #        scripts/stack.sh status [--json] [--offset N] [--dir D]
@@ -29,10 +28,9 @@ here=$(unset CDPATH && cd "$(dirname "$(readlink -f "$0")")/.." && pwd)
 . "$here/scripts/lib.sh"
 # Servers are there, which is no part of everybody's path.
 PATH="$PATH:/usr/sbin"
-
 services="kafka mysql redis api ingest aggregator gateway frontend prometheus"
 
-usage() { sed -n '2,26s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,25s/^# \{0,1\}//p' "$0"; }
 
 command=${1:-}
 [ $# -gt 0 ] && shift
@@ -288,8 +286,7 @@ password_file = "$dir/mysql.password"
 [redis]
 url = "redis://127.0.0.1:$(port redis)/0"
 
-# The page sends dead letters again. No key file: with --dev no key is asked for.
-[api]
+[api] # The page sends dead letters again; with --dev no key is asked for.
 ingest_url = "http://127.0.0.1:$(port ingest)"
 TOML
   local name scrape=()

@@ -5,10 +5,10 @@
 #
 # Steps: format, lints, unit and property tests, the log on a real Kafka broker, the ledger on a
 # real MariaDB, the cache on a real Redis, the seeded simulation with its mutants, the gateway's
-# Lua, the rules of Prometheus, the dashboards against Grafana's schema, the end to end tests on real
-# processes, nginx with the gateway among them, Debian's promtool on a real page, the API against its
-# own description, the page against its sources, and a walk through it in a browser. Safe to run
-# again.
+# Lua, the rules of Prometheus, the dashboards against Grafana's schema, the end to end tests on
+# real processes, nginx with the gateway among them, Debian's promtool on a real page, the API
+# against its own description, the page against its sources, and a walk through it in a browser.
+# Safe to run again.
 set -euo pipefail
 unset CDPATH
 cd "$(dirname "$(readlink -f "$0")")/.."

@@ -99,8 +99,9 @@ impl IntoParams for UsageQuery {
                 "group_by",
                 "What to group by, comma-separated. A consumer belongs to a namespace, so \
                  `consumer` implies `namespace`; it cannot be combined with `upstream`, \
-                 `endpoint`, `status` and `outcome`. Hours, days and months are those of `tz`. Default: \
-                 `consumer`, or `namespace` with a filter by upstream, endpoint, status or outcome.",
+                 `endpoint`, `status` and `outcome`. Hours, days and months are those of `tz`. \
+                 Default: `consumer`, or `namespace` with a filter by upstream, endpoint, status \
+                 or outcome.",
                 groups,
             )
             .style(Some(ParameterStyle::Form))

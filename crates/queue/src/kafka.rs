@@ -64,7 +64,7 @@ pub struct Kafka {
 }
 
 enum Direction {
-    Append(Producer),
+    Append(Box<Producer>),
     Read(Consumer),
 }
 
@@ -91,7 +91,7 @@ impl Kafka {
         let questions = Questions::new(&config, &options.topic(), listener.clone())?;
         topic::ensure(&Layout::of_log(options), &config, &questions, &listener).await?;
         let producer = Producer::open(options.log(), &config, listener, failed)?;
-        Ok(Kafka::new(options, questions, fatal, Direction::Append(producer)))
+        Ok(Kafka::new(options, questions, fatal, Direction::Append(Box::new(producer))))
     }
 
     /// Opens the topic for reading, as a member of the group that shares its partitions.
