@@ -5,6 +5,8 @@ import { fileURLToPath } from "node:url";
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vitest/config";
 
+import { licenses } from "./licenses.ts";
+
 // Where the development server sends what is not its own.
 const api = process.env.GATEMETER_API ?? "http://127.0.0.1:8001";
 
@@ -14,7 +16,7 @@ const POLICY =
   "object-src 'none'";
 
 export default defineConfig({
-  plugins: [react()],
+  plugins: [react(), licenses()],
   resolve: { alias: { "@": fileURLToPath(new URL("./src", import.meta.url)) } },
   build: {
     target: "es2022",

@@ -76,16 +76,21 @@ export function Frame({ children }: { children: ReactNode }) {
           <Switches {...{ language, theme }} />
         </div>
       </header>
-      <main id="main" className={styles.main} tabIndex={-1}>
-        {isLocked ? (
-          <KeyForm
-            isRefused={session === "refused"}
-            onGiven={() => void client.resetQueries()}
-          />
-        ) : (
-          children
-        )}
-      </main>
+      <div className={styles.body}>
+        <main id="main" className={styles.main} tabIndex={-1}>
+          {isLocked ? (
+            <KeyForm
+              isRefused={session === "refused"}
+              onGiven={() => void client.resetQueries()}
+            />
+          ) : (
+            children
+          )}
+        </main>
+        <footer className={styles.end}>
+          <a href="/assets/licenses.txt">{t.common.licences}</a>
+        </footer>
+      </div>
     </div>
   );
 }

@@ -10,6 +10,7 @@ export const common = {
     pipeline: "Pipeline",
   },
   apiDocs: "API reference",
+  licences: "Third-party licences",
   range: "Time range",
   ranges: {
     "15m": "Last 15 minutes",

@@ -12,6 +12,7 @@ export const common: Messages["common"] = {
     pipeline: "处理管线",
   },
   apiDocs: "API 文档",
+  licences: "第三方许可证",
   range: "时间范围",
   ranges: {
     "15m": "最近 15 分钟",
