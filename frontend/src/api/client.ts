@@ -4,22 +4,26 @@ import { QueryCache, QueryClient } from "@tanstack/react-query";
 import { ApiError } from "./http.ts";
 import { wantKey } from "./session.ts";
 
-/** Times that a query which the API had no room for is sent again. */
-const RETRIES_MAX = 3;
+/** Longest wait before a query that failed is sent again, whatever the API asks for. */
 const RETRY_MS_MAX = 8_000;
+/** The first wait, if the API asks for none; each is twice the one before. */
+const RETRY_MS_MIN = 500;
 
 function isUnauthorised(error: unknown): boolean {
   return error instanceof ApiError && error.status === 401;
 }
 
-function mayRetry(failures: number, error: unknown): boolean {
-  if (!(error instanceof ApiError) || failures >= RETRIES_MAX) return false;
-  return error.status === 503 || error.status === 429 || (error.status === 0 && failures === 0);
+/** What passes by itself: nobody there (0, or what a proxy says then), no room, not ready. */
+const PASSING: readonly number[] = [0, 429, 502, 503, 504];
+
+function isPassing(_: number, error: unknown): boolean {
+  return error instanceof ApiError && PASSING.includes(error.status);
 }
 
 function retryMs(failures: number, error: unknown): number {
   const asked = error instanceof ApiError ? error.retryAfter : null;
-  return Math.min(asked === null ? 500 * 2 ** failures : asked * 1_000, RETRY_MS_MAX);
+  const ms = asked === null ? RETRY_MS_MIN * 2 ** failures : asked * 1_000;
+  return Math.min(Math.max(ms, RETRY_MS_MIN), RETRY_MS_MAX);
 }
 
 export function newClient(): QueryClient {
@@ -30,8 +34,16 @@ export function newClient(): QueryClient {
       },
     }),
     defaultOptions: {
-      queries: { retry: mayRetry, retryDelay: retryMs, staleTime: 2_000, gcTime: 300_000 },
-      mutations: { retry: false },
+      queries: {
+        // Without end: what went wrong is shown meanwhile (shownOf).
+        retry: isPassing,
+        retryDelay: retryMs,
+        // A browser that is offline reaches an api of its own machine all the same.
+        networkMode: "always",
+        staleTime: 2_000,
+        gcTime: 300_000,
+      },
+      mutations: { retry: false, networkMode: "always" },
     },
   });
 }

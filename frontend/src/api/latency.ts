@@ -2,9 +2,9 @@
 // asked for one after the other.
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 
-import { paramsOf, refreshMs } from "@/lib/range.ts";
+import { paramsOf } from "@/lib/range.ts";
 
-import { ask, type Answer, type ApiError, type Params } from "./http.ts";
+import { ask, type ApiError, type Params } from "./http.ts";
 import type { When } from "./queries.ts";
 import type { Schema } from "./types.ts";
 
@@ -14,19 +14,6 @@ const REFRESH_MS = 60_000;
 const PATH = "/api/metrics/latency";
 
 export type QuantilesOf = ReadonlyMap<string, Schema<"Quantiles">>;
-
-/**
- * The time per output token. A program that does not know it refuses to answer, and is not asked
- * again and again.
- */
-export function useTokenTime(when: When, filters: Params) {
-  const params = { ...filters, metric: "tpot", ...paramsOf(when.range, when.tz) };
-  return useQuery<Answer<Schema<"Latency">>, ApiError>({
-    queryKey: [PATH, params],
-    queryFn: ({ signal }) => ask(PATH, { params, signal }),
-    refetchInterval: ({ state }) => (state.error?.status === 400 ? false : refreshMs(when.range)),
-  });
-}
 
 /** Quantiles of durations by name, for the first names. */
 export function useQuantiles(

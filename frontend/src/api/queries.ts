@@ -1,29 +1,51 @@
 // One hook for each call that the pages make. A query's key is its path and its parameters.
-import { keepPreviousData, useQuery, type UseQueryResult } from "@tanstack/react-query";
+import {
+  keepPreviousData,
+  useQuery,
+  useQueryClient,
+  type UseQueryOptions,
+} from "@tanstack/react-query";
 
 import { paramsOf, refreshMs, type Range } from "@/lib/range.ts";
 
 import { ask, type Answer, type ApiError, type Params } from "./http.ts";
+import { shownOf, type Result } from "./result.ts";
 import type { Schema } from "./types.ts";
-
-export type Result<T> = UseQueryResult<Answer<T>, ApiError>;
 
 interface Options {
   /** Milliseconds until it is asked again, while the page is seen. */
-  every?: number | false;
+  every?: number | false | ((error: ApiError | null) => number | false);
   /** False: do not ask yet. */
   when?: boolean;
   /** Whether the answer to the query before is shown until this one has one. */
   keeps?: boolean;
 }
 
+/** A query, with the error that shows while it is sent again. */
+export function useQueryOf<T>(options: UseQueryOptions<Answer<T>, ApiError>): Result<T> {
+  const { queryKey } = options;
+  const client = useQueryClient();
+  const query = useQuery(options);
+  const { data, error } = shownOf(query);
+  return {
+    data,
+    error,
+    isPending: data === undefined && error === null,
+    isPlaceholderData: query.isPlaceholderData && data !== undefined,
+    refetch: () => {
+      // Otherwise it would wait with the attempt that is about to be made.
+      void client.cancelQueries({ queryKey, exact: true }).then(() => query.refetch());
+    },
+  };
+}
+
 /** Asks a call of the API. */
 export function useApi<T>(path: string, params: Params, options: Options = {}): Result<T> {
   const { every = false, when = true, keeps = false } = options;
-  return useQuery<Answer<T>, ApiError>({
+  return useQueryOf<T>({
     queryKey: [path, params],
     queryFn: ({ signal }) => ask<T>(path, { params, signal }),
-    refetchInterval: every,
+    refetchInterval: typeof every === "function" ? ({ state }) => every(state.error) : every,
     enabled: when,
     ...(keeps ? { placeholderData: keepPreviousData } : {}),
   });
@@ -35,7 +57,7 @@ export interface When {
   tz: string;
 }
 
-function timed({ range, tz }: When, params: Params = {}): Params {
+export function timed({ range, tz }: When, params: Params = {}): Params {
   return { ...params, ...paramsOf(range, tz) };
 }
 
@@ -53,11 +75,22 @@ export function useStats(namespace: string, range: Range | null, tz: string) {
   return useApi<Schema<"Stats">>(path, params, { when: range !== null, every: 60_000 });
 }
 
+export const LATENCY = "/api/metrics/latency";
+
 /** Durations (or times to the first token ..) of requests over time. */
 export function useLatency(when: When, params: Params, options: Options = {}) {
   const every = refreshMs(when.range);
   const all = timed(when, params);
-  return useApi<Schema<"Latency">>("/api/metrics/latency", all, { every, ...options });
+  return useApi<Schema<"Latency">>(LATENCY, all, { every, ...options });
+}
+
+/**
+ * The time per output token. A program that does not know it refuses to answer, and is not asked
+ * again and again.
+ */
+export function useTokenTime(when: When, params: Params) {
+  const every = (error: ApiError | null) => (error?.status === 400 ? false : refreshMs(when.range));
+  return useLatency(when, { ...params, metric: "tpot" }, { every });
 }
 
 /** Lists by group change less than figures, and cost the ledger more. */

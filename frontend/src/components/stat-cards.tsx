@@ -1,5 +1,6 @@
 // The figures of a namespace, or of all, each beside that of the period before.
-import { useStats, type Result } from "@/api/queries.ts";
+import { useStats } from "@/api/queries.ts";
+import type { Result } from "@/api/result.ts";
 import type { Schema } from "@/api/types.ts";
 import { rangeBefore, type Range } from "@/lib/range.ts";
 

@@ -3,7 +3,7 @@ import { Button, Skeleton } from "@mantine/core";
 import type { ReactNode } from "react";
 
 import { ApiError } from "@/api/http.ts";
-import type { Result } from "@/api/queries.ts";
+import type { Result } from "@/api/result.ts";
 import { NONE } from "@/lib/format.ts";
 
 import styles from "./states.module.css";
@@ -103,7 +103,7 @@ export interface AnsweredProps<T> {
 /** Shows what many parts take from one answer; if there is none, one error in place of them all. */
 export function Answered<T>({ result, children }: AnsweredProps<T>) {
   if (result.data === undefined && result.error !== null) {
-    return <ErrorState error={result.error} onRetry={() => void result.refetch()} />;
+    return <ErrorState error={result.error} onRetry={result.refetch} />;
   }
   return <>{children}</>;
 }
@@ -119,7 +119,7 @@ export interface LoadedProps<T> {
 export function Loaded<T>({ result, height = 200, children }: LoadedProps<T>) {
   if (result.data !== undefined) return <>{children(result.data.data)}</>;
   if (result.error !== null) {
-    return <ErrorState error={result.error} onRetry={() => void result.refetch()} />;
+    return <ErrorState error={result.error} onRetry={result.refetch} />;
   }
   return <Loading height={height} />;
 }

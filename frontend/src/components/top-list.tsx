@@ -1,5 +1,5 @@
 // The groups with the most tokens, each with its change since the period before.
-import type { Result } from "@/api/queries.ts";
+import type { Result } from "@/api/result.ts";
 import type { Schema } from "@/api/types.ts";
 import { sumOf } from "@/lib/sum.ts";
 

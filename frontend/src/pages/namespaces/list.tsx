@@ -2,7 +2,7 @@
 import { Button } from "@mantine/core";
 import { useMemo, useState } from "react";
 
-import type { Result } from "@/api/queries.ts";
+import type { Result } from "@/api/result.ts";
 import { useSetStatus } from "@/api/namespaces.ts";
 import type { Schema } from "@/api/types.ts";
 import { Confirm } from "@/components/dialog.tsx";

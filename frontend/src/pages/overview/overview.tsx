@@ -1,6 +1,7 @@
 // Everything at a glance: figures of the range beside those of the period before, what flows right
 // now, and who uses most.
-import { useDashboard, useUsage, type Result } from "@/api/queries.ts";
+import { useDashboard, useUsage } from "@/api/queries.ts";
+import type { Result } from "@/api/result.ts";
 import type { Schema } from "@/api/types.ts";
 import { FigureCard } from "@/components/card.tsx";
 import { Covered } from "@/components/covered.tsx";

@@ -1,6 +1,6 @@
 // How long answers took: three measures side by side, and the chosen one as a heat map and lines.
-import { useTokenTime } from "@/api/latency.ts";
-import { useLatency, type Result } from "@/api/queries.ts";
+import { useLatency, useTokenTime } from "@/api/queries.ts";
+import type { Result } from "@/api/result.ts";
 import type { Schema } from "@/api/types.ts";
 import { Figure } from "@/components/figure.tsx";
 import { HeatMap } from "@/components/heat-map.tsx";

@@ -2,7 +2,7 @@
 import { useMemo } from "react";
 
 import { QUANTILES_MAX, useQuantiles, type QuantilesOf } from "@/api/latency.ts";
-import type { Result } from "@/api/queries.ts";
+import type { Result } from "@/api/result.ts";
 import type { Schema } from "@/api/types.ts";
 import { Figure } from "@/components/figure.tsx";
 import { Name, visible } from "@/components/name.tsx";

@@ -3,7 +3,8 @@ import { Button } from "@mantine/core";
 import { useMemo } from "react";
 
 import type { ApiError } from "@/api/http.ts";
-import { useUsage, type Result } from "@/api/queries.ts";
+import { useUsage } from "@/api/queries.ts";
+import type { Result } from "@/api/result.ts";
 import type { Schema } from "@/api/types.ts";
 import { Covered } from "@/components/covered.tsx";
 import { Figure } from "@/components/figure.tsx";
@@ -56,7 +57,7 @@ function Shown({ ask, result }: { ask: Ask; result: Result<Schema<"Usage">> }) {
   if (isRefused) return <Refused ask={ask} error={error} />;
   const data = result.data?.data;
   if (data !== undefined) return <Table ask={ask} data={data} isBusy={result.isPlaceholderData} />;
-  if (error !== null) return <ErrorState error={error} onRetry={() => void result.refetch()} />;
+  if (error !== null) return <ErrorState error={error} onRetry={result.refetch} />;
   return <Loading height={420} />;
 }
 

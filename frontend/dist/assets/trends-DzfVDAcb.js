@@ -1,8 +1,4 @@
-<<<<<<<< HEAD:frontend/dist/assets/trends-Dhcl-9OU.js
-import{n as e}from"./rolldown-runtime-WkwZ5CU-.js";import{i as t,r as n}from"./react-AyOTluXZ.js";import{Ct as r,Et as i,St as a,Tt as o,_ as s,f as c,g as l,j as u,o as d,p as f,r as p,v as m}from"./states-Coe225h1.js";import{a as h,d as g,r as _}from"./toolbar-8eBa4DDs.js";import{n as v,r as y,t as b}from"./card-DtBpR7JL.js";import{a as x,i as S,r as C,u as w}from"./shares-CGW-GnZf.js";import{n as T}from"./panel-D59sZIwW.js";import{t as E}from"./sum-BH6ofjZf.js";var D=e(t(),1);function O(){let e=``;return t=>{let n=(e+t).replaceAll(`\r
-========
-import{n as e}from"./rolldown-runtime-WkwZ5CU-.js";import{i as t,r as n}from"./react-AyOTluXZ.js";import{Ct as r,Et as i,St as a,Tt as o,_ as s,f as c,g as l,j as u,o as d,p as f,r as p,v as m}from"./states-CdNsbcWN.js";import{a as h,d as g,r as _}from"./toolbar-b5L-xCuL.js";import{n as v,r as y,t as b}from"./card-Bbkd6I8n.js";import{a as x,i as S,r as C,u as w}from"./shares-DgKvRLcZ.js";import{n as T}from"./panel-D59sZIwW.js";import{t as E}from"./sum-BH6ofjZf.js";var D=e(t(),1);function O(){let e=``;return t=>{let n=(e+t).replaceAll(`\r
->>>>>>>> a67651b (frontend: the page ships the licences of what it is made of):frontend/dist/assets/trends-DNF6T41m.js
+import{n as e}from"./rolldown-runtime-WkwZ5CU-.js";import{i as t,r as n}from"./react-AyOTluXZ.js";import{Ct as r,Et as i,St as a,Tt as o,_ as s,f as c,g as l,j as u,o as d,p as f,r as p,v as m}from"./states-Izo0Cd59.js";import{a as h,d as g,r as _}from"./toolbar-C4MGfX-Q.js";import{n as v,r as y,t as b}from"./card-Dq0_t-Sn.js";import{a as x,i as S,r as C,u as w}from"./shares-BnM8bRmg.js";import{n as T}from"./panel-D59sZIwW.js";import{t as E}from"./sum-BH6ofjZf.js";var D=e(t(),1);function O(){let e=``;return t=>{let n=(e+t).replaceAll(`\r
 `,`
 `).split(`
 
