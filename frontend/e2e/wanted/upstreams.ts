@@ -8,8 +8,6 @@ import { latency, outcomes } from "./parts.ts";
 type Side = "upstream" | "model";
 type Cause = "outcome" | "status";
 
-/** Names that quantiles are asked for. */
-const QUANTILES_MAX = 12;
 const METRICS = ["duration", "ttft", "tpot"];
 const NUMBERS: readonly [string, string, Kind][] = [
   ["requests", "requests", "count"],
@@ -39,7 +37,7 @@ async function table(place: string, side: Side, when: When): Promise<Wanted[]> {
   const found: Wanted[] = [];
   for (const item of items) found.push(...line(`upstreams.${side}.`, item, nameOf(item, side)));
   const named = items.filter((item) => at(item, side) !== null);
-  for (const item of named.slice(0, QUANTILES_MAX)) {
+  for (const item of named) {
     const key = nameOf(item, side);
     const answer = await ask(place, "/api/metrics/latency", { [side]: key, ...when });
     const value = digits(answer, "totals", "quantiles", "p95");

@@ -1,42 +1,35 @@
-// Quantiles of several upstreams or models. The API answers two queries at a time, so they are
-// asked for one after the other.
-import { keepPreviousData, useQuery } from "@tanstack/react-query";
+// Quantiles of one upstream or model out of a list: each is a query of its own, asked for by the
+// row that shows it.
+import { newTurns } from "@/lib/turns.ts";
 
-import { paramsOf } from "@/lib/range.ts";
-
-import { ask, type ApiError, type Params } from "./http.ts";
-import type { When } from "./queries.ts";
+import { ask, type Params } from "./http.ts";
+import { LATENCY, timed, useQueryOf, type When } from "./queries.ts";
+import type { Result } from "./result.ts";
 import type { Schema } from "./types.ts";
 
-/** Names that quantiles are asked for: the first of a list, as each is a query of its own. */
-export const QUANTILES_MAX = 12;
+/**
+ * Such queries that are sent at once. The API answers two queries at a time, and the other one is
+ * for the rest of the page.
+ */
+export const QUANTILES_AT_ONCE = 1;
+/** How often the quantiles of a row that is seen are asked for again. */
 const REFRESH_MS = 60_000;
-const PATH = "/api/metrics/latency";
 
-export type QuantilesOf = ReadonlyMap<string, Schema<"Quantiles">>;
+const turns = newTurns(QUANTILES_AT_ONCE);
 
-/** Quantiles of durations by name, for the first names. */
+/** How long the requests of an upstream or model took. */
 export function useQuantiles(
   when: When,
   by: "upstream" | "model",
-  names: string[],
+  name: string,
   filters: Params,
-) {
-  const first = names.slice(0, QUANTILES_MAX);
-  const params = { ...filters, ...paramsOf(when.range, when.tz) };
-  return useQuery<QuantilesOf, ApiError>({
-    queryKey: [PATH, by, [...first].sort(), params],
-    queryFn: async ({ signal }) => {
-      const found = new Map<string, Schema<"Quantiles">>();
-      for (const name of first) {
-        const asked = { ...params, [by]: name };
-        const { data } = await ask<Schema<"Latency">>(PATH, { params: asked, signal });
-        found.set(name, data.totals.quantiles);
-      }
-      return found;
-    },
-    enabled: first.length > 0,
+): Result<Schema<"Latency">> {
+  const params = timed(when, { ...filters, [by]: name });
+  return useQueryOf<Schema<"Latency">>({
+    // Not that of the whole page, which is asked for more often.
+    queryKey: [LATENCY, "row", params],
+    queryFn: ({ signal }) => turns(signal, () => ask(LATENCY, { params, signal })),
     refetchInterval: REFRESH_MS,
-    placeholderData: keepPreviousData,
+    staleTime: REFRESH_MS,
   });
 }

@@ -1,20 +1,21 @@
 // A table of upstreams or of models.
 import { useMemo } from "react";
 
-import { QUANTILES_MAX, useQuantiles, type QuantilesOf } from "@/api/latency.ts";
+import type { Params } from "@/api/http.ts";
+import { useQuantiles } from "@/api/latency.ts";
 import type { Result } from "@/api/result.ts";
 import type { Schema } from "@/api/types.ts";
 import { Figure } from "@/components/figure.tsx";
 import { Name, visible } from "@/components/name.tsx";
 import { Panel } from "@/components/panel.tsx";
-import { EmptyState, Loaded } from "@/components/states.tsx";
+import { EmptyState, Loaded, useErrorText } from "@/components/states.tsx";
 import { DataTable, type Column } from "@/components/table.tsx";
 import { useAddress, useView, type Formats } from "@/components/view.ts";
-import type { Kind } from "@/lib/format.ts";
+import { NONE, type Kind } from "@/lib/format.ts";
 import type { Messages } from "@/lib/i18n.ts";
 import { sumOf } from "@/lib/sum.ts";
 
-import { filtersOf, isFiltered, namesOf, shareOf, type Ask, type Side } from "./ask.ts";
+import { isFiltered, shareOf, type Ask, type Side } from "./ask.ts";
 import styles from "./upstreams.module.css";
 
 type Item = Schema<"UsageItem">;
@@ -48,18 +49,16 @@ export function Sides({ ask, side, result }: SidesProps) {
 }
 
 function Table({ ask, side, data }: { ask: Ask; side: Side; data: Schema<"Usage"> }) {
-  const { t, when, formats } = useView();
+  const { t, formats } = useView();
   const u = t.upstreams;
   const [, change] = useAddress();
-  const names = namesOf(data.items, side);
-  const quantiles = useQuantiles(when, side, names, filtersOf(ask)).data;
   const { totals } = data;
-  const { items } = data;
+  const { upstream, model, namespace } = ask;
   const columns = useMemo(() => {
-    const asked = new Set(namesOf(items, side).slice(0, QUANTILES_MAX));
     const onOnly = (name: string) => { change({ [side]: name }); };
-    return columnsOf({ t, formats, side, totals, quantiles, names: asked, onOnly });
-  }, [t, formats, side, totals, quantiles, change, items]);
+    const filters = { upstream, model, namespace };
+    return columnsOf({ t, formats, side, totals, filters, onOnly });
+  }, [t, formats, side, totals, change, upstream, model, namespace]);
   return (
     <div className={styles.table}>
       <DataTable
@@ -87,19 +86,30 @@ function modelOf({ model }: Item): string {
   return model ?? "";
 }
 
+/** Asked for by a row once it is in the document, so that every row that is seen has it. */
+function P95({ side, name, filters }: { side: Side; name: string; filters: Params }) {
+  const { t, when } = useView();
+  const textOf = useErrorText();
+  const { data, error } = useQuantiles(when, side, name, filters);
+  if (data !== undefined) {
+    const { p95 } = data.data.totals.quantiles;
+    return <Figure name={`upstreams.${side}.p95`} of={name} value={p95} kind="ms" />;
+  }
+  if (error === null) return <span className={styles.wait} aria-busy>…</span>;
+  return <span className={styles.failed} title={textOf(error)}>{t.upstreams.p95Failed}</span>;
+}
+
 interface ColumnsOptions {
   t: Messages;
   formats: Formats;
   side: Side;
   totals: Sums;
-  quantiles: QuantilesOf | undefined;
-  /** Those that quantiles are asked for. */
-  names: ReadonlySet<string>;
+  filters: Params;
   onOnly: (name: string) => void;
 }
 
 function columnsOf(options: ColumnsOptions): Column<Item>[] {
-  const { t, formats, side, totals, quantiles, names, onOnly } = options;
+  const { t, formats, side, totals, filters, onOnly } = options;
   const { common: c, upstreams: u } = t;
   const page = `upstreams.${side}`;
   const of = side === "upstream" ? upstreamOf : modelOf;
@@ -137,14 +147,13 @@ function columnsOf(options: ColumnsOptions): Column<Item>[] {
   const p95: Column<Item> = {
     key: "p95",
     header: u.p95,
-    hint: u.p95Hint(formats.count(QUANTILES_MAX)),
+    hint: u.p95Hint,
     isNumber: true,
     cell: (item) => {
-      const found = quantiles?.get(of(item));
-      if (found === undefined) {
-        return names.has(of(item)) ? <span className={styles.wait}>…</span> : "";
-      }
-      return <Figure name={`${page}.p95`} of={of(item)} value={found.p95} kind="ms" />;
+      const name = item[side];
+      // The API has no filter for those without a name.
+      if (name == null) return <span title={u.p95None}>{NONE}</span>;
+      return <P95 side={side} name={name} filters={filters} />;
     },
     total: "",
   };
