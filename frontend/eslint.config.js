@@ -61,7 +61,7 @@ export default tseslint.config(
   { ignores: ["dist", "src/api/schema.d.ts", "public"] },
   js.configs.recommended,
   {
-    files: ["src/**/*.{ts,tsx}", "vite.config.ts", "licenses.ts"],
+    files: ["src/**/*.{ts,tsx}", "vite.config.ts", "licenses.ts", "preload.ts"],
     extends: [...tseslint.configs.strictTypeChecked, ...tseslint.configs.stylisticTypeChecked],
     languageOptions: {
       parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname },

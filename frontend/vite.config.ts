@@ -6,6 +6,7 @@ import react from "@vitejs/plugin-react";
 import { defineConfig } from "vitest/config";
 
 import { licenses } from "./licenses.ts";
+import { preload } from "./preload.ts";
 
 // Where the development server sends what is not its own.
 const api = process.env.GATEMETER_API ?? "http://127.0.0.1:8001";
@@ -16,7 +17,7 @@ const POLICY =
   "object-src 'none'";
 
 export default defineConfig({
-  plugins: [react(), licenses()],
+  plugins: [react(), licenses(), preload()],
   resolve: { alias: { "@": fileURLToPath(new URL("./src", import.meta.url)) } },
   build: {
     target: "es2022",

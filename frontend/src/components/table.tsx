@@ -3,6 +3,8 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { memo, useRef, type ReactNode } from "react";
 
+import { stepped } from "@/lib/stepped.ts";
+
 import { Icon } from "./icons.tsx";
 import styles from "./table.module.css";
 import { useMessages } from "./view.ts";
@@ -62,7 +64,7 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
     count: isVirtual ? rows.length : 0,
     getScrollElement: () => box.current,
     estimateSize: () => ROW_PX,
-    overscan: 8,
+    rangeExtractor: stepped,
     useFlushSync: false,
   });
   const items = virtual.getVirtualItems();
