@@ -5,7 +5,7 @@ import { useApi, useUsage } from "@/api/queries.ts";
 import type { Schema } from "@/api/types.ts";
 import { Figure } from "@/components/figure.tsx";
 import { Name } from "@/components/name.tsx";
-import { Columns, Panel } from "@/components/panel.tsx";
+import { Panel } from "@/components/panel.tsx";
 import { Outcomes } from "@/components/shares.tsx";
 import { EmptyState, Loaded } from "@/components/states.tsx";
 import { DataTable, type Column } from "@/components/table.tsx";
@@ -44,7 +44,7 @@ export function Errors({ ask }: { ask: Ask }) {
     </>
   );
   return (
-    <Columns>
+    <div className={styles.errors}>
       <Panel title={u.errors} actions={choice} isBusy={result.isPlaceholderData}>
         <Loaded result={result} height={200}>
           {({ items, group_by: groups }) => (
@@ -60,7 +60,7 @@ export function Errors({ ask }: { ask: Ask }) {
       <Panel title={u.byKind}>
         {isFiltered(ask) ? <OfSome ask={ask} /> : <OfAll />}
       </Panel>
-    </Columns>
+    </div>
   );
 }
 
@@ -98,7 +98,7 @@ function ByCause({ items, side, cause }: ByCauseProps) {
         key: why,
         header: cause === "outcome" ? (t.common.outcomes[why] ?? why) : why,
         isNumber: true,
-        width: cause === "outcome" ? 120 : 84,
+        width: cause === "outcome" ? 104 : 84,
         cell: (row) => {
           const value = row.counts.get(why);
           return value === undefined ? "" : figure(row, why, value);
