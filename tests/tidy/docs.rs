@@ -58,6 +58,39 @@ fn every_scrape_job_of_ours_that_we_ship_or_print_keeps_our_labels() {
     assert_none(&breaches);
 }
 
+/// Whoever is woken by an alert follows its link, and must find what to do there.
+#[test]
+fn every_alert_links_to_its_entry_and_every_entry_has_an_alert() {
+    let manifest = read(&root().join("Cargo.toml"));
+    let repository = manifest.split("\nrepository = \"").nth(1).unwrap_or_default();
+    let repository = repository.split('"').next().unwrap_or_default();
+    let rules = read(&root().join("monitoring/rules/alerts.yml"));
+    let page = read(&root().join("docs/alerts.md"));
+    let (mut alerts, mut entries, mut breaches) = (Vec::new(), Vec::new(), Vec::new());
+    for rule in rules.split("- alert: ").skip(1) {
+        let alert = rule.lines().next().unwrap_or_default();
+        let anchor = alert.to_lowercase();
+        let link = format!("runbook_url: {repository}/blob/main/docs/alerts.md#{anchor}");
+        if !rule.lines().any(|line| line.trim() == link) {
+            breaches.push(format!("{alert}: no line {link}"));
+        }
+        alerts.push(alert);
+    }
+    for entry in page.split("\n### ").skip(1) {
+        let entry = entry.split("\n## ").next().unwrap_or_default();
+        let name = entry.lines().next().unwrap_or_default();
+        for part in ["\n\n**Means.** ", "\n\n**Look at.** ", "\n\n**Do.**\n\n1. "] {
+            if entry.matches(part).count() != 1 {
+                breaches.push(format!("docs/alerts.md: {name}: not one part {part:?}"));
+            }
+        }
+        entries.push(name);
+    }
+    assert!(!alerts.is_empty(), "no alert was found");
+    assert_eq!(entries, alerts, "docs/alerts.md has the alerts of the rules, in their order");
+    assert_none(&breaches);
+}
+
 #[test]
 fn both_readmes_change_together() {
     let headings = |name: &str| {
