@@ -8,6 +8,10 @@ const ROWS = 120;
 /** As in src/api/latency.ts. */
 const QUANTILES_AT_ONCE = 1;
 
+interface Latency {
+  data: { totals: { quantiles: object } };
+}
+
 const nameOf = (idx: number) => `model-${String(idx).padStart(3, "0")}`;
 
 test("every model that is seen has its p95, one question at a time", async ({ page, watch }) => {
@@ -27,12 +31,14 @@ test("every model that is seen has its p95, one question at a time", async ({ pa
   let now = 0;
   let most = 0;
   let fails = 3;
+  let known: Latency | undefined;
   await page.route("**/api/metrics/latency?*model=model-*", async (route) => {
     const model = new URL(route.request().url()).searchParams.get("model") ?? "";
     asked.add(model);
     now += 1;
     most = Math.max(most, now);
-    const response = await route.fetch();
+    // The form of all answers is that of the first.
+    known ??= (await (await route.fetch()).json()) as Latency;
     now -= 1;
     // Some are refused at first: they are asked for again.
     if (fails > 0) {
@@ -40,14 +46,13 @@ test("every model that is seen has its p95, one question at a time", async ({ pa
       const busy = { code: 503, message: "too many queries", data: null, timestamp: "" };
       return route.fulfill({ status: 503, json: busy });
     }
-    const answer = (await response.json()) as { data: { totals: { quantiles: object } } };
+    const answer = structuredClone(known);
     const p95 = 100 + Number(model.replace("model-", ""));
     answer.data.totals.quantiles = { p50: 1, p95, p99: 999 };
-    return route.fulfill({ response, json: answer });
+    return route.fulfill({ json: answer });
   });
   await open(page, main(), "/upstreams", { range: "24h" });
-  const table = page.locator("table", { has: page.getByText(nameOf(0), { exact: true }) });
-  const box = page.getByRole("region").filter({ has: table });
+  const box = page.getByRole("region", { name: "Figures by model" });
   await expect(box.locator("[data-figure='upstreams.model.p95']").first()).toBeVisible();
   expect(asked.size).toBeLessThan(ROWS / 2);
   const seen = new Map<string, string>();
@@ -61,11 +66,10 @@ test("every model that is seen has its p95, one question at a time", async ({ pa
     await expect(async () => {
       expect(await figures.count()).toBe(await rows.count());
     }).toPass();
-    for (const one of await figures.all()) {
-      const key = await one.getAttribute("data-key");
-      const value = await one.getAttribute("data-value");
-      if (key !== null && value !== null) seen.set(key, value);
-    }
+    const found = await figures.evaluateAll((all) =>
+      all.map((one) => [one.dataset.key ?? "", one.dataset.value ?? ""] as const),
+    );
+    for (const [key, value] of found) seen.set(key, value);
     expect(top, "rows are missing").toBeLessThan(ROWS * 100);
   }
   for (let idx = 0; idx < ROWS; idx += 1) {

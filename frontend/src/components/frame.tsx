@@ -48,6 +48,13 @@ export function Frame({ children }: { children: ReactNode }) {
     document.getElementById("main")?.focus({ preventScroll: true });
   }, [path]);
 
+  // On a phone the pages stand in a row that is wider than the screen.
+  const nav = useRef<HTMLElement>(null);
+  useEffect(() => {
+    const current = nav.current?.querySelector("[aria-current]");
+    current?.scrollIntoView({ block: "nearest", inline: "center" });
+  }, [path, language]);
+
   const isLocked = session !== "open";
   return (
     <div className={styles.frame}>
@@ -59,7 +66,7 @@ export function Frame({ children }: { children: ReactNode }) {
           <img src="/assets/favicon.svg" alt="" width={24} height={24} />
           {t.common.product}
         </PageLink>
-        <nav className={styles.nav} aria-label={t.common.navigation}>
+        <nav ref={nav} className={styles.nav} aria-label={t.common.navigation}>
           {PAGES.map(({ name, to }) => (
             <PageLink key={name} to={to} isCurrent={isAt(path, to)} className={styles.link}>
               <Icon name={name satisfies IconName} />

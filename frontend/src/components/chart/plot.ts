@@ -81,7 +81,9 @@ function axesOf(options: PlotOptions, root: Element): uPlot.Axis[] {
     ...shared,
     grid: { show: false },
     space: 76,
-    size: 28,
+    // Low enough for the first label to clear that of the other axis at its zero.
+    gap: 9,
+    size: 32,
     values: (_, splits) => {
       const apart = (splits[1] ?? Infinity) - (splits[0] ?? 0);
       return splits.map((split) => options.timeTick(split, apart));

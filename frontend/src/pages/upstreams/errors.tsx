@@ -44,7 +44,7 @@ export function Errors({ ask }: { ask: Ask }) {
     </>
   );
   return (
-    <div className={styles.errors}>
+    <>
       <Panel title={u.errors} actions={choice} isBusy={result.isPlaceholderData}>
         <Loaded result={result} height={200}>
           {({ items, group_by: groups }) => (
@@ -60,7 +60,7 @@ export function Errors({ ask }: { ask: Ask }) {
       <Panel title={u.byKind}>
         {isFiltered(ask) ? <OfSome ask={ask} /> : <OfAll />}
       </Panel>
-    </div>
+    </>
   );
 }
 

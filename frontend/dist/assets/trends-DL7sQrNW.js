@@ -1,4 +1,4 @@
-import{n as e}from"./rolldown-runtime-WkwZ5CU-.js";import{i as t,r as n}from"./react-AyOTluXZ.js";import{Ct as r,Et as i,St as a,Tt as o,_ as s,f as c,g as l,j as u,o as d,p as f,r as p,v as m}from"./states-O0ZgiYNw.js";import{a as h,m as g,r as _}from"./toolbar-BF-KOkjk.js";import{n as v,r as y,t as b}from"./card-DRGcdsDA.js";import{a as x,i as S,r as C,u as w}from"./shares-Zc80VuvE.js";import{n as T}from"./panel-D59sZIwW.js";import{t as E}from"./sum-BH6ofjZf.js";var D=e(t(),1);function O(){let e=``;return t=>{let n=(e+t).replaceAll(`\r
+import{n as e}from"./rolldown-runtime-WkwZ5CU-.js";import{i as t,r as n}from"./react-AyOTluXZ.js";import{Ct as r,Et as i,St as a,Tt as o,_ as s,f as c,g as l,j as u,o as d,p as f,r as p,v as m}from"./states-Y3O69ffE.js";import{a as h,m as g,r as _}from"./toolbar-CLFTD_1g.js";import{n as v,r as y,t as b}from"./card-DHt1MOEv.js";import{a as x,i as S,r as C,u as w}from"./shares-DeqJR_kt.js";import{n as T}from"./panel-D59sZIwW.js";import{t as E}from"./sum-BH6ofjZf.js";var D=e(t(),1);function O(){let e=``;return t=>{let n=(e+t).replaceAll(`\r
 `,`
 `).split(`
 
