@@ -118,6 +118,8 @@ export PAGE_TEST_OUTPUT=${PAGE_TEST_OUTPUT:-$work/output}
 cd frontend
 say "types and lint of the walk"
 npx --no-install tsc -p e2e
+# Frames of two browsers at once would be those of a busy machine.
+[ "$mode" != frames ] || set -- --workers=1 "$@"
 say "the walk"
 NO_PROXY='*' no_proxy='*' npx --no-install playwright test --config e2e/playwright.config.ts \
   --project="$mode" "$@"
