@@ -41,7 +41,8 @@ def is_sent_empty(value):
 def mend_usage(query):
     given = query.get("group_by") or []
     groups = given if isinstance(given, list) else str(given).split(",")
-    is_full = any(name in groups or name in query for name in ("upstream", "endpoint", "status"))
+    full = ("upstream", "endpoint", "status", "outcome")
+    is_full = any(name in groups or name in query for name in full)
     if is_full:
         # Rows of consumers have none of them.
         groups = [name for name in groups if name != "consumer"]
@@ -52,7 +53,7 @@ def mend_usage(query):
         query.pop("group_by", None)
     if set(groups) & {"hour", "day", "month"} or query.get("timeRange") == "all":
         query.pop("compare", None)
-    if groups and not set(groups) - {"status", "hour", "day", "month"}:
+    if groups and not set(groups) - {"status", "outcome", "hour", "day", "month"}:
         # There is no name to search in.
         query.pop("search", None)
     if "order" in query:
