@@ -54,7 +54,11 @@ export default function Namespaces() {
         tools={
           <>
             <ZonePicker />
-            <Button leftSection={<Icon name="plus" size={16} />} onClick={open}>
+            <Button
+              classNames={{ section: styles.plus }}
+              leftSection={<Icon name="plus" size={16} />}
+              onClick={open}
+            >
               {n.create}
             </Button>
           </>
