@@ -3,8 +3,8 @@
 //! Frames of one partition go into `core`, a state machine that classifies every event once, adds
 //! what counts to `state`, and asks its shell to claim, read and commit. `committer` decides which
 //! partitions of a process commit together, and what each outcome means. What is shown is decided
-//! by `exposure`. Nothing here does I/O, reads a clock, draws a random number or adds up a float:
-//! the same inputs always give the same effects.
+//! by `exposure`, and by which process by `lease`. Nothing here does I/O, reads a clock, draws a
+//! random number or adds up a float: the same inputs always give the same effects.
 
 #![deny(clippy::float_arithmetic)]
 
@@ -23,4 +23,5 @@ pub mod state;
 pub mod core;
 pub mod committer;
 pub mod exposure;
+pub mod lease;
 pub mod query;

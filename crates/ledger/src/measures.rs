@@ -92,6 +92,16 @@ impl Measures {
         Some(())
     }
 
+    /// What was added to an earlier state of this row; `None` if a sum is lower than it was.
+    #[must_use]
+    pub fn since(&self, earlier: &Measures) -> Option<Measures> {
+        let mut sums = self.to_array();
+        for (sum, before) in sums.iter_mut().zip(earlier.to_array()) {
+            *sum = sum.checked_sub(before).filter(|more| *more >= 0)?;
+        }
+        Some(Measures::from_array(&sums))
+    }
+
     /// Number of attempts that had a first token.
     #[must_use]
     pub fn n_ttft(&self) -> i64 {

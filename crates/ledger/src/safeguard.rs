@@ -51,6 +51,12 @@ pub enum Safeguard {
     /// A part that accepts a loss is not committed again after an unknown outcome: its partition is
     /// claimed first.
     AcceptOnce = 21,
+    /// The lease is read for each request: believing to be the publisher shows nothing.
+    LeaseIsRead = 22,
+    /// A new publisher is silent until whoever asked the one before has given up.
+    Silence = 23,
+    /// After its silence a new publisher shows nothing older than the ledger is by then.
+    SilenceEnds = 24,
 }
 
 /// Which safeguards are on.

@@ -70,3 +70,20 @@ fn an_overflow_is_refused() {
     let mut row = Measures { n: i64::MAX, ..Measures::default() };
     assert_eq!(row.add(&Measures { n: 1, ..Measures::default() }), None);
 }
+
+#[test]
+fn what_was_added_is_the_difference_and_nothing_was_taken_away() {
+    let mut earlier = [0; N_MEASURES];
+    let mut later = [0; N_MEASURES];
+    for idx in 0..N_MEASURES {
+        earlier[idx] = idx as i64;
+        later[idx] = 3 * idx as i64;
+    }
+    let [before, after] = [earlier, later].map(|sums| Measures::from_array(&sums));
+    let more = after.since(&before).expect("nothing fell");
+    let mut sum = before.clone();
+    sum.add(&more).expect("small numbers");
+    assert_eq!(sum, after);
+    assert_eq!(after.since(&after), Some(Measures::default()));
+    assert_eq!(before.since(&after), None);
+}
