@@ -14,6 +14,35 @@ use crate::server::Server;
 use crate::sql::{Boxed, Conn};
 use crate::write::{Memory, Writer};
 
+/// Runs statements in one transaction, in a task of its own, so that a cancelled caller cannot
+/// leave it unfinished.
+macro_rules! transact {
+    ($store:expr, |$conn:ident| $body:expr) => {
+        $crate::access::transact!($store, steps => {
+            let $conn: &mut $crate::sql::Conn = &mut steps.conn;
+            $body
+        })
+    };
+    ($store:expr, $steps:ident => $body:expr) => {{
+        let writers = $store.writers()?;
+        let task = tokio::spawn(async move {
+            let mut held = writers.hold().await?;
+            let $steps: &mut $crate::steps::Steps = &mut held.steps;
+            $steps.begin().await?;
+            let done = match $body.await {
+                Ok(done) => $steps.commit().await.map(|()| done),
+                Err(error) => Err(error),
+            };
+            if done.is_err() {
+                $steps.conn.rollback().await;
+            }
+            done
+        });
+        $store.noted(task.await.unwrap_or_else(|error| Err($crate::defect(&error))))
+    }};
+}
+pub(crate) use transact;
+
 /// Write access.
 #[derive(Clone, Debug)]
 pub(crate) enum Writers {

@@ -127,7 +127,10 @@ impl Reader {
     }
 
     /// Like [`Reader::commit_of`], from a ledger that must have it.
-    pub(crate) async fn certain_commit_of(&mut self, version: i64) -> Result<Option<CommitId>> {
+    ///
+    /// # Errors
+    /// `Behind` if a read-only server does not have it; otherwise see [`Reader`].
+    pub async fn certain_commit_of(&mut self, version: i64) -> Result<Option<CommitId>> {
         match self.commit_of(version).await? {
             None if self.conn.is_read_only() => Err(StoreError::Behind { version }),
             commit => Ok(commit),

@@ -42,6 +42,8 @@ mod write;
 mod resolve;
 mod frames;
 mod access;
+mod lease;
+mod process;
 pub mod plain;
 #[cfg(test)]
 mod tests;
@@ -67,16 +69,16 @@ pub use letter::{LetterFilter, LogLetter, RawLetter};
 pub use letter_page::{LetterAsk, LetterGroup, LetterPlace, LetterRow, LetterSource};
 pub use namespace::{NamespaceFilter, NamespaceRow, NamespaceStatus, Page, folded};
 pub use part::{Part, Pulse, Rows};
+pub use process::{OwnerRow, ProcessRow};
 pub use raw_place::{Known, RawPlace, Settled};
 pub use read::{AsOf, Baseline, LetterCount, PartitionRow, Reader, Stamp};
 pub use retain::{Keep, Retained};
 pub use server_options::{MysqlOptions, MysqlTls};
 pub use snapshot::Snapshot;
 
-use access::{Readers, Writers, watch_file};
+use access::{Readers, Writers, transact, watch_file};
 use server::Era;
 use sql::Conn;
-use steps::Steps;
 use write::{Memory, Writer};
 
 /// The ledger and the configuration.
@@ -87,34 +89,6 @@ pub struct Store {
     readers: Readers,
     n_read_statements: Arc<AtomicU64>,
     fatal: watch::Sender<bool>,
-}
-
-/// Runs statements in one transaction, in a task of its own, so that a cancelled caller cannot
-/// leave it unfinished.
-macro_rules! transact {
-    ($store:expr, |$conn:ident| $body:expr) => {
-        transact!($store, steps => {
-            let $conn: &mut Conn = &mut steps.conn;
-            $body
-        })
-    };
-    ($store:expr, $steps:ident => $body:expr) => {{
-        let writers = $store.writers()?;
-        let task = tokio::spawn(async move {
-            let mut held = writers.hold().await?;
-            let $steps: &mut Steps = &mut held.steps;
-            $steps.begin().await?;
-            let done = match $body.await {
-                Ok(done) => $steps.commit().await.map(|()| done),
-                Err(error) => Err(error),
-            };
-            if done.is_err() {
-                $steps.conn.rollback().await;
-            }
-            done
-        });
-        $store.noted(task.await.unwrap_or_else(|error| Err(defect(&error))))
-    }};
 }
 
 impl Store {
@@ -495,6 +469,6 @@ impl Store {
 }
 
 /// The error for a task that panicked.
-fn defect(error: &tokio::task::JoinError) -> StoreError {
+pub(crate) fn defect(error: &tokio::task::JoinError) -> StoreError {
     StoreError::Fatal { reason: format!("a write panicked: {error}") }
 }

@@ -330,6 +330,14 @@ pub(crate) fn bytes<const N: usize>(row: &Row, at: usize) -> Result<[u8; N]> {
     found.try_into().map_err(|_| StoreError::Fatal { reason: "a row has a short id".to_owned() })
 }
 
+/// Reads the id of a process, which may be NULL.
+pub(crate) fn nonce(row: &Row, at: usize) -> Result<Option<[u8; 16]>> {
+    match get::<Option<Vec<u8>>>(row, at)? {
+        None => Ok(None),
+        Some(_) => bytes(row, at).map(Some),
+    }
+}
+
 fn text(row: &Row, at: usize) -> Result<Box<str>> {
     Ok(get::<String>(row, at)?.into_boxed_str())
 }

@@ -11,7 +11,7 @@ use crate::server_options::MysqlOptions;
 use crate::sql::{Backend, Conn};
 
 /// The migrations; the newest number is the format of this version.
-pub(crate) const MIGRATIONS: [&str; 10] = [
+pub(crate) const MIGRATIONS: [&str; 11] = [
     include_str!("../migrations/mysql/0001_ledger.sql"),
     include_str!("../migrations/mysql/0002_raw_letters.sql"),
     include_str!("../migrations/mysql/0003_consumers.sql"),
@@ -22,6 +22,7 @@ pub(crate) const MIGRATIONS: [&str; 10] = [
     include_str!("../migrations/mysql/0008_commit_ranges.sql"),
     include_str!("../migrations/mysql/0009_time_per_token.sql"),
     include_str!("../migrations/mysql/0010_roll_ups.sql"),
+    include_str!("../migrations/mysql/0011_several_aggregators.sql"),
 ];
 /// Oldest servers that enforce CHECK constraints.
 const MYSQL_OLDEST: (u32, u32, u32) = (8, 0, 16);

@@ -71,4 +71,8 @@ on_both! {
     an_owner_that_does_not_tell_knows_version_1,
     of_two_who_raise_the_frame_version_at_once_one_does,
     a_claim_or_raise_that_fails_at_any_statement_changes_nothing,
+    a_lease_moves_only_from_the_row_that_was_read,
+    of_many_who_take_the_lease_at_once_one_does,
+    processes_are_listed_with_what_they_own_by_the_newest_claim,
+    what_was_added_to_after_a_version_is_read_as_it_is_now,
 }

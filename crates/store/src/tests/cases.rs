@@ -8,6 +8,7 @@ mod registrations;
 mod statements;
 mod sums;
 mod latency;
+mod lease;
 mod usage;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use ledger::query::sums::Sums;
 pub(super) use self::frames::*;
 pub(super) use self::joint::*;
 pub(super) use self::latency::*;
+pub(super) use self::lease::*;
 pub(super) use self::letters::*;
 pub(super) use self::newer::*;
 pub(super) use self::registrations::*;
