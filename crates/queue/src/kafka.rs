@@ -178,6 +178,13 @@ impl Kafka {
         }
     }
 
+    pub(crate) async fn revoked(&self, partition: u32) {
+        match &self.direction {
+            Direction::Append(_) => std::future::pending().await,
+            Direction::Read(consumer) => consumer.revoked(partition).await,
+        }
+    }
+
     pub(crate) fn subscribe(&self, partition: u32) -> watch::Receiver<u64> {
         let followed = match &self.direction {
             Direction::Append(producer) => producer.subscribe(partition),

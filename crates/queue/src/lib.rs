@@ -216,6 +216,14 @@ impl Queue {
         }
     }
 
+    /// Waits until the partition may no longer be read by this process; embedded, that is never.
+    pub async fn revoked(&self, partition: u32) {
+        match self {
+            Queue::Embedded(_) => std::future::pending().await,
+            Queue::Kafka(kafka) => kafka.revoked(partition).await,
+        }
+    }
+
     /// Follows the offset up to which there is something to read: embedded, the next offset to be
     /// written, which changes after each commit; on Kafka, the one behind the last record that has
     /// come in since the last read from elsewhere. A Kafka producer follows its own records. The

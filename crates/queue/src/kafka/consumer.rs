@@ -204,6 +204,14 @@ impl Consumer {
         }
     }
 
+    /// Waits until the partition is not assigned to this member, or never will be.
+    pub(super) async fn revoked(&self, partition: u32) {
+        if let Ok(slot) = self.slot(partition) {
+            // An error is the end of the client, and nothing is assigned to it any more.
+            let _ = slot.assigned().wait_for(|is_assigned| !*is_assigned).await;
+        }
+    }
+
     /// Follows the offset behind the last record that can be read without waiting.
     pub(super) fn subscribe(&self, partition: u32) -> Result<watch::Receiver<u64>, QueueError> {
         Ok(self.slot(partition)?.subscribe())
