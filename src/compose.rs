@@ -5,6 +5,7 @@
 //! totals. Nothing is opened or served here; the caller decides when a role ends, and in which
 //! order.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use aggregator::{Aggregator, AggregatorError};
 use api::{DependencyView, LagView, LiveView, Resend};
 use cache::Cache;
+use clock::Wall;
 use ingest::Ingest;
 use queue::Queue;
 use service::answer::with_fallbacks;
@@ -22,7 +24,7 @@ use service::metrics::ProcessMetrics;
 use service::opening::Router;
 use service::shutdown::{Trigger, channel};
 use service::token_count;
-use store::{Generation, Store};
+use store::{Generation, ProcessRow, Store};
 use tracing::warn;
 
 use crate::process::{Process, Role};
@@ -150,6 +152,7 @@ pub async fn aggregator(
         pressure: Arc::clone(&storage.pressure),
         access: access.clone(),
         is_shared: storage.sharing == Sharing::Shared,
+        process: this_process(Role::Aggregator, settings)?,
     };
     let (trigger, shutdown) = channel();
     let metrics = metrics(Role::Aggregator)?;
@@ -165,6 +168,36 @@ pub async fn aggregator(
     let router = aggregator.router().merge(token_count::routes(access));
     let router = with_fallbacks(router.merge(health::routes(readiness)));
     Ok(Counting { aggregator, trigger, router })
+}
+
+/// This process, as the ledger lists it.
+///
+/// # Errors
+/// The random number generator failed.
+pub fn this_process(role: Role, settings: &Settings) -> anyhow::Result<ProcessRow> {
+    let mut id = [0; 16];
+    getrandom::fill(&mut id)?;
+    let now_us = Wall::now().as_us();
+    Ok(ProcessRow {
+        id,
+        role: role.name().to_owned(),
+        address: reachable(role.listen(settings)),
+        program: VERSION.to_owned(),
+        started_us: now_us,
+        seen_us: now_us,
+    })
+}
+
+/// An address that tells processes apart: one that listens everywhere goes by the name of its
+/// machine.
+fn reachable(listen: SocketAddr) -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        name if listen.ip().is_unspecified() && !name.is_empty() => {
+            format!("{name}:{}", listen.port())
+        }
+        _ => listen.to_string(),
+    }
 }
 
 impl Counting {

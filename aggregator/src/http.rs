@@ -2,7 +2,8 @@
 //!
 //! The business section is the publisher's prebuilt page; the process section is rendered on
 //! request. Before the first page, and while a shared ledger does not answer, both `/metrics` and
-//! its business section are 503, so that a scraper sees a gap and never a dip.
+//! its business section are 503, so that a scraper sees a gap and never a dip. Of several processes
+//! all but the publisher answer without a business section.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
@@ -23,13 +24,16 @@ use service::query::{parameters, quoted};
 use service::server::Peer;
 use store::Store;
 
-use crate::confirm::Confirmer;
+use crate::confirm::{Confirmed, Confirmer};
+use crate::lead::TIMEOUT_US;
 use crate::metrics::Gauges;
 use crate::page::{Page, Piece, gzip};
 use crate::publisher::{Publisher, Reader};
 
 /// The header that makes a request a scrape.
 const SCRAPE_HEADER: &str = "x-prometheus-scrape-timeout-seconds";
+/// Longest timeout that a request is believed to have, seconds.
+const TIMEOUT_S_MAX: f64 = 20.0 * 60.0;
 /// Content type of the text format.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -99,13 +103,18 @@ async fn metrics(
         Section::Process => None,
         Section::Both | Section::Business => {
             let reader = reader(peer.map(|Extension(peer)| peer), &method, &headers);
-            if let Err(reason) = state.confirmer.confirm(&state.publisher).await {
-                state.publisher.asked_in_vain(reader);
-                return closed(reason.to_owned());
-            }
-            match state.publisher.page(reader) {
-                Ok(page) => Some(page),
-                Err(reason) => return closed(reason),
+            match state.confirmer.confirm(&state.publisher, timeout_us(&headers)).await {
+                Ok(Confirmed::Standby) => None,
+                Ok(Confirmed::Publisher { at_least }) => {
+                    match state.publisher.page(reader, at_least) {
+                        Ok(page) => Some(page),
+                        Err(reason) => return closed(reason),
+                    }
+                }
+                Err(reason) => {
+                    state.publisher.asked_in_vain(reader);
+                    return closed(reason.to_owned());
+                }
             }
         }
     };
@@ -125,6 +134,13 @@ fn reader(peer: Option<Peer>, method: &Method, headers: &HeaderMap) -> Reader {
         headers.get(name).map(HeaderValue::as_bytes).hash(&mut hasher);
     }
     Reader::Scrape(hasher.finish())
+}
+
+/// When the requester gives the request up, microseconds.
+fn timeout_us(headers: &HeaderMap) -> i64 {
+    let seconds = headers.get(SCRAPE_HEADER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let seconds = seconds.filter(|seconds: &f64| (0.0..=TIMEOUT_S_MAX).contains(seconds));
+    seconds.map_or(TIMEOUT_US, |seconds| (seconds * 1e6).ceil() as i64)
 }
 
 /// The sections uncompressed.

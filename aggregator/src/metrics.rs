@@ -14,12 +14,14 @@ use prometheus::{GaugeVec, IntGauge, IntGaugeVec};
 use queue::Queue;
 use service::metrics::ProcessMetrics;
 use service::status::{Halted, Lag};
-use store::Store;
+use store::{OwnerRow, Store};
 
 /// The position of one partition.
 #[derive(Clone, Debug, Default)]
 struct Partition {
     is_ours: bool,
+    /// Number of the newest claim of this process.
+    epoch: i64,
     next: u64,
     floor: u64,
     waits_since: Option<Instant>,
@@ -101,14 +103,41 @@ impl Gauges {
         entry.waits_since = None;
     }
 
-    /// Sets the offset that the ledger holds at the start.
+    /// Sets the offset that the ledger holds, unless this process owns the partition and has set
+    /// one of its own.
     pub fn known(&self, partition: u32, next: u64) {
-        self.lock().entry(partition).or_default().next = next;
+        let mut partitions = self.lock();
+        let entry = partitions.entry(partition).or_default();
+        if !entry.is_ours {
+            entry.next = next;
+        }
     }
 
     /// This process owns the partition from now on.
     pub fn taken(&self, partition: u32) {
         self.lock().entry(partition).or_default().is_ours = true;
+    }
+
+    /// This process has claimed the partition.
+    pub fn claimed_as(&self, partition: u32, epoch: i64) {
+        self.lock().entry(partition).or_default().epoch = epoch;
+    }
+
+    /// What this process can say of the partitions that it owns. Without times.
+    #[must_use]
+    pub fn owners(&self, generation: u32, process: [u8; 16]) -> Vec<OwnerRow> {
+        let partitions = self.lock();
+        let ours = partitions.iter().filter(|(_, entry)| entry.is_ours && entry.epoch > 0);
+        let row = |(partition, entry): (&u32, &Partition)| OwnerRow {
+            generation,
+            partition: *partition,
+            process,
+            epoch: entry.epoch,
+            halted: entry.halted.as_ref().map(|halted| halted.reason.clone()),
+            resumes_at: entry.halted.as_ref().and_then(|halted| halted.resumes_at),
+            seen_us: 0,
+        };
+        ours.map(row).collect()
     }
 
     /// Another process owns the partition, and reports what waits there.

@@ -3,8 +3,12 @@
 //! It takes over from a snapshot, follows each commit, and serves nothing before every partition
 //! has reached the log end that was seen at take-over. A page is built when something changed, not
 //! when it is scraped, so that a scrape costs no more than sending it.
+//!
+//! It follows the versions of the ledger: a commit of this process is added if it is the next
+//! version; what other processes committed in between is read from the ledger, as totals that
+//! replace those that are shown. Which process is the publisher at all is decided by `lead`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
@@ -14,8 +18,9 @@ use ledger::commit::{Commit, CommitId};
 use ledger::exposure::{Births, Gate, Goals, Step};
 use ledger::measures::Measures;
 use ledger::safeguard::Safeguards;
-use ledger::series::FullLabels;
+use ledger::series::{FullLabels, SeriesId};
 use service::status::Live;
+use tokio::sync::Notify;
 
 use crate::expose::{Born, Exposition};
 use crate::page::Page;
@@ -35,6 +40,9 @@ pub struct Start {
     pub namespaces: Vec<String>,
     /// Log end of each partition that has to be reached before the first page.
     pub goals: BTreeMap<u32, u64>,
+    /// Whether series that the snapshot lacks may have been shown before: by another process that
+    /// read on, or because the ledger was put back.
+    pub may_lack_shown: bool,
 }
 
 /// Adds a series to the totals.
@@ -54,11 +62,36 @@ fn add(live: &mut Live, labels: &FullLabels, sums: &Measures) {
     }
 }
 
+/// What was committed after the version that is shown, by any process.
+#[derive(Debug, Default)]
+pub struct Ahead {
+    /// Ledger version.
+    pub version: i64,
+    /// The commit that created it.
+    pub commit: Option<CommitId>,
+    /// Totals, as they are now, of every series that was added to.
+    pub totals: Vec<(FullLabels, Measures)>,
+    /// Each partition with its next offset and its accounting.
+    pub partitions: Vec<(u32, u64, Account)>,
+}
+
+/// Who commits to the ledger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Committers {
+    /// This process alone: it holds the lock of the data directory.
+    #[default]
+    Own,
+    /// Other processes too.
+    Any,
+}
+
 /// Maintains what is exposed.
 #[derive(Debug)]
 pub struct Publisher {
     started: Instant,
+    committers: Committers,
     state: Mutex<State>,
+    behind: Notify,
 }
 
 #[derive(Debug)]
@@ -67,18 +100,16 @@ struct State {
     gate: Gate,
     accounts: BTreeMap<u32, Account>,
     version: i64,
+    /// The totals that are shown, where others commit too: what is read of theirs replaces these.
+    totals: Option<HashMap<SeriesId, Measures>>,
     live: Live,
+    is_standby: bool,
     is_restored: bool,
-    /// Commits that came before one with a lower version, and since when.
-    early: BTreeMap<i64, (Arc<Commit>, i64)>,
+    /// Whether series that are born now may have been shown before, until a page is served: such a
+    /// counter must not begin at zero again.
+    may_lack_shown: bool,
     page: Option<Arc<Page>>,
 }
-
-/// Most commits that wait for one before them: many seconds of many processes.
-const EARLY_MAX: usize = 4_096;
-/// How long a commit waits for those before it, microseconds. Longer than an unknown outcome takes
-/// to be looked up; if the missing one was not made by this process, it takes over again.
-const EARLY_US_MAX: i64 = 60 * 1_000_000;
 
 /// Requester of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,70 +120,116 @@ pub enum Reader {
     Other,
 }
 
-impl Default for Publisher {
-    /// A publisher before its take-over, which exposes nothing.
-    fn default() -> Publisher {
-        let births = Births::new(Safeguards::default());
-        Publisher {
-            started: Instant::now(),
-            state: Mutex::new(State {
-                exposition: Exposition::new(births),
-                gate: Gate::closed(),
-                accounts: BTreeMap::new(),
-                version: 0,
-                live: Live::default(),
-                is_restored: false,
-                early: BTreeMap::new(),
-                page: None,
-            }),
+impl Default for State {
+    /// Before a take-over nothing is exposed.
+    fn default() -> State {
+        State {
+            exposition: Exposition::new(Births::new(Safeguards::default())),
+            gate: Gate::closed(),
+            accounts: BTreeMap::new(),
+            version: 0,
+            totals: None,
+            live: Live::default(),
+            is_standby: false,
+            is_restored: false,
+            may_lack_shown: false,
+            page: None,
         }
     }
 }
 
 impl Publisher {
+    /// A publisher before its take-over, which exposes nothing.
+    #[must_use]
+    pub fn new(committers: Committers) -> Publisher {
+        Publisher {
+            started: Instant::now(),
+            committers,
+            state: Mutex::default(),
+            behind: Notify::new(),
+        }
+    }
+
     /// Starts from a snapshot. Series in it are shown at their value from the first page on.
     pub fn take_over(&self, start: Start) {
         let mut exposition = Exposition::new(Births::new(Safeguards::default()));
         let mut live = Live::default();
+        let mut totals = (self.committers == Committers::Any).then(HashMap::new);
         for namespace in &start.namespaces {
             exposition.configure(namespace, Born::Before);
         }
-        for (labels, sums) in &start.totals {
-            exposition.add(labels.id(), labels, sums, Born::Before);
-            add(&mut live, labels, sums);
+        for (labels, sums) in start.totals {
+            let id = labels.id();
+            exposition.add(id, &labels, &sums, Born::Before);
+            add(&mut live, &labels, &sums);
+            totals.as_mut().and_then(|totals| totals.insert(id, sums));
         }
-        let mut state = self.lock();
-        state.exposition = exposition;
         let seen = start.commit.map(|commit| (start.version, commit));
-        state.gate = Gate::take_over(seen, start.goals, Safeguards::default());
-        state.accounts = start.accounts;
-        state.version = start.version;
-        state.live = live;
+        let mut state = self.lock();
+        *state = State {
+            exposition,
+            gate: Gate::take_over(seen, start.goals, Safeguards::default()),
+            accounts: start.accounts,
+            version: start.version,
+            totals,
+            live,
+            may_lack_shown: start.may_lack_shown,
+            ..State::default()
+        };
         state.rebuild();
     }
 
-    /// Shows a commit that took effect, once all before it are shown. A commit whose version was
-    /// exposed before means that the ledger was restored: the page is then closed.
-    pub fn committed(&self, commit: &Arc<Commit>, version: i64) {
+    /// Another process is the publisher: this one shows nothing, and follows nothing.
+    pub fn stand_by(&self) {
+        *self.lock() = State { is_standby: true, ..State::default() };
+    }
+
+    /// This process is the publisher, and is about to take over.
+    pub fn prepare(&self) {
+        *self.lock() = State::default();
+    }
+
+    /// Shows a commit of this process that took effect, if it is the next version. Otherwise other
+    /// processes have committed, and `follow_to` shows what they did and this too; where there are
+    /// none, the ledger was restored, and the page is closed.
+    pub fn committed(&self, commit: &Commit, version: i64) {
         let now_us = self.elapsed_us();
         let mut state = self.lock();
-        match state.gate.step(version) {
-            Step::Next => state.add(commit, version, now_us),
-            Step::Early if state.early.len() < EARLY_MAX => {
-                state.early.insert(version, (Arc::clone(commit), now_us));
-                return;
-            }
-            Step::Early | Step::Back => state.is_restored = true,
+        if state.is_standby {
+            return;
         }
-        while let Some(next) = state.early.first_entry() {
-            let version = *next.key();
-            if state.gate.step(version) == Step::Early {
-                break;
-            }
-            let (commit, _) = state.early.remove(&version).expect("it is the first");
-            state.add(&commit, version, now_us);
+        match (state.gate.step(version), self.committers) {
+            (Step::Next, _) => state.add(commit, version, now_us),
+            (Step::Early | Step::Back, Committers::Any) => return self.behind.notify_one(),
+            (Step::Early | Step::Back, Committers::Own) => state.is_restored = true,
         }
         state.rebuild();
+    }
+
+    /// Waits until a commit was not the next version.
+    pub async fn is_behind(&self) {
+        self.behind.notified().await;
+    }
+
+    /// Shows what was committed since, by any process. Of what this process has shown meanwhile
+    /// nothing goes back.
+    pub fn follow_to(&self, ahead: Ahead) {
+        let now_us = self.elapsed_us();
+        let mut state = self.lock();
+        if state.is_standby || state.totals.is_none() {
+            return;
+        }
+        let before = (state.version, state.is_open());
+        if ahead.version > state.version {
+            state.follow_to(&ahead, now_us);
+        }
+        // A partition that had nothing to count makes no version.
+        for (partition, next, _) in &ahead.partitions {
+            state.gate.progress(*partition, *next);
+        }
+        if before != (state.version, state.is_open()) {
+            state.rebuild();
+        }
     }
 
     /// Sets a partition's committed offset; needed once after a claim, since a partition with
@@ -182,13 +259,18 @@ impl Publisher {
     /// that was shown: the process has to take over again. Returns whether it is closed.
     pub fn close_if_restored(&self, version: i64, commit: Option<CommitId>) -> bool {
         let mut state = self.lock();
-        let now_us = self.elapsed_us();
-        let waits_in_vain = |(_, since): &(Arc<Commit>, i64)| now_us - since > EARLY_US_MAX;
-        if state.gate.is_restored(version, commit) || state.early.values().any(waits_in_vain) {
+        if state.gate.is_restored(version, commit) {
             state.is_restored = true;
             state.rebuild();
         }
         state.is_restored
+    }
+
+    /// Closes the page for good: the ledger went back.
+    pub fn close(&self) {
+        let mut state = self.lock();
+        state.is_restored = true;
+        state.rebuild();
     }
 
     /// Updates what no commit carries: new namespaces, open connections, and series whose zero has
@@ -196,8 +278,9 @@ impl Publisher {
     pub fn follow(&self, namespaces: &[String], connections: Option<&[(String, i64)]>) {
         let now_us = self.elapsed_us();
         let mut state = self.lock();
+        let born = state.born(now_us);
         for namespace in namespaces {
-            state.exposition.configure(namespace, Born::Now(now_us));
+            state.exposition.configure(namespace, born);
         }
         if let Some(rows) = connections {
             state.exposition.connections(rows);
@@ -217,20 +300,26 @@ impl Publisher {
         }
     }
 
-    /// The current page.
+    /// The current page, if it is of this version or a later one.
     ///
     /// # Errors
     /// Why there is no page yet; a human-readable sentence.
-    pub fn page(&self, reader: Reader) -> Result<Arc<Page>, String> {
+    pub fn page(&self, reader: Reader, at_least: i64) -> Result<Arc<Page>, String> {
         let now_us = self.elapsed_us();
         let mut state = self.lock();
-        let page = state.page.clone();
+        let page = state.page.clone().filter(|_| state.version >= at_least);
+        if page.is_some() {
+            state.may_lack_shown = false;
+        }
         if let Reader::Scrape(scraper) = reader {
             // Counts even without a page: series born now must begin at 0.
             let n_series = page.as_ref().map_or(0, |page| page.n_series);
             state.exposition.scraped(scraper, n_series, now_us);
         }
-        page.ok_or_else(|| state.closed())
+        page.ok_or_else(|| match state.is_open() {
+            true => format!("no page: waiting for version {at_least} of the ledger"),
+            false => state.closed(),
+        })
     }
 
     /// The sums of the current page; `None` before the first page.
@@ -240,17 +329,17 @@ impl Publisher {
         state.is_open().then_some(Live { version: state.version, ..state.live })
     }
 
-    /// Whether pages are served, or why not.
+    /// Whether pages are served, here or by another process, or why not.
     ///
     /// # Errors
     /// As for `page`.
     pub fn ready(&self) -> Result<(), String> {
         let state = self.lock();
-        if state.is_open() { Ok(()) } else { Err(state.closed()) }
+        if state.is_standby || state.is_open() { Ok(()) } else { Err(state.closed()) }
     }
 
     /// Monotonic time since the publisher was made: what was shown for how long depends on no date.
-    fn elapsed_us(&self) -> i64 {
+    pub fn elapsed_us(&self) -> i64 {
         i64::try_from(self.started.elapsed().as_micros()).unwrap_or(i64::MAX)
     }
 
@@ -262,15 +351,51 @@ impl Publisher {
 impl State {
     /// Adds a commit that follows what is shown.
     fn add(&mut self, commit: &Commit, version: i64, now_us: i64) {
+        let born = self.born(now_us);
         for (id, labels, sums) in &commit.rows.totals {
-            self.exposition.add(*id, labels, sums, Born::Now(now_us));
+            self.exposition.add(*id, labels, sums, born);
             add(&mut self.live, labels, sums);
+            if let Some(totals) = &mut self.totals
+                && totals.entry(*id).or_default().add(sums).is_none()
+            {
+                // What does not fit the ledger does not hold either: this is another one.
+                self.is_restored = true;
+            }
         }
         self.version = version;
         self.gate.shown(version, commit.id);
         for part in &commit.parts {
             self.accounts.insert(part.owner.partition, part.progress.account);
             self.gate.progress(part.owner.partition, part.progress.next);
+        }
+        self.exposition.release(now_us);
+    }
+
+    /// When series that are new to the page are born.
+    fn born(&self, now_us: i64) -> Born {
+        if self.may_lack_shown { Born::Before } else { Born::Now(now_us) }
+    }
+
+    /// Replaces totals by those of a later version. One that fell means that the ledger went back.
+    fn follow_to(&mut self, ahead: &Ahead, now_us: i64) {
+        let born = self.born(now_us);
+        for (labels, sums) in &ahead.totals {
+            let id = labels.id();
+            let shown = self.totals.get_or_insert_default().entry(id).or_default();
+            let Some(more) = sums.since(shown) else {
+                self.is_restored = true;
+                return;
+            };
+            shown.clone_from(sums);
+            self.exposition.add(id, labels, &more, born);
+            add(&mut self.live, labels, &more);
+        }
+        self.version = ahead.version;
+        if let Some(commit) = ahead.commit {
+            self.gate.shown(ahead.version, commit);
+        }
+        for (partition, _, account) in &ahead.partitions {
+            self.accounts.insert(*partition, *account);
         }
         self.exposition.release(now_us);
     }

@@ -4,22 +4,18 @@
 //! Workers run on threads of their own, since counting a batch takes longer than an async thread
 //! may be held. The role never imports ingest or api; `Aggregator` has what they need.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use axum::Router;
-use clock::Wall;
-use queue::{Queue, QueueError};
-use service::auth::Access;
+use queue::Queue;
 use service::chain;
 use service::config::Settings;
 use service::health::Readiness;
 use service::metrics::ProcessMetrics;
 use service::shutdown::{Phase, Shutdown};
 use service::status::{Lag, Live};
-use store::{Generation, Keep, Store, StoreError};
+use store::{Keep, Store};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -31,68 +27,24 @@ use crate::committer::CommitLoop;
 use crate::confirm::Confirmer;
 use crate::frames;
 use crate::http::{HttpState, router};
+use crate::lead::{Lead, Leadership};
 use crate::metrics::Gauges;
-use crate::publisher::{Publisher, Start};
+use crate::parts::{AggregatorError, Parts};
+use crate::publisher::{Committers, Publisher};
+use crate::report;
 use crate::retention;
-use crate::worker::{FINISH_MAX, Worker, WorkerError, WorkerParts};
+use crate::worker::{FINISH_MAX, Worker, WorkerParts};
 
-/// Interval at which namespaces, connections and held series are updated.
-const FOLLOW_EVERY: Duration = Duration::from_millis(500);
 /// Interval at which the lag is measured.
 const LAG_EVERY: Duration = Duration::from_secs(1);
-/// How long a gateway's report of open connections is shown, microseconds.
-const CONNECTIONS_TTL_US: i64 = 60 * 1_000_000;
 const DAY_US: i64 = 24 * 3_600 * 1_000_000;
 const HOUR_US: i64 = 3_600 * 1_000_000;
-
-/// Dependencies of the aggregator.
-#[derive(Clone, Debug)]
-pub struct Parts {
-    /// The log that is counted.
-    pub queue: Arc<Queue>,
-    /// The ledger that the counts are committed to.
-    pub store: Arc<Store>,
-    /// Generation of the log.
-    pub generation: Generation,
-    /// Set while the dedup set is at its budget.
-    pub pressure: Arc<AtomicBool>,
-    /// Access to the partitions and to accepting losses.
-    pub access: Access,
-    /// Whether other processes can reach the ledger. Each page is then confirmed with it first, and
-    /// none is served while it does not answer.
-    pub is_shared: bool,
-}
-
-/// Why the aggregator could not start, or had to stop.
-#[derive(Debug, thiserror::Error)]
-pub enum AggregatorError {
-    /// The ledger failed.
-    #[error("ledger failed")]
-    Store(#[from] StoreError),
-    /// The log failed.
-    #[error("log failed")]
-    Queue(#[from] QueueError),
-    /// A worker failed.
-    #[error(transparent)]
-    Failed(#[from] WorkerError),
-    /// A metric could not be registered.
-    #[error("process metrics failed")]
-    Metrics(#[from] service::Error),
-    /// The ledger was restored to an earlier state under a running process.
-    #[error("ledger was restored to an earlier state, restart to count from there")]
-    Restored,
-    /// The random number generator failed.
-    #[error("no random numbers for the ids of commits: {0}")]
-    Random(getrandom::Error),
-    /// A worker or the committer panicked.
-    #[error("worker or committer ended unexpectedly")]
-    Panicked,
-}
 
 /// A running aggregator.
 #[derive(Debug)]
 pub struct Aggregator {
     publisher: Arc<Publisher>,
+    leadership: Option<Arc<Leadership>>,
     gauges: Arc<Gauges>,
     queue: Arc<Queue>,
     store: Arc<Store>,
@@ -145,6 +97,38 @@ fn spawn(
     tasks
 }
 
+/// The routes of everything that runs.
+fn routes(
+    parts: &Parts,
+    publisher: &Arc<Publisher>,
+    gauges: &Arc<Gauges>,
+    (metrics, leadership): (Arc<ProcessMetrics>, Option<Arc<Leadership>>),
+    requesters: Vec<accept::Requester>,
+) -> Router {
+    let state = HttpState {
+        publisher: Arc::clone(publisher),
+        confirmer: Arc::new(Confirmer::new(
+            leadership.map(|leadership| (Arc::clone(&parts.store), leadership)),
+        )),
+        metrics,
+        gauges: Arc::clone(gauges),
+        queue: Arc::clone(&parts.queue),
+        store: Arc::clone(&parts.store),
+    };
+    let accept_state = accept::AcceptState {
+        gauges: Arc::clone(gauges),
+        queue: Arc::clone(&parts.queue),
+        workers: Arc::new(requesters),
+    };
+    let frames_state = frames::FramesState {
+        store: Arc::clone(&parts.store),
+        generation: parts.generation.generation,
+    };
+    router(state)
+        .merge(accept::router(accept_state, &parts.access))
+        .merge(frames::router(frames_state, &parts.access))
+}
+
 /// Takes over and begins to count. Serving the router is the caller's.
 ///
 /// # Errors
@@ -155,9 +139,13 @@ pub async fn start(
     metrics: Arc<ProcessMetrics>,
     shutdown: Shutdown,
 ) -> Result<Aggregator, AggregatorError> {
-    let publisher = Arc::new(Publisher::default());
+    let committers = if parts.is_shared { Committers::Any } else { Committers::Own };
+    let publisher = Arc::new(Publisher::new(committers));
     let gauges = Gauges::new(&metrics)?;
-    take_over(&parts, &publisher, &gauges).await?;
+    let leadership = parts.is_shared.then(|| Arc::new(Leadership::new(parts.process.id)));
+    let mut lead =
+        Lead::new(parts.clone(), Arc::clone(&publisher), Arc::clone(&gauges), leadership.clone());
+    lead.begin().await?;
     let options = &settings.aggregator;
     let (commit_loop, commits) = CommitLoop::new(
         Arc::clone(&parts.store),
@@ -181,10 +169,10 @@ pub async fn start(
         (0..parts.generation.partitions).map(|_| accept::requests()).unzip();
     let tasks = spawn(commit_loop, worker_parts, requests, &shutdown);
     let (restored_sender, restored) = watch::channel(false);
-    let following = follow(parts.clone(), Arc::clone(&publisher), shutdown.clone());
-    let helpers = vec![
+    let leading = lead.run(shutdown.clone());
+    let mut helpers = vec![
         tokio::spawn(async move {
-            if let Err(error) = following.await {
+            if let Err(error) = leading.await {
                 // `wait` reports it; without a waiter the process is ending anyway.
                 error!(%error, "metrics page is closed until the process restarts");
                 let _ = restored_sender.send(true);
@@ -196,31 +184,15 @@ pub async fn start(
             Arc::clone(&parts.store),
             Arc::clone(&gauges),
             keep(settings),
-            shutdown,
+            shutdown.clone(),
         )),
     ];
-    let state = HttpState {
-        publisher: Arc::clone(&publisher),
-        confirmer: Arc::new(Confirmer::new(parts.is_shared.then(|| Arc::clone(&parts.store)))),
-        metrics,
-        gauges: Arc::clone(&gauges),
-        queue: Arc::clone(&parts.queue),
-        store: Arc::clone(&parts.store),
-    };
-    let accept_state = accept::AcceptState {
-        gauges: Arc::clone(&gauges),
-        queue: Arc::clone(&parts.queue),
-        workers: Arc::new(requesters),
-    };
-    let frames_state = frames::FramesState {
-        store: Arc::clone(&parts.store),
-        generation: parts.generation.generation,
-    };
-    let router = router(state)
-        .merge(accept::router(accept_state, &parts.access))
-        .merge(frames::router(frames_state, &parts.access));
+    if parts.is_shared {
+        helpers.push(tokio::spawn(report::run(parts.clone(), Arc::clone(&gauges), shutdown)));
+    }
+    let router = routes(&parts, &publisher, &gauges, (metrics, leadership.clone()), requesters);
     let Parts { queue, store, .. } = parts;
-    Ok(Aggregator { publisher, gauges, queue, store, router, tasks, helpers, restored })
+    Ok(Aggregator { publisher, leadership, gauges, queue, store, router, tasks, helpers, restored })
 }
 
 impl Aggregator {
@@ -233,6 +205,7 @@ impl Aggregator {
     pub fn readiness(&self) -> impl Fn() -> Readiness + Send + Sync + Clone + use<> {
         let (publisher, gauges) = (Arc::clone(&self.publisher), Arc::clone(&self.gauges));
         let (queue, store) = (Arc::clone(&self.queue), Arc::clone(&self.store));
+        let leadership = self.leadership.clone();
         move || {
             let lags = gauges.lag(&queue);
             let halted = lags.iter().filter_map(|lag| {
@@ -240,7 +213,10 @@ impl Aggregator {
                 Some(format!("partition {} is halted: {reason}", lag.partition))
             });
             let refusing = store.refusing().or(store.takes_no_writes()).map(str::to_owned);
-            let reasons = publisher.ready().err().into_iter().chain(halted).chain(refusing);
+            let led = leadership.as_ref();
+            let led = led.map(|leadership| leadership.ready(publisher.elapsed_us()));
+            let led = led.and_then(Result::err).map(str::to_owned);
+            let reasons = publisher.ready().err().or(led).into_iter().chain(halted).chain(refusing);
             Readiness::from_reasons(reasons.collect())
         }
     }
@@ -303,79 +279,4 @@ async fn watch_lag(gauges: Arc<Gauges>, queue: Arc<Queue>, shutdown: Shutdown) {
     while shutdown.sleep(LAG_EVERY).await == Phase::Running {
         drop(gauges.lag(&queue));
     }
-}
-
-/// Loads one snapshot of the ledger, and the log ends to reach before the first page.
-async fn take_over(
-    parts: &Parts,
-    publisher: &Publisher,
-    gauges: &Gauges,
-) -> Result<(), AggregatorError> {
-    let snapshot = parts.store.snapshot().await?;
-    let mut goals = BTreeMap::new();
-    for partition in 0..parts.generation.partitions {
-        goals.insert(partition, parts.queue.watermarks(partition).await?.high);
-    }
-    let generation = parts.generation.generation;
-    for row in snapshot.partitions.iter().filter(|row| row.generation == generation) {
-        gauges.known(row.partition, row.progress.next);
-    }
-    publisher.take_over(Start {
-        version: snapshot.version,
-        commit: snapshot.commit,
-        totals: snapshot.totals,
-        accounts: snapshot
-            .partitions
-            .iter()
-            .filter(|row| row.generation == generation)
-            .map(|row| (row.partition, row.progress.account))
-            .collect(),
-        namespaces: snapshot.namespaces.into_iter().map(|row| row.code).collect(),
-        goals,
-    });
-    Ok(())
-}
-
-/// Follows namespaces, connections and the ledger's version until shutdown.
-async fn follow(
-    parts: Parts,
-    publisher: Arc<Publisher>,
-    shutdown: Shutdown,
-) -> Result<(), AggregatorError> {
-    let mut last_id = 0;
-    let mut last_connections = Vec::new();
-    while shutdown.sleep(FOLLOW_EVERY).await == Phase::Running {
-        match poll(&parts, &publisher, &mut last_id, &mut last_connections).await {
-            Ok(()) => {}
-            Err(error @ AggregatorError::Restored) => return Err(error),
-            Err(error) => {
-                warn!(error = chain(&error), "ledger did not answer, page is not updated")
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Updates the page with new namespaces and changed connections, once.
-async fn poll(
-    parts: &Parts,
-    publisher: &Publisher,
-    last_id: &mut i64,
-    last_connections: &mut Vec<(String, i64)>,
-) -> Result<(), AggregatorError> {
-    if let Some(version) = publisher.version()
-        && publisher.close_if_restored(version, parts.store.commit_of(version).await?)
-    {
-        return Err(AggregatorError::Restored);
-    }
-    let mut reader = parts.store.read().await?;
-    let rows = reader.namespaces_after(*last_id).await?;
-    let connections = reader.connections(Wall::now().as_us() - CONNECTIONS_TTL_US).await?;
-    // Only now, so that after an error the next update reads the rows again.
-    *last_id = rows.iter().map(|row| row.id).fold(*last_id, i64::max);
-    let codes: Vec<String> = rows.into_iter().map(|row| row.code).collect();
-    let has_changed = connections != *last_connections;
-    publisher.follow(&codes, has_changed.then_some(connections.as_slice()));
-    *last_connections = connections;
-    Ok(())
 }

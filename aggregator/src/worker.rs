@@ -76,6 +76,17 @@ pub enum WorkerError {
     Queue(#[from] QueueError),
 }
 
+/// A core that knows nothing of its partition yet.
+fn core_of(parts: &WorkerParts) -> Core {
+    Core::new(Options {
+        window: parts.generation.window,
+        n_partitions: parts.generation.partitions,
+        letter_rows_per_hour: parts.letter_rows_per_hour,
+        newest: event::frame::Version::NEWEST,
+        safeguards: Safeguards::default(),
+    })
+}
+
 /// Owner of one partition.
 #[derive(Debug)]
 pub struct Worker {
@@ -100,13 +111,7 @@ impl Worker {
         requests: Requests,
         shutdown: Shutdown,
     ) -> Worker {
-        let core = Core::new(Options {
-            window: parts.generation.window,
-            n_partitions: parts.generation.partitions,
-            letter_rows_per_hour: parts.letter_rows_per_hour,
-            newest: event::frame::Version::NEWEST,
-            safeguards: Safeguards::default(),
-        });
+        let core = core_of(&parts);
         Worker {
             parts,
             partition,
@@ -227,6 +232,7 @@ impl Worker {
         match looked {
             Ok(log) => {
                 self.nonce = Some(nonce);
+                self.parts.gauges.claimed_as(partition, claim.owner.epoch);
                 info!(partition, epoch = claim.owner.epoch, next, high = log.high, "claimed");
                 self.effects.extend(self.core.on(Input::Claimed { claim, log }));
                 if self.core.halted().is_none() {

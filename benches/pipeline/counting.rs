@@ -16,7 +16,7 @@ use queue::{EmbeddedOptions, Queue};
 use service::config::Settings;
 use service::metrics::ProcessMetrics;
 use service::shutdown::channel;
-use store::Store;
+use store::{ProcessRow, Store};
 
 use crate::cpu::own_nanos;
 use crate::frames::{self, EVENTS_PER_FRAME, Shape};
@@ -109,6 +109,7 @@ async fn count(queue: &Arc<Queue>, folder: &Path) -> (u128, Duration) {
         pressure: Arc::new(AtomicBool::new(false)),
         access: service::auth::Access::Dev,
         is_shared: false,
+        process: ProcessRow::default(),
     };
     let metrics = Arc::new(ProcessMetrics::new("aggregator", "0").expect("a registry"));
     let (trigger, shutdown) = channel();

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use aggregator::{Publisher, Reader, Start};
+use aggregator::{Committers, Publisher, Reader, Start};
 use event::{Method, Outcome, ServiceTier, UsageSource};
 use ledger::measures::Measures;
 use ledger::series::FullLabels;
@@ -22,7 +22,7 @@ const LARGEST: usize = 100_000;
 /// Measures and prints.
 pub fn run(targets: &mut Targets) {
     for goal in [1_000, 10_000, LARGEST] {
-        let publisher = Publisher::default();
+        let publisher = Publisher::new(Committers::Own);
         let mut n_rows = goal / 20;
         loop {
             publisher.take_over(start(n_rows));
@@ -68,7 +68,7 @@ pub fn run(targets: &mut Targets) {
 }
 
 fn text(publisher: &Publisher) -> bytes::Bytes {
-    publisher.page(Reader::Other).expect("a page").text.clone()
+    publisher.page(Reader::Other, 0).expect("a page").text.clone()
 }
 
 fn lines(publisher: &Publisher) -> usize {
@@ -113,5 +113,6 @@ fn start(n_rows: usize) -> Start {
         accounts: BTreeMap::new(),
         namespaces: Vec::new(),
         goals: BTreeMap::from([(0, 0)]),
+        may_lack_shown: false,
     }
 }

@@ -9,11 +9,11 @@ use service::server::Drain;
 use tokio::task::JoinHandle;
 
 use super::lags::Lags;
-use super::open;
+use super::{follow, open};
 use crate::compose::{self, Views};
 use crate::keys::{Guarded, access};
 use crate::live::Subscriber;
-use crate::process::Process;
+use crate::process::{Process, Role};
 use crate::{resend, services};
 
 /// Runs until a signal.
@@ -37,7 +37,9 @@ pub async fn run(
     let (lags, subscriber) = (Arc::new(Lags::default()), Subscriber::default());
     let cache = Arc::new(services::cache(settings)?);
     let generation = settings.kafka.generation;
+    let row = compose::this_process(Role::Api, settings)?;
     let tasks = [
+        tokio::spawn(follow::process(Arc::clone(&store), row, shutdown.clone())),
         tokio::spawn(Arc::clone(&lags).follow_log(settings.clone(), shutdown.clone())),
         tokio::spawn(Arc::clone(&lags).follow_ledger(
             Arc::clone(&store),

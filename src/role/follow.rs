@@ -1,5 +1,5 @@
 //! What roles learn of each other through the ledger, each second: memory pressure of the dedup
-//! sets, and the frame version.
+//! sets, the frame version, and which processes run.
 //!
 //! An aggregator without memory for recognising copies stores so; ingest refuses events meanwhile,
 //! and what is stored expires by itself. The frame version is raised by an operator, and ingest
@@ -10,12 +10,15 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use clock::Wall;
+use service::chain;
 use service::shutdown::{Phase, Shutdown};
-use store::Store;
-use tracing::{info, warn};
+use store::{ProcessRow, Store};
+use tracing::{debug, info, warn};
 
 /// How often the ledger is asked or told.
 const EVERY: Duration = Duration::from_secs(1);
+/// How often a process says that it runs.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 
 /// Stores the pressure of this aggregator until shutdown.
 pub async fn publish_pressure(store: Arc<Store>, pressure: Arc<AtomicBool>, shutdown: Shutdown) {
@@ -49,5 +52,21 @@ pub async fn frame_version(store: Arc<Store>, newest: Arc<AtomicU8>, shutdown: S
             info!(version, "frame version raised");
         }
         shutdown.sleep(EVERY).await;
+    }
+}
+
+/// Tells the ledger that this process runs, until shutdown. An aggregator tells more, and itself.
+pub async fn process(store: Arc<Store>, process: ProcessRow, shutdown: Shutdown) {
+    while shutdown.phase() == Phase::Running {
+        let seen_us = Wall::now().as_us();
+        if let Err(error) =
+            store.put_process(ProcessRow { seen_us, ..process.clone() }, vec![]).await
+        {
+            debug!(error = chain(&error), "process could not report");
+        }
+        shutdown.sleep(TELL_EVERY).await;
+    }
+    if let Err(error) = store.remove_process(process.id).await {
+        debug!(error = chain(&error), "process is still listed");
     }
 }

@@ -20,7 +20,7 @@ use tracing::{error, warn};
 use super::{follow, open, watch};
 use crate::compose::{self, DRAIN_MAX, Sharing, Storage};
 use crate::keys::{Guarded, access};
-use crate::process::Process;
+use crate::process::{Process, Role};
 use crate::services;
 
 /// Runs until a signal or a failure.
@@ -51,7 +51,9 @@ pub async fn run(
     let (queue, store) = (&storage.queue, &storage.store);
     let (brokers, pressure) = (settings.kafka.brokers.clone(), Arc::clone(&storage.pressure));
     let frame_version = Arc::clone(&storage.frame_version);
+    let row = compose::this_process(Role::Ingest, settings)?;
     let tasks = [
+        tokio::spawn(follow::process(Arc::clone(store), row, shutdown.clone())),
         tokio::spawn(follow::pressure(Arc::clone(store), pressure, shutdown.clone())),
         tokio::spawn(follow::frame_version(Arc::clone(store), frame_version, shutdown.clone())),
         tokio::spawn(watch::log(Arc::clone(queue), brokers, log, shutdown.clone())),

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::running::DEADLINE;
 use crate::committer::{CommitLoop, Commits};
-use crate::publisher::Publisher;
+use crate::publisher::{Committers, Publisher};
 
 /// A committer on a ledger of its own.
 struct Committing {
@@ -27,7 +27,7 @@ impl Committing {
         let store = Arc::new(Store::open(folder.path()).await.expect("a ledger"));
         store.generation(1, 4).await.expect("a generation");
         let (trigger, shutdown) = channel();
-        let publisher = Arc::new(Publisher::default());
+        let publisher = Arc::new(Publisher::new(Committers::Own));
         let (looping, commits) =
             CommitLoop::new(Arc::clone(&store), publisher, shutdown, DEADLINE).expect("random");
         let ended = tokio::spawn(looping.run());

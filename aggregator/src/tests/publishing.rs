@@ -10,7 +10,7 @@ use ledger::histogram::duration_bucket;
 use ledger::measures::Measures;
 use ledger::series::FullLabels;
 
-use crate::publisher::{Publisher, Reader, Start};
+use crate::publisher::{Ahead, Committers, Publisher, Reader, Start};
 
 fn row(namespace: &str, n: i64) -> (FullLabels, Measures) {
     let labels = FullLabels {
@@ -53,11 +53,12 @@ fn start(version: i64, goal: u64, rows: &[(&str, i64)]) -> Start {
         accounts: BTreeMap::from([(0, account)]),
         namespaces: vec!["configured".to_owned()],
         goals: BTreeMap::from([(0, goal)]),
+        may_lack_shown: false,
     }
 }
 
 fn page(publisher: &Publisher, reader: Reader) -> Result<String, String> {
-    let page = publisher.page(reader)?;
+    let page = publisher.page(reader, 0)?;
     Ok(String::from_utf8(page.text.to_vec()).expect("pages are text"))
 }
 
@@ -73,7 +74,7 @@ fn an_error_inside_an_answer_of_200_is_an_error_in_every_family_and_keeps_its_st
     let (labels, sums) = row("a", 3);
     let outcome = Outcome::of(200, Some(ErrorType::ServerError));
     whole.totals.push((FullLabels { status: 200, outcome, limited_by: None, ..labels }, sums));
-    let publisher = Publisher::default();
+    let publisher = Publisher::new(Committers::Own);
     publisher.take_over(whole);
     publisher.progress(0, 0);
     let shown = page(&publisher, Reader::Other).expect("a page");
@@ -99,7 +100,7 @@ const BORN: &str = "namespace_requests_total{namespace=\"born\",status=\"error\"
 
 #[test]
 fn no_page_before_the_log_end_of_the_take_over_is_committed() {
-    let publisher = Publisher::default();
+    let publisher = Publisher::new(Committers::Own);
     assert!(page(&publisher, Reader::Other).expect_err("nothing taken over").contains("ledger"));
     publisher.take_over(start(3, 7, &[("a", 5)]));
     let closed = page(&publisher, Reader::Other).expect_err("not caught up");
@@ -115,7 +116,7 @@ fn no_page_before_the_log_end_of_the_take_over_is_committed() {
 
 #[test]
 fn a_ledger_that_went_back_closes_the_page_until_it_is_taken_over_and_caught_up() {
-    let publisher = Publisher::default();
+    let publisher = Publisher::new(Committers::Own);
     publisher.take_over(start(9, 0, &[("a", 5)]));
     publisher.progress(0, 0);
     assert!(page(&publisher, Reader::Other).is_ok());
@@ -124,7 +125,7 @@ fn a_ledger_that_went_back_closes_the_page_until_it_is_taken_over_and_caught_up(
     assert!(!publisher.close_if_restored(9, known) && !publisher.close_if_restored(8, other));
     assert!(publisher.close_if_restored(9, other));
     assert!(page(&publisher, Reader::Other).expect_err("closed").contains("was restored"));
-    let publisher = Publisher::default();
+    let publisher = Publisher::new(Committers::Own);
     publisher.take_over(start(8, 3, &[("a", 4)]));
     assert!(page(&publisher, Reader::Other).is_err());
     publisher.committed(&commit(3, "a", 1), 9);
@@ -132,30 +133,107 @@ fn a_ledger_that_went_back_closes_the_page_until_it_is_taken_over_and_caught_up(
     assert_eq!(value(&shown, "gatemeter_events_total{class=\"counted\"}"), Some(1));
 }
 
+const REQUESTS: &str = "namespace_requests_total{namespace=\"a\",status=\"error\"}";
+
+/// Requests and version of the page.
+fn shown(publisher: &Publisher) -> (Option<i64>, Option<i64>) {
+    let page = page(publisher, Reader::Other).expect("a page");
+    (value(&page, REQUESTS), value(&page, "gatemeter_ledger_version"))
+}
+
+/// What others committed up to a version: totals of one namespace.
+fn ahead(version: i64, namespace: &str, n: i64) -> Ahead {
+    let mut account = Account::default();
+    account.add(Class::Counted, n);
+    Ahead {
+        version,
+        commit: Some(CommitId([0; 16])),
+        totals: vec![row(namespace, n)],
+        partitions: vec![(0, 9, account)],
+    }
+}
+
 #[test]
-fn commits_are_added_in_the_order_of_their_versions_and_never_twice() {
-    let publisher = Publisher::default();
+fn what_others_commit_is_followed_by_version_and_nothing_is_added_twice() {
+    let publisher = Publisher::new(Committers::Any);
     publisher.take_over(start(3, 0, &[("a", 5)]));
     publisher.progress(0, 0);
-    let requests = "namespace_requests_total{namespace=\"a\",status=\"error\"}";
-    let shown = |publisher: &Publisher| {
-        let page = page(publisher, Reader::Other).expect("a page");
-        (value(&page, requests), value(&page, "gatemeter_ledger_version"))
-    };
-    publisher.committed(&commit(3, "a", 100), 6);
-    publisher.committed(&commit(2, "a", 10), 5);
-    assert_eq!(shown(&publisher), (Some(5), Some(3)), "version 4 is not known yet");
     publisher.committed(&commit(1, "a", 1), 4);
-    assert_eq!(shown(&publisher), (Some(116), Some(6)));
-    // A ledger that was restored below the worker makes a version that was shown before.
-    publisher.committed(&commit(2, "a", 10), 5);
+    assert_eq!(shown(&publisher), (Some(6), Some(4)), "the next version is added at once");
+    // Versions 5 and 7 are of others; 6 and 8 of this process.
+    publisher.committed(&commit(2, "a", 10), 6);
+    assert_eq!(shown(&publisher), (Some(6), Some(4)), "version 5 is not known yet");
+    publisher.follow_to(ahead(7, "a", 116));
+    assert_eq!(shown(&publisher), (Some(116), Some(7)));
+    publisher.committed(&commit(3, "a", 4), 8);
+    assert_eq!(shown(&publisher), (Some(120), Some(8)));
+    // What was read before that commit comes late, and so does a commit that is shown already.
+    publisher.follow_to(ahead(7, "a", 116));
+    publisher.committed(&commit(2, "a", 10), 6);
+    assert_eq!(shown(&publisher), (Some(120), Some(8)));
+    assert!(!publisher.close_if_restored(8, Some(CommitId([0; 16]))));
+}
+
+#[test]
+fn a_partition_of_another_process_opens_the_page() {
+    let publisher = Publisher::new(Committers::Any);
+    publisher.take_over(start(3, 9, &[("a", 5)]));
+    assert!(page(&publisher, Reader::Other).is_err());
+    publisher.follow_to(ahead(4, "a", 6));
+    assert_eq!(shown(&publisher), (Some(6), Some(4)));
+}
+
+#[test]
+fn a_series_that_another_process_is_the_first_to_count_is_zero_first() {
+    let publisher = Publisher::new(Committers::Any);
+    publisher.take_over(start(1, 0, &[("a", 5)]));
+    publisher.progress(0, 0);
+    page(&publisher, Reader::Scrape(1)).expect("a page");
+    page(&publisher, Reader::Scrape(1)).expect("a page");
+    publisher.follow_to(ahead(2, "born", 4));
+    assert_eq!(value(&page(&publisher, Reader::Other).expect("a page"), BORN), Some(0));
+}
+
+#[test]
+fn a_total_that_fell_closes_the_page() {
+    let publisher = Publisher::new(Committers::Any);
+    publisher.take_over(start(3, 0, &[("a", 5)]));
+    publisher.progress(0, 0);
+    publisher.follow_to(ahead(4, "a", 4));
     assert!(page(&publisher, Reader::Other).expect_err("closed").contains("was restored"));
-    assert!(publisher.close_if_restored(6, Some(CommitId([0; 16]))));
+}
+
+#[test]
+fn a_standby_is_ready_without_a_page_and_follows_nothing() {
+    let publisher = Publisher::new(Committers::Any);
+    publisher.take_over(start(3, 0, &[("a", 5)]));
+    publisher.progress(0, 0);
+    publisher.stand_by();
+    publisher.committed(&commit(1, "a", 1), 4);
+    publisher.follow_to(ahead(5, "a", 9));
+    assert!(publisher.ready().is_ok() && publisher.version().is_none());
+    assert!(page(&publisher, Reader::Other).is_err() && publisher.live().is_none());
+    publisher.prepare();
+    assert!(publisher.ready().is_err(), "it is about to take over");
+    publisher.take_over(start(5, 0, &[("a", 9)]));
+    publisher.progress(0, 0);
+    assert_eq!(shown(&publisher), (Some(9), Some(5)));
+}
+
+#[test]
+fn a_ledger_of_ones_own_that_misses_a_version_was_restored() {
+    for version in [3, 6] {
+        let publisher = Publisher::new(Committers::Own);
+        publisher.take_over(start(3, 0, &[("a", 5)]));
+        publisher.progress(0, 0);
+        publisher.committed(&commit(1, "a", 1), version);
+        assert!(page(&publisher, Reader::Other).expect_err("closed").contains("was restored"));
+    }
 }
 
 #[test]
 fn a_series_born_while_scrapes_get_no_page_is_zero_first() {
-    let publisher = Publisher::default();
+    let publisher = Publisher::new(Committers::Own);
     publisher.take_over(start(1, 1, &[("a", 5)]));
     page(&publisher, Reader::Scrape(1)).expect_err("not caught up");
     page(&publisher, Reader::Scrape(1)).expect_err("not caught up");
@@ -164,8 +242,27 @@ fn a_series_born_while_scrapes_get_no_page_is_zero_first() {
 }
 
 #[test]
+fn a_series_that_may_have_been_shown_before_the_take_over_never_begins_at_zero_again() {
+    let publisher = Publisher::new(Committers::Any);
+    publisher.take_over(Start { may_lack_shown: true, ..start(1, 9, &[("a", 5)]) });
+    for _ in 0..3 {
+        page(&publisher, Reader::Scrape(1)).expect_err("not caught up");
+    }
+    publisher.committed(&commit(4, "born", 4), 2);
+    publisher.follow_to(ahead(3, "c", 7));
+    let shown = page(&publisher, Reader::Scrape(1)).expect("a page");
+    assert_eq!(value(&shown, BORN), Some(4));
+    let c = "namespace_requests_total{namespace=\"c\",status=\"error\"}";
+    assert_eq!(value(&shown, c), Some(7));
+    // From then on new ones are new.
+    publisher.follow_to(ahead(4, "d", 2));
+    let shown = page(&publisher, Reader::Other).expect("a page");
+    assert_eq!(value(&shown, &c.replace("\"c\"", "\"d\"")), Some(0));
+}
+
+#[test]
 fn a_series_born_under_a_scraper_is_zero_first_and_the_account_is_true() {
-    let publisher = Publisher::default();
+    let publisher = Publisher::new(Committers::Own);
     publisher.take_over(start(1, 0, &[("a", 5)]));
     publisher.progress(0, 0);
     page(&publisher, Reader::Scrape(1)).expect("a page");
@@ -190,7 +287,7 @@ fn a_series_born_under_a_scraper_is_zero_first_and_the_account_is_true() {
 
 #[test]
 fn buckets_are_cumulative_and_end_with_the_count() {
-    let publisher = Publisher::default();
+    let publisher = Publisher::new(Committers::Own);
     publisher.take_over(start(1, 0, &[("a", 5)]));
     publisher.progress(0, 0);
     let shown = page(&publisher, Reader::Other).expect("a page");

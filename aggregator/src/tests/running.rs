@@ -15,7 +15,7 @@ use service::config::Settings;
 use service::health::Readiness;
 use service::metrics::ProcessMetrics;
 use service::shutdown::{Trigger, channel};
-use store::Store;
+use store::{ProcessRow, Store};
 use tower::ServiceExt as _;
 
 use crate::{Aggregator, Parts, start};
@@ -94,6 +94,7 @@ impl Running {
             pressure: Arc::new(AtomicBool::new(false)),
             access: service::auth::Access::Dev,
             is_shared: true,
+            process: ProcessRow { id: [1; 16], ..ProcessRow::default() },
         };
         let (trigger, shutdown) = channel();
         let metrics = Arc::new(ProcessMetrics::new("aggregator", "0.1.0").expect("new"));

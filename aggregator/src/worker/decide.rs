@@ -1,19 +1,28 @@
-//! A halted partition waits for an operator, and resumes once the loss is accepted.
+//! A halted partition waits for an operator, and resumes once the loss is accepted, here or by
+//! another process that it was moved to.
 
 use ledger::core::{Halt, Input};
 use queue::QueueError;
 use service::chain;
-use tracing::warn;
+use tracing::{info, warn};
 
-use super::{Worker, WorkerError};
+use super::{Worker, WorkerError, core_of};
 use crate::accept::{self, Accepted, Refusal, Request};
 
 impl Worker {
-    /// Halted: waits for an operator who accepts what was lost, or for shutdown.
+    /// Halted: waits for an operator who accepts what was lost, for shutdown, or until another
+    /// process owns the partition. Should it come back, it is looked at anew.
     pub(super) async fn decide(&mut self) -> Result<(), WorkerError> {
         let request = tokio::select! {
             request = self.requests.recv() => request,
             () = self.shutdown.requested() => return Ok(()),
+            () = self.parts.queue.revoked(self.partition) => {
+                info!(partition = self.partition, "halted partition revoked");
+                self.core = core_of(&self.parts);
+                self.nonce = None;
+                self.parts.gauges.halted(self.partition, None);
+                return Ok(());
+            }
         };
         let Some(request) = request else {
             self.shutdown.requested().await;

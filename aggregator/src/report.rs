@@ -1,0 +1,47 @@
+//! Tells the ledger that this process runs, which partitions it counts, and which of them are
+//! halted: for operators, for the publisher and for the api, whoever owns a partition.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clock::Wall;
+use service::chain;
+use service::shutdown::{Phase, Shutdown};
+use store::{OwnerRow, ProcessRow};
+use tracing::debug;
+
+use crate::metrics::Gauges;
+use crate::parts::Parts;
+
+/// How soon a change is told.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often it is told that nothing has changed.
+const TELL_EVERY: Duration = Duration::from_secs(5);
+/// How long the last report may take.
+const END_MAX: Duration = Duration::from_secs(1);
+
+/// Reports until shutdown, then takes the process off the list.
+pub async fn run(parts: Parts, gauges: Arc<Gauges>, shutdown: Shutdown) {
+    let mut told: Option<(Vec<OwnerRow>, Instant)> = None;
+    while shutdown.phase() == Phase::Running {
+        let owners = gauges.owners(parts.generation.generation, parts.process.id);
+        let is_due = told
+            .as_ref()
+            .is_none_or(|(before, at)| *before != owners || at.elapsed() >= TELL_EVERY);
+        if is_due {
+            let seen_us = Wall::now().as_us();
+            let process = ProcessRow { seen_us, ..parts.process.clone() };
+            let rows = owners.iter().map(|owner| OwnerRow { seen_us, ..owner.clone() }).collect();
+            match parts.store.put_process(process, rows).await {
+                Ok(()) => told = Some((owners, Instant::now())),
+                // Whatever else it is needed for says so, and more loudly.
+                Err(error) => debug!(error = chain(&error), "process could not report"),
+            }
+        }
+        shutdown.sleep(LOOK_EVERY).await;
+    }
+    let removed = parts.store.remove_process(parts.process.id);
+    if !matches!(tokio::time::timeout(END_MAX, removed).await, Ok(Ok(()))) {
+        debug!("process is still listed");
+    }
+}
