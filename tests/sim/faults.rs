@@ -7,12 +7,17 @@
 use rand::RngExt as _;
 
 use crate::producer::PARTITIONS;
+use crate::seat::Seat;
+use crate::watch::{Speed, TICK_US};
 use crate::world::{MINUTE_US, SECOND_US, World};
+
+/// Moments for which processes contend for the lease.
+const CONTEND_TICKS: u32 = 32;
 
 impl World {
     /// Draws a fault.
     pub(crate) fn fault(&mut self) {
-        match self.rng.random_range(0..120) {
+        match self.rng.random_range(0..128) {
             0..16 => self.crash(),
             16..30 => self.pause(),
             30..36 => self.zombie = None,
@@ -24,15 +29,23 @@ impl World {
             96..98 => self.overtake(),
             98..107 => self.switch_program(),
             107..117 => self.raise(),
+            117..125 => {
+                let contended = self.contend();
+                self.failed_early = self.failed_early.take().or(contended.err());
+            }
             _ => self.break_log(),
         }
     }
 
     /// The instance dies with all of its processes, and another one starts.
     pub(crate) fn crash(&mut self) {
-        self.note(|| "the instance dies".to_owned());
+        let is_clean = self.rng.random_bool(0.3);
+        self.note(|| format!("the instance {}", if is_clean { "is stopped" } else { "dies" }));
+        if is_clean {
+            let Self { current, sql, now_us, .. } = self;
+            current.seats().for_each(|seat| seat.give_back(sql, *now_us));
+        }
         self.current = self.new_instance();
-        self.take_over();
     }
 
     /// The instance stands still; another one starts, and the first goes on later.
@@ -40,7 +53,53 @@ impl World {
         self.note(|| "the instance becomes a zombie".to_owned());
         let next = self.new_instance();
         self.zombie = Some(std::mem::replace(&mut self.current, next));
-        self.take_over();
+    }
+
+    /// The publisher does not get to renew its lease for a while, though it counts and answers, or
+    /// it is stopped: it answers what it was asked, and gives the lease back. Everything is counted
+    /// before, so that the next one shows a page as soon as it may, and events go on coming in.
+    fn contend(&mut self) -> Result<(), String> {
+        if !(0..CONTEND_TICKS).any(|_| self.settle_each()) {
+            return Ok(());
+        }
+        let stops = self.rng.random_bool(0.4);
+        let what = if stops { "is stopped" } else { "stalls" };
+        self.note(|| format!("the publisher {what}"));
+        let until_us = self.now_us + self.rng.random_range(20..40) * SECOND_US;
+        for n in 0..CONTEND_TICKS {
+            if n == 2 && !stops {
+                self.current.seats().for_each(|seat| seat.stall(until_us));
+            }
+            if n == 4 && stops {
+                self.hand_over();
+            }
+            if self.rng.random_bool(0.5) {
+                self.produce();
+            }
+            self.settle_each();
+            self.now_us += self.rng.random_range(0..TICK_US);
+            self.tick(Speed::Contended)?;
+            self.check()?;
+        }
+        Ok(())
+    }
+
+    /// Each partition is worked on. Whether all are counted to their ends.
+    fn settle_each(&mut self) -> bool {
+        let mut is_counted = true;
+        for partition in 0..PARTITIONS as usize {
+            is_counted &= self.settle_one(partition);
+        }
+        is_counted
+    }
+
+    /// The publisher ends, and another process starts in its place.
+    fn hand_over(&mut self) {
+        let Self { current, sql, now_us, mutation, rng, .. } = self;
+        for seat in current.seats().filter(|seat| seat.is_publisher()) {
+            seat.give_back(sql, *now_us);
+            *seat = Seat::new(*mutation, rng);
+        }
     }
 
     /// An older ledger is put back, unless a log is broken: then what was shown is out of reach.
@@ -141,7 +200,7 @@ impl World {
         for _ in 0..3 {
             self.produce();
         }
-        self.take_over();
+        self.reseat();
         // A program that the ledger refuses would leave the partition to who read the old tail.
         self.replace_if_refused();
         self.with(partition, true, |shell, place| shell.claim(place));

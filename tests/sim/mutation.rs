@@ -17,8 +17,6 @@ pub enum Mutation {
     OwnerCheck,
     /// A commit takes effect if its epoch is the row's, whatever its nonce.
     NonceCheck,
-    /// An unknown outcome is looked up without waiting for a transaction that has the row's lock.
-    ResolveWaits,
     /// A ledger of a newer format takes claims and commits of an older program.
     FormatCheck,
     /// Ingest is told to write frames that an owner does not know.
@@ -31,11 +29,17 @@ pub enum Mutation {
     TpotFrom,
     /// It notes that before the open transactions of programs of before have ended.
     NotedEarly,
+    /// A publisher shows the commits of its own process only.
+    FollowOthers,
+    /// A publisher does not know that the ledger was put back.
+    RestoreNoted,
+    /// A publisher does not know that the one before may have shown series that it lacks.
+    SuccessionNoted,
 }
 
 impl Mutation {
     /// Every mutant.
-    pub const EACH: [Mutation; 33] = [
+    pub const EACH: [Mutation; 38] = [
         Mutation::Core(Safeguard::UnknownOutcome),
         Mutation::Core(Safeguard::DropOnAbort),
         Mutation::Core(Safeguard::RunningMaximum),
@@ -58,17 +62,22 @@ impl Mutation {
         Mutation::Core(Safeguard::ResolveFirst),
         Mutation::Core(Safeguard::OneCommit),
         Mutation::Core(Safeguard::AcceptOnce),
+        Mutation::Core(Safeguard::LeaseIsRead),
+        Mutation::Core(Safeguard::Silence),
+        Mutation::Core(Safeguard::SilenceEnds),
         Mutation::HaltAtKind,
         Mutation::BaseCheck,
         Mutation::OwnerCheck,
         Mutation::NonceCheck,
-        Mutation::ResolveWaits,
         Mutation::FormatCheck,
         Mutation::OwnersKnow,
         Mutation::EveryMember,
         Mutation::JournalDecides,
         Mutation::TpotFrom,
         Mutation::NotedEarly,
+        Mutation::FollowOthers,
+        Mutation::RestoreNoted,
+        Mutation::SuccessionNoted,
     ];
 
     /// The switches of the core.

@@ -15,7 +15,8 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::mutation::Mutation;
 use crate::producer::PARTITIONS;
-use crate::shell::{Message, Place, Shell};
+use crate::seat::Seat;
+use crate::shell::{Message, Place, Shell, Told};
 
 /// Turns within which a part has to be settled.
 const TURNS_MAX: usize = 400;
@@ -84,6 +85,7 @@ struct Process {
     /// The highest version of a frame that its program knows.
     program: Version,
     nonce: [u8; 8],
+    seat: Seat,
     committer: Committer,
     /// In the order in which it was asked. More than one only if a safeguard is off.
     waiting: VecDeque<Waiting>,
@@ -120,16 +122,42 @@ impl Instance {
                 partitions,
                 program,
                 nonce,
+                seat: Seat::new(mutation, rng),
                 committer: Committer::new(nonce, mutation.safeguards()),
                 waiting: VecDeque::new(),
                 known: BTreeSet::new(),
             }
         };
+        // One more than there is work for stands by.
+        let spare = Vec::new();
         Instance {
             shells: (0..PARTITIONS).map(|n| Shell::new(n, mutation, program)).collect(),
-            processes: divided.into_iter().map(start).collect(),
+            processes: divided.into_iter().chain([spare]).map(start).collect(),
             notes: Vec::new(),
             fault: None,
+        }
+    }
+
+    /// Its processes as they may be the publisher.
+    pub fn seats(&mut self) -> impl Iterator<Item = &mut Seat> {
+        self.processes.iter_mut().map(|process| &mut process.seat)
+    }
+
+    /// Every process ends and starts anew, as far as it may be the publisher.
+    pub fn reseat(&mut self, mutation: Mutation, rng: &mut ChaCha8Rng) {
+        for process in &mut self.processes {
+            process.seat = Seat::new(mutation, rng);
+        }
+    }
+
+    /// An owner tells the publisher of its process something.
+    pub fn tell(&mut self, partition: u32, told: Told, now_us: i64) {
+        let idx = self.process_of(partition as usize);
+        let publisher = &mut self.processes[idx].seat.publisher;
+        match told {
+            Told::Progress(next) => publisher.progress(partition, next, now_us),
+            Told::Halted => publisher.halted(partition),
+            Told::Uncommitted(account) => publisher.uncommitted(partition, account),
         }
     }
 
@@ -174,8 +202,10 @@ impl Instance {
             self.advance(idx, place);
         }
         let mut partitions = self.processes[idx].partitions.clone();
-        let n_first = place.rng.random_range(0..partitions.len());
-        partitions.rotate_left(n_first);
+        if !partitions.is_empty() {
+            let n_first = place.rng.random_range(0..partitions.len());
+            partitions.rotate_left(n_first);
+        }
         for partition in &partitions {
             while pace.is_now(place.rng) && self.shells[*partition].hear(place) {}
         }
@@ -257,9 +287,7 @@ impl Process {
         let mut before = place.sql.since_restore(version).filter(begins);
         let is_missed = version > 0 && before.any(|id| !self.known.contains(&id));
         self.known.insert(commit.id);
-        if let Some(publisher) = &mut place.publisher {
-            publisher.committed(commit, version, place.sql, place.now_us);
-        }
+        self.seat.publisher.committed(commit, version, place.now_us);
         match is_missed {
             true => Err("I6: a commit that took effect was never shown".to_owned()),
             false => Ok(()),

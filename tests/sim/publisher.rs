@@ -1,7 +1,7 @@
-//! What is shown, and a Prometheus that looks at it.
+//! What a process shows.
 //!
 //! The publisher keeps totals at the committed ledger, as the aggregator's does, on the real
-//! `Gate` and `Births`. The scraper checks what no page may do.
+//! `Gate` and `Births`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -9,13 +9,12 @@ use std::rc::Rc;
 use ledger::account::Account;
 use ledger::commit::Commit;
 use ledger::exposure::{Births, Gate, Step};
-use ledger::invariants::{i5_monotone, i6_committed_only};
 use ledger::measures::Measures;
 use ledger::series::SeriesId;
 
 use crate::mutation::Mutation;
 use crate::producer::PARTITIONS;
-use crate::sql::{Ledger, Sql};
+use crate::sql::Ledger;
 
 /// A shown number: of a series, or of the accounting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,42 +29,56 @@ pub enum Series {
 pub type Page = BTreeMap<Series, i64>;
 
 /// How long a scrape is remembered, and the longest that a series is held, microseconds.
-const HELD_US_MAX: i64 = 20 * 60 * 1_000_000;
+pub(crate) const HELD_US_MAX: i64 = 20 * 60 * 1_000_000;
 
-/// What the current instance shows.
+/// What a process shows, if it is the publisher.
 #[derive(Debug)]
 pub struct Publisher {
+    mutation: Mutation,
     totals: BTreeMap<SeriesId, Measures>,
     accounts: [Account; PARTITIONS as usize],
     version: i64,
     is_restored: bool,
+    may_lack_shown: bool,
     gate: Gate,
     births: Births,
     numbers: BTreeMap<SeriesId, u32>,
     /// When each was born, in the order of their numbers.
     born_us: Vec<i64>,
     page: Option<Rc<Page>>,
+    /// Its take-over.
+    pub incarnation: u64,
 }
 
 impl Publisher {
-    /// Takes over: everything in the ledger is shown at its value.
+    /// One that shows nothing before it takes over.
     #[must_use]
-    pub fn take_over(sql: &Sql, highs: BTreeMap<u32, u64>, mutation: Mutation) -> Publisher {
-        let safeguards = mutation.safeguards();
-        let mut publisher = Publisher {
+    pub fn closed(mutation: Mutation) -> Publisher {
+        Publisher {
+            mutation,
             totals: BTreeMap::new(),
             accounts: [Account::default(); PARTITIONS as usize],
             version: 0,
             is_restored: false,
-            gate: Gate::take_over(sql.ledger.newest(), highs, safeguards),
-            births: Births::new(safeguards),
+            may_lack_shown: false,
+            gate: Gate::closed(),
+            births: Births::new(mutation.safeguards()),
             numbers: BTreeMap::new(),
             born_us: Vec::new(),
             page: None,
-        };
-        publisher.load(&sql.ledger, 0);
-        publisher.build();
-        publisher
+            incarnation: 0,
+        }
+    }
+
+    /// Takes over: everything in the ledger is shown at its value.
+    pub fn take_over(&mut self, ledger: &Ledger, highs: BTreeMap<u32, u64>, follows_another: bool) {
+        *self = Publisher::closed(self.mutation);
+        self.gate = Gate::take_over(ledger.newest(), highs, self.mutation.safeguards());
+        self.load(ledger, 0);
+        let is_restored = ledger.is_restored && self.mutation != Mutation::RestoreNoted;
+        let succeeds = follows_another && self.mutation != Mutation::SuccessionNoted;
+        self.may_lack_shown = is_restored || succeeds;
+        self.build();
     }
 
     /// Takes everything from the ledger; series that were not known are born.
@@ -81,36 +94,45 @@ impl Publisher {
         }
     }
 
-    /// A commit took effect.
-    pub fn committed(&mut self, commit: &Commit, version: i64, sql: &Sql, now_us: i64) {
+    /// A commit of its own process took effect: it is shown if it is the next version.
+    pub fn committed(&mut self, commit: &Commit, version: i64, now_us: i64) {
         // Only a mutant publishes a commit of unknown version.
         let version = if version == 0 { self.version + 1 } else { version };
-        // Several processes commit here. After a restore others may bring the ledger up to exactly
-        // the version that precedes this commit, which cannot happen to a single process that makes
-        // every commit.
-        self.is_restored |= self.must_take_over(sql) || self.gate.step(version) == Step::Back;
-        if self.gate.step(version) == Step::Next {
-            for (id, _, sums) in &commit.rows.totals {
-                self.totals.entry(*id).or_default().add(sums).expect("small numbers");
-                self.number(*id, now_us);
-            }
-            for part in &commit.parts {
-                self.accounts[part.owner.partition as usize] = part.progress.account;
-            }
-            self.version = version;
-            self.gate.shown(version, commit.id);
-        } else {
-            // Somebody else committed meanwhile.
-            self.load(&sql.ledger, now_us);
-            if let Some((version, commit)) = sql.ledger.newest() {
-                self.gate.shown(version, commit);
-            }
+        if self.gate.step(version) != Step::Next {
+            return;
         }
+        for (id, _, sums) in &commit.rows.totals {
+            self.totals.entry(*id).or_default().add(sums).expect("small numbers");
+            self.number(*id, now_us);
+        }
+        for part in &commit.parts {
+            self.accounts[part.owner.partition as usize] = part.progress.account;
+        }
+        self.version = version;
+        self.gate.shown(version, commit.id);
         for part in &commit.parts {
             self.gate.progress(part.owner.partition, part.progress.next);
         }
         self.release(now_us);
         self.build();
+    }
+
+    /// What was committed since, by any process.
+    pub fn follow_to(&mut self, ledger: &Ledger, now_us: i64) {
+        let before = self.version;
+        if ledger.version > self.version && self.mutation != Mutation::FollowOthers {
+            self.load(ledger, now_us);
+            if let Some((version, commit)) = ledger.newest() {
+                self.gate.shown(version, commit);
+            }
+        }
+        let is_new = ledger.version == self.version && self.page.is_none();
+        for (partition, row) in (0..).zip(&ledger.rows) {
+            self.gate.progress(partition, row.progress.next);
+        }
+        if self.release(now_us) || is_new || before != self.version {
+            self.build();
+        }
     }
 
     /// What the mutant shows that does not wait for commits.
@@ -132,21 +154,37 @@ impl Publisher {
         self.build();
     }
 
-    /// Whether the ledger went back since the take-over.
-    pub fn must_take_over(&self, sql: &Sql) -> bool {
-        let is_other = |version| self.gate.is_restored(version, sql.ledger.commit_of(version));
-        self.is_restored || self.gate.version().is_some_and(is_other)
+    /// Whether pages are shown.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.page.is_some()
     }
 
-    /// A scrape: the page, if there is one.
-    pub fn scrape(&mut self, now_us: i64) -> Option<Rc<Page>> {
+    /// Whether the ledger went back behind what is shown; then nothing is shown any more.
+    pub fn close_if_restored(&mut self, ledger: &Ledger) -> bool {
+        let is_other = |version| self.gate.is_restored(version, ledger.commit_of(version));
+        if self.gate.version().is_some_and(is_other) {
+            self.is_restored = true;
+            self.build();
+        }
+        self.is_restored
+    }
+
+    /// A scrape: the page, if there is one of this version or a later one.
+    pub fn scrape(&mut self, at_least: i64, now_us: i64) -> Option<Rc<Page>> {
         if self.release(now_us) {
             self.build();
         }
-        let page = self.page.clone()?;
-        let n_series = u32::try_from(self.numbers.len()).expect("few");
+        let page = self.page.clone().filter(|_| self.version >= at_least);
+        self.may_lack_shown &= page.is_none();
+        let n_series = page.as_ref().map_or(0, |_| u32::try_from(self.numbers.len()).expect("few"));
         self.births.scraped(0, n_series, now_us);
-        Some(page)
+        page
+    }
+
+    /// A scrape that got no page.
+    pub fn asked_in_vain(&mut self, now_us: i64) {
+        self.births.scraped(0, 0, now_us);
     }
 
     /// The series that are shown at zero.
@@ -157,7 +195,8 @@ impl Publisher {
     }
 
     /// Whether a series may be shown at its value whatever was fetched: it is that old.
-    fn is_over(&self, id: &SeriesId, now_us: i64) -> bool {
+    #[must_use]
+    pub fn is_over(&self, id: &SeriesId, now_us: i64) -> bool {
         now_us - self.born_us[self.numbers[id] as usize] >= HELD_US_MAX
     }
 
@@ -173,7 +212,10 @@ impl Publisher {
         let number = u32::try_from(self.numbers.len()).expect("few");
         self.numbers.insert(id, number);
         self.born_us.push(now_us);
-        self.births.born(number, now_us);
+        // What may have been shown before must not begin at zero again.
+        if !self.may_lack_shown {
+            self.births.born(number, now_us);
+        }
     }
 
     fn build(&mut self) {
@@ -209,7 +251,8 @@ fn account(accounts: &[Account], page: &mut Page) {
 }
 
 /// A committed version as a page would show it.
-fn shown(ledger: &Ledger) -> Page {
+#[must_use]
+pub fn shown(ledger: &Ledger) -> Page {
     let mut page = Page::new();
     for (id, sums) in &ledger.totals {
         for (part, value) in (0..).zip([sums.n, sums.input(), sums.output()]) {
@@ -219,100 +262,4 @@ fn shown(ledger: &Ledger) -> Page {
     let accounts: Vec<Account> = ledger.rows.iter().map(|row| row.progress.account).collect();
     account(&accounts, &mut page);
     page
-}
-
-/// Prometheus: remembers the last good page.
-#[derive(Debug, Default)]
-pub struct Scraper {
-    last: Option<(Rc<Page>, i64, u64)>,
-    /// How often the zero of a series that is held was fetched.
-    zeros: BTreeMap<Series, u32>,
-    /// Good pages that it got.
-    pub n_good: u64,
-}
-
-impl Scraper {
-    /// Scrapes; says what is wrong with the page.
-    pub fn scrape(
-        &mut self,
-        publisher: &mut Publisher,
-        sql: &Sql,
-        now_us: i64,
-        incarnation: u64,
-    ) -> Result<(), String> {
-        let held = publisher.held();
-        let Some(page) = publisher.scrape(now_us) else { return Ok(()) };
-        self.n_good += 1;
-        let is_same = self.last.as_ref().is_some_and(|(last, _, _)| Rc::ptr_eq(last, &page));
-        if !is_same {
-            if let Some((last, at_us, before)) = &self.last {
-                if !i5_monotone(last, &page) {
-                    return Err("I5: a shown counter fell or vanished".to_owned());
-                }
-                if incarnation == *before && now_us - at_us < HELD_US_MAX {
-                    born_at_zero(last, &page)?;
-                    zero_twice(&self.zeros, &page, |id| publisher.is_over(id, now_us))?;
-                } else {
-                    self.zeros.clear();
-                }
-            }
-            let is_held = |row: &Series| matches!(row, Series::Row(id, _) if held.contains(id));
-            let is_committed =
-                |version: &Ledger| i6_committed_only(&page, &[shown(version)], is_held);
-            if !sql.versions.iter().rev().any(is_committed) {
-                return Err("I6: a page shows what no committed version has".to_owned());
-            }
-        }
-        let still_held = publisher.held();
-        for series in page.keys() {
-            if matches!(series, Series::Row(id, _) if still_held.contains(id)) {
-                *self.zeros.entry(*series).or_default() += 1;
-            }
-        }
-        self.last = Some((page, now_us, incarnation));
-        Ok(())
-    }
-
-    /// Nothing that was shown holds any more.
-    pub fn forget(&mut self) {
-        self.last = None;
-        self.zeros.clear();
-    }
-
-    /// The last good page.
-    #[must_use]
-    pub fn last(&self) -> Option<&Page> {
-        self.last.as_ref().map(|(page, _, _)| page.as_ref())
-    }
-}
-
-/// A series that the page before did not have begins at zero.
-fn born_at_zero(last: &Page, page: &Page) -> Result<(), String> {
-    let is_new = |series: &&Series| !last.contains_key(series);
-    match page.keys().filter(is_new).find(|series| page[series] != 0) {
-        Some(series) => Err(format!("a new series is first shown at its value: {series:?}")),
-        None => Ok(()),
-    }
-}
-
-/// A zero is fetched twice before the value is, unless the series was held for as long as may be.
-fn zero_twice(
-    zeros: &BTreeMap<Series, u32>,
-    page: &Page,
-    is_over: impl Fn(&SeriesId) -> bool,
-) -> Result<(), String> {
-    let is_early = |(series, value): &(&Series, &i64)| {
-        let is_once = **value != 0 && zeros.get(series).is_some_and(|n| *n < 2);
-        is_once && matches!(series, Series::Row(id, _) if !is_over(id))
-    };
-    match page.iter().find(is_early) {
-        Some((series, _)) => Err(format!("a zero was fetched once only: {series:?}")),
-        None => Ok(()),
-    }
-}
-
-/// The page that the ledger must end up as.
-#[must_use]
-pub fn settled(sql: &Sql) -> Page {
-    shown(&sql.ledger)
 }

@@ -9,13 +9,13 @@ use ledger::series::{FullLabels, SeriesId};
 
 use crate::process::Pace;
 use crate::producer::{KINDS, Made, PARTITIONS, labels};
-use crate::publisher::settled;
+use crate::scraper::settled;
 use crate::world::{SECOND_US, World};
 
 /// Rounds within which everything has to be counted.
 pub(crate) const ROUNDS: usize = 400;
 /// Scrapes until nothing is held any more.
-const SCRAPES: usize = 12;
+const SCRAPES: usize = 20;
 
 impl World {
     /// Lets the world come to rest and looks at all of it.
@@ -25,9 +25,13 @@ impl World {
         self.check()?;
         self.upgrade();
         self.settle_all()?;
-        for _ in 0..SCRAPES {
+        for n in 0..SCRAPES {
+            if n == SCRAPES / 2 {
+                // What the publisher of then must follow, whoever commits it.
+                self.produce();
+            }
             self.now_us += 15 * SECOND_US;
-            self.follow();
+            self.rounds(1.0);
             self.settle_all()?;
             self.scrape()?;
         }

@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 
 use event::frame::Version;
+use ledger::account::Account;
 use ledger::commit::Settled;
 use ledger::committer;
 use ledger::core::{Core, Effect, Halt, Input, Notice, Options, Record};
@@ -19,7 +20,6 @@ use rand_chacha::ChaCha8Rng;
 use crate::log::{Partition, Stored};
 use crate::mutation::Mutation;
 use crate::producer::PARTITIONS;
-use crate::publisher::Publisher;
 use crate::sql::Sql;
 
 /// Dead letters with content per hour.
@@ -33,12 +33,23 @@ pub struct Place<'a> {
     pub sql: &'a mut Sql,
     /// The logs of all partitions.
     pub logs: &'a [Partition],
-    /// `None` for a zombie: its page is never scraped.
-    pub publisher: Option<&'a mut Publisher>,
+    /// What owners tell the publisher of their process, by partition.
+    pub told: Vec<(u32, Told)>,
     /// Chance.
     pub rng: &'a mut ChaCha8Rng,
     /// True time.
     pub now_us: i64,
+}
+
+/// What an owner tells the publisher of its process.
+#[derive(Clone, Copy, Debug)]
+pub enum Told {
+    /// Its partition stands at an offset.
+    Progress(u64),
+    /// It is halted.
+    Halted,
+    /// What a mutant shows that does not wait for commits.
+    Uncommitted(Account),
 }
 
 /// What a committer says to a member.
@@ -151,10 +162,8 @@ impl Shell {
         let log = place.logs[self.partition as usize].view(next);
         let effects = self.core.on(Input::Claimed { claim, log });
         self.carry_out(effects, place);
-        if self.core.halted().is_none()
-            && let Some(publisher) = &mut place.publisher
-        {
-            publisher.progress(self.partition, next, place.now_us);
+        if self.core.halted().is_none() {
+            place.told.push((self.partition, Told::Progress(next)));
         }
     }
 
@@ -215,9 +224,8 @@ impl Shell {
         };
         let effects = self.core.on(Input::Record(record));
         self.carry_out(effects, place);
-        let shows_all = !place.mutation.is_on(Safeguard::CommittedOnly);
-        if let (true, Some(publisher)) = (shows_all, &mut place.publisher) {
-            publisher.uncommitted(self.partition, self.core.account());
+        if !place.mutation.is_on(Safeguard::CommittedOnly) {
+            place.told.push((self.partition, Told::Uncommitted(self.core.account())));
         }
     }
 
@@ -260,11 +268,7 @@ impl Shell {
                     self.outbox.push_back(committer::Input::Offered(part));
                 }
                 Effect::Reclaim(_) => self.nonce = None,
-                Effect::Halt(_) => {
-                    if let Some(publisher) = &mut place.publisher {
-                        publisher.halted(self.partition);
-                    }
-                }
+                Effect::Halt(_) => place.told.push((self.partition, Told::Halted)),
                 // Its committer has it shown, together with the parts of others.
                 Effect::Committed(_) => {}
                 Effect::Notice(Notice::Lost { .. } | Notice::FloorGone { .. }) => {}

@@ -13,6 +13,7 @@ use event::frame::Version;
 use ledger::commit::{Claim, Commit, CommitId, Outcome, Owner, Part, Progress, Resolution};
 use ledger::consumer::ConsumerSums;
 use ledger::histogram::N_TPOT;
+use ledger::lease::{LeaseRow, Nonce};
 use ledger::measures::Measures;
 use ledger::series::SeriesId;
 use rand::RngExt as _;
@@ -56,6 +57,10 @@ pub struct Ledger {
     pub is_newer: bool,
     /// Whether ingest is to write version 2.
     pub wants_v2: bool,
+    /// Who shows the business section.
+    pub lease: LeaseRow,
+    /// Whether it was put back, as whoever did it notes, or who saw it.
+    pub is_restored: bool,
     /// The commits by the versions that they made.
     journal: BTreeMap<i64, CommitId>,
     /// The owners and offsets that accepted a loss.
@@ -221,6 +226,30 @@ impl Sql {
         may
     }
 
+    /// Takes the lease over, if it is this row. Whether the process hears that it has it: the answer
+    /// may get lost.
+    pub fn acquire_lease(&mut self, row: LeaseRow, me: Nonce, rng: &mut ChaCha8Rng) -> bool {
+        if self.ledger.lease != row {
+            return false;
+        }
+        self.ledger.lease = LeaseRow { term: row.term + 1, holder: Some(me), ..row };
+        rng.random_bool(0.9)
+    }
+
+    /// Renews the lease, if it is this row.
+    pub fn renew_lease(&mut self, row: LeaseRow) {
+        if self.ledger.lease == row {
+            self.ledger.lease.beat += 1;
+        }
+    }
+
+    /// Gives the lease back, if it is this row.
+    pub fn give_lease_back(&mut self, row: LeaseRow) {
+        if self.ledger.lease == row {
+            self.ledger.lease.holder = None;
+        }
+    }
+
     /// A commit, and what its committer hears of it.
     pub fn submit(
         &mut self,
@@ -256,9 +285,7 @@ impl Sql {
     /// `SELECT .. FOR UPDATE` of all its rows on a new connection, after an unknown outcome; then
     /// the journal says whether the commit took effect.
     pub fn resolve(&mut self, commit: &Commit, rng: &mut ChaCha8Rng) -> Resolution {
-        if self.mutation != Mutation::ResolveWaits {
-            self.settle_members(commit, rng);
-        }
+        self.settle_members(commit, rng);
         if self.mutation == Mutation::JournalDecides {
             return self.resolve_by_row(commit);
         }
@@ -323,7 +350,9 @@ impl Sql {
     /// Puts an earlier ledger back.
     pub fn put_back(&mut self, ledger: Ledger) {
         self.restored = ledger.version;
-        self.ledger = ledger;
+        // Whoever puts a ledger back notes it, and nobody leads: a holder of then may be alive.
+        let lease = LeaseRow { holder: None, ..ledger.lease };
+        self.ledger = Ledger { is_restored: true, lease, ..ledger };
         self.flying.clear();
         self.remember();
     }

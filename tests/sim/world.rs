@@ -14,17 +14,14 @@ use crate::log::Partition;
 use crate::mutation::Mutation;
 use crate::process::{Instance, Layout, Pace};
 use crate::producer::{Fate, KINDS, Made, PARTITIONS, labels};
-use crate::publisher::{Publisher, Scraper};
 use crate::reference::home;
+use crate::scraper::Scraper;
 use crate::shell::{Place, Shell, window};
 use crate::sql::Sql;
+use crate::watch::{Flight, Speed, TICK_US};
 
 pub(crate) const SECOND_US: i64 = 1_000_000;
 pub(crate) const MINUTE_US: i64 = 60 * SECOND_US;
-/// Time between two scrapes.
-const SCRAPE_US: i64 = 15 * SECOND_US;
-/// Most scrapes of one step; before them Prometheus was away.
-const SCRAPES_MAX: i64 = 6;
 /// Lines of the trace that a failure shows.
 const TRACE_MAX: usize = 40;
 
@@ -47,9 +44,10 @@ pub struct World {
     pub(crate) ingests: [Version; 2],
     /// Whether an earlier ledger was ever put back.
     pub(crate) went_back: bool,
-    pub(crate) publisher: Publisher,
     pub(crate) scraper: Scraper,
-    /// Grows with each publisher.
+    /// Scrapes whose answers are on their way.
+    pub(crate) flights: Vec<Flight>,
+    /// Grows with each take-over.
     pub(crate) incarnation: u64,
     made: Vec<Made>,
     next_id: u64,
@@ -71,7 +69,6 @@ impl World {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let layout = Layout::of(seed);
         let sql = Sql::new(mutation);
-        let publisher = Publisher::take_over(&sql, BTreeMap::new(), mutation);
         World {
             mutation,
             current: Instance::new(layout, program, mutation, &mut rng),
@@ -86,8 +83,8 @@ impl World {
             program,
             ingests: [Version::V1; 2],
             went_back: false,
-            publisher,
             scraper: Scraper::default(),
+            flights: Vec::new(),
             incarnation: 0,
             made: Vec::new(),
             next_id: 0,
@@ -108,6 +105,10 @@ impl World {
 
     /// One step, and what it must not have done.
     pub fn step(&mut self) -> Result<(), String> {
+        if self.rng.random_bool(0.4) {
+            self.now_us += TICK_US;
+            self.tick(Speed::Usual)?;
+        }
         match self.rng.random_range(0..100) {
             0..28 => self.produce(),
             28..49 => self.work(),
@@ -132,11 +133,14 @@ impl World {
             mutation: self.mutation,
             sql: &mut self.sql,
             logs: &self.logs,
-            publisher: is_current.then_some(&mut self.publisher),
+            told: Vec::new(),
             rng: &mut self.rng,
             now_us: self.now_us,
         };
         let done = act(instance, &mut place);
+        for (partition, told) in std::mem::take(&mut place.told) {
+            instance.tell(partition, told, self.now_us);
+        }
         let who = if is_current { "" } else { "zombie's " };
         for what in std::mem::take(&mut instance.notes) {
             self.note(|| format!("{who}{what}"));
@@ -299,59 +303,5 @@ impl World {
             }
         });
         self.note(|| format!("zombie does {draw} on {partition}"));
-    }
-
-    /// Time passes and Prometheus looks.
-    pub(crate) fn pass_time(&mut self) -> Result<(), String> {
-        let passed_us = match self.rng.random_range(0..20) {
-            0 => self.rng.random_range(10..40) * MINUTE_US,
-            1..5 => self.rng.random_range(1..6) * MINUTE_US,
-            _ => self.rng.random_range(1..60) * SECOND_US,
-        };
-        let end_us = self.now_us + passed_us;
-        let n_scrapes = (passed_us / SCRAPE_US).min(SCRAPES_MAX);
-        for idx in (0..n_scrapes).rev() {
-            self.now_us = end_us - idx * SCRAPE_US;
-            self.follow();
-            if self.rng.random_bool(0.95) {
-                self.scrape()?;
-            }
-        }
-        self.now_us = end_us;
-        Ok(())
-    }
-
-    /// Prometheus scrapes. Where the ledger and the program of its time were put back, what was
-    /// shown of frames that only a newer program knows is out of reach.
-    pub(crate) fn scrape(&mut self) -> Result<(), String> {
-        if self.current.shells.iter().any(Shell::is_too_old) {
-            self.scraper.forget();
-        }
-        let Self { scraper, publisher, sql, now_us, incarnation, .. } = self;
-        scraper.scrape(publisher, sql, *now_us, *incarnation)
-    }
-
-    /// A restored ledger is taken over again, and every owner claims again.
-    pub(crate) fn follow(&mut self) {
-        if self.publisher.must_take_over(&self.sql) {
-            self.note(|| "publisher sees that the ledger went back".to_owned());
-            self.take_over();
-            for partition in 0..PARTITIONS as usize {
-                self.hear_out(partition);
-                self.with(partition, true, |shell, place| shell.claim(place));
-            }
-        }
-    }
-
-    /// A new publisher.
-    pub(crate) fn take_over(&mut self) {
-        let highs = (0..).zip(&self.logs).map(|(number, log)| (number, log.high())).collect();
-        self.publisher = Publisher::take_over(&self.sql, highs, self.mutation);
-        self.incarnation += 1;
-        for (partition, shell) in (0..).zip(&self.current.shells) {
-            if shell.core.halted().is_some() {
-                self.publisher.halted(partition);
-            }
-        }
     }
 }

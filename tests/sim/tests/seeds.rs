@@ -1,6 +1,7 @@
 //! The seeds that hold, and the mutants that must not.
 //!
-//! `SIM_SEEDS` (2,000 by default) and `SIM_FIRST` choose the seeds.
+//! `SIM_SEEDS` (2,000 by default) and `SIM_FIRST` choose the seeds that have to hold;
+//! `SIM_MUTANT` one mutant, and `SIM_MUTANT_SEEDS` (4,000) within how many it has to die.
 
 use sim::mutation::Mutation;
 use sim::run::run_many;
@@ -23,9 +24,13 @@ fn seeds_hold() {
 
 #[test]
 fn every_mutant_dies() {
+    let named = std::env::var("SIM_MUTANT").ok();
+    let is_meant =
+        |mutation: &Mutation| named.as_ref().is_none_or(|name| *name == format!("{mutation:?}"));
     let survivors: Vec<Mutation> = Mutation::EACH
         .into_iter()
-        .filter(|mutation| match run_many(0..MUTANT_SEEDS, *mutation) {
+        .filter(is_meant)
+        .filter(|mutation| match run_many(0..number("SIM_MUTANT_SEEDS", MUTANT_SEEDS), *mutation) {
             Ok(_) => true,
             Err(failure) => {
                 println!("{mutation:?} dies at seed {}: {}", failure.seed, failure.fault);
