@@ -5,8 +5,8 @@
 #        scripts/kafka.sh start DIR [PORT]
 #        scripts/kafka.sh stop DIR
 #        scripts/kafka.sh lend DIR PORT CONTROLLER_PORT [--remove]
-#        scripts/kafka.sh prepare DIR PORT CONTROLLER_PORT
-#        scripts/kafka.sh answers PORT
+#        scripts/kafka.sh prepare DIR PORT CONTROLLER_PORT [NODE CONTROLLER_PORTS]
+#        scripts/kafka.sh answers PORT [N]
 #
 #   jars    fetch the broker's jars with Maven, once, and print their folder; the others do it too
 #   start   run a broker that keeps its data in DIR, on PORT or the next free one; returns when it
@@ -15,12 +15,14 @@
 #   lend    run a broker until standard input ends: it never outlives the process that started
 #           it. Prints "ready" when it answers; DIR/broker.pid has its process id;
 #           --remove deletes DIR at the end
-#   prepare lay out DIR for a broker started by other means, and print the jars' folder
-#   answers exit 0 if a broker on PORT answers a request for metadata
+#   prepare lay out DIR for a broker started by other means, and print the jars' folder. NODE is
+#           its number, from 1, among several whose controllers are on CONTROLLER_PORTS, with
+#           commas between: three of them keep three copies of everything
+#   answers exit 0 if a broker on PORT answers a request for metadata and knows N brokers, or 1
 #
 # Jars lie in $GATEMETER_CACHE, by default ~/.cache/gatemeter. GATEMETER_KAFKA_ADVERTISED sends
-# clients to another HOST:PORT, such as that of a proxy before the broker. One node, replication
-# factor 1, no encryption: never for data that anybody needs.
+# clients to another HOST:PORT, such as that of a proxy before the first broker. By default one node
+# and one copy; no encryption: never for data that anybody needs.
 set -euo pipefail
 here=$(unset CDPATH && cd "$(dirname "$(readlink -f "$0")")/.." && pwd)
 . "$here/scripts/lib.sh"
@@ -78,8 +80,15 @@ dependency() {
   printf '<version>%s</version></dependency>\n' "$3"
 }
 
-# settings DIR PORT CONTROLLER_PORT: writes the broker's server.properties.
+# settings DIR PORT CONTROLLER_PORT [NODE CONTROLLER_PORTS]: writes the broker's server.properties.
 settings() {
+  local node=${4:-1} port voters="" n=0 copies=1 in_sync=1 advertised=127.0.0.1:$2
+  for port in $(tr , ' ' <<<"${5:-$3}"); do
+    n=$((n + 1))
+    voters="$voters,$n@127.0.0.1:$port"
+  done
+  if [ "$n" -ge 3 ]; then copies=3 in_sync=2; fi
+  [ "$node" -ne 1 ] || advertised=${GATEMETER_KAFKA_ADVERTISED:-$advertised}
   cat >"$1/log4j2.properties" <<PROPERTIES
 appender.out.type = Console
 appender.out.name = out
@@ -88,35 +97,39 @@ appender.out.layout.pattern = %d %p %c{1} %m%n
 rootLogger.level = warn
 rootLogger.appenderRef.out.ref = out
 PROPERTIES
+  # Several take longer to start, and a broker gives up where no majority of the controllers comes.
   cat >"$1/server.properties" <<PROPERTIES
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:$3
+node.id=$node
+controller.quorum.voters=${voters#,}
 listeners=PLAINTEXT://127.0.0.1:$2,CONTROLLER://127.0.0.1:$3
-advertised.listeners=PLAINTEXT://${GATEMETER_KAFKA_ADVERTISED:-127.0.0.1:$2}
+advertised.listeners=PLAINTEXT://$advertised
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
 log.dirs=$1/data
+initial.broker.registration.timeout.ms=$((90000 * n))
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0
-offsets.topic.replication.factor=1
+default.replication.factor=$copies
+min.insync.replicas=$in_sync
+offsets.topic.replication.factor=$copies
 offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+transaction.state.log.replication.factor=$copies
+transaction.state.log.min.isr=$in_sync
 transaction.state.log.num.partitions=4
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.replication.factor=$copies
+share.coordinator.state.topic.min.isr=$in_sync
 PROPERTIES
 }
 
-# prepare DIR PORT CONTROLLER_PORT: lays DIR out and says where the jars are.
+# prepare DIR PORT CONTROLLER_PORT [NODE CONTROLLER_PORTS]: lays DIR out, says where the jars are.
 prepare() {
   local libs
   plain_path "the broker's folder" "$1"
   libs=$(jars)
   mkdir -p "$1"
-  settings "$1" "$2" "$3"
+  settings "$@"
   if [ ! -e "$1/data/meta.properties" ]; then
     java -Xshare:auto -XX:TieredStopAtLevel=1 -cp "$libs/*" kafka.tools.StorageTool format \
       -t Z2F0ZW1ldGVyLWthZmthMQ -c "$1/server.properties" >"$1/format.log" 2>&1 ||
@@ -138,18 +151,16 @@ broker() {
   mv "$1/broker.pid.new" "$1/broker.pid"
 }
 
-# answers PORT: whether a request for metadata is answered with a broker.
+# answers PORT [N]: whether a request for metadata is answered with N brokers or more, by default 1.
 answers() {
   # length, Metadata version 4, correlation 7, no client id, all topics, create none
   local request='\0\0\0\x0f\0\x03\0\x04\0\0\0\x07\xff\xff\xff\xff\xff\xff\0'
   local answer
-  answer=$(timeout 5 bash -c "exec 3<>/dev/tcp/127.0.0.1/$1 && printf '$request' >&3 &&
-    head -c 16 <&3 | od -An -tu1 -v" 2>/dev/null | tr -s ' \n' ' ')
-  # length, correlation, throttle time, number of brokers
-  case "$answer" in
-    *" 0 0 0 7 "*" 0 0 0 1 ") return 0 ;;
-    *) return 1 ;;
-  esac
+  # length, correlation, throttle time, number of brokers: 4 bytes each
+  read -r -a answer < <(timeout 5 bash -c "exec 3<>/dev/tcp/127.0.0.1/$1 &&
+    printf '$request' >&3 && head -c 16 <&3 | od -An -tu1 -v -w16" 2>/dev/null) || return 1
+  [ "${answer[*]:4:4}" = "0 0 0 7" ] && [ "${answer[*]:12:3}" = "0 0 0" ] &&
+    [ "${answer[15]}" -ge "${2:-1}" ]
 }
 
 # await DIR PORT: waits until the broker of $pid answers; else says why and ends it.
@@ -202,10 +213,10 @@ case "${1:-}:$#" in
   start:2 | start:3) start "${@:2}" ;;
   stop:2) stop_broker "$2" ;;
   lend:4 | lend:5) lend "${@:2}" ;;
-  prepare:4) prepare "${@:2}" ;;
-  answers:2) answers "$2" ;;
+  prepare:4 | prepare:6) prepare "${@:2}" ;;
+  answers:2 | answers:3) answers "${@:2}" ;;
   *)
-    sed -n '2,24s/^# \{0,1\}//p' "$0"
+    sed -n '2,26s/^# \{0,1\}//p' "$0"
     [ "${1:-}" = --help ] || exit 2
     ;;
 esac

@@ -82,8 +82,8 @@ build() {
   if [ "$minor" -lt 26 ]; then export GOTOOLCHAIN=auto; fi
   for name in prometheus promtool; do
     say "building $name $version, which takes some minutes" >&2
-    # Targets come from files and lists alone: the clients of clouds are left out.
-    GOBIN="$1" CGO_ENABLED=0 go install -tags remove_all_sd \
+    # Targets come from files, lists and name servers alone: the clients of clouds are left out.
+    GOBIN="$1" CGO_ENABLED=0 go install -tags remove_all_sd,enable_dns_sd \
       -ldflags "-s -w -X github.com/prometheus/common/version.Version=$version" \
       "$module/cmd/$name@$module_version" >&2 || return 1
   done

@@ -20,9 +20,10 @@ use rdkafka::client::DefaultClientContext;
 
 use self::lives::{Ending, Life};
 use self::load::Load;
+use crate::beside::Role;
 use crate::cluster::strangers::kafka;
 use crate::gatemeter::{free_ports, get, wait_for};
-use crate::stack::{Role, Stack};
+use crate::stack::Stack;
 
 const TOPICS: [&str; 2] = ["gatemeter.raw", "churn.raw"];
 /// Rounds that have every ending once.

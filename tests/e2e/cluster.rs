@@ -14,6 +14,7 @@ mod models;
 pub mod monitoring;
 mod networks;
 mod owners;
+mod several;
 pub mod strangers;
 mod switch;
 mod ways;
@@ -54,7 +55,10 @@ fn roles_on_kafka_mariadb_and_redis_count_to_the_token_while_everything_fails_in
     frames::frame_version_is_raised_under_load_once_every_aggregator_knows_it(&stack, &mut books);
     edges::extreme_numbers_are_exact_and_contradictions_are_kept(&stack, &mut books);
     models::models_that_only_requests_name_count_alike_whichever_way_they_come(&stack, &mut books);
+    several::second_aggregator_joins(&stack);
     monitoring::dashboards_show_what_is_counted(&stack, &mut books);
+    several::both_count_and_one_shows_it(&stack, &mut books);
+    several::second_aggregator_leaves(&stack);
     deaths::every_process_is_killed(&stack, &mut books);
     owners::aggregator_that_stood_still_is_refused(&stack, &mut books);
     databases::database_refuses_hangs_and_goes_back(&stack, &mut books);

@@ -4,6 +4,7 @@
 
 mod gatemeter;
 mod referee;
+mod beside;
 mod disk;
 mod stack;
 

@@ -41,13 +41,24 @@ fn a_stack_that_cannot_run_is_refused_before_anything_starts() {
     }
     let dir = folder.path().join("stack");
     for (args, words) in [
-        (&["up", "--offset", "60000"][..], "whole number up to 56442"),
+        (&["up", "--offset", "60000"][..], "whole number up to 56438"),
         (&["up", "--offset", "-1"], "whole number"),
+        (&["up", "--aggregators", "0"], "from 1 to 6, the number of partitions"),
+        (&["up", "--aggregators", "7"], "not '7'"),
+        (&["up", "--brokers", "2"], "must be 1 or 3, not '2'"),
+        (&["status", "--brokers", "3"], "unknown option '--brokers' of 'status'"),
         (&["status"], "there is no stack"),
     ] {
         let said = refused(script(args, &dir).output().expect("it runs"));
         assert!(said.contains(words), "{args:?}: {said}");
     }
+    // Each of three brokers has two ports.
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = taken.local_addr().expect("an address").port();
+    let offset = (port - 9097).to_string();
+    let up = ["up", "--brokers", "3", "--aggregators", "6", "--offset", &offset];
+    let said = refused(script(&up, &dir).output().expect("it runs"));
+    assert!(said.contains(&format!("{port} (kafka-3-controller)")), "{said}");
     let output = script(&["up"], &dir).env("GATEMETER_PROGRAM", "/nowhere").output();
     assert!(refused(output.expect("it runs")).contains("GATEMETER_PROGRAM is '/nowhere'"));
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -98,6 +109,8 @@ fn down_takes_with_it_what_an_up_that_was_killed_had_started() {
     up.kill().expect("it runs");
     up.wait().expect("a child");
     assert!(marked(&dir) > 0, "the broker goes on");
+    let wrong = script(&["up", "--brokers", "3"], &dir).output().expect("it runs");
+    assert!(refused(wrong).contains("another number of brokers than 3"));
     let wrong = script(&["down", "--offset", "7"], &dir).output().expect("it runs");
     assert!(refused(wrong).contains(&format!("has offset {offset}, not 7")));
     let down = script(&["down", "--volumes", "--offset", &offset], &dir).output();

@@ -6,7 +6,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,11 +14,16 @@ use std::time::{Duration, Instant};
 use proxy::proxy::Proxy;
 use serde_json::Value;
 
+use crate::beside::{Background, Role};
 use crate::disk::SmallDisk;
 use crate::gatemeter::{get, program, repository, sum, wait_for};
 
-/// Ports of the services before the offset.
-pub const PORTS: [u16; 11] = [3000, 3307, 6379, 8001, 8002, 8003, 8080, 8091, 9090, 9092, 9093];
+/// Ports of the services before the offset: all, with as many aggregators and brokers as there may
+/// be.
+pub const PORTS: [u16; 20] = [
+    3000, 3307, 6379, 8001, 8002, 8003, 8012, 8013, 8014, 8015, 8016, 8080, 8091, 9090, 9092, 9093,
+    9094, 9095, 9096, 9097,
+];
 /// Longest wait until everything is counted: a session of Kafka's group and a rebuild are in it.
 const SETTLE_MAX: Duration = Duration::from_secs(120);
 /// More than a load sends in the longest pause between two tries of a batch.
@@ -117,7 +122,13 @@ impl Stack {
 
     /// Starts whatever does not run.
     pub fn start(&self) {
-        let output = self.script(&["up", "--offset", &self.offset.to_string()]);
+        self.start_with(&[]);
+    }
+
+    /// The same with options of `up`, which the stack keeps.
+    pub fn start_with(&self, options: &[&str]) {
+        let offset = self.offset.to_string();
+        let output = self.script(&[&["up", "--offset", &offset][..], options].concat());
         let stderr = String::from_utf8_lossy(&output.stderr);
         let stdout = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "up: {stdout}\n{stderr}\n{}", self.logs());
@@ -171,6 +182,7 @@ impl Stack {
         let base = match name {
             "api" => 8001,
             "aggregator" => 8002,
+            "aggregator-2" => 8012,
             "ingest" => 8003,
             "kafka" => 9092,
             "mysql" => 3307,
@@ -437,50 +449,6 @@ fn mariadb(dir: &Path, statements: &str) -> Command {
         .args(["--database", "gatemeter", "--execute", statements])
         .stdin(Stdio::null());
     command
-}
-
-/// A process beside the test, stopped with it: its retries must not reach another's stack.
-pub struct Background(Option<Child>);
-
-impl Background {
-    /// Whether it has ended by itself.
-    pub fn has_ended(&mut self) -> bool {
-        self.0.as_mut().is_none_or(|child| child.try_wait().expect("a child").is_some())
-    }
-
-    pub fn wait(mut self) {
-        if let Some(mut child) = self.0.take() {
-            child.wait().expect("a child");
-        }
-    }
-}
-
-/// A role, killed when it is dropped.
-pub struct Role(Child);
-
-impl Role {
-    /// Ends it by signal, and waits until it has.
-    pub fn stop(mut self) {
-        let sent = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
-        assert!(sent.expect("kill runs").success(), "it does not run");
-        assert!(self.0.wait().expect("it ends").success());
-    }
-}
-
-impl Drop for Role {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        if let Some(mut child) = self.0.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
 }
 
 impl Drop for Stack {

@@ -17,6 +17,13 @@ use crate::stack::Stack;
 
 /// Labels that service discovery gives a target.
 const TARGET: &str = "namespace: monitoring\n          endpoint: http";
+/// How the shipped settings find the aggregators.
+const BY_NAME: &str = r#"    dns_sd_configs:
+      - names: ["aggregator"]
+        refresh_interval: 10s
+        type: A
+        port: 8002
+"#;
 /// Everything that is scraped: the aggregator twice, two ingests, api, gateway, itself.
 const TARGETS: f64 = 7.0;
 
@@ -259,8 +266,11 @@ fn rendered(text: &str) -> String {
 /// The shipped settings on the ports of the stack, scraping every second.
 fn settings(stack: &Stack, folder: &Path, [port, beside]: [u16; 2], more: &str) {
     let text = std::fs::read_to_string(repository("monitoring/prometheus.yml"));
-    let mut text =
-        text.expect("settings").replace("        labels:\n          instance", "          LABELS");
+    let mut text = text.expect("settings");
+    // The stack has one aggregator, without a name.
+    assert_eq!(text.matches(BY_NAME).count(), 2, "{text}");
+    let listed = "    static_configs:\n      - targets:\n          - \"aggregator:8002\"\n";
+    text = text.replace(BY_NAME, listed);
     for name in ["aggregator:8002", "ingest:8003", "api:8001", "gateway:8080", "prometheus:9090"] {
         let own = name.split(':').next().expect("a name");
         let mut at = vec![if own == "prometheus" { port } else { stack.port(own) }];
@@ -274,7 +284,6 @@ fn settings(stack: &Stack, folder: &Path, [port, beside]: [u16; 2], more: &str) 
         write!(labels, "        labels:\n          {TARGET}").expect("a string");
         text = text.replace(&target, &labels);
     }
-    text = text.replace("          LABELS", "          instance");
     for (real, here) in [
         ("scrape_interval: 10s", "scrape_interval: 1s"),
         ("scrape_timeout: 8s", "scrape_timeout: 1s"),

@@ -10,8 +10,9 @@ use super::Stage;
 use super::ready::{not_ready, ready};
 use super::sight::Sight;
 use super::stages::{event, publish_to};
+use crate::beside::Role;
 use crate::gatemeter::{free_ports, get, sum, wait_for};
-use crate::stack::{Role, Stack};
+use crate::stack::Stack;
 
 const TOPIC: &str = "gatemeter.stalled";
 

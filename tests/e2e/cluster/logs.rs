@@ -17,9 +17,10 @@ use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 
 use super::strangers::{frame, kafka, keys_of, log};
+use crate::beside::Role;
 use crate::gatemeter::{get, post, program, wait_for};
 use crate::referee::Referee;
-use crate::stack::{Role, Stack};
+use crate::stack::Stack;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
