@@ -89,8 +89,8 @@ impl Confirmer {
     }
 }
 
-/// Reads the lease, the version, and the commit of the exposed version. A restored ledger has another one there,
-/// and the publisher then closes the page.
+/// Reads the lease, the version, and the commit of the exposed version. A restored ledger has
+/// another one there, and the publisher then closes the page.
 async fn ask(store: &Store, publisher: &Publisher) -> Result<(LeaseRow, i64), StoreError> {
     // Before the snapshot, which has it then.
     let version = publisher.version();

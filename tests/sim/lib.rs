@@ -2,8 +2,8 @@
 //!
 //! A seed draws producers, clocks, crashes, zombies, unknown commits, restored ledgers and broken
 //! logs; the real `ledger::core`, `ledger::committer`, `ledger::lease` and `ledger::exposure`
-//! count, commit and show what comes of it. A second, plain account of the same log says what must be counted. Every
-//! safeguard can be switched off: then some seed has to notice.
+//! count, commit and show what comes of it. A second, plain account of the same log says what must
+//! be counted. Every safeguard can be switched off: then some seed has to notice.
 
 pub mod mutation;
 pub mod producer;

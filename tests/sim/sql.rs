@@ -226,8 +226,8 @@ impl Sql {
         may
     }
 
-    /// Takes the lease over, if it is this row. Whether the process hears that it has it: the answer
-    /// may get lost.
+    /// Takes the lease over, if it is this row. Whether the process hears of it: the answer may get
+    /// lost.
     pub fn acquire_lease(&mut self, row: LeaseRow, me: Nonce, rng: &mut ChaCha8Rng) -> bool {
         if self.ledger.lease != row {
             return false;

@@ -1,5 +1,5 @@
-//! Time passes: processes do their rounds and one of them is the publisher, Prometheus scrapes all of
-//! them, and some answers are slow.
+//! Time passes: processes do their rounds and one of them is the publisher, Prometheus scrapes all
+//! of them, and some answers are slow.
 
 use ledger::lease::Nonce;
 use rand::RngExt as _;
