@@ -2,7 +2,7 @@
 //!
 //! Each variant determines what a caller may do next: retry, report, or exit.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use queue::SqliteClass;
 
@@ -96,6 +96,36 @@ pub enum StoreError {
         /// The requested version.
         version: i64,
     },
+    /// The file is no backup that can be restored. Nothing was written.
+    #[error("{} cannot be restored: {reason}", .path.display())]
+    Backup {
+        /// Path of the file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Nothing is restored into a place that is in use.
+    #[error("nothing can be restored into {place}: {reason}")]
+    Occupied {
+        /// Directory, or name of the database.
+        place: String,
+        /// What is there.
+        reason: String,
+    },
+    /// The file exists, and nothing replaces it.
+    #[error("{} exists already", .0.display())]
+    FileExists(PathBuf),
+    /// A file of a backup could not be read or written.
+    #[error("could not {action} {}", .path.display())]
+    File {
+        /// The operation that failed.
+        action: &'static str,
+        /// Path of the file.
+        path: PathBuf,
+        /// The system's message.
+        #[source]
+        source: std::io::Error,
+    },
     /// The store was opened for reading only.
     #[error("the ledger is open for reading only")]
     ReadOnly,
@@ -150,6 +180,15 @@ impl StoreError {
             Meaning::Rule => StoreError::Fatal { reason: format!("could not {action}: {source}") },
             _ => StoreError::Sql { action, source },
         }
+    }
+
+    /// For `map_err`, with an error of a file.
+    pub(crate) fn file(
+        action: &'static str,
+        path: &Path,
+    ) -> impl FnOnce(std::io::Error) -> StoreError {
+        let path = path.to_path_buf();
+        move |source| StoreError::File { action, path, source }
     }
 
     /// For `map_err`, with an error of SQLite.

@@ -44,6 +44,7 @@ mod frames;
 mod access;
 mod lease;
 mod process;
+pub mod backup;
 pub mod plain;
 #[cfg(test)]
 mod tests;
@@ -374,8 +375,7 @@ impl Store {
     /// generation knows it. There is no way back. The caller knows the version itself.
     ///
     /// # Errors
-    /// The error of the database. If a server's answer to COMMIT was lost, it may be raised; trying
-    /// again tells.
+    /// The error of the database; where a server's answer to COMMIT was lost, trying again tells.
     pub async fn raise_frame_version(
         &self,
         generation: u32,

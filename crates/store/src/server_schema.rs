@@ -24,6 +24,9 @@ pub(crate) const MIGRATIONS: [&str; 11] = [
     include_str!("../migrations/mysql/0010_roll_ups.sql"),
     include_str!("../migrations/mysql/0011_several_aggregators.sql"),
 ];
+/// Added to the format while a backup is being restored: no program opens such a database, and none
+/// that has it open writes a claim or a commit.
+pub(crate) const RESTORING: i64 = 1_000_000;
 /// Oldest servers that enforce CHECK constraints.
 const MYSQL_OLDEST: (u32, u32, u32) = (8, 0, 16);
 const MARIADB_OLDEST: (u32, u32, u32) = (10, 5, 0);
@@ -50,6 +53,34 @@ pub(crate) async fn open_readers(options: &MysqlOptions, era: &Era) -> Result<Se
     Ok(server)
 }
 
+/// A connection for a restore, with tables of this version's format or a restore that was cut off;
+/// the format that was found. Migrations of others wait until the connection is closed.
+pub(crate) async fn open_to_restore(options: &MysqlOptions) -> Result<(Conn, i64)> {
+    let server = Server::new(options, Use::Write, &Era::default());
+    let mut conn = connect(&server).await?;
+    check_server(&mut conn, &server).await?;
+    lock(&mut conn, &server).await?;
+    let newest = MIGRATIONS.len() as i64;
+    let mut found = format(&mut conn).await?;
+    if (0..newest).contains(&found) && !is_used(&mut conn, found).await? {
+        take_steps(&mut conn).await?;
+        found = format(&mut conn).await?;
+    }
+    if found != RESTORING + newest {
+        check_format(&mut conn, &server).await?;
+    }
+    Ok((conn, found))
+}
+
+/// Whether a ledger of an earlier format was ever in use.
+async fn is_used(conn: &mut Conn, format: i64) -> Result<bool> {
+    if format == 0 {
+        return Ok(false);
+    }
+    let query = Backend::Mysql.query("SELECT 1 FROM generation LIMIT 1");
+    Ok(conn.fetch_optional(query, "read its generations").await?.is_some())
+}
+
 async fn connect(server: &Server) -> Result<Conn> {
     let link: Link = server.connect().await.map_err(StoreError::server("connect"))?;
     Ok(Conn::Mysql(link))
@@ -60,18 +91,23 @@ async fn migrate(conn: &mut Conn, server: &Server) -> Result<()> {
     if format(conn).await? == MIGRATIONS.len() as i64 {
         return Ok(());
     }
-    let seconds = i64::try_from(server.lock_timeout().as_secs().max(1)).unwrap_or(1);
-    let query = Backend::Mysql.query(LOCK).bind(seconds);
-    let row = conn.fetch_one(query, "lock the tables").await?;
-    if row.get::<Option<i64>>(0)? != Some(1) {
-        // Its holder is creating the tables: a later attempt finds them.
-        let source = sqlx::Error::PoolTimedOut;
-        return Err(StoreError::Sql { action: "lock the tables", source });
-    }
+    lock(conn, server).await?;
     let done = take_steps(conn).await;
     let _ = conn.fetch_all(Backend::Mysql.query(UNLOCK), "unlock the tables").await;
     done?;
     check_format(conn, server).await
+}
+
+/// Takes the named lock, which ends with the connection at the latest.
+async fn lock(conn: &mut Conn, server: &Server) -> Result<()> {
+    let seconds = i64::try_from(server.lock_timeout().as_secs().max(1)).unwrap_or(1);
+    let query = Backend::Mysql.query(LOCK).bind(seconds);
+    let row = conn.fetch_one(query, "lock the tables").await?;
+    if row.get::<Option<i64>>(0)? == Some(1) {
+        return Ok(());
+    }
+    // Its holder creates the tables, or restores them: a later attempt finds them.
+    Err(StoreError::Sql { action: "lock the tables", source: sqlx::Error::PoolTimedOut })
 }
 
 async fn take_steps(conn: &mut Conn) -> Result<()> {
@@ -105,6 +141,9 @@ async fn check_format(conn: &mut Conn, server: &Server) -> Result<()> {
     }
     let reason = match found {
         0 => "it has no tables of a ledger".to_owned(),
+        RESTORING.. => {
+            "a restore of it is under way or was cut off: run `gatemeter restore` again".to_owned()
+        }
         _ => format!("it has format {found}, this program knows {}", MIGRATIONS.len()),
     };
     Err(StoreError::Database { database: server.database().to_owned(), reason })

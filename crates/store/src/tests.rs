@@ -15,6 +15,7 @@ mod switch;
 mod names;
 mod plain;
 mod upgrade;
+mod backup;
 mod tls;
 
 /// Runs each case on both databases.

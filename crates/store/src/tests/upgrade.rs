@@ -117,7 +117,7 @@ fn is_of(refused: &StoreError, format: i64) -> bool {
 }
 
 /// Makes a file of an earlier format with the rows of another file.
-async fn make_file_of_before(format: usize, folder: &Path, other: &Path) {
+pub(super) async fn make_file_of_before(format: usize, folder: &Path, other: &Path) {
     let options = SqliteConnectOptions::new().filename(folder.join(schema::FILE));
     let options = options.create_if_missing(true).foreign_keys(false).disable_statement_logging();
     let mut conn = options.connect().await.expect("a file");
