@@ -92,6 +92,8 @@ pub(crate) struct Known {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Basis {
     version: i64,
+    /// When it was committed: a ledger that was restored reaches the same versions once more.
+    committed_us: i64,
     namespaces: i64,
     changed_us: i64,
     oldest_minute: Option<i64>,
@@ -105,7 +107,16 @@ impl Basis {
         let Stamp { version, namespaces, changed_us, oldest_minute, oldest_quarter } =
             snapshot.stamp;
         let minute = snapshot.now_us.div_euclid(MINUTE_US);
-        Basis { version, namespaces, changed_us, oldest_minute, oldest_quarter, minute }
+        let committed_us = snapshot.reader.as_of().committed_us;
+        Basis {
+            version,
+            committed_us,
+            namespaces,
+            changed_us,
+            oldest_minute,
+            oldest_quarter,
+            minute,
+        }
     }
 }
 

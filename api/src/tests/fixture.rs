@@ -1,6 +1,7 @@
 //! The routes on a ledger in a temporary folder or on a MariaDB server, filled by commits.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -247,6 +248,17 @@ impl Place {
             progress,
             _ledger: ledger,
         }
+    }
+
+    /// Another ledger, restored from a backup, behind the cache of this one.
+    pub async fn restored(&self, backup: &Path) -> Place {
+        let folder = tempfile::tempdir().expect("a folder");
+        let restored = store::backup::restore_to_directory(backup, folder.path(), &|_| {}).await;
+        restored.expect("restored");
+        let store = Store::open(folder.path()).await.expect("a store");
+        let place = Place::on(store, Ledger::File(folder), Access::Dev, None).await;
+        let parts = Parts { cache: Arc::clone(&self.parts.cache), ..place.parts.clone() };
+        Place { router: router(parts.clone()), parts, ..place }
     }
 
     /// A second API on the same ledger. It shares cache and messages with this one, as through

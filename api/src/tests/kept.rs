@@ -64,6 +64,28 @@ async fn answer_is_cached_at_one_version_and_equals_that_of_the_ledger() {
     assert_eq!(data["namespaces"]["enabled"], 2, "{data}");
 }
 
+#[tokio::test]
+async fn answer_of_a_ledger_that_was_restored_since_is_not_reused_at_the_same_version() {
+    let mut place = Place::open().await;
+    place.commit(&[Fact::new(Wall::now().as_us(), "wechat", 7)]).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let backup = folder.path().join("backup");
+    place.store.backup(&backup, &|_| {}).await.expect("a backup");
+    place.commit(&[Fact::new(Wall::now().as_us(), "wechat", 5)]).await;
+    for path in &QUERIES[..5] {
+        place.get(path).await;
+    }
+    let mut restored = place.restored(&backup).await;
+    restored.commit(&[Fact::new(Wall::now().as_us(), "wechat", 4)]).await;
+    for path in &QUERIES[1..5] {
+        let found = restored.get(path).await;
+        let fresh = ask(&restored.beside(false), path).await["data"].take();
+        assert_eq!(found["as_of"], fresh["as_of"], "{path}");
+        assert_eq!(found["as_of"]["version"], 2, "{path}");
+        assert_eq!(found["datasets"], fresh["datasets"], "{path}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn callers_of_a_new_version_share_one_answer() {
     let mut place = Place::open().await;
