@@ -4,7 +4,8 @@
 //! From a file it is made by SQLite itself; from a server, row by row out of one snapshot. It never
 //! has its name before it is whole. A restore checks the whole backup before it writes, and writes only where
 //! there is no ledger. What was counted since the backup is counted again, by the roles, from the
-//! offsets that the restored ledger has.
+//! offsets that the restored ledger has; the journal says that it was restored, since more may have
+//! been shown than it has.
 
 mod value;
 mod layout;
@@ -25,6 +26,7 @@ use self::part::{AS_SQLITE, OWNER_ONLY, PartFile};
 use crate::Store;
 use crate::access::Readers;
 use crate::error::{Result, StoreError};
+use crate::journal;
 use crate::schema::{self, MIGRATIONS};
 use crate::server_options::MysqlOptions;
 use crate::sql::{Backend, Conn};
@@ -129,6 +131,9 @@ pub async fn restore_to_directory(file: &Path, dir: &Path, report: &Report<'_>) 
     }
     let summary = check(file, report).await?;
     let part = unsealed_copy(file, &target, AS_SQLITE, report).await?;
+    let mut conn = database::open_to_write(part.path()).await?;
+    journal::keep_restore(&mut conn, Wall::now()).await?;
+    database::close(conn).await?;
     part.publish()?;
     Ok(summary)
 }

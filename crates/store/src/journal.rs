@@ -8,7 +8,7 @@ use crate::error::{Result, StoreError};
 use crate::many::{marks, rows_max};
 use crate::read::Reader;
 use crate::rows::{bytes, get, number, signed};
-use crate::sql::Backend;
+use crate::sql::{Backend, Conn};
 use crate::steps::Steps;
 
 /// Columns of a range.
@@ -16,6 +16,12 @@ const RANGE: &str = "version, generation, `partition`, base, next, events, count
                      output_tokens, digest, first_clock_us, last_clock_us";
 /// Number of these columns.
 const N_RANGE: usize = 12;
+
+/// Says that the ledger was put back, and that nobody is the publisher: a process that was when the
+/// copy was made may be alive.
+pub(crate) const NOTE_RESTORED: &str = "UPDATE publisher SET restored = 1, holder = NULL";
+/// What the id of a restore begins with; those of commits are drawn by chance.
+const RESTORED: &[u8; 8] = b"restored";
 
 /// What one commit added of one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +73,26 @@ pub(crate) async fn keep(steps: &mut Steps, commit: &Commit, now: Wall) -> Resul
         steps.run(query, ACTION).await?;
     }
     Ok(version)
+}
+
+/// Records that a restore made the next version: as a commit that adds nothing. Until all that may
+/// have been shown is counted again the ledger says so, and nobody is the publisher. The caller
+/// begins and commits.
+pub(crate) async fn keep_restore(conn: &mut Conn, now: Wall) -> Result<()> {
+    const ACTION: &str = "record a restore";
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).map_err(|error| StoreError::Fatal {
+        reason: format!("no random numbers for the id of a restore: {error}"),
+    })?;
+    id[..RESTORED.len()].copy_from_slice(RESTORED);
+    let sql = "INSERT INTO commit_journal (version, commit_id, committed_us) \
+               SELECT v + 1, ?, ? FROM ledger_version";
+    let query = conn.query(sql).bind(id.to_vec()).bind(now.as_us());
+    conn.execute(query, ACTION).await?;
+    let query = conn.query("UPDATE ledger_version SET v = v + 1, committed_us = ?");
+    conn.execute(query.bind(now.as_us()), ACTION).await?;
+    conn.execute(conn.query(NOTE_RESTORED), ACTION).await?;
+    Ok(())
 }
 
 /// The next version.

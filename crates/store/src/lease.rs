@@ -5,6 +5,7 @@ use ledger::lease::{LeaseRow, Nonce};
 use crate::Store;
 use crate::access::transact;
 use crate::error::{Result, StoreError};
+use crate::journal::NOTE_RESTORED;
 use crate::read::Reader;
 use crate::rows::{get, nonce};
 use crate::steps::Steps;
@@ -51,8 +52,7 @@ impl Store {
     /// # Errors
     /// The error of the database; it may be noted.
     pub async fn note_restored(&self) -> Result<()> {
-        const SQL: &str = "UPDATE publisher SET restored = 1, holder = NULL";
-        transact!(self, steps => note(steps, SQL))
+        transact!(self, steps => note(steps, NOTE_RESTORED))
     }
 
     /// Notes that all that was shown before a restore is counted again.

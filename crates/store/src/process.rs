@@ -42,7 +42,7 @@ pub struct ProcessRow {
 }
 
 /// Who counts a partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnerRow {
     /// Generation of the log.
     pub generation: u32,

@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use clock::Wall;
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqlitePool;
 
@@ -16,6 +17,7 @@ use super::layout::{META, Pattern, Table};
 use super::value::Value;
 use super::{Report, database};
 use crate::error::{Result, StoreError};
+use crate::journal;
 use crate::server_options::MysqlOptions;
 use crate::server_schema::{self, MIGRATIONS, RESTORING};
 use crate::sql::{Backend, Conn};
@@ -70,6 +72,7 @@ pub(super) async fn restore(
     }
     let values: Vec<Value> = meta(&mut source, meta_table).await?;
     target.begin().await?;
+    journal::keep_restore(&mut target, Wall::now()).await?;
     put_meta(&mut target, meta_table, &values).await?;
     target.commit().await
 }
