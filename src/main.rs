@@ -16,6 +16,7 @@ mod all;
 mod role;
 mod dlq;
 mod admin;
+mod backup;
 mod healthcheck;
 
 use std::process::ExitCode;
@@ -50,6 +51,10 @@ enum Command {
     Dlq(dlq::DlqArgs),
     /// Show partitions and let a halted one go on, raise the frame version
     Admin(admin::AdminArgs),
+    /// Write a backup of the ledger to a file, while everything runs
+    Backup(backup::BackupArgs),
+    /// Make a ledger out of a backup, in a directory or database that has none
+    Restore(backup::RestoreArgs),
     /// Ask a process whether it is well: exit code 0 if URL answers 2xx
     Healthcheck(healthcheck::HealthcheckArgs),
     /// Show or check settings
@@ -67,6 +72,8 @@ async fn main() -> ExitCode {
         Command::Recount(args) => recount::run(args, services::cluster_to_read).await,
         Command::Dlq(args) => dlq::run(args).await,
         Command::Admin(args) => admin::run(args).await,
+        Command::Backup(args) => backup::run(args).await,
+        Command::Restore(args) => backup::restore(args).await,
         Command::Healthcheck(args) => healthcheck::run(args).await,
         Command::Config(args) => settings::run(&args),
     };

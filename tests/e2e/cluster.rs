@@ -4,6 +4,7 @@
 //! after each fault the books, the page, the API and a recount of the log agree. A referee scrapes
 //! all the time and sees no counter fall.
 
+mod backups;
 mod databases;
 mod deaths;
 mod edges;
@@ -62,6 +63,7 @@ fn roles_on_kafka_mariadb_and_redis_count_to_the_token_while_everything_fails_in
     deaths::every_process_is_killed(&stack, &mut books);
     owners::aggregator_that_stood_still_is_refused(&stack, &mut books);
     databases::database_refuses_hangs_and_goes_back(&stack, &mut books);
+    backups::ledger_is_restored_into_an_empty_database(&stack, &mut books);
     switch::primary_moves_by_hand_and_back(&stack, &mut books);
     networks::brokers_are_slow_or_their_answers_are_lost(&stack, &mut books);
     guide::every_example_answers_as_the_guide_says(&stack);

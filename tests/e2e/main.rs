@@ -25,6 +25,7 @@ mod shapes;
 mod packed;
 mod locked;
 mod upgrade;
+mod backups;
 mod estimates;
 mod page;
 mod prometheus;
