@@ -1,5 +1,5 @@
-//! `gatemeter backup` and `gatemeter restore`: a copy of the ledger while it is in use, and a ledger
-//! out of such a copy.
+//! `gatemeter backup` and `gatemeter restore`: a copy of the ledger while it is in use, and a
+//! ledger out of such a copy.
 //!
 //! A backup only reads. A restore writes where there is no ledger, and nowhere else; what was
 //! counted since the backup is counted again by the roles, once they start.

@@ -2,10 +2,10 @@
 //!
 //! A backup is a SQLite file with the tables of the ledger at one version, and a seal behind it.
 //! From a file it is made by SQLite itself; from a server, row by row out of one snapshot. It never
-//! has its name before it is whole. A restore checks the whole backup before it writes, and writes only where
-//! there is no ledger. What was counted since the backup is counted again, by the roles, from the
-//! offsets that the restored ledger has; the journal says that it was restored, since more may have
-//! been shown than it has.
+//! has its name before it is whole. A restore checks the whole backup before it writes, and writes
+//! only where there is no ledger. What was counted since the backup is counted again, by the roles,
+//! from the offsets that the restored ledger has; the journal says that it was restored, since more
+//! may have been shown than it has.
 
 mod value;
 mod layout;
@@ -141,8 +141,8 @@ pub async fn restore_to_directory(file: &Path, dir: &Path, report: &Report<'_>) 
 /// Makes the ledger of an empty database on a server out of a backup.
 ///
 /// # Errors
-/// `Backup`, or `Occupied` if the database is in use: nothing was written. After any other error the
-/// database is of no use to a role until a restore has succeeded.
+/// `Backup`, or `Occupied` if the database is in use: nothing was written. After any other error
+/// the database is of no use to a role until a restore has succeeded.
 pub async fn restore_to_server(
     file: &Path,
     options: &MysqlOptions,
@@ -216,7 +216,8 @@ async fn copy_server(source: &mut Conn, file: &Path, report: &Report<'_>) -> Res
     database::close(target).await
 }
 
-/// Copies a backup that was checked, without its seal, and takes the steps to this program's format.
+/// Copies a backup that was checked, without its seal, and takes the steps to this program's
+/// format.
 async fn unsealed_copy(
     file: &Path,
     target: &Path,

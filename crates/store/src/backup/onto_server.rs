@@ -1,10 +1,10 @@
 //! A backup becomes the ledger in an empty database on a server.
 //!
 //! The row of `meta` says meanwhile that a restore is under way: no role opens such a database, and
-//! a claim or commit of one that has it open is refused. It is written last, when every table has as
-//! many rows as the backup. The named lock of the migrations is held to the end, so that a role that
-//! starts meanwhile waits. A restore that was cut off leaves what nobody opens; the next one begins
-//! again.
+//! a claim or commit of one that has it open is refused. It is written last, when every table has
+//! as many rows as the backup. The named lock of the migrations is held to the end, so that a role
+//! that starts meanwhile waits. A restore that was cut off leaves what nobody opens; the next one
+//! begins again.
 
 use std::time::Duration;
 

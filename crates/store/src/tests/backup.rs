@@ -79,7 +79,7 @@ async fn fill(store: &Store) {
     let place = RawPlace { topic, topic_id, partition: 3, next: 4, high: 5 };
     store.put_raw_places("gatemeter.ingest", vec![place], Vec::new()).await.expect("stored");
     roll_up(store, 1_000).await;
-    // What only bad luck or a later program would store.
+    // What nothing stores by itself.
     for sql in [
         "UPDATE total SET cost_nano = -9223372036854775807, duration_us = 9223372036854775807",
         "UPDATE dead_letter SET content = NULL, time_us = -1, namespace = NULL",
@@ -275,7 +275,6 @@ async fn a_backup_of_a_server_is_one_version_whatever_is_committed_meanwhile() {
     a_backup_is_one_version(store).await;
 }
 
-/// Names of all files below a folder.
 fn files(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).expect("a folder");
     let mut names: Vec<String> =
@@ -303,8 +302,9 @@ async fn nothing_is_replaced_and_a_failure_leaves_no_file() {
     assert!(refused.to_string().contains("ledger.db: move it away first"), "{refused}");
     assert_eq!(std::fs::read(&file).expect("a file"), before);
     let none = folder.path().join("none/backup");
-    let refused = store.backup(&none, &silent).await.expect_err("no such folder");
-    assert!(matches!(refused, StoreError::File { .. }), "{refused}");
+    for refused in [store.backup(&none, &silent).await, check(&none, &silent).await] {
+        assert!(matches!(refused, Err(StoreError::File { .. })), "{refused:?}");
+    }
     // The log of a ledger that is gone would be replayed into the new one.
     let dir = folder.path().join("data");
     std::fs::create_dir(&dir).expect("a folder");
@@ -321,7 +321,7 @@ async fn a_backup_belongs_to_its_owner_alone() {
     let folder = folder();
     let file = a_backup(folder.path()).await;
     let mode = std::fs::metadata(file).expect("a file").permissions().mode();
-    assert_eq!(mode & 0o777, 0o600, "it has hashes of keys and the secret of the ids");
+    assert_eq!(mode & 0o777, 0o600);
 }
 
 /// Why a file is refused, by a check and by each restore; nothing is written.
@@ -389,8 +389,6 @@ async fn what_is_cut_off_changed_or_no_backup_is_refused_before_anything_is_writ
         let refused = refusal(&file, &database).await;
         assert!(refused.contains(reason), "{sql}: {refused}");
     }
-    let missing = check(&folder.path().join("none"), &silent).await.expect_err("there is none");
-    assert!(matches!(missing, StoreError::File { .. }), "{missing}");
 }
 
 #[tokio::test]
@@ -427,7 +425,6 @@ async fn a_restore_that_is_cut_off_is_opened_by_nobody_and_begun_again() {
     fill(&store).await;
     let (file, content) = back_up(&store, folder.path(), "backup").await;
     let target = Database::shared().await;
-    // A role that made the tables and waits for its log has them open.
     let early = open_with(&target.options()).await;
     for n_tables in [1, 12, 20] {
         let reached = Notify::new();
@@ -472,14 +469,12 @@ async fn a_restore_that_is_cut_off_is_opened_by_nobody_and_begun_again() {
 async fn a_database_in_use_is_refused_as_it_is() {
     let folder = folder();
     let file = a_backup(folder.path()).await;
-    // One key is enough: the role that has it would be locked out.
     let (database, store) = on_server().await;
     store.put_key("admin", "admin", [1; 32]).await.expect("a key");
     let refused = restore_to_server(&file, &database.options(), &silent).await;
     let refused = refused.expect_err("a role was here").to_string();
     assert!(refused.contains("it holds a ledger, table access_key has rows"), "{refused}");
     assert_eq!(store.keys("admin").await.expect("keys").len(), 1);
-    // And one of an earlier format is not changed by the attempt.
     let (other, filled) = on_server().await;
     fill(&filled).await;
     let old = Database::of_before(&server_schema::MIGRATIONS[..9], &other).await;
