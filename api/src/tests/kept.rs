@@ -75,13 +75,12 @@ async fn answer_of_a_ledger_that_was_restored_since_is_not_reused_at_the_same_ve
     for path in &QUERIES[..5] {
         place.get(path).await;
     }
-    let mut restored = place.restored(&backup).await;
-    restored.commit(&[Fact::new(Wall::now().as_us(), "wechat", 4)]).await;
-    for path in &QUERIES[1..5] {
+    let restored = place.restored(&backup).await;
+    for path in &QUERIES[1..4] {
         let found = restored.get(path).await;
         let fresh = ask(&restored.beside(false), path).await["data"].take();
         assert_eq!(found["as_of"], fresh["as_of"], "{path}");
-        assert_eq!(found["as_of"]["version"], 2, "{path}");
+        assert_eq!(found["as_of"]["version"], 2, "{path}: a restore is a version of its own");
         assert_eq!(found["datasets"], fresh["datasets"], "{path}");
     }
 }
