@@ -12,15 +12,13 @@ use ledger::lease::{Answer, LeaseRow};
 use store::{Store, StoreError};
 use tokio::sync::Mutex;
 
-use crate::lead::Leadership;
+use crate::lead::{Leadership, NOBODY, SILENT};
 use crate::publisher::Publisher;
 
 /// Longest wait for the ledger: well below the scrape timeout of Prometheus.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 /// Reason for 503 while the ledger is down.
 const NO_ANSWER: &str = "no page: the ledger does not answer";
-/// Reason for 503 after another process was the publisher.
-const SILENT: &str = "no page: the publisher of before may still be answering";
 
 /// Whether this process shows the business section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +83,7 @@ impl Confirmer {
             Answer::Page { at_least } => Ok(Confirmed::Publisher { at_least }),
             Answer::Standby => Ok(Confirmed::Standby),
             Answer::Silence => Err(SILENT),
+            Answer::Nobody => Err(NOBODY),
         }
     }
 }

@@ -35,6 +35,11 @@ pub const TIMEOUT_US: i64 = 10 * 1_000_000;
 /// How long a gateway's report of open connections is shown, microseconds.
 const CONNECTIONS_TTL_US: i64 = 60 * 1_000_000;
 
+/// Reason for 503 while the publisher of before may still be answering.
+pub const SILENT: &str = "no page: the publisher of before may still be answering";
+/// Reason for 503 while no process was seen to show the section.
+pub const NOBODY: &str = "no page: waiting for the publisher lease";
+
 /// The lease as this process sees it, for the loop and for those who answer requests.
 #[derive(Debug)]
 pub struct Leadership(Mutex<Lease>);
@@ -64,8 +69,8 @@ impl Leadership {
     pub fn ready(&self, now_us: i64) -> Result<(), &'static str> {
         match self.lock().standing(now_us, TIMEOUT_US) {
             Standing::Publisher | Standing::Standby => Ok(()),
-            Standing::Silent => Err("no page: the publisher of before may still be answering"),
-            Standing::Nobody => Err("no page: waiting for the publisher lease"),
+            Standing::Silent => Err(SILENT),
+            Standing::Nobody => Err(NOBODY),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Watches `/metrics` as Prometheus does, and remembers everything that a counter must not do.
 //!
 //! A thread scrapes the business section while the test kills and restarts the process. No answer,
-//! an answer that was cut off and a 503 are gaps. A good page is compared with what the good pages
+//! an answer that was cut off, a 503 and the empty section of a standby are gaps. A good page is compared with what the good pages
 //! before it showed: a counter that fell or vanished is a fault, and so is a page that does not
 //! hold together. Gauges are left alone.
 
@@ -102,14 +102,16 @@ impl Watch {
     fn answer(&mut self, answer: Option<Answer>) {
         self.report.scrapes += 1;
         match answer.filter(is_whole) {
-            Some(answer) if answer.status == 200 => match Page::parse(&answer.body) {
-                Ok(page) => {
-                    self.report.good += 1;
-                    self.page(&page);
+            Some(answer) if answer.status == 200 && !answer.body.is_empty() => {
+                match Page::parse(&answer.body) {
+                    Ok(page) => {
+                        self.report.good += 1;
+                        self.page(&page);
+                    }
+                    Err(error) => self.fault(error),
                 }
-                Err(error) => self.fault(error),
-            },
-            Some(answer) if answer.status != 503 => {
+            }
+            Some(answer) if ![200, 503].contains(&answer.status) => {
                 self.fault(format!("answered {}: {}", answer.status, answer.body));
             }
             _ => self.report.gaps += 1,

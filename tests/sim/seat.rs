@@ -133,7 +133,7 @@ impl Seat {
                 self.publisher.asked_in_vain(now_us);
                 None
             }
-            Answer::Standby => None,
+            Answer::Standby | Answer::Nobody => None,
         }
     }
 

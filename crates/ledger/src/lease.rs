@@ -57,6 +57,8 @@ pub enum Answer {
     Silence,
     /// Without a business section: another process shows it.
     Standby,
+    /// With nothing: no other process was seen to show it yet.
+    Nobody,
 }
 
 /// Who shows the business section.
@@ -170,11 +172,15 @@ impl Lease {
         came_us: i64,
         timeout_us: i64,
     ) -> Answer {
-        if self.safeguards.on(Safeguard::LeaseIsRead) && !self.is_mine(row) {
-            return Answer::Standby;
-        }
         let safeguards = self.safeguards;
-        let Some(held) = &mut self.held else { return Answer::Standby };
+        let is_mine = self.is_mine(row) || !safeguards.on(Safeguard::LeaseIsRead);
+        let held = match &mut self.held {
+            Some(held) if is_mine => held,
+            // Somebody has taken it over.
+            Some(_) => return Answer::Standby,
+            None if self.is_renewed => return Answer::Standby,
+            None => return Answer::Nobody,
+        };
         if held.must_be_silent && timeout_us > held.silence_us && safeguards.on(Safeguard::Silence)
         {
             held.silence_us = timeout_us;

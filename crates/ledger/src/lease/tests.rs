@@ -18,7 +18,7 @@ fn row(term: i64, holder: u8, beat: i64) -> LeaseRow {
 fn the_first_process_takes_it_and_need_not_be_silent() {
     let mut lease = lease(1);
     assert_eq!(lease.observe(NOBODY, 5), Next::Acquire(NOBODY));
-    assert_eq!(lease.answer(&NOBODY, 5, 6, SECOND_US), Answer::Standby);
+    assert_eq!(lease.answer(&NOBODY, 5, 6, SECOND_US), Answer::Nobody);
     lease.acquired(NOBODY, 10);
     let mine = row(1, 1, 0);
     assert_eq!(lease.observe(mine, 20), Next::Renew(mine));
@@ -99,7 +99,9 @@ fn who_shows_the_section_is_known_once_the_lease_was_seen_to_be_renewed() {
     assert_eq!(lease.standing(0, second), Standing::Nobody);
     lease.observe(row(1, 2, 5), 0);
     assert_eq!(lease.standing(0, second), Standing::Nobody, "its holder may be dead");
+    assert_eq!(lease.answer(&row(1, 2, 5), 1, 0, second), Answer::Nobody);
     lease.observe(row(1, 2, 6), 1);
+    assert_eq!(lease.answer(&row(1, 2, 6), 1, 1, second), Answer::Standby);
     lease.observe(row(1, 2, 6), 2);
     assert_eq!(lease.standing(2, second), Standing::Standby);
     lease.observe(row(2, 3, 6), 3);
