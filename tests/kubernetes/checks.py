@@ -240,6 +240,23 @@ def the_secrets_are_an_example(made):
                 yield f"{shown(thing)}: {key} is not REPLACE-ME"
 
 
+def fixed_instance(rules, target):
+    """The label `instance` that rules give to all samples alike, if they do."""
+    fixed = [rule["replacement"] for rule in rules if rule.get(target) == "instance"]
+    return fixed[0] if fixed else None
+
+
+def asked(job):
+    """The name and the port of what a job of prometheus.yml asks."""
+    if "dns_sd_configs" in job:
+        [found] = job["dns_sd_configs"]
+        [name] = found["names"]
+        return name, found["port"]
+    [target] = job["static_configs"]
+    [address] = target["targets"]
+    return address.split(":")
+
+
 def scraped(made):
     """The scrape jobs that the ServiceMonitors make, in the terms of monitoring/prometheus.yml, and
     what is wrong with them."""
@@ -263,12 +280,14 @@ def scraped(made):
                 for label in TARGET_LABELS
                 if not any(re.fullmatch(pattern, label) for pattern in dropped)
             ]
-            if "instance" in fixed and kept:
+            # Of the samples, not of the target: `up` stays that of a pod.
+            same = fixed_instance(endpoint.get("metricRelabelings", []), "targetLabel")
+            if same is not None and kept:
                 faults.append(f"{shown(monitor)}: {kept} change with the pod, instance does not")
             job = {
                 "honor_labels": endpoint.get("honorLabels", False),
                 "params": endpoint.get("params", {}),
-                "instance": fixed.get("instance"),
+                "instance": same,
                 "interval": endpoint.get("interval"),
                 "timeout": endpoint.get("scrapeTimeout"),
                 "port": known.get(endpoint["port"]),
@@ -285,15 +304,13 @@ def every_job_is_that_of_prometheus_yml(made):
     [shipped] = documents(ROOT / "monitoring/prometheus.yml")
     wanted = {}
     for job in shipped["scrape_configs"]:
-        [target] = job["static_configs"]
-        [address] = target["targets"]
-        role, port = address.split(":")
+        role, port = asked(job)
         if role not in ROLES:
             continue
         wanted[job["job_name"]] = {
             "honor_labels": job["honor_labels"],
             "params": job.get("params", {}),
-            "instance": target.get("labels", {}).get("instance"),
+            "instance": fixed_instance(job.get("metric_relabel_configs", []), "target_label"),
             "interval": shipped["global"]["scrape_interval"],
             "timeout": shipped["global"]["scrape_timeout"],
             "port": int(port),
