@@ -1,9 +1,9 @@
 //! Watches `/metrics` as Prometheus does, and remembers everything that a counter must not do.
 //!
 //! A thread scrapes the business section while the test kills and restarts the process. No answer,
-//! an answer that was cut off, a 503 and the empty section of a standby are gaps. A good page is compared with what the good pages
-//! before it showed: a counter that fell or vanished is a fault, and so is a page that does not
-//! hold together. Gauges are left alone.
+//! an answer that was cut off, a 503 and the empty section of a standby are gaps. A good page is
+//! compared with what the good pages before it showed: a counter that fell or vanished is a fault,
+//! and so is a page that does not hold together. Gauges are left alone.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
