@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use event::UsageSource;
 use event::usage::{N_TOKEN_CLASSES, TOKEN_CLASSES};
-use ledger::account::{Account, Class};
+use ledger::account::{Account, Class, LateVerdict};
 use ledger::exposure::Births;
 use ledger::histogram::{DURATION_LABELS, N_DURATION, N_TPOT, N_TTFT, TPOT_LABELS, TTFT_LABELS};
 use ledger::measures::Measures;
@@ -88,6 +88,8 @@ pub struct Exposition {
     tpot: Histogram<N_TPOT>,
     connections: Family,
     events: Family,
+    late_events: Family,
+    late_undecided: Family,
     conflicts: Family,
     lost_frames: Family,
     version: Family,
@@ -123,6 +125,14 @@ impl Exposition {
             ),
             connections: gauge("active_connections", CONNECTIONS_HELP),
             events: counter("gatemeter_events_total", "Events read from the log, by class."),
+            late_events: counter(
+                "gatemeter_late_events_total",
+                "Late events that the second pass has decided, by verdict.",
+            ),
+            late_undecided: gauge(
+                "gatemeter_late_events_undecided",
+                "Late events that the second pass has not decided yet.",
+            ),
             conflicts: counter(
                 "gatemeter_conflicts_total",
                 "Duplicates whose facts differ from those of the copy before.",
@@ -194,7 +204,13 @@ impl Exposition {
             let (series, _) = self.events.series(LabelText::default().with("class", class.word()));
             self.events.set(series, account.of(class));
         }
+        for verdict in LateVerdict::EACH {
+            let labels = LabelText::default().with("verdict", verdict.word());
+            let (series, _) = self.late_events.series(labels);
+            self.late_events.set(series, account.of_late(verdict));
+        }
         for (family, n) in [
+            (&mut self.late_undecided, account.undecided()),
             (&mut self.conflicts, account.conflicts),
             (&mut self.lost_frames, account.lost_frames),
             (&mut self.version, version),
@@ -248,6 +264,8 @@ impl Exposition {
         for family in [
             &self.connections,
             &self.events,
+            &self.late_events,
+            &self.late_undecided,
             &self.conflicts,
             &self.lost_frames,
             &self.version,

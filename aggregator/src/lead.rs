@@ -289,6 +289,7 @@ impl Lead {
             namespaces: snapshot.namespaces.into_iter().map(|row| row.code).collect(),
             goals,
             may_lack_shown: snapshot.is_restored || follows_another,
+            waits_for_late: snapshot.is_restored,
         });
         self.is_restored = snapshot.is_restored;
         self.must_take_over = false;
@@ -313,8 +314,7 @@ impl Lead {
         } else {
             (None, Vec::new())
         };
-        let of = |row: &PartitionRow| (row.partition, row.progress.next, row.progress.account);
-        let partitions = rows.iter().map(of).collect();
+        let partitions = rows.iter().map(|row| (row.partition, row.progress)).collect();
         self.publisher.follow_to(Ahead { version, commit, totals, partitions });
         if self.publisher.ready().is_err() {
             let generation = self.parts.generation.generation;

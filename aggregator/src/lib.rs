@@ -17,6 +17,7 @@ mod frames;
 mod budget;
 mod backoff;
 mod committer;
+mod late;
 mod worker;
 mod parts;
 mod lead;

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use event::Outcome;
 use ledger::account::Account;
-use ledger::commit::{Commit, CommitId};
+use ledger::commit::{Commit, CommitId, Progress};
 use ledger::exposure::{Births, Gate, Goals, Step};
 use ledger::measures::Measures;
 use ledger::safeguard::Safeguards;
@@ -43,6 +43,8 @@ pub struct Start {
     /// Whether series that the snapshot lacks may have been shown before: by another process that
     /// read on, or because the ledger was put back.
     pub may_lack_shown: bool,
+    /// Whether the ledger was put back: late events that were merged may not be merged again yet.
+    pub waits_for_late: bool,
 }
 
 /// Adds a series to the totals.
@@ -71,8 +73,8 @@ pub struct Ahead {
     pub commit: Option<CommitId>,
     /// Totals, as they are now, of every series that was added to.
     pub totals: Vec<(FullLabels, Measures)>,
-    /// Each partition with its next offset and its accounting.
-    pub partitions: Vec<(u32, u64, Account)>,
+    /// Each partition with its progress.
+    pub partitions: Vec<(u32, Progress)>,
 }
 
 /// Who commits to the ledger.
@@ -108,6 +110,8 @@ struct State {
     /// Whether series that are born now may have been shown before, until a page is served: such a
     /// counter must not begin at zero again.
     may_lack_shown: bool,
+    /// Whether the late events of all that has to be counted first have to be decided, too.
+    waits_for_late: bool,
     page: Option<Arc<Page>>,
 }
 
@@ -133,6 +137,7 @@ impl Default for State {
             is_standby: false,
             is_restored: false,
             may_lack_shown: false,
+            waits_for_late: false,
             page: None,
         }
     }
@@ -174,6 +179,7 @@ impl Publisher {
             totals,
             live,
             may_lack_shown: start.may_lack_shown,
+            waits_for_late: start.waits_for_late,
             ..State::default()
         };
         state.rebuild();
@@ -224,20 +230,20 @@ impl Publisher {
             state.follow_to(&ahead, now_us);
         }
         // A partition that had nothing to count makes no version.
-        for (partition, next, _) in &ahead.partitions {
-            state.gate.progress(*partition, *next);
+        for (partition, progress) in &ahead.partitions {
+            state.progress(*partition, progress);
         }
         if before != (state.version, state.is_open()) {
             state.rebuild();
         }
     }
 
-    /// Sets a partition's committed offset; needed once after a claim, since a partition with
+    /// Sets what is committed of a partition; needed once after a claim, since a partition with
     /// nothing to count commits nothing.
-    pub fn progress(&self, partition: u32, next: u64) {
+    pub fn progress(&self, partition: u32, progress: &Progress) {
         let mut state = self.lock();
         if !state.gate.is_open() {
-            state.gate.progress(partition, next);
+            state.progress(partition, progress);
             state.rebuild();
         }
     }
@@ -366,9 +372,15 @@ impl State {
         self.gate.shown(version, commit.id);
         for part in &commit.parts {
             self.accounts.insert(part.owner.partition, part.progress.account);
-            self.gate.progress(part.owner.partition, part.progress.next);
+            self.progress(part.owner.partition, &part.progress);
         }
         self.exposition.release(now_us);
+    }
+
+    /// A partition is counted this far.
+    fn progress(&mut self, partition: u32, progress: &Progress) {
+        let reached = if self.waits_for_late { progress.late_next } else { progress.next };
+        self.gate.progress(partition, reached);
     }
 
     /// When series that are new to the page are born.
@@ -394,8 +406,8 @@ impl State {
         if let Some(commit) = ahead.commit {
             self.gate.shown(ahead.version, commit);
         }
-        for (partition, _, account) in &ahead.partitions {
-            self.accounts.insert(*partition, *account);
+        for (partition, progress) in &ahead.partitions {
+            self.accounts.insert(*partition, progress.account);
         }
         self.exposition.release(now_us);
     }

@@ -21,6 +21,20 @@ const STEPS_MAX: usize = 50;
 /// Time from one round to the next.
 const EVERY: Duration = Duration::from_secs(60);
 
+/// Forgets late events that were merged from frames which have left the log.
+async fn forget_merged(queue: &Queue, store: &Store, partition: u32, low: u64) {
+    for _ in 0..STEPS_MAX {
+        match store.forget_merged(queue.generation(), partition, low).await {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) => {
+                warn!(partition, %error, "merged events could not be forgotten");
+                break;
+            }
+        }
+    }
+}
+
 /// Runs until shutdown.
 pub async fn run(
     queue: Arc<Queue>,
@@ -31,8 +45,9 @@ pub async fn run(
 ) {
     while shutdown.sleep(EVERY).await == Phase::Running {
         for (partition, floor) in gauges.floors() {
-            if let Err(error) = queue.retain(partition, floor, Wall::now().as_us()).await {
-                warn!(partition, %error, "old frames could not be deleted");
+            match queue.retain(partition, floor, Wall::now().as_us()).await {
+                Ok(report) => forget_merged(&queue, &store, partition, report.low).await,
+                Err(error) => warn!(partition, %error, "old frames could not be deleted"),
             }
         }
         for _ in 0..STEPS_MAX {

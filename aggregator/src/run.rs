@@ -27,6 +27,7 @@ use crate::committer::CommitLoop;
 use crate::confirm::Confirmer;
 use crate::frames;
 use crate::http::{HttpState, router};
+use crate::late::{Pass, PassParts};
 use crate::lead::{Lead, Leadership};
 use crate::metrics::Gauges;
 use crate::parts::{AggregatorError, Parts};
@@ -164,7 +165,21 @@ pub async fn start(
         budget: budget(settings, &parts),
         commit_interval: Duration::from_millis(options.commit_interval_ms),
         letter_rows_per_hour: i64::try_from(options.dead_letter_rows_per_hour).unwrap_or(i64::MAX),
+        desks: (0..parts.generation.partitions).map(|_| Arc::default()).collect(),
     };
+    let keep = keep(settings);
+    parts.store.keep_minutes(keep.minute_us)?;
+    let pass = Pass::new(
+        PassParts {
+            queue: Arc::clone(&parts.queue),
+            store: Arc::clone(&parts.store),
+            generation: parts.generation.clone(),
+            publisher: Arc::clone(&publisher),
+            desks: worker_parts.desks.clone(),
+            every: Duration::from_secs(u64::from(options.late_seconds)),
+        },
+        shutdown.clone(),
+    );
     let (requesters, requests): (Vec<_>, Vec<_>) =
         (0..parts.generation.partitions).map(|_| accept::requests()).unzip();
     let tasks = spawn(commit_loop, worker_parts, requests, &shutdown);
@@ -183,9 +198,10 @@ pub async fn start(
             Arc::clone(&parts.queue),
             Arc::clone(&parts.store),
             Arc::clone(&gauges),
-            keep(settings),
+            keep,
             shutdown.clone(),
         )),
+        tokio::task::spawn_blocking(move || Handle::current().block_on(pass.run())),
     ];
     if parts.is_shared {
         helpers.push(tokio::spawn(report::run(parts.clone(), Arc::clone(&gauges), shutdown)));

@@ -15,6 +15,7 @@ use std::time::Duration;
 use clock::Wall;
 use ledger::commit::Part;
 use ledger::core::{Core, Effect, Input, LogView, Options, Record};
+use ledger::late::Decided;
 use ledger::safeguard::Safeguards;
 use queue::{Queue, QueueError};
 use service::chain;
@@ -28,6 +29,7 @@ use crate::backoff::Backoff;
 use crate::budget::Budget;
 use crate::committer::Commits;
 use crate::frames::FRAMES_KNOWN;
+use crate::late::LateDesk;
 use crate::metrics::Gauges;
 use crate::publisher::Publisher;
 
@@ -63,6 +65,8 @@ pub struct WorkerParts {
     pub commit_interval: Duration,
     /// Most dead letters with content per hour of the log's clock.
     pub letter_rows_per_hour: i64,
+    /// Where the second pass over late events hands verdicts over, by partition.
+    pub desks: Vec<Arc<LateDesk>>,
 }
 
 /// Why a worker failed.
@@ -149,6 +153,7 @@ impl Worker {
             self.carry_out().await;
             self.tell_membership().await;
             if self.core.halted().is_some() {
+                self.parts.desks[self.partition as usize].put(None);
                 self.decide().await?;
                 continue;
             }
@@ -156,6 +161,7 @@ impl Worker {
                 None => self.claim().await?,
                 Some(nonce) => self.read(nonce).await?,
             }
+            self.take_verdicts();
             if self.parts.commits.is_asked() {
                 self.answer().await;
             } else if self.is_due() {
@@ -177,6 +183,19 @@ impl Worker {
             _ => {}
         }
         self.is_member = counts;
+    }
+
+    /// Takes verdicts of the second pass, and tells it what is committed.
+    fn take_verdicts(&mut self) {
+        let desk = &self.parts.desks[self.partition as usize];
+        let claim = self.nonce.filter(|_| self.core.takes_verdicts());
+        if claim.is_some()
+            && let Some((nonce, verdicts)) = desk.take()
+        {
+            let decided = Decided { nonce, verdicts: &verdicts };
+            self.effects.extend(self.core.on(Input::Decided(decided)));
+        }
+        desk.put(claim.map(|nonce| (nonce, self.core.committed())));
     }
 
     /// The committer asks for what was counted.
@@ -236,7 +255,7 @@ impl Worker {
                 info!(partition, epoch = claim.owner.epoch, next, high = log.high, "claimed");
                 self.effects.extend(self.core.on(Input::Claimed { claim, log }));
                 if self.core.halted().is_none() {
-                    self.parts.publisher.progress(partition, next);
+                    self.parts.publisher.progress(partition, &claim.progress);
                 }
             }
             Err(error) => self.failed(error).await?,

@@ -90,6 +90,14 @@ struct Events {
     conflicts: i64,
     /// Frames that were gone before they were counted.
     lost_frames: i64,
+    /// Late ones that were added at their own time, since no copy was counted.
+    late_merged: i64,
+    /// Late ones of which a copy was counted.
+    late_duplicate: i64,
+    /// Late ones that nobody can decide any more: the log of their time is gone.
+    late_expired: i64,
+    /// Late ones that are not decided yet.
+    late_undecided: i64,
 }
 
 /// Lag in total and by partition.
@@ -320,6 +328,10 @@ impl Events {
             misrouted: account.of(Class::Misrouted),
             conflicts: account.conflicts,
             lost_frames: account.lost_frames,
+            late_merged: account.merged,
+            late_duplicate: account.late_duplicate,
+            late_expired: account.expired,
+            late_undecided: account.undecided(),
         }
     }
 }

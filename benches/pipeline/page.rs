@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use aggregator::{Committers, Publisher, Reader, Start};
 use event::{Method, Outcome, ServiceTier, UsageSource};
+use ledger::commit::Progress;
 use ledger::measures::Measures;
 use ledger::series::FullLabels;
 
@@ -26,7 +27,7 @@ pub fn run(targets: &mut Targets) {
         let mut n_rows = goal / 20;
         loop {
             publisher.take_over(start(n_rows));
-            publisher.progress(0, 0);
+            publisher.progress(0, &Progress::default());
             let lines = lines(&publisher);
             if lines >= goal || n_rows > goal {
                 break;
@@ -114,5 +115,6 @@ fn start(n_rows: usize) -> Start {
         namespaces: Vec::new(),
         goals: BTreeMap::from([(0, 0)]),
         may_lack_shown: false,
+        waits_for_late: false,
     }
 }

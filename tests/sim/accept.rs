@@ -93,6 +93,9 @@ impl World {
             return Err(format!("I4: {} frames are recorded as lost", row.account.lost_frames));
         }
         let known: HashSet<[u8; 16]> = log.counted_before.iter().map(Made::identity).collect();
+        let merged = self.late_merged(partition);
+        let merged = merged.filter(|(offset, _)| *offset >= before.next).map(|(_, made)| made);
+        counted.extend(merged);
         match counted.iter().any(|made| known.contains(&made.identity())) {
             true => Err("I3: an event is counted again behind a loss".to_owned()),
             false => Ok(()),

@@ -9,6 +9,7 @@ use ledger::invariants::i2_conserved;
 use ledger::measures::Measures;
 use ledger::series::SeriesId;
 
+use crate::producer::Made;
 use crate::reference::Classes;
 use crate::world::World;
 
@@ -19,6 +20,9 @@ type Sums = BTreeMap<SeriesId, [i64; 6]>;
 impl World {
     /// What no step may have done.
     pub(crate) fn check(&mut self) -> Result<(), String> {
+        if let Some((partition, offset)) = self.sql.merged_twice {
+            return Err(format!("I3: a late event of {partition}/{offset} is merged twice"));
+        }
         if let Some(unfenced) = self.sql.unfenced.first() {
             return Err(format!("I8: two commits took effect from one offset: {unfenced:?}"));
         }
@@ -65,14 +69,12 @@ impl World {
         for delta in log.deltas(base, next) {
             classes.add(&delta.classes);
             for made in &delta.counted {
-                let sums = expected.entry(self.ids[made.kind]).or_default();
-                sums[0] += 1;
-                sums[1] += made.duration_us.cast_signed();
-                sums[2] += i64::from(made.tokens[0]);
-                sums[3] += i64::from(made.tokens[1]);
-                sums[4] += i64::from(made.tpot_us().is_some());
-                sums[5] += made.tpot_us().unwrap_or(0);
+                add(expected.entry(self.ids[made.kind]).or_default(), made);
             }
+        }
+        for made in self.check_late(part, partition)? {
+            let sums = expected.entry(self.ids[made.kind]).or_default();
+            add(sums, &made);
         }
         self.check_sums(&expected, &found).map_err(|fault| format!("I1: {}: {fault}", place()))?;
         let n_letters: i64 = part.letters.iter().map(|letter| i64::from(letter.n)).sum();
@@ -123,6 +125,16 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// Adds an event.
+fn add(sums: &mut [i64; 6], made: &Made) {
+    sums[0] += 1;
+    sums[1] += made.duration_us.cast_signed();
+    sums[2] += i64::from(made.tokens[0]);
+    sums[3] += i64::from(made.tokens[1]);
+    sums[4] += i64::from(made.tpot_us().is_some());
+    sums[5] += made.tpot_us().unwrap_or(0);
 }
 
 /// What rows add to totals.

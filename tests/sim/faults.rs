@@ -107,8 +107,7 @@ impl World {
         if self.logs.iter().any(|log| log.is_broken) {
             return;
         }
-        let lows: Vec<u64> = self.logs.iter().map(|log| log.low).collect();
-        if self.sql.restore(&lows, &mut self.rng) {
+        if self.sql.restore(&self.logs, &mut self.rng) {
             let version = self.sql.ledger.version;
             self.note(|| format!("the ledger is restored to version {version}"));
             self.went_back = true;
@@ -134,10 +133,12 @@ impl World {
     }
 
     /// Retention deletes what lies before the floor.
+    ///
+    /// What late events need is kept until they are decided again after a restore.
     fn retain(&mut self) {
-        for (log, row) in self.logs.iter_mut().zip(&self.sql.ledger.rows) {
-            let floor = row.progress.floor;
-            if !log.is_broken && floor > log.low {
+        for (partition, log) in self.logs.iter_mut().enumerate() {
+            let floor = self.sql.ledger.rows[partition].progress.floor;
+            if !log.is_broken && floor > log.low && !self.sql.must_decide_again(partition) {
                 log.retain(self.rng.random_range(log.low..=floor));
             }
         }
@@ -149,6 +150,7 @@ impl World {
         let log = &self.logs[partition];
         let is_settled = !log.is_broken
             && log.lost.is_none()
+            && !self.sql.must_decide_again(partition)
             && self.sql.ledger.rows[partition].progress.next == self.furthest[partition];
         is_settled.then_some(partition)
     }
@@ -232,7 +234,8 @@ impl World {
         let progress = &self.sql.ledger.rows[partition].progress;
         let is_shown_all = (self.sql.ledger.rows.iter())
             .zip(&self.furthest)
-            .all(|(row, furthest)| row.progress.next == *furthest);
+            .all(|(row, furthest)| row.progress.next == *furthest)
+            && !(0..PARTITIONS as usize).any(|number| self.sql.must_decide_again(number));
         let log = &mut self.logs[partition];
         let next = progress.next;
         if !is_shown_all || progress.last_print.is_none() || next == 0 || log.low >= next {

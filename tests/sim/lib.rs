@@ -17,6 +17,7 @@ pub mod shell;
 pub mod process;
 pub mod watch;
 pub mod world;
+pub mod late;
 pub mod check;
 pub mod faults;
 pub mod upgrade;

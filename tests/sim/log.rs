@@ -4,7 +4,7 @@ use event::frame::Version;
 use ledger::core::{Core, LogView};
 
 use crate::producer::{Fate, Made, frame};
-use crate::reference::{Delta, Reference};
+use crate::reference::{Delta, Reference, Second};
 
 /// One record.
 #[derive(Clone, Debug)]
@@ -76,6 +76,12 @@ impl Partition {
         });
     }
 
+    /// Its number.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
     /// Offset that is written next.
     #[must_use]
     pub fn high(&self) -> u64 {
@@ -104,6 +110,17 @@ impl Partition {
             .filter(move |offset| !(from..to).contains(offset))
             .filter_map(|offset| self.records.get(usize::try_from(offset).ok()?))
             .map(|stored| &stored.delta)
+    }
+
+    /// The late events of a stretch.
+    pub fn late(&self, base: u64, next: u64) -> impl Iterator<Item = &(Made, Second)> {
+        self.deltas(base, next).flat_map(|delta| &delta.late)
+    }
+
+    /// Whether everything that was ever counted can still be read.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.low == 0 && self.lost.is_none() && !self.is_broken
     }
 
     /// How many lost offsets lie in a stretch.

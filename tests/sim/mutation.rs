@@ -33,13 +33,17 @@ pub enum Mutation {
     FollowOthers,
     /// A publisher does not know that the ledger was put back.
     RestoreNoted,
+    /// A commit takes effect whatever late events the row has decided.
+    LateBaseCheck,
+    /// A publisher does not wait for late events that are merged again after a restore.
+    LateRestored,
     /// A publisher does not know that the one before may have shown series that it lacks.
     SuccessionNoted,
 }
 
 impl Mutation {
     /// Every mutant.
-    pub const EACH: [Mutation; 38] = [
+    pub const EACH: [Mutation; 44] = [
         Mutation::Core(Safeguard::UnknownOutcome),
         Mutation::Core(Safeguard::DropOnAbort),
         Mutation::Core(Safeguard::RunningMaximum),
@@ -78,6 +82,12 @@ impl Mutation {
         Mutation::FollowOthers,
         Mutation::RestoreNoted,
         Mutation::SuccessionNoted,
+        Mutation::LateBaseCheck,
+        Mutation::LateRestored,
+        Mutation::Core(Safeguard::LateNext),
+        Mutation::Core(Safeguard::LateWindow),
+        Mutation::Core(Safeguard::LateWhole),
+        Mutation::Core(Safeguard::LateOnce),
     ];
 
     /// The switches of the core.

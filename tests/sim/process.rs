@@ -155,7 +155,7 @@ impl Instance {
         let idx = self.process_of(partition as usize);
         let publisher = &mut self.processes[idx].seat.publisher;
         match told {
-            Told::Progress(next) => publisher.progress(partition, next, now_us),
+            Told::Progress(progress) => publisher.progress(partition, &progress, now_us),
             Told::Halted => publisher.halted(partition),
             Told::Uncommitted(account) => publisher.uncommitted(partition, account),
         }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use ledger::account::Account;
-use ledger::commit::Commit;
+use ledger::commit::{Commit, Progress};
 use ledger::exposure::{Births, Gate, Step};
 use ledger::measures::Measures;
 use ledger::series::SeriesId;
@@ -21,7 +21,8 @@ use crate::sql::Ledger;
 pub enum Series {
     /// Requests, input and output tokens of a row.
     Row(SeriesId, u8),
-    /// Events by class, in the order of the page, then conflicts and lost frames.
+    /// Events by class, in the order of the page, then conflicts, lost frames, and late events by
+    /// verdict.
     Account(u8),
 }
 
@@ -40,6 +41,7 @@ pub struct Publisher {
     version: i64,
     is_restored: bool,
     may_lack_shown: bool,
+    waits_for_late: bool,
     gate: Gate,
     births: Births,
     numbers: BTreeMap<SeriesId, u32>,
@@ -61,6 +63,7 @@ impl Publisher {
             version: 0,
             is_restored: false,
             may_lack_shown: false,
+            waits_for_late: false,
             gate: Gate::closed(),
             births: Births::new(mutation.safeguards()),
             numbers: BTreeMap::new(),
@@ -78,6 +81,7 @@ impl Publisher {
         let is_restored = ledger.is_restored && self.mutation != Mutation::RestoreNoted;
         let succeeds = follows_another && self.mutation != Mutation::SuccessionNoted;
         self.may_lack_shown = is_restored || succeeds;
+        self.waits_for_late = is_restored && self.mutation != Mutation::LateRestored;
         self.build();
     }
 
@@ -111,7 +115,7 @@ impl Publisher {
         self.version = version;
         self.gate.shown(version, commit.id);
         for part in &commit.parts {
-            self.gate.progress(part.owner.partition, part.progress.next);
+            self.reached(part.owner.partition, &part.progress);
         }
         self.release(now_us);
         self.build();
@@ -128,7 +132,7 @@ impl Publisher {
         }
         let is_new = ledger.version == self.version && self.page.is_none();
         for (partition, row) in (0..).zip(&ledger.rows) {
-            self.gate.progress(partition, row.progress.next);
+            self.reached(partition, &row.progress);
         }
         if self.release(now_us) || is_new || before != self.version {
             self.build();
@@ -141,9 +145,15 @@ impl Publisher {
         self.build();
     }
 
-    /// A partition stands at an offset.
-    pub fn progress(&mut self, partition: u32, next: u64, now_us: i64) {
-        self.gate.progress(partition, next);
+    /// How far a partition is counted.
+    fn reached(&mut self, partition: u32, progress: &Progress) {
+        let reached = if self.waits_for_late { progress.late_next } else { progress.next };
+        self.gate.progress(partition, reached);
+    }
+
+    /// A partition stands somewhere.
+    pub fn progress(&mut self, partition: u32, progress: &Progress, now_us: i64) {
+        self.reached(partition, progress);
         self.release(now_us);
         self.build();
     }
@@ -244,7 +254,8 @@ fn account(accounts: &[Account], page: &mut Page) {
     }
     let Account { counted, duplicate, late, future, poison, misrouted, .. } = sum;
     let classes = [counted, duplicate, late, future, poison, misrouted];
-    let numbers = classes.into_iter().chain([sum.conflicts, sum.lost_frames]);
+    let others = [sum.conflicts, sum.lost_frames, sum.merged, sum.late_duplicate, sum.expired];
+    let numbers = classes.into_iter().chain(others);
     for (idx, n) in (0..).zip(numbers) {
         page.insert(Series::Account(idx), n);
     }

@@ -69,11 +69,17 @@ impl World {
             } else if shell.core.position() < high {
                 shell.read(64, place);
             } else {
+                if !shell.core.is_dirty() {
+                    shell.decide_late(place);
+                    shell.take_verdicts(place);
+                }
                 shell.due(place);
             }
             let shell = &instance.shells[partition];
-            let next = place.sql.ledger.rows[partition].progress.next;
-            !shell.is_waiting() && shell.core.position() == high && next == high
+            let progress = &place.sql.ledger.rows[partition].progress;
+            !shell.is_waiting()
+                && shell.core.position() == high
+                && (progress.next, progress.late_next) == (high, high)
         });
         done.unwrap_or(false)
     }
@@ -92,6 +98,7 @@ impl World {
                 (false, None) => {
                     let progress = &self.sql.ledger.rows[partition].progress;
                     self.check_account(&progress.account, partition, progress.next)?;
+                    self.check_decided(partition, &progress.account)?;
                 }
             }
         }
@@ -135,7 +142,7 @@ impl World {
         let mut expected = [[0_i64; 4]; KINDS];
         let mut at = BTreeMap::new();
         for log in &self.logs {
-            for made in log.deltas(0, log.high()).flat_map(|delta| &delta.counted) {
+            for made in self.counted(log, 0) {
                 let sums = &mut expected[made.kind];
                 sums[0] += 1;
                 sums[1] += made.duration_us.cast_signed();
@@ -166,7 +173,7 @@ impl World {
     fn check_consumers(&self) -> Result<(), String> {
         let mut expected: BTreeMap<(i64, SeriesId), [i64; 3]> = BTreeMap::new();
         for log in &self.logs {
-            for made in log.deltas(0, log.high()).flat_map(|delta| &delta.counted) {
+            for made in self.counted(log, 0) {
                 let mut bytes = Vec::new();
                 ConsumerLabels::encode(&labels(made.kind), &mut bytes);
                 let quarter = made.time_us.div_euclid(15 * 60 * SECOND_US);
@@ -188,8 +195,7 @@ impl World {
     fn check_tpot(&self) -> Result<(), String> {
         let mut expected = [[0_i64; 2]; KINDS];
         for (log, row) in self.logs.iter().zip(&self.sql.ledger.rows) {
-            let deltas = log.deltas(row.tpot_from, log.high());
-            for made in deltas.flat_map(|delta| &delta.counted) {
+            for made in self.counted(log, row.tpot_from) {
                 let [n, sum_us] = &mut expected[made.kind];
                 *n += i64::from(made.tpot_us().is_some());
                 *sum_us += made.tpot_us().unwrap_or(0);
@@ -210,11 +216,8 @@ impl World {
     /// No event is counted twice. A log that lost what was counted can no longer tell copies.
     fn check_once(&self) -> Result<(), String> {
         let logs = self.logs.iter().filter(|log| log.lost.is_none() && !log.is_broken);
-        let counted: Vec<[u8; 16]> = logs
-            .flat_map(|log| log.deltas(0, log.high()))
-            .flat_map(|delta| &delta.counted)
-            .map(Made::identity)
-            .collect();
+        let counted: Vec<[u8; 16]> =
+            logs.flat_map(|log| self.counted(log, 0)).map(Made::identity).collect();
         if i3_once(&counted) { Ok(()) } else { Err("I3: an event is counted twice".to_owned()) }
     }
 }

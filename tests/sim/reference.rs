@@ -79,6 +79,19 @@ pub struct Delta {
     pub classes: Classes,
     /// Those that are counted.
     pub counted: Vec<Made>,
+    /// Those that are late, and what a second pass has to find that can read everything.
+    pub late: Vec<(Made, Second)>,
+}
+
+/// What a second pass has to find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Second {
+    /// Nothing: the event is merged.
+    Merged,
+    /// A late copy that came before it and was to be merged.
+    CopyOfMerged,
+    /// A copy that was counted, or was one of such.
+    CopyOfCounted,
 }
 
 /// The state of the account of one partition.
@@ -88,6 +101,10 @@ pub struct Reference {
     keep_us: i64,
     clock_us: Option<i64>,
     marks: HashMap<[u8; 16], (i64, u64)>,
+    /// Where the clock stood at each admissible copy, and the times of those that were late and no
+    /// copies. Nothing is ever forgotten.
+    admissible: HashMap<[u8; 16], Vec<i64>>,
+    merged: HashMap<[u8; 16], Vec<i64>>,
 }
 
 impl Reference {
@@ -152,12 +169,15 @@ impl Reference {
         }
         if made.time_us < clock_us - PAST_US {
             classes.late += 1;
+            let second = self.second(made);
+            delta.late.push((*made, second));
             return;
         }
         if made.time_us > clock_us + AHEAD_US {
             classes.future += 1;
             return;
         }
+        self.admissible.entry(made.key.0).or_default().push(clock_us);
         let bucket = clock_us / BUCKET_US;
         let earlier = self.marks.insert(made.key.0, (bucket, made.fingerprint));
         match earlier.filter(|(at, _)| *at >= bucket - self.keep_us / BUCKET_US) {
@@ -170,6 +190,23 @@ impl Reference {
                 delta.counted.push(*made);
             }
         }
+    }
+}
+
+impl Reference {
+    /// What a second pass finds about an event that is late.
+    fn second(&mut self, made: &Made) -> Second {
+        let counted = self.admissible.get(&made.key.0).into_iter().flatten();
+        let may_be = |us: &&i64| (made.time_us - AHEAD_US..=made.time_us + PAST_US).contains(*us);
+        if counted.filter(may_be).count() > 0 {
+            return Second::CopyOfCounted;
+        }
+        let merged = self.merged.entry(made.key.0).or_default();
+        if merged.iter().any(|us| (us - made.time_us).abs() <= self.keep_us) {
+            return Second::CopyOfMerged;
+        }
+        merged.push(made.time_us);
+        Second::Merged
     }
 }
 

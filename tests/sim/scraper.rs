@@ -75,7 +75,8 @@ impl Scraper {
         let is_late = *newest_us > scrape.came_us;
         let (earlier, later) = if is_late { (page, last) } else { (last, page) };
         if !i5_monotone(earlier, later) {
-            return Err("I5: a shown counter fell or vanished".to_owned());
+            let fell = earlier.iter().find(|(series, n)| later.get(series).is_none_or(|m| m < n));
+            return Err(format!("I5: a shown counter fell or vanished: {fell:?}"));
         }
         if is_late {
             return Ok(());

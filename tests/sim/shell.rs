@@ -9,9 +9,10 @@ use std::collections::VecDeque;
 
 use event::frame::Version;
 use ledger::account::Account;
-use ledger::commit::Settled;
+use ledger::commit::{Progress, Settled};
 use ledger::committer;
 use ledger::core::{Core, Effect, Halt, Input, Notice, Options, Record};
+use ledger::late::Verdicts;
 use ledger::safeguard::Safeguard;
 use ledger::window::Window;
 use rand::RngExt as _;
@@ -44,8 +45,8 @@ pub struct Place<'a> {
 /// What an owner tells the publisher of its process.
 #[derive(Clone, Copy, Debug)]
 pub enum Told {
-    /// Its partition stands at an offset.
-    Progress(u64),
+    /// Its partition stands somewhere.
+    Progress(Progress),
     /// It is halted.
     Halted,
     /// What a mutant shows that does not wait for commits.
@@ -87,6 +88,8 @@ pub struct Shell {
     /// What it has said and its committer has not heard yet.
     outbox: VecDeque<committer::Input>,
     fetched: Vec<Fetched>,
+    /// Verdicts on late events, and the claim that they were made for.
+    pub verdicts: Option<([u8; 16], Verdicts)>,
 }
 
 /// The window of a run.
@@ -121,6 +124,7 @@ impl Shell {
             inbox: VecDeque::new(),
             outbox: VecDeque::new(),
             fetched: Vec::new(),
+            verdicts: None,
         }
     }
 
@@ -140,6 +144,18 @@ impl Shell {
     #[must_use]
     pub fn met_newer(&self, sql: &Sql) -> bool {
         self.is_too_old() && self.nonce.is_some_and(|nonce| sql.is_newest(self.partition, nonce))
+    }
+
+    /// The claim that it holds, as far as it knows.
+    #[must_use]
+    pub fn nonce(&self) -> Option<[u8; 16]> {
+        self.nonce
+    }
+
+    /// Its partition.
+    #[must_use]
+    pub fn partition(&self) -> u32 {
+        self.partition
     }
 
     /// Whether it holds a claim, as far as it knows.
@@ -163,7 +179,7 @@ impl Shell {
         let effects = self.core.on(Input::Claimed { claim, log });
         self.carry_out(effects, place);
         if self.core.halted().is_none() {
-            place.told.push((self.partition, Told::Progress(next)));
+            place.told.push((self.partition, Told::Progress(claim.progress)));
         }
     }
 
@@ -260,7 +276,7 @@ impl Shell {
         std::mem::take(&mut self.outbox)
     }
 
-    fn carry_out(&mut self, effects: Vec<Effect>, place: &mut Place<'_>) {
+    pub(crate) fn carry_out(&mut self, effects: Vec<Effect>, place: &mut Place<'_>) {
         for effect in effects {
             match effect {
                 Effect::Offer(part) => {

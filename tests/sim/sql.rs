@@ -9,8 +9,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use event::Key;
 use event::frame::Version;
-use ledger::commit::{Claim, Commit, CommitId, Outcome, Owner, Part, Progress, Resolution};
+use ledger::commit::{
+    Claim, Commit, CommitId, Outcome, Owner, Part, Progress, RangeSums, Resolution,
+};
 use ledger::consumer::ConsumerSums;
 use ledger::histogram::N_TPOT;
 use ledger::lease::{LeaseRow, Nonce};
@@ -19,8 +22,10 @@ use ledger::series::SeriesId;
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 
+use crate::log::Partition;
 use crate::mutation::Mutation;
 use crate::producer::PARTITIONS;
+use crate::reference::AHEAD_US;
 
 /// One partition's row.
 #[derive(Clone, Copy, Debug, Default)]
@@ -65,6 +70,26 @@ pub struct Ledger {
     journal: BTreeMap<i64, CommitId>,
     /// The owners and offsets that accepted a loss.
     accepted: BTreeSet<([u8; 16], u64)>,
+    /// Late events that were merged: by partition, key and time, with the offset of the frame and
+    /// whether times per output token were stored.
+    pub merged: BTreeMap<(u32, Key, i64), (u64, bool)>,
+    /// What each commit counted of a partition, in the order of the log, and up to where losses of
+    /// it were accepted.
+    pub ranges: [Vec<Range>; PARTITIONS as usize],
+    lost_until: [u64; PARTITIONS as usize],
+    /// Up to where late events were ever decided, whatever was put back since.
+    furthest_late: [u64; PARTITIONS as usize],
+}
+
+/// What one commit counted of a partition.
+#[derive(Clone, Copy, Debug)]
+pub struct Range {
+    /// First offset.
+    pub base: u64,
+    /// Offset after the range.
+    pub next: u64,
+    /// Its sums.
+    pub sums: RangeSums,
 }
 
 impl Ledger {
@@ -89,7 +114,27 @@ impl Ledger {
     /// Whether the row has the owner and the base of a part.
     fn is_at_base(&self, part: &Part) -> bool {
         let (row, owner) = (&self.rows[part.owner.partition as usize], &part.owner);
-        row.epoch == owner.epoch && row.nonce == owner.nonce && row.progress.next == part.base
+        let is_owner = row.epoch == owner.epoch && row.nonce == owner.nonce;
+        is_owner && (row.progress.next, row.progress.late_next) == (part.base, part.late.base)
+    }
+
+    /// Whether, if this is put back in the place of `now`, the log still has all that was counted
+    /// and decided since.
+    fn is_recounted(&self, now: &Ledger, partition: usize, log: &Partition) -> bool {
+        let row = &self.rows[partition].progress;
+        let to = now.furthest_late[partition].max(self.furthest_late[partition]);
+        let unread_us = self.unread_us(partition, log.low);
+        let is_readable = |us: i64| unread_us.is_none_or(|unread_us| us - AHEAD_US > unread_us);
+        let mut late = log.late(row.late_next, to);
+        row.floor >= log.low && late.all(|(made, _)| is_readable(made.time_us))
+    }
+
+    /// The log's clock up to which not all that was counted can be read again.
+    #[must_use]
+    pub fn unread_us(&self, partition: usize, low: u64) -> Option<i64> {
+        let lowest = low.max(self.lost_until[partition]);
+        let before = self.ranges[partition].iter().filter(|range| range.base < lowest);
+        before.filter_map(|range| range.sums.last_clock_us).max()
     }
 }
 
@@ -124,6 +169,8 @@ pub struct Sql {
     pub landed: Vec<Arc<Commit>>,
     /// I8: parts that took effect from another offset than the row's.
     pub unfenced: Vec<Unfenced>,
+    /// Partition and offset of a late event that was merged although it had been.
+    pub merged_twice: Option<(u32, u64)>,
     /// The versions that pages may show: totals and rows of each.
     pub versions: Vec<Ledger>,
     /// The version that was put back last.
@@ -148,6 +195,7 @@ impl Sql {
             backups: Vec::new(),
             landed: Vec::new(),
             unfenced: Vec::new(),
+            merged_twice: None,
             versions: vec![Ledger::default()],
             restored: 0,
             n_commits: [0; 2],
@@ -203,6 +251,13 @@ impl Sql {
         for row in &mut self.ledger.rows {
             row.tpot_from = row.progress.next;
         }
+    }
+
+    /// Whether late events that were decided once are undecided since the ledger was put back.
+    #[must_use]
+    pub fn must_decide_again(&self, partition: usize) -> bool {
+        let decided = self.ledger.rows[partition].progress.late_next;
+        decided < self.ledger.furthest_late[partition]
     }
 
     /// Whether the ledger's format is known to a program.
@@ -333,9 +388,10 @@ impl Sql {
 
     /// Puts a backup back, if there is one that the log still reaches back for. What is in the air
     /// is gone with the database.
-    pub fn restore(&mut self, lows: &[u64], rng: &mut ChaCha8Rng) -> bool {
+    pub fn restore(&mut self, logs: &[Partition], rng: &mut ChaCha8Rng) -> bool {
+        let now = &self.ledger;
         let is_usable = |backup: &Ledger| {
-            backup.rows.iter().zip(lows).all(|(row, low)| row.progress.floor >= *low)
+            (0..).zip(logs).all(|(partition, log)| backup.is_recounted(now, partition, log))
         };
         self.backups.retain(is_usable);
         if self.backups.is_empty() {
@@ -352,7 +408,8 @@ impl Sql {
         self.restored = ledger.version;
         // Whoever puts a ledger back notes it, and nobody leads: a holder of then may be alive.
         let lease = LeaseRow { holder: None, ..ledger.lease };
-        self.ledger = Ledger { is_restored: true, lease, ..ledger };
+        let furthest_late = self.ledger.furthest_late;
+        self.ledger = Ledger { is_restored: true, lease, furthest_late, ..ledger };
         self.flying.clear();
         self.remember();
     }
@@ -400,9 +457,11 @@ impl Sql {
         let is_nonce = row.nonce == part.owner.nonce || self.mutation == Mutation::NonceCheck;
         let is_owner = row.epoch == part.owner.epoch && is_nonce;
         let is_base = row.progress.next == part.base;
+        let is_late_base = row.progress.late_next == part.late.base;
         self.is_open_to(program)
             && (is_owner || self.mutation == Mutation::OwnerCheck)
             && (is_base || self.mutation == Mutation::BaseCheck)
+            && (is_late_base || self.mutation == Mutation::LateBaseCheck)
     }
 
     /// The whole transaction.
@@ -417,6 +476,7 @@ impl Sql {
         }
         for part in &commit.parts {
             self.move_row(part);
+            self.merge(part, program);
         }
         let (ledger, rows) = (&mut self.ledger, &commit.rows);
         // The statements of an old program do not know the columns.
@@ -458,6 +518,26 @@ impl Sql {
         }
         self.ledger.rows[partition as usize].progress = part.progress;
         self.ledger.letters += part.letters.iter().map(|letter| i64::from(letter.n)).sum::<i64>();
+    }
+
+    /// What a transaction records of the late events of one member.
+    fn merge(&mut self, part: &Part, program: Version) {
+        let partition = part.owner.partition;
+        for merged in &part.late.merged {
+            let key = (partition, merged.key, merged.time_us);
+            let row = (merged.offset, program == Version::V2);
+            if self.ledger.merged.insert(key, row).is_some() {
+                self.merged_twice.get_or_insert((partition, merged.offset));
+            }
+        }
+        let (base, next) = (part.base, part.progress.next);
+        let ranges = &mut self.ledger.ranges[partition as usize];
+        ranges.push(Range { base, next, sums: part.sums });
+        let furthest = &mut self.ledger.furthest_late[partition as usize];
+        *furthest = part.progress.late_next.max(*furthest);
+        if part.accepted.is_some() {
+            self.ledger.lost_until[partition as usize] = next;
+        }
     }
 
     fn remember(&mut self) {

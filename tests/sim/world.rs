@@ -261,6 +261,12 @@ impl World {
             } else {
                 shell.claim(place)
             }
+            if place.rng.random_bool(0.2) {
+                shell.decide_late(place);
+            }
+            if place.rng.random_bool(0.3) {
+                shell.take_verdicts(place);
+            }
             (what, shell.core.position(), shell.core.committed().next)
         });
         if let Some((what, position, next)) = stands {
@@ -289,7 +295,7 @@ impl World {
     /// The older instance goes on as if nothing had happened.
     pub(crate) fn zombie_works(&mut self) {
         let partition = self.any_partition();
-        let draw = self.rng.random_range(0..10);
+        let draw = self.rng.random_range(0..12);
         self.on(false, |instance, place| {
             let shell = &mut instance.shells[partition];
             match draw {
@@ -299,6 +305,8 @@ impl World {
                     shell.due(place);
                     instance.deliver(partition, place);
                 }
+                10 => shell.decide_late(place),
+                11 => shell.take_verdicts(place),
                 _ => instance.turn(Pace::Any, place),
             }
         });

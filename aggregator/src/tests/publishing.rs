@@ -54,6 +54,7 @@ fn start(version: i64, goal: u64, rows: &[(&str, i64)]) -> Start {
         namespaces: vec!["configured".to_owned()],
         goals: BTreeMap::from([(0, goal)]),
         may_lack_shown: false,
+        waits_for_late: false,
     }
 }
 
@@ -76,7 +77,7 @@ fn an_error_inside_an_answer_of_200_is_an_error_in_every_family_and_keeps_its_st
     whole.totals.push((FullLabels { status: 200, outcome, limited_by: None, ..labels }, sums));
     let publisher = Publisher::new(Committers::Own);
     publisher.take_over(whole);
-    publisher.progress(0, 0);
+    publisher.progress(0, &Progress::default());
     let shown = page(&publisher, Reader::Other).expect("a page");
     for (series, n) in [
         ("namespace_requests_total{namespace=\"a\",status=\"success\"}", 0),
@@ -118,7 +119,7 @@ fn no_page_before_the_log_end_of_the_take_over_is_committed() {
 fn a_ledger_that_went_back_closes_the_page_until_it_is_taken_over_and_caught_up() {
     let publisher = Publisher::new(Committers::Own);
     publisher.take_over(start(9, 0, &[("a", 5)]));
-    publisher.progress(0, 0);
+    publisher.progress(0, &Progress::default());
     assert!(page(&publisher, Reader::Other).is_ok());
     assert_eq!(publisher.version(), Some(9));
     let (known, other) = (Some(CommitId([0; 16])), Some(CommitId([1; 16])));
@@ -149,7 +150,7 @@ fn ahead(version: i64, namespace: &str, n: i64) -> Ahead {
         version,
         commit: Some(CommitId([0; 16])),
         totals: vec![row(namespace, n)],
-        partitions: vec![(0, 9, account)],
+        partitions: vec![(0, Progress { next: 9, account, ..Progress::default() })],
     }
 }
 
@@ -157,7 +158,7 @@ fn ahead(version: i64, namespace: &str, n: i64) -> Ahead {
 fn what_others_commit_is_followed_by_version_and_nothing_is_added_twice() {
     let publisher = Publisher::new(Committers::Any);
     publisher.take_over(start(3, 0, &[("a", 5)]));
-    publisher.progress(0, 0);
+    publisher.progress(0, &Progress::default());
     publisher.committed(&commit(1, "a", 1), 4);
     assert_eq!(shown(&publisher), (Some(6), Some(4)), "the next version is added at once");
     // Versions 5 and 7 are of others; 6 and 8 of this process.
@@ -187,7 +188,7 @@ fn a_partition_of_another_process_opens_the_page() {
 fn a_series_that_another_process_is_the_first_to_count_is_zero_first() {
     let publisher = Publisher::new(Committers::Any);
     publisher.take_over(start(1, 0, &[("a", 5)]));
-    publisher.progress(0, 0);
+    publisher.progress(0, &Progress::default());
     page(&publisher, Reader::Scrape(1)).expect("a page");
     page(&publisher, Reader::Scrape(1)).expect("a page");
     publisher.follow_to(ahead(2, "born", 4));
@@ -198,7 +199,7 @@ fn a_series_that_another_process_is_the_first_to_count_is_zero_first() {
 fn a_total_that_fell_closes_the_page() {
     let publisher = Publisher::new(Committers::Any);
     publisher.take_over(start(3, 0, &[("a", 5)]));
-    publisher.progress(0, 0);
+    publisher.progress(0, &Progress::default());
     publisher.follow_to(ahead(4, "a", 4));
     assert!(page(&publisher, Reader::Other).expect_err("closed").contains("was restored"));
 }
@@ -207,7 +208,7 @@ fn a_total_that_fell_closes_the_page() {
 fn a_standby_is_ready_without_a_page_and_follows_nothing() {
     let publisher = Publisher::new(Committers::Any);
     publisher.take_over(start(3, 0, &[("a", 5)]));
-    publisher.progress(0, 0);
+    publisher.progress(0, &Progress::default());
     publisher.stand_by();
     publisher.committed(&commit(1, "a", 1), 4);
     publisher.follow_to(ahead(5, "a", 9));
@@ -216,7 +217,7 @@ fn a_standby_is_ready_without_a_page_and_follows_nothing() {
     publisher.prepare();
     assert!(publisher.ready().is_err(), "it is about to take over");
     publisher.take_over(start(5, 0, &[("a", 9)]));
-    publisher.progress(0, 0);
+    publisher.progress(0, &Progress::default());
     assert_eq!(shown(&publisher), (Some(9), Some(5)));
 }
 
@@ -225,7 +226,7 @@ fn a_ledger_of_ones_own_that_misses_a_version_was_restored() {
     for version in [3, 6] {
         let publisher = Publisher::new(Committers::Own);
         publisher.take_over(start(3, 0, &[("a", 5)]));
-        publisher.progress(0, 0);
+        publisher.progress(0, &Progress::default());
         publisher.committed(&commit(1, "a", 1), version);
         assert!(page(&publisher, Reader::Other).expect_err("closed").contains("was restored"));
     }
@@ -264,7 +265,7 @@ fn a_series_that_may_have_been_shown_before_the_take_over_never_begins_at_zero_a
 fn a_series_born_under_a_scraper_is_zero_first_and_the_account_is_true() {
     let publisher = Publisher::new(Committers::Own);
     publisher.take_over(start(1, 0, &[("a", 5)]));
-    publisher.progress(0, 0);
+    publisher.progress(0, &Progress::default());
     page(&publisher, Reader::Scrape(1)).expect("a page");
     page(&publisher, Reader::Scrape(1)).expect("a page");
     publisher.committed(&commit(1, "born", 4), 2);
@@ -289,7 +290,7 @@ fn a_series_born_under_a_scraper_is_zero_first_and_the_account_is_true() {
 fn buckets_are_cumulative_and_end_with_the_count() {
     let publisher = Publisher::new(Committers::Own);
     publisher.take_over(start(1, 0, &[("a", 5)]));
-    publisher.progress(0, 0);
+    publisher.progress(0, &Progress::default());
     let shown = page(&publisher, Reader::Other).expect("a page");
     let labels =
         "method=\"POST\",endpoint=\"/v1/chat/completions\",namespace=\"a\",upstream=\"openai\"";

@@ -43,6 +43,33 @@ impl Class {
     }
 }
 
+/// What the second pass decides about a late event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum LateVerdict {
+    /// No copy was counted: it is added to the sums, at its own time.
+    Merged,
+    /// A copy was counted or merged.
+    Duplicate,
+    /// What was counted at its time has left the log: nobody can tell.
+    Expired,
+}
+
+impl LateVerdict {
+    /// Every verdict, as `gatemeter_late_events_total` lists them.
+    pub const EACH: [LateVerdict; 3] =
+        [LateVerdict::Merged, LateVerdict::Duplicate, LateVerdict::Expired];
+
+    /// Its name in metrics and the API.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            LateVerdict::Merged => "merged",
+            LateVerdict::Duplicate => "duplicate",
+            LateVerdict::Expired => "expired",
+        }
+    }
+}
+
 /// How many events of a partition ended in each class, and what else is accounted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Account {
@@ -64,6 +91,14 @@ pub struct Account {
     pub conflicts: i64,
     /// Frames that left the log before they were read. Their events are unknown.
     pub lost_frames: i64,
+    /// Late events that the second pass has added to the sums, since no copy was counted. Part of
+    /// `late`, as are the next two.
+    pub merged: i64,
+    /// Late events of which a copy was counted or merged.
+    pub late_duplicate: i64,
+    /// Late events that nobody can decide any more: what was counted at their time has left the
+    /// log.
+    pub expired: i64,
 }
 
 impl Account {
@@ -97,6 +132,22 @@ impl Account {
         }
     }
 
+    /// Late events that the second pass has not decided yet.
+    #[must_use]
+    pub fn undecided(&self) -> i64 {
+        self.late - self.merged - self.late_duplicate - self.expired
+    }
+
+    /// Number of late events with a verdict of the second pass.
+    #[must_use]
+    pub fn of_late(&self, verdict: LateVerdict) -> i64 {
+        match verdict {
+            LateVerdict::Merged => self.merged,
+            LateVerdict::Duplicate => self.late_duplicate,
+            LateVerdict::Expired => self.expired,
+        }
+    }
+
     /// Adds the numbers of another partition.
     pub fn merge(&mut self, other: &Account) {
         self.events += other.events;
@@ -105,5 +156,8 @@ impl Account {
         }
         self.conflicts += other.conflicts;
         self.lost_frames += other.lost_frames;
+        self.merged += other.merged;
+        self.late_duplicate += other.late_duplicate;
+        self.expired += other.expired;
     }
 }

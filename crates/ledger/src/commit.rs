@@ -10,6 +10,8 @@ mod tests;
 
 use std::sync::Arc;
 
+use event::Key;
+
 use crate::account::{Account, Class};
 
 pub use rows::CommitRows;
@@ -46,6 +48,8 @@ pub struct Progress {
     pub letter_hour: i64,
     /// Dead letters with content that were kept in that hour.
     pub letter_rows: i64,
+    /// The late events of all frames before this offset are decided; at most `next`.
+    pub late_next: u64,
 }
 
 /// Result of a claim.
@@ -95,6 +99,8 @@ pub struct RangeSums {
     pub events: i64,
     /// Counted events in the range.
     pub counted: i64,
+    /// Late events in the range.
+    pub late: i64,
     /// Input tokens of the counted events.
     pub input_tokens: i64,
     /// Output tokens of the counted events.
@@ -105,6 +111,30 @@ pub struct RangeSums {
     pub first_clock_us: Option<i64>,
     /// M after the last frame of the range.
     pub last_clock_us: Option<i64>,
+}
+
+/// A late event that the second pass adds to the sums; the ledger keeps it as long as its frame is
+/// in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Merged {
+    /// Identity of the event.
+    pub key: Key,
+    /// Time of the event, microseconds.
+    pub time_us: i64,
+    /// Offset of its frame.
+    pub offset: u64,
+}
+
+/// What a part adds of late events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LatePart {
+    /// Offset at which it begins: the part takes effect only if the row still has it as its
+    /// `late_next`.
+    pub base: u64,
+    /// Events that are added to the sums, by address.
+    pub merged: Vec<Merged>,
+    /// Input and output tokens of these.
+    pub tokens: [i64; 2],
 }
 
 /// What one partition adds to the ledger with a commit: a range of its frames, immutable.
@@ -127,10 +157,13 @@ pub struct Part {
     pub is_shortened: bool,
     /// A loss that an operator accepted with it, so that a halted partition resumes.
     pub accepted: Option<AcceptedLoss>,
+    /// What the second pass has decided since the last commit.
+    pub late: LatePart,
 }
 
 impl Part {
-    /// A part that adds nothing and leads to this row of its partition.
+    /// A part that adds nothing, decides nothing about late events and leads to this row of its
+    /// partition.
     #[must_use]
     pub fn without_rows(owner: Owner, base: u64, progress: Progress) -> Part {
         Part {
@@ -142,6 +175,7 @@ impl Part {
             sums: RangeSums::default(),
             is_shortened: false,
             accepted: None,
+            late: LatePart { base: progress.late_next, ..LatePart::default() },
         }
     }
 }

@@ -10,6 +10,7 @@
 mod count;
 mod settle;
 mod accept;
+mod merge;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ use crate::account::Account;
 use crate::classify::Clock;
 use crate::commit::{Claim, Owner, Part, Progress, Settled};
 use crate::dedup::Dedup;
+use crate::late::Decided;
 use crate::safeguard::{Safeguard, Safeguards};
 use crate::state::{FrameRows, Pending, Rows};
 use crate::window::Window;
@@ -103,6 +105,8 @@ pub enum Input<'a> {
         /// Nonce of the claim for which it was read.
         nonce: [u8; 16],
     },
+    /// The second pass has decided late events.
+    Decided(Decided<'a>),
     /// It is time to commit.
     Due,
     /// The part that was offered is settled.
@@ -323,6 +327,7 @@ impl Core {
             Input::Gap { nonce, low } => self.on_gap(nonce, low),
             Input::Hole { nonce, offset, next } => self.on_hole(nonce, offset, next),
             Input::Remade { nonce } => self.on_remade(nonce),
+            Input::Decided(decided) => self.on_decided(&decided),
             Input::Due => self.on_due(),
             Input::Settled(settled) => self.on_settled(settled),
             Input::Accepted { log, lost } => self.on_accepted(log, lost),
@@ -357,7 +362,9 @@ impl Core {
     /// Whether something waits to be committed.
     #[must_use]
     pub fn is_dirty(&self) -> bool {
-        matches!(self.state, State::Running) && self.position > self.committed.next
+        matches!(self.state, State::Running)
+            && self.position >= self.committed.next
+            && (self.position > self.committed.next || self.pending.late.next.is_some())
     }
 
     /// Whether frames are read for their marks only.

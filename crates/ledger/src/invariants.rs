@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::account::{Account, Class};
+use crate::account::{Account, Class, LateVerdict};
 use crate::commit::{Commit, CommitRows, Part, Progress};
 use crate::measures::Measures;
 use crate::series::SeriesId;
 
-/// I1 exact, for one part: its rows add up to the events and tokens of its range.
+/// I1 exact, for one part: its rows add up to the events and tokens of its range and of the late
+/// events that are merged.
 #[must_use]
 pub fn i1_exact(part: &Part) -> bool {
     adds_up(&part.rows, range_of(part))
@@ -24,10 +25,12 @@ pub fn i1_exact_together(commit: &Commit) -> bool {
     adds_up(&commit.rows, sums)
 }
 
-/// Events, input and output tokens that the range of a part counts.
+/// Events, input and output tokens that a part counts: of its range and of late events.
 fn range_of(part: &Part) -> [i128; 3] {
-    let sums = &part.sums;
-    [sums.counted, sums.input_tokens, sums.output_tokens].map(i128::from)
+    let (sums, late) = (&part.sums, &part.late);
+    let range = [sums.counted, sums.input_tokens, sums.output_tokens].map(i128::from);
+    let merged = [late.merged.len() as i128, late.tokens[0].into(), late.tokens[1].into()];
+    std::array::from_fn(|n| range[n] + merged[n])
 }
 
 /// Whether totals, quarter-hours and minutes add up to the same events and tokens, and those are
@@ -57,10 +60,13 @@ fn adds_up(rows: &CommitRows, range: [i128; 3]) -> bool {
         && sum(&mut rows.minutes.iter().map(|(_, _, row)| row)) == range
 }
 
-/// I2 conserved: every event that was read is in exactly one class.
+/// I2 conserved: every event that was read is in exactly one class, and every late event has at
+/// most one verdict.
 #[must_use]
 pub fn i2_conserved(account: &Account) -> bool {
     account.events == Class::EACH.iter().map(|class| account.of(*class)).sum::<i64>()
+        && account.undecided() >= 0
+        && LateVerdict::EACH.iter().all(|verdict| account.of_late(*verdict) >= 0)
 }
 
 /// I3 once: no key was counted twice. `counted` lists every key that was ever counted.
@@ -105,13 +111,17 @@ pub fn i7_agreement(
     one == other
 }
 
-/// I8 fence: a part moves its partition from its base forward, within its own bounds. Only one that
-/// accepts a loss may leave it where it is.
+/// I8 fence: a part moves its partition from its base forward, within its own bounds. One that
+/// leaves it where it is decides late events or accepts a loss.
 #[must_use]
 pub fn i8_fence(part: &Part, before: &Progress) -> bool {
+    let (next, late_next) = (part.progress.next, part.progress.late_next);
     part.base == before.next
-        && (part.progress.next > before.next
-            || part.accepted.is_some() && part.progress.next == before.next)
+        && part.late.base == before.late_next
+        && next >= before.next
+        && late_next >= before.late_next
+        && late_next <= next
+        && (next > before.next || late_next > before.late_next || part.accepted.is_some())
         && part.progress.floor <= part.progress.next
         && part.progress.floor >= before.floor
 }

@@ -20,6 +20,7 @@ pub mod invariants;
 pub mod dedup;
 pub mod classify;
 pub mod state;
+pub mod late;
 pub mod core;
 pub mod committer;
 pub mod exposure;

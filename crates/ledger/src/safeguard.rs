@@ -57,6 +57,14 @@ pub enum Safeguard {
     Silence = 23,
     /// After its silence a new publisher shows nothing older than the ledger is by then.
     SilenceEnds = 24,
+    /// Verdicts on late events are taken once, in the order of the log.
+    LateNext = 25,
+    /// The second pass reads every frame in which a copy may have been counted.
+    LateWindow = 26,
+    /// A late event is merged only if every such frame can be read.
+    LateWhole = 27,
+    /// Of late copies of one event one is merged.
+    LateOnce = 28,
 }
 
 /// Which safeguards are on.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use event::Facts;
 
 use crate::account::{Account, Class};
-use crate::commit::{CommitRows, DeadLetter, RangeSums};
+use crate::commit::{CommitRows, DeadLetter, Merged, RangeSums};
 use crate::measures::Measures;
 use crate::window::{MINUTE_US, QUARTER_MINUTES};
 
@@ -47,6 +47,19 @@ pub struct Pending {
     pub sums: RangeSums,
     /// Dead letters in address order.
     pub letters: Vec<DeadLetter>,
+    /// What the second pass has decided.
+    pub late: PendingLate,
+}
+
+/// What the second pass has decided since the last commit.
+#[derive(Debug, Default)]
+pub struct PendingLate {
+    /// Offset before which all late events are decided; `None` if nothing was decided.
+    pub next: Option<u64>,
+    /// Events that were counted.
+    pub merged: Vec<Merged>,
+    /// Their input and output tokens.
+    pub tokens: [i64; 2],
 }
 
 /// The slots in which an event is counted.
@@ -98,18 +111,35 @@ impl Pending {
     /// Accounts events that are not counted.
     pub fn account(&mut self, class: Class, n: u32) {
         self.account.add(class, i64::from(n));
+        if class == Class::Late {
+            self.sums.late += i64::from(n);
+        }
     }
 
     /// Counts an event in its slots.
     #[inline]
     pub fn count(&mut self, slots: EventSlots, facts: &Facts) {
         let usage = &facts.usage;
-        self.slots[slots.slot as usize].measures.add_event(facts);
-        self.consumers.count(slots.consumer_slot, facts, slots.is_final);
+        self.add(slots, facts);
         self.sums.counted += 1;
         self.sums.input_tokens += i64::from(usage.input.unwrap_or(0));
         self.sums.output_tokens += i64::from(usage.output.unwrap_or(0));
         self.sums.digest = self.sums.digest.wrapping_add(facts.key.low().cast_signed());
+    }
+
+    /// Counts a late event of the frame at `offset` in its slots.
+    pub fn merge(&mut self, slots: EventSlots, facts: &Facts, offset: u64) {
+        let usage = &facts.usage;
+        self.add(slots, facts);
+        self.late.tokens[0] += i64::from(usage.input.unwrap_or(0));
+        self.late.tokens[1] += i64::from(usage.output.unwrap_or(0));
+        self.late.merged.push(Merged { key: facts.key, time_us: facts.time_us, offset });
+    }
+
+    #[inline]
+    fn add(&mut self, slots: EventSlots, facts: &Facts) {
+        self.slots[slots.slot as usize].measures.add_event(facts);
+        self.consumers.count(slots.consumer_slot, facts, slots.is_final);
     }
 
     /// Folds the slots into sorted rows.
@@ -150,6 +180,7 @@ impl Pending {
         self.account = Account::default();
         self.sums = RangeSums::default();
         self.letters.clear();
+        self.late = PendingLate::default();
     }
 
     /// Sums of the slots by a key, sorted by it. Keys are sorted apart from the sums, which are

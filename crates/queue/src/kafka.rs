@@ -58,6 +58,7 @@ pub struct Kafka {
     pub(crate) generation: u32,
     pub(crate) partitions: u32,
     topic: String,
+    options: KafkaOptions,
     questions: Questions,
     fatal: watch::Sender<bool>,
     direction: Direction,
@@ -116,6 +117,11 @@ impl Kafka {
         Kafka::reading(options, &config, Membership::Alone, questions, fatal, None)
     }
 
+    /// Opens the same topic for reading alone.
+    pub(crate) async fn read_beside(&self) -> Result<Kafka, QueueError> {
+        Kafka::alone(&self.options).await
+    }
+
     fn reading(
         options: &KafkaOptions,
         config: &rdkafka::ClientConfig,
@@ -146,6 +152,7 @@ impl Kafka {
             generation: options.generation,
             partitions: options.partitions,
             topic: options.topic(),
+            options: options.clone(),
             questions,
             fatal,
             direction,

@@ -147,6 +147,18 @@ impl Queue {
         Ok(QueueReader::Kafka(Kafka::alone(options).await?))
     }
 
+    /// Opens the same log for reading alone, beside this one: reads of the one never move the
+    /// other. Embedded, the two share connections, and closing one closes the other.
+    ///
+    /// # Errors
+    /// As [`Queue::open_kafka_read_only`].
+    pub async fn read_beside(&self) -> Result<QueueReader, QueueError> {
+        match self {
+            Queue::Embedded(embedded) => Ok(QueueReader::Embedded(embedded.reader.clone())),
+            Queue::Kafka(kafka) => Ok(QueueReader::Kafka(kafka.read_beside().await?)),
+        }
+    }
+
     /// Generation of the log; frozen for its life.
     pub fn generation(&self) -> u32 {
         match self {

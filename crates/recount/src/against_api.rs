@@ -54,6 +54,10 @@ pub fn compare(
     let mut events = BTreeMap::from([
         ("conflicts".to_owned(), account.conflicts),
         ("lost_frames".to_owned(), account.lost_frames),
+        ("late_merged".to_owned(), account.late[0]),
+        ("late_duplicate".to_owned(), account.late[1]),
+        ("late_expired".to_owned(), account.late[2]),
+        ("late_undecided".to_owned(), account.undecided()),
     ]);
     for class in Class::EACH {
         events.insert(class.word().to_owned(), account.of(class));

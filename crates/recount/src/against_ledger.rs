@@ -18,6 +18,8 @@ use crate::sums::Sums;
 use crate::tally::{Account, MINUTE_US, QUARTER_MINUTES, Range};
 use crate::verdict::Class;
 
+/// Verdicts of the second pass.
+const LATE: [&str; 3] = ["merged", "duplicate", "expired"];
 /// Minimum retention of minutes, whatever the configuration.
 const MINUTES_KEPT_US: i64 = 7 * 60 * MINUTE_US;
 /// Minimum retention of quarter-hours, whatever the configuration.
@@ -29,7 +31,7 @@ const COUNTED_WITHIN_US: i64 = 24 * 60 * MINUTE_US;
 
 /// Compares the whole ledger with the recounted log.
 pub fn compare(expected: &Expected, ledger: &Ledger) -> Differences {
-    let mut differences = Differences::default();
+    let mut differences = expected.late.clone();
     for (partition, part) in &expected.partitions {
         if let Some(progress) = ledger.partitions.get(partition) {
             compare_partition(&mut differences, *partition, part, progress);
@@ -87,6 +89,9 @@ pub fn compare_account(
     }
     differences.compare(place, "conflicts", expected.conflicts, found.conflicts);
     differences.compare(place, "lost_frames", expected.lost_frames, found.lost_frames);
+    for ((name, n), other) in LATE.iter().zip(expected.late).zip(found.late) {
+        differences.compare(place, &format!("late {name}"), n, other);
+    }
 }
 
 /// Every range of a partition from the starting point on, and that they follow each other.
@@ -114,6 +119,7 @@ fn compare_ranges(differences: &mut Differences, partition: u32, part: &Part, le
             ("input_tokens", range.input, line.input_tokens),
             ("output_tokens", range.output, line.output_tokens),
             ("digest", i128::from(range.digest), line.digest),
+            ("late", range.late, line.late),
         ];
         for (what, expected, found) in numbers {
             differences.compare(PLACE, &name(what), expected, i128::from(found));

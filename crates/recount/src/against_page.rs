@@ -238,6 +238,10 @@ impl Shown {
         for class in Class::EACH {
             self.count("gatemeter_events_total", &[("class", class.word())], account.of(class));
         }
+        for (verdict, n) in ["merged", "duplicate", "expired"].into_iter().zip(account.late) {
+            self.count("gatemeter_late_events_total", &[("verdict", verdict)], n);
+        }
+        self.count("gatemeter_late_events_undecided", &[], account.undecided());
         self.count("gatemeter_conflicts_total", &[], account.conflicts);
         self.count("gatemeter_lost_frames_total", &[], account.lost_frames);
     }

@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, bail};
-use store::plain::{self, Baseline, Id, PlainReader, Progress, RangeLine};
+use store::plain::{self, Baseline, Id, MergedEvent, PlainReader, Progress, RangeLine};
 
 use crate::groups::{self, Groups};
 use crate::labels::Row;
+use crate::late::Stored;
 use crate::rolled::{Begin, RollUps};
 use crate::stored::{consumer, row, short, wide};
 use crate::sums::Sums;
@@ -48,6 +49,8 @@ pub struct Ledger {
     /// Offsets after accepted losses, by partition: frames before them are not the log that was
     /// counted.
     pub accepted: BTreeMap<u32, u64>,
+    /// Late events that were merged, of all partitions.
+    pub merged: Vec<MergedEvent>,
     /// Starting points, oldest first.
     pub baselines: Vec<Start>,
 }
@@ -107,6 +110,7 @@ impl Ledger {
             used_start_us: reader.consumers_start_us().await?,
             ranges: reader.ranges().await?,
             accepted: accepted.map(|row| (row.partition, row.next)).collect(),
+            merged: reader.merged(generation).await?,
             baselines: baselines
                 .iter()
                 .map(|baseline| start(baseline, generation, &ids))
@@ -158,6 +162,18 @@ impl Ledger {
         self.tpot_from.get(&partition).copied().unwrap_or(0)
     }
 
+    /// What the ledger says of the late events of a partition since `from`.
+    pub fn late_since(&self, partition: u32, from: &Progress) -> Stored {
+        let own = self.merged.iter();
+        let own = own.filter(|row| row.partition == partition && row.offset >= from.late_next);
+        let now = self.partitions.get(&partition).copied().unwrap_or_default();
+        let (now, before) = (account(&now.account).late, account(&from.account).late);
+        Stored {
+            merged: own.map(|row| (row.offset, row.key, row.time_us)).collect(),
+            counts: std::array::from_fn(|n| now[n] - before[n]),
+        }
+    }
+
     /// Accounting of all partitions together.
     pub fn account(&self) -> Account {
         let mut sum = Account::default();
@@ -182,6 +198,7 @@ pub fn account(stored: &plain::Account) -> Account {
         ]),
         conflicts: i128::from(stored.conflicts),
         lost_frames: i128::from(stored.lost_frames),
+        late: [stored.merged, stored.late_duplicate, stored.expired].map(i128::from),
     }
 }
 

@@ -9,6 +9,7 @@ mod labels;
 mod frame;
 mod sums;
 mod verdict;
+mod late;
 mod tally;
 mod groups;
 mod differ;
@@ -221,7 +222,14 @@ impl Recount {
             format!("{held} new series are still at zero on /metrics; they were compared as such")
         });
         let of_answers = views.answers.as_ref().and_then(Answers::remark);
-        let remarks: Vec<String> = of_answers.into_iter().chain(of_page).collect();
+        let taken = expected.taken;
+        let of_late = (taken > 0).then(|| {
+            format!(
+                "{taken} late events could not be decided again, since the log of their time is \
+                 gone: the ledger's verdicts were taken"
+            )
+        });
+        let remarks: Vec<String> = of_answers.into_iter().chain(of_page).chain(of_late).collect();
         let remark = (!remarks.is_empty()).then(|| remarks.join("\n"));
         Recount { report, before, columns, beginning, remark }
     }

@@ -10,8 +10,10 @@ use anyhow::{Context, bail};
 use queue::{QueueReader, Watermarks};
 use store::plain::{Progress, Window};
 
+use crate::differ::Differences;
 use crate::found::{Ledger, Start, account};
 use crate::frame::Sound;
+use crate::late::{Copies, Decided, look};
 use crate::tally::{Account, Range, Rows, Tally};
 use crate::verdict::{Floor, Rules};
 
@@ -31,6 +33,10 @@ pub struct Expected {
     pub rows: Rows,
     /// Rows that begin at this time or later hold nothing from before the starting point.
     pub whole_from_us: i64,
+    /// Verdicts on late events that were taken from the ledger.
+    pub taken: u64,
+    /// Differences between verdicts on late events.
+    pub late: Differences,
 }
 
 /// A recounted partition.
@@ -80,6 +86,12 @@ impl Expected {
         let mut expected = Expected { whole_from_us: i64::MIN, ..Expected::default() };
         expected.rows.totals = start.totals.clone();
         expected
+    }
+
+    /// Notes how late events were decided.
+    pub fn settle(&mut self, decided: Decided) {
+        self.taken += decided.taken;
+        self.late.append(decided.differences);
     }
 
     /// Adds what was counted of a partition since `from`; `ahead_us` is F, `last` the last record.
@@ -135,12 +147,17 @@ pub fn beginning(ledger: &Ledger, ends: &BTreeMap<u32, Watermarks>) -> anyhow::R
         return Ok(Beginning(None));
     }
     let reaches = |start: &Start| {
-        let floor = |partition| start.partitions.get(partition).map_or(0, |p: &Progress| p.floor);
+        // Late events that were not decided then are read from there, too.
+        let floor = |partition| {
+            let progress = start.partitions.get(partition);
+            progress.map_or(0, |p: &Progress| if p.late_next < p.floor { 0 } else { p.floor })
+        };
         ends.keys().all(|partition| floor(partition) >= low(partition))
     };
     // Rows of a baseline are deleted in steps: one whose totals are not whole is no start.
     let is_whole = |start: &Start| {
-        let counted: i64 = start.partitions.values().map(|p| p.account.counted).sum();
+        let n = |p: &Progress| p.account.counted + p.account.merged;
+        let counted: i64 = start.partitions.values().map(n).sum();
         start.totals.values().map(|sums| sums.n()).sum::<i128>() == i128::from(counted)
     };
     match ledger.baselines.iter().find(|start| reaches(start) && is_whole(start)) {
@@ -177,8 +194,15 @@ pub async fn walk(
             n_partitions: log.partitions(),
         };
         let (tpot_from, bases) = (ledger.tpot_from(*partition), ledger.bases(*partition));
-        let tally = Tally::new(rules, from.floor_clock_us, from.next, tpot_from, bases);
-        let (tally, last) = read(log, *partition, from.floor..progress.next, tally).await?;
+        let late = from.late_next..progress.late_next;
+        let tally = Tally::new(rules, from.floor_clock_us, from.next, tpot_from, bases, late);
+        let (mut tally, last) = read(log, *partition, from.floor..progress.next, tally).await?;
+        let late = std::mem::take(&mut tally.late);
+        let mut copies = Copies::of(&late, rules, from.floor_clock_us);
+        look(log, *partition, &tally.clocks, &late, &mut copies).await?;
+        let decided = copies.decide(late, &ledger.late_since(*partition, &from));
+        tally.settle(&decided);
+        expected.settle(decided);
         expected.add(*partition, &from, window.ahead_us, tally, last);
     }
     Ok(expected)

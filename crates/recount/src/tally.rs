@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use crate::frame::{Event, Newer, Record, Sound, read};
 use crate::labels::{Consumer, Row, Short};
+use crate::late::{Clocks, Decided, Late};
 use crate::sums::Sums;
 use crate::verdict::{Class, Facts, Judge, Rules};
 
@@ -29,12 +30,19 @@ pub struct Account {
     pub conflicts: i128,
     /// Frames that left the log before they were counted.
     pub lost_frames: i128,
+    /// Late events that were merged, found to be copies, and given up.
+    pub late: [i128; 3],
 }
 
 impl Account {
     /// Events of a class.
     pub fn of(&self, class: Class) -> i128 {
         self.classes.get(&class).copied().unwrap_or(0)
+    }
+
+    /// Late events without a verdict of the second pass.
+    pub fn undecided(&self) -> i128 {
+        self.of(Class::Late) - self.late.iter().sum::<i128>()
     }
 
     fn add(&mut self, class: Class, n: i128) {
@@ -50,6 +58,9 @@ impl Account {
         }
         self.conflicts += other.conflicts;
         self.lost_frames += other.lost_frames;
+        for (sum, n) in self.late.iter_mut().zip(other.late) {
+            *sum += n;
+        }
     }
 }
 
@@ -60,6 +71,8 @@ pub struct Range {
     pub events: i128,
     /// Counted events in the range.
     pub counted: i128,
+    /// Late events in the range.
+    pub late: i128,
     /// Input tokens of the counted events.
     pub input: i128,
     /// Output tokens of the counted events.
@@ -102,17 +115,24 @@ pub struct Tally {
     pub ranges: BTreeMap<u64, Range>,
     /// Rows.
     pub rows: Rows,
+    late_offsets: std::ops::Range<u64>,
+    /// Late events that have a verdict of the second pass.
+    pub late: Vec<Late>,
+    /// M behind each frame.
+    pub clocks: Clocks,
 }
 
 impl Tally {
     /// Nothing counted yet. `clock_us` is the log's clock where reading begins; from `count_from`
-    /// on events are counted, from `tpot_from` on with their time per output token.
+    /// on events are counted, from `tpot_from` on with their time per output token. Late events of
+    /// the frames at `late_offsets` are decided.
     pub fn new(
         rules: Rules,
         clock_us: Option<i64>,
         count_from: u64,
         tpot_from: u64,
         bases: BTreeSet<u64>,
+        late_offsets: std::ops::Range<u64>,
     ) -> Tally {
         Tally {
             judge: Judge::new(rules, clock_us),
@@ -124,6 +144,9 @@ impl Tally {
             account: Account::default(),
             ranges: BTreeMap::new(),
             rows: Rows::default(),
+            late_offsets,
+            late: Vec::new(),
+            clocks: Vec::new(),
         }
     }
 
@@ -151,10 +174,12 @@ impl Tally {
         if let Record::Frame { stamp_us, .. } | Record::Spoiled { stamp_us, .. } = record {
             self.judge.observe(offset, append_us, stamp_us);
         }
+        self.clocks.extend(self.judge.clock_us().map(|clock_us| (offset, clock_us)));
         if offset < self.count_from {
             if let Record::Frame { events, .. } = record {
                 for event in events.iter().flatten() {
-                    self.judge.judge(event);
+                    let (class, _) = self.judge.judge(event);
+                    self.keep_late(offset, event, class);
                 }
             }
             return Ok(());
@@ -180,6 +205,28 @@ impl Tally {
         Ok(())
     }
 
+    fn keep_late(&mut self, offset: u64, event: &Event, class: Class) {
+        if class == Class::Late && self.late_offsets.contains(&offset) {
+            self.late.push(Late { offset, event: event.clone() });
+        }
+    }
+
+    /// Adds the late events that were decided: those that are merged, at their own time.
+    pub fn settle(&mut self, decided: &Decided) {
+        self.account.late = decided.counts;
+        for Late { offset, event } in &decided.merged {
+            let minute = event.time_us.div_euclid(MINUTE_US);
+            let mut sums = Sums::default();
+            sums.add_event(event);
+            if *offset >= self.tpot_from {
+                sums.add_time_per_token(event);
+            }
+            self.rows.add(&event.row, minute, &sums);
+            let key = (minute.div_euclid(QUARTER_MINUTES), Consumer::clone(&event.consumer));
+            self.rows.used.entry(key).or_default().add_used(event);
+        }
+    }
+
     fn poison(&mut self, n: i128) {
         self.account.add(Class::Poison, n);
         self.ranges.entry(self.base).or_default().events += n;
@@ -197,8 +244,10 @@ impl Tally {
             let (class, facts) = self.judge.judge(event);
             self.account.add(class, 1);
             self.account.conflicts += i128::from(facts == Facts::Contradict);
+            self.keep_late(offset, event, class);
             let range = self.ranges.entry(self.base).or_default();
             range.events += 1;
+            range.late += i128::from(class == Class::Late);
             if class == Class::Counted {
                 range.count(event);
                 let minute = event.time_us.div_euclid(MINUTE_US);

@@ -152,7 +152,9 @@ impl Sources<'_> {
         let mut ledger = Ledger::read(&mut reader, self.generation.generation).await?;
         let beginning = beginning(&ledger, &log_ends(self.log).await?);
         if let Ok(beginning) = &beginning {
+            let merged = ledger.merged.iter().map(|event| event.time_us).min();
             let oldest_us = beginning.oldest_us(&self.generation.window);
+            let oldest_us = oldest_us.min(merged.unwrap_or(i64::MAX));
             ledger.read_rows(&mut reader, oldest_us).await?;
         }
         let ranged = match self.api {
@@ -180,9 +182,16 @@ impl Sources<'_> {
             let row = rows.iter().find(|row| {
                 (row.generation, row.partition) == (self.generation.generation, *partition)
             });
-            let next = row.map_or(0, |row| row.progress.next);
+            let progress = row.map(|row| row.progress).unwrap_or_default();
+            let (next, late_next) = (progress.next, progress.late_next);
             if next < goal.high {
                 bail!("partition {partition} is counted up to offset {next} of {}", goal.high);
+            }
+            if late_next < goal.high {
+                let high = goal.high;
+                bail!(
+                    "late events of partition {partition} are decided up to {late_next} of {high}"
+                );
             }
         }
         Ok(reader.version())

@@ -46,8 +46,8 @@ pub(crate) use transact;
 /// Write access.
 #[derive(Clone, Debug)]
 pub(crate) enum Writers {
-    /// The single writer of a file.
-    Sqlite(Arc<Mutex<Writer>>, Arc<FileState>),
+    /// The single writer of a file, and what it caches.
+    Sqlite(Arc<Mutex<Writer>>, Arc<FileState>, Memory),
     /// Connections to a server, and what its writers cache.
     Mysql(Server, Memory),
 }
@@ -79,11 +79,18 @@ impl DerefMut for Held {
 }
 
 impl Writers {
+    /// What all writers cache.
+    pub(crate) fn memory(&self) -> &Memory {
+        match self {
+            Writers::Sqlite(.., memory) | Writers::Mysql(_, memory) => memory,
+        }
+    }
+
     /// Waits for a writer. On a server its transaction is already open.
     pub(crate) fn hold(&self) -> Boxed<'_, Result<Held>> {
         Box::pin(async move {
             match self {
-                Writers::Sqlite(writer, file) => {
+                Writers::Sqlite(writer, file, _) => {
                     // A caller queued behind one that waits for a lock waits no longer than it.
                     tokio::select! {
                         biased;
@@ -125,7 +132,7 @@ impl Writers {
 
     pub(crate) async fn close(&self) {
         match self {
-            Writers::Sqlite(writer, _) => {
+            Writers::Sqlite(writer, ..) => {
                 let Conn::Sqlite(file) = &mut writer.lock().await.steps.conn else { return };
                 if let Err(error) = file.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").await {
                     tracing::warn!(%error, "ledger was not closed cleanly");

@@ -8,14 +8,14 @@ use crate::error::{Result, StoreError};
 use crate::many::{marks, rows_max};
 use crate::read::Reader;
 use crate::rows::{bytes, get, number, signed};
-use crate::sql::{Backend, Conn};
+use crate::sql::{Backend, Conn, Row};
 use crate::steps::Steps;
 
 /// Columns of a range.
-const RANGE: &str = "version, generation, `partition`, base, next, events, counted, input_tokens, \
-                     output_tokens, digest, first_clock_us, last_clock_us";
+pub(crate) const RANGE: &str = "version, generation, `partition`, base, next, events, counted, input_tokens, \
+                     output_tokens, digest, first_clock_us, last_clock_us, late";
 /// Number of these columns.
-const N_RANGE: usize = 12;
+const N_RANGE: usize = 13;
 
 /// Says that the ledger was put back, and that nobody is the publisher: a process that was when the
 /// copy was made may be alive.
@@ -68,7 +68,8 @@ pub(crate) async fn keep(steps: &mut Steps, commit: &Commit, now: Wall) -> Resul
                 .bind_number(sums.output_tokens)
                 .bind_number(sums.digest)
                 .bind(sums.first_clock_us)
-                .bind(sums.last_clock_us);
+                .bind(sums.last_clock_us)
+                .bind_number(sums.late);
         }
         steps.run(query, ACTION).await?;
     }
@@ -111,6 +112,27 @@ async fn raise(steps: &mut Steps, now: Wall) -> Result<i64> {
     }
 }
 
+/// Reads the columns of a range.
+pub(crate) fn range_row(row: &Row) -> Result<RangeRow> {
+    Ok(RangeRow {
+        version: get(row, 0)?,
+        generation: number(row, 1, "generation")?,
+        partition: number(row, 2, "partition")?,
+        base: number(row, 3, "base")?,
+        next: number(row, 4, "next offset")?,
+        sums: RangeSums {
+            events: get(row, 5)?,
+            counted: get(row, 6)?,
+            input_tokens: get(row, 7)?,
+            output_tokens: get(row, 8)?,
+            digest: get(row, 9)?,
+            first_clock_us: get(row, 10)?,
+            last_clock_us: get(row, 11)?,
+            late: get(row, 12)?,
+        },
+    })
+}
+
 impl Reader {
     /// The ranges of all commits that are kept, by version and partition.
     ///
@@ -120,26 +142,7 @@ impl Reader {
         let sql =
             format!("SELECT {RANGE} FROM commit_range ORDER BY version, generation, `partition`");
         let rows = self.rows(self.conn.query(AssertSqlSafe(sql))).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(RangeRow {
-                    version: get(row, 0)?,
-                    generation: number(row, 1, "generation")?,
-                    partition: number(row, 2, "partition")?,
-                    base: number(row, 3, "base")?,
-                    next: number(row, 4, "next offset")?,
-                    sums: RangeSums {
-                        events: get(row, 5)?,
-                        counted: get(row, 6)?,
-                        input_tokens: get(row, 7)?,
-                        output_tokens: get(row, 8)?,
-                        digest: get(row, 9)?,
-                        first_clock_us: get(row, 10)?,
-                        last_clock_us: get(row, 11)?,
-                    },
-                })
-            })
-            .collect()
+        rows.iter().map(range_row).collect()
     }
 
     /// The commit that created a version, if the journal has it.

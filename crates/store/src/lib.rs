@@ -21,6 +21,7 @@ mod server_schema;
 mod generation;
 mod read;
 mod journal;
+mod late;
 mod part;
 mod latency;
 pub mod usage;
@@ -65,6 +66,7 @@ pub use generation::Generation;
 pub use journal::RangeRow;
 pub use key::KeyRow;
 pub use label::{LabelKind, LabelName, LabelRequest, Registration};
+pub use late::MergedRow;
 pub use latency::{Histogram, LatencyAsk, Timing};
 pub use letter::{LetterFilter, LogLetter, RawLetter};
 pub use letter_page::{LetterAsk, LetterGroup, LetterPlace, LetterRow, LetterSource};
@@ -100,10 +102,11 @@ impl Store {
     pub async fn open(dir: &Path) -> Result<Store> {
         let file = schema::open_writer(dir).await?;
         let state = Arc::clone(&file.state);
-        let writer = Arc::new(Mutex::new(Writer::new(Conn::Sqlite(file), Memory::default())));
+        let memory = Memory::default();
+        let writer = Arc::new(Mutex::new(Writer::new(Conn::Sqlite(file), memory.clone())));
         let readers = Readers::Sqlite(schema::open_readers(dir).await?);
         let weak = Arc::downgrade(&writer);
-        let store = Store::new(Some(Writers::Sqlite(writer, state)), readers);
+        let store = Store::new(Some(Writers::Sqlite(writer, state, memory)), readers);
         tokio::spawn(watch_file(weak, store.fatal.clone()));
         Ok(store)
     }
@@ -423,7 +426,7 @@ impl Store {
     #[must_use]
     pub fn refusing(&self) -> Option<&'static str> {
         match &self.writers {
-            Some(Writers::Sqlite(_, file)) => file.lock.report(),
+            Some(Writers::Sqlite(_, file, _)) => file.lock.report(),
             _ => None,
         }
     }
@@ -438,7 +441,7 @@ impl Store {
     #[must_use]
     pub fn wal_bytes(&self) -> u64 {
         match &self.writers {
-            Some(Writers::Sqlite(_, file)) => file.wal_bytes(),
+            Some(Writers::Sqlite(_, file, _)) => file.wal_bytes(),
             _ => 0,
         }
     }

@@ -5,19 +5,19 @@
 //! sort, join, leave out rows or correct a value: a recount cannot find what is changed here. Enum
 //! values use their public names. There is no SQL here.
 
+mod convert;
+
 use std::ops::Range;
 use std::path::Path;
 
 use ledger::commit;
-use ledger::consumer::{self, N_CONSUMER_SUMS};
+use ledger::consumer::N_CONSUMER_SUMS;
 use ledger::measures::N_MEASURES;
-use ledger::series::{FullLabels, ShortLabels};
 use ledger::window;
 
 use crate::Store;
 use crate::accepted::AcceptedRow;
 use crate::error::Result;
-use crate::journal::RangeRow;
 use crate::read::{self, Reader};
 use crate::roll_up::namespace_columns;
 use crate::rows::Width;
@@ -95,6 +95,8 @@ pub struct Progress {
     pub clock_us: Option<i64>,
     /// XXH3 of the last counted frame.
     pub last_print: Option<u64>,
+    /// Offset of the first frame whose late events are not decided.
+    pub late_next: u64,
     /// Events by class.
     pub account: Account,
 }
@@ -112,6 +114,9 @@ pub struct Account {
     pub misrouted: i64,
     pub conflicts: i64,
     pub lost_frames: i64,
+    pub merged: i64,
+    pub late_duplicate: i64,
+    pub expired: i64,
 }
 
 /// Labels of totals and quarter-hours.
@@ -170,12 +175,27 @@ pub struct RangeLine {
     pub input_tokens: i64,
     /// Output tokens of the counted events.
     pub output_tokens: i64,
+    /// Late events in the range.
+    pub late: i64,
     /// Wrapping sum of the low halves of the counted keys.
     pub digest: i64,
     /// M after the first frame of the range, microseconds.
     pub first_clock_us: Option<i64>,
     /// M after the last frame of the range, microseconds.
     pub last_clock_us: Option<i64>,
+}
+
+/// A late event that the second pass has merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MergedEvent {
+    /// Number of the partition.
+    pub partition: u32,
+    /// Offset of its frame.
+    pub offset: u64,
+    /// Its key.
+    pub key: [u8; 16],
+    /// Its time, microseconds.
+    pub time_us: i64,
 }
 
 /// Totals and partitions as they stood before the first commit of a day.
@@ -386,6 +406,11 @@ impl PlainReader {
         Ok(self.0.ranges().await?.iter().map(RangeLine::from).collect())
     }
 
+    /// Late events that were merged and whose frames were in the log when somebody looked last.
+    pub async fn merged(&mut self, generation: u32) -> Result<Vec<MergedEvent>> {
+        Ok(self.0.merged(generation).await?.iter().map(MergedEvent::from).collect())
+    }
+
     /// The baselines, oldest first.
     pub async fn baselines(&mut self) -> Result<Vec<Baseline>> {
         let baselines = self.0.baselines().await?;
@@ -415,86 +440,4 @@ impl PlainReader {
 
 fn partition(generation: u32, partition: u32, progress: &commit::Progress) -> Partition {
     Partition { generation, partition, progress: progress.into() }
-}
-
-impl From<&commit::Progress> for Progress {
-    fn from(stored: &commit::Progress) -> Progress {
-        let account = &stored.account;
-        Progress {
-            next: stored.next,
-            floor: stored.floor,
-            floor_clock_us: stored.floor_clock_us,
-            clock_us: stored.clock_us,
-            last_print: stored.last_print,
-            account: Account {
-                events: account.events,
-                counted: account.counted,
-                duplicate: account.duplicate,
-                late: account.late,
-                future: account.future,
-                poison: account.poison,
-                misrouted: account.misrouted,
-                conflicts: account.conflicts,
-                lost_frames: account.lost_frames,
-            },
-        }
-    }
-}
-
-impl From<&FullLabels> for Labels {
-    fn from(stored: &FullLabels) -> Labels {
-        Labels {
-            namespace: stored.namespace.to_string(),
-            upstream: stored.upstream.to_string(),
-            model: stored.model.to_string(),
-            method: stored.method.word(),
-            endpoint: stored.endpoint.to_string(),
-            status: stored.status,
-            outcome: stored.outcome.word(),
-            service_tier: stored.service_tier.word(),
-            source: stored.source.word(),
-            is_final: stored.is_final,
-            limited_by: stored.limited_by.as_ref().map(ToString::to_string),
-        }
-    }
-}
-
-impl From<&ShortLabels> for MinuteLabels {
-    fn from(stored: &ShortLabels) -> MinuteLabels {
-        MinuteLabels {
-            namespace: stored.namespace.to_string(),
-            upstream: stored.upstream.to_string(),
-            outcome: stored.outcome.word(),
-            source: stored.source.word(),
-            is_final: stored.is_final,
-        }
-    }
-}
-
-impl From<consumer::ConsumerLabels> for ConsumerLabels {
-    fn from(stored: consumer::ConsumerLabels) -> ConsumerLabels {
-        ConsumerLabels {
-            namespace: stored.namespace.into(),
-            consumer: stored.consumer.map(String::from).unwrap_or_default(),
-            model: stored.model.into(),
-        }
-    }
-}
-
-impl From<&RangeRow> for RangeLine {
-    fn from(stored: &RangeRow) -> RangeLine {
-        let sums = &stored.sums;
-        RangeLine {
-            partition: stored.partition,
-            base: stored.base,
-            next: stored.next,
-            events: sums.events,
-            counted: sums.counted,
-            input_tokens: sums.input_tokens,
-            output_tokens: sums.output_tokens,
-            digest: sums.digest,
-            first_clock_us: sums.first_clock_us,
-            last_clock_us: sums.last_clock_us,
-        }
-    }
 }

@@ -48,9 +48,9 @@ impl Writer {
     async fn is_at_base(&mut self, id: CommitId, part: &Part) -> Result<bool> {
         let backend = self.steps.backend();
         let sql = backend.text(
-            "SELECT epoch, nonce, next, commit_id FROM partition_state \
+            "SELECT epoch, nonce, next, commit_id, late_next FROM partition_state \
              WHERE generation = ? AND `partition` = ?",
-            "SELECT epoch, nonce, next, commit_id FROM partition_state \
+            "SELECT epoch, nonce, next, commit_id, late_next FROM partition_state \
              WHERE generation = ? AND `partition` = ? FOR UPDATE",
         );
         let query = backend.query(sql).bind(part.owner.generation).bind(part.owner.partition);
@@ -58,9 +58,11 @@ impl Writer {
         let Some(row) = rows.first() else { return Ok(false) };
         let is_mine =
             get::<i64>(row, 0)? == part.owner.epoch && bytes::<16>(row, 1)? == part.owner.nonce;
-        // A part that accepts a loss may leave the offset where it is.
+        // A part that accepts a loss may leave the offsets where they are.
         let last: Option<Vec<u8>> = get(row, 3)?;
         let took_effect = last.as_deref() == Some(id.0.as_slice());
-        Ok(is_mine && number::<u64>(row, 2, "next offset")? == part.base && !took_effect)
+        let is_base = number::<u64>(row, 2, "next offset")? == part.base
+            && number::<u64>(row, 4, "offset")? == part.late.base;
+        Ok(is_mine && is_base && !took_effect)
     }
 }

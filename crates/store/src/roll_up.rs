@@ -19,7 +19,7 @@ use event::{Outcome, UsageSource};
 use ledger::commit::CommitRows;
 use ledger::consumer::{ConsumerLabels, ConsumerSums};
 use ledger::measures::Measures;
-use ledger::series::FullLabels;
+use ledger::series::{FullLabels, SeriesId};
 use ledger::window::{QUARTER_MINUTES, QUARTER_US};
 use sqlx::AssertSqlSafe;
 
@@ -208,7 +208,13 @@ pub(crate) async fn roll_up(steps: &mut Steps, now: Wall) -> Result<bool> {
 }
 
 /// Adds the rows of a commit that are before the mark to what they are rolled up into.
-pub(crate) async fn add_late(steps: &mut Steps, mark: i64, rows: &CommitRows) -> Result<()> {
+/// Of its minutes only those that are kept.
+pub(crate) async fn add_late(
+    steps: &mut Steps,
+    mark: i64,
+    rows: &CommitRows,
+    kept: &[(i64, SeriesId, Measures)],
+) -> Result<()> {
     let is_late = |at: i64| at < mark;
     let statements = Statements::of(steps.backend());
     let days = rows.quarters.iter().filter(|row| is_late(row.0));
@@ -226,9 +232,9 @@ pub(crate) async fn add_late(steps: &mut Steps, mark: i64, rows: &CommitRows) ->
     }
     let mut minutes = BTreeMap::new();
     let is_late_minute = |at: i64| at.div_euclid(QUARTER_MINUTES) < mark;
-    if rows.minutes.iter().any(|row| is_late_minute(row.0)) {
+    if kept.iter().any(|row| is_late_minute(row.0)) {
         let labels: HashMap<_, _> = rows.shorts.iter().map(|row| (row.0, &row.1)).collect();
-        for (at, id, sums) in rows.minutes.iter().filter(|row| is_late_minute(row.0)) {
+        for (at, id, sums) in kept.iter().filter(|row| is_late_minute(row.0)) {
             let labels = labels.get(id).ok_or_else(nameless)?;
             let holds = holds(labels.is_final, labels.outcome, labels.source);
             statements.minute.add(&mut minutes, (&labels.namespace, *at), holds, sums)?;

@@ -252,10 +252,11 @@ pub(crate) fn consumer_labels(row: &Row, first: usize) -> Result<ConsumerLabels>
 /// Columns of a partition's progress.
 pub(crate) const PROGRESS: &str = "next, floor, floor_clock_us, clock_us, last_print, events, \
      counted, duplicate, late, future, poison, misrouted, conflicts, lost_frames, letter_hour, \
-     letter_rows";
+     letter_rows, late_next, merged, late_duplicate, expired";
 
 /// Values of the same columns before anything was counted.
-pub(crate) const NO_PROGRESS: &str = "0, 0, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0";
+pub(crate) const NO_PROGRESS: &str =
+    "0, 0, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0";
 
 /// Binds the columns of a partition's progress.
 pub(crate) fn bind_progress<'q>(query: Bound<'q>, progress: &Progress) -> Result<Bound<'q>> {
@@ -276,7 +277,11 @@ pub(crate) fn bind_progress<'q>(query: Bound<'q>, progress: &Progress) -> Result
         .bind(account.conflicts)
         .bind(account.lost_frames)
         .bind(progress.letter_hour)
-        .bind(progress.letter_rows))
+        .bind(progress.letter_rows)
+        .bind(signed(progress.late_next)?)
+        .bind(account.merged)
+        .bind(account.late_duplicate)
+        .bind(account.expired))
 }
 
 /// Reads a partition's progress that begins at column `first`.
@@ -298,9 +303,13 @@ pub(crate) fn progress(row: &Row, first: usize) -> Result<Progress> {
             misrouted: get(row, at(11))?,
             conflicts: get(row, at(12))?,
             lost_frames: get(row, at(13))?,
+            merged: get(row, at(17))?,
+            late_duplicate: get(row, at(18))?,
+            expired: get(row, at(19))?,
         },
         letter_hour: get(row, at(14))?,
         letter_rows: get(row, at(15))?,
+        late_next: number(row, at(16), "offset")?,
     })
 }
 

@@ -21,7 +21,7 @@ pub(crate) const FILE: &str = "ledger.db";
 /// Name of its write-ahead log.
 const WAL_FILE: &str = "ledger.db-wal";
 /// The migrations; the newest number is the format of this version.
-pub(crate) const MIGRATIONS: [&str; 11] = [
+pub(crate) const MIGRATIONS: [&str; 12] = [
     include_str!("../migrations/sqlite/0001_ledger.sql"),
     include_str!("../migrations/sqlite/0002_raw_letters.sql"),
     include_str!("../migrations/sqlite/0003_consumers.sql"),
@@ -33,6 +33,7 @@ pub(crate) const MIGRATIONS: [&str; 11] = [
     include_str!("../migrations/sqlite/0009_time_per_token.sql"),
     include_str!("../migrations/sqlite/0010_roll_ups.sql"),
     include_str!("../migrations/sqlite/0011_several_aggregators.sql"),
+    include_str!("../migrations/sqlite/0012_late_events.sql"),
 ];
 /// Connections for reading: the API's answers side by side.
 const READERS_MAX: u32 = 4;

@@ -11,7 +11,7 @@ use crate::server_options::MysqlOptions;
 use crate::sql::{Backend, Conn};
 
 /// The migrations; the newest number is the format of this version.
-pub(crate) const MIGRATIONS: [&str; 11] = [
+pub(crate) const MIGRATIONS: [&str; 12] = [
     include_str!("../migrations/mysql/0001_ledger.sql"),
     include_str!("../migrations/mysql/0002_raw_letters.sql"),
     include_str!("../migrations/mysql/0003_consumers.sql"),
@@ -23,6 +23,7 @@ pub(crate) const MIGRATIONS: [&str; 11] = [
     include_str!("../migrations/mysql/0009_time_per_token.sql"),
     include_str!("../migrations/mysql/0010_roll_ups.sql"),
     include_str!("../migrations/mysql/0011_several_aggregators.sql"),
+    include_str!("../migrations/mysql/0012_late_events.sql"),
 ];
 /// Added to the format while a backup is being restored: no program opens such a database, and none
 /// that has it open writes a claim or a commit.

@@ -6,11 +6,14 @@
 //! outcome is unknown, and nothing else is committed before `resolve` has told.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clock::Wall;
 use ledger::commit::{Claim, Commit, CommitId, CommitRows, Outcome, Owner, Part};
+use ledger::measures::Measures;
 use ledger::series::SeriesId;
+use ledger::window::MINUTE_US;
 use sqlx::AssertSqlSafe;
 
 use crate::dictionary::{CONSUMER_SERIES, FULL_SERIES, SHORT_SERIES};
@@ -21,7 +24,7 @@ use crate::rows::{
 };
 use crate::sql::{Backend, Bound, Conn, Row};
 use crate::steps::{FailAfter, Steps};
-use crate::{accepted, baseline, journal, letter, roll_up, schema, server_schema};
+use crate::{accepted, baseline, journal, late, letter, roll_up, schema, server_schema};
 
 /// Series whose stored labels are known to match; beyond this the cache starts over.
 const KNOWN_MAX: usize = 1_000_000;
@@ -29,11 +32,23 @@ const KNOWN_MAX: usize = 1_000_000;
 const CLAIM: &str = "claim a partition";
 
 /// What all writers of a store cache of committed transactions.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Memory {
     facts: Arc<Mutex<Facts>>,
+    /// How long minutes are kept, microseconds.
+    pub minutes_kept_us: Arc<AtomicI64>,
     /// Statements left before one fails; set by tests only.
     pub fail_after: FailAfter,
+}
+
+impl Default for Memory {
+    fn default() -> Memory {
+        Memory {
+            facts: Arc::default(),
+            minutes_kept_us: Arc::new(AtomicI64::new(i64::MAX)),
+            fail_after: FailAfter::default(),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -214,16 +229,37 @@ impl Writer {
         let totals: Vec<_> = rows.totals.iter().map(|(id, _, sums)| (None, id, sums)).collect();
         self.add(&upserts.total, &totals, commit.id, bind_full).await?;
         self.add(&upserts.quarter, &timed(&rows.quarters), commit.id, bind_full).await?;
-        self.add(&upserts.minute, &timed(&rows.minutes), commit.id, bind_short).await?;
+        let minutes = self.kept_minutes(rows, now).await?;
+        self.add(&upserts.minute, &timed(minutes), commit.id, bind_short).await?;
         self.add(&upserts.consumer, &timed(&rows.used), commit.id, bind_used).await?;
-        roll_up::add_late(&mut self.steps, mark, rows).await?;
+        roll_up::add_late(&mut self.steps, mark, rows, minutes).await?;
         letter::keep(&mut self.steps, commit, now).await?;
+        late::keep(&mut self.steps, commit).await?;
         let version = journal::keep(&mut self.steps, commit, now).await?;
         if commit.parts.iter().any(|part| part.is_shortened) {
             baseline::replace(&mut self.steps, day, version).await?;
         }
         accepted::keep(&mut self.steps, commit, version, now).await?;
         Ok(Applied::Whole { version, fresh })
+    }
+
+    /// The minutes of a commit that are kept: late events may be older than any, and a minute of
+    /// long ago would look as if all since were there.
+    async fn kept_minutes<'r>(
+        &mut self,
+        rows: &'r CommitRows,
+        now: Wall,
+    ) -> Result<&'r [(i64, SeriesId, Measures)]> {
+        let kept_us = self.memory.minutes_kept_us.load(Ordering::Relaxed);
+        let mut first = now.as_us().saturating_sub(kept_us).div_euclid(MINUTE_US);
+        if rows.minutes.first().is_some_and(|(at, ..)| *at < first) {
+            let query = self.steps.backend().query("SELECT min(at) FROM minute");
+            let oldest: Option<i64> =
+                self.steps.one(query, "look for old minutes").await?.get(0)?;
+            first = first.min(oldest.unwrap_or(first));
+        }
+        let n_old = rows.minutes.partition_point(|(at, ..)| *at < first);
+        Ok(&rows.minutes[n_old..])
     }
 
     /// Updates the caches after the commit took effect.
@@ -243,9 +279,10 @@ impl Writer {
         const SQL: &str = "UPDATE partition_state SET next = ?, floor = ?, floor_clock_us = ?, \
             clock_us = ?, last_print = ?, events = ?, counted = ?, duplicate = ?, late = ?, \
             future = ?, poison = ?, misrouted = ?, conflicts = ?, lost_frames = ?, \
-            letter_hour = ?, letter_rows = ?, commit_id = ? \
+            letter_hour = ?, letter_rows = ?, late_next = ?, merged = ?, late_duplicate = ?, \
+            expired = ?, commit_id = ? \
             WHERE generation = ? AND `partition` = ? AND epoch = ? AND nonce = ? AND next = ? \
-            AND (SELECT format FROM meta) <= ?";
+            AND late_next = ? AND (SELECT format FROM meta) <= ?";
         let query = bind_progress(self.steps.backend().query(SQL), &part.progress)?
             .bind(id.0.to_vec())
             .bind(part.owner.generation)
@@ -253,6 +290,7 @@ impl Writer {
             .bind(part.owner.epoch)
             .bind(part.owner.nonce.to_vec())
             .bind(signed(part.base)?)
+            .bind(signed(part.late.base)?)
             .bind(known_format(self.steps.backend()));
         Ok(self.steps.run(query, "move the partition on").await?.rows == 1)
     }

@@ -1,13 +1,13 @@
 //! The seeds that hold, and the mutants that must not.
 //!
 //! `SIM_SEEDS` (2,000 by default) and `SIM_FIRST` choose the seeds that have to hold;
-//! `SIM_MUTANT` one mutant, and `SIM_MUTANT_SEEDS` (4,000) within how many it has to die.
+//! `SIM_MUTANT` one mutant, and `SIM_MUTANT_SEEDS` (6,000) within how many it has to die.
 
 use sim::mutation::Mutation;
 use sim::run::run_many;
 
 /// Seeds within which every mutant has to be noticed.
-const MUTANT_SEEDS: u64 = 4_000;
+const MUTANT_SEEDS: u64 = 6_000;
 
 fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)

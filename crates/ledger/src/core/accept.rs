@@ -7,7 +7,7 @@
 //! what was counted, it has to grow beyond that first.
 
 use super::{Core, Effect, Halt, LogView, State};
-use crate::commit::{AcceptedLoss, Part, Progress};
+use crate::commit::{AcceptedLoss, LatePart, Part, Progress};
 use crate::dedup::Dedup;
 use crate::safeguard::Safeguard;
 
@@ -47,6 +47,8 @@ impl Core {
         let clock_us = self.committed.clock_us.map(|us| us.saturating_add(ahead_us));
         let mut account = self.committed.account;
         account.lost_frames = account.lost_frames.saturating_add(frames);
+        // What was counted at their time cannot be read again.
+        account.expired += account.undecided();
         let progress = Progress {
             next,
             floor: next,
@@ -56,6 +58,7 @@ impl Core {
             account,
             letter_hour: self.letter_hour,
             letter_rows: self.letter_rows,
+            late_next: next,
         };
         self.drop_marks();
         self.dedup = Dedup::default();
@@ -63,6 +66,7 @@ impl Core {
         self.offer(Part {
             is_shortened: true,
             accepted: Some(accepted),
+            late: LatePart { base: self.committed.late_next, ..LatePart::default() },
             ..Part::without_rows(owner, self.committed.next, progress)
         })
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{Core, Effect, Halt, LogView, Reclaim, State};
 use crate::classify::Clock;
-use crate::commit::{Claim, Owner, Part, Progress, Settled};
+use crate::commit::{Claim, LatePart, Owner, Part, Progress, Settled};
 use crate::dedup::Dedup;
 use crate::invariants::{i1_exact, i2_conserved, i8_fence};
 use crate::safeguard::Safeguard;
@@ -67,18 +67,24 @@ impl Core {
 
     /// Turns the pending sums into a part and clears them.
     fn make_part(&mut self, owner: Owner) -> Part {
-        self.pending.sums.last_clock_us = self.clock.us();
+        if self.position > self.committed.next {
+            self.pending.sums.last_clock_us = self.clock.us();
+        }
         let rows = Arc::new(self.pending.fold(&self.rows));
         let mut account = self.committed.account;
         account.merge(&self.pending.account);
         let (sums, letters) = (self.pending.sums, std::mem::take(&mut self.pending.letters));
-        self.pending.clear();
-        self.rows.trim();
         let (floor, floor_clock_us) = match self.entries.front() {
             Some(entry) => (entry.offset, Some(entry.clock_us)),
             None if self.lowest > self.committed.floor => (self.lowest, self.clock.us()),
             None => (self.committed.floor, self.committed.floor_clock_us),
         };
+        let late_next = self.late_next();
+        let late = std::mem::take(&mut self.pending.late);
+        let late =
+            LatePart { base: self.committed.late_next, merged: late.merged, tokens: late.tokens };
+        self.pending.clear();
+        self.rows.trim();
         Part {
             owner,
             base: self.committed.next,
@@ -91,12 +97,25 @@ impl Core {
                 account,
                 letter_hour: self.letter_hour,
                 letter_rows: self.letter_rows,
+                late_next,
             },
             rows,
             letters,
             sums,
             is_shortened: std::mem::take(&mut self.is_shortened),
             accepted: None,
+            late,
+        }
+    }
+
+    /// Up to where late events are decided with the next part. Where none is left undecided there is
+    /// nothing for a second pass to do.
+    fn late_next(&self) -> u64 {
+        let undecided = self.committed.account.undecided() + self.pending.account.undecided();
+        match self.pending.late.next {
+            _ if undecided == 0 => self.position,
+            Some(next) => next,
+            None => self.committed.late_next,
         }
     }
 

@@ -5,22 +5,27 @@
 //! rows that the store would hold.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use event::frame::envelope::ENVELOPE_BYTES;
-use event::frame::{FrameBuilder, Stamp, Version};
+use event::frame::{Envelope, FrameBuilder, Stamp, Version};
 use event::{Facts, Key, Labels, Method, Outcome, ServiceTier, Usage, UsageSource};
+use ledger::classify::{Clock, frame_time};
 use ledger::commit::{Claim, Owner, Part, Progress, Settled};
 use ledger::core::{Core, Effect, Input, LogView, Options, Record};
+use ledger::late::{Batch, BatchOptions, Decided};
 use ledger::measures::Measures;
 use ledger::safeguard::Safeguards;
 use ledger::series::{SeriesId, ShortLabels};
 use ledger::window::Window;
 use proptest::prelude::*;
 use store::RangeRow;
+use store::plain::MergedEvent;
 
 use crate::found::{Ledger, Start};
 use crate::frame::Sound;
 use crate::groups::of_rows;
+use crate::late::Copies;
 use crate::log::Expected;
 use crate::stored::{consumer, row, short, wide};
 use crate::sums::Sums;
@@ -230,6 +235,12 @@ impl Counted {
             sums: part.sums,
         };
         ledger.ranges.push((&row).into());
+        ledger.merged.extend(part.late.merged.iter().map(|merged| MergedEvent {
+            partition: 0,
+            offset: merged.offset,
+            key: merged.key.0,
+            time_us: merged.time_us,
+        }));
         ledger.version
     }
 }
@@ -252,14 +263,73 @@ pub fn counted_since(tpot_from: u64, log: &[Made], commits: &[(bool, bool)]) -> 
             let effects = core.on(Input::Due);
             let [Effect::Offer(part)] = &effects[..] else { panic!("{effects:?}") };
             let version = counted.apply(part);
-            counted.ledger.groups = of_rows(&counted.ledger.rows.used);
             core.on(Input::Settled(Settled::Committed));
+            let decided = second_pass(&mut core, &counted, log);
+            let progress = decided.map_or(part.progress, |part| {
+                counted.apply(&part);
+                part.progress
+            });
+            counted.ledger.groups = of_rows(&counted.ledger.rows.used);
             if restarts {
-                core = claimed(version as u8, part.progress, log);
+                core = claimed(version as u8, progress, log);
             }
         }
     }
+    // From others a recount does not begin.
+    let begins = |start: &Start| start.partitions.values().all(|row| row.late_next >= row.floor);
+    counted.ledger.baselines.retain(begins);
     counted
+}
+
+/// Decides the late events of all that is counted, with the ledger's own code, and commits that.
+fn second_pass(core: &mut Core, counted: &Counted, log: &[Made]) -> Option<Arc<Part>> {
+    let committed = *core.committed();
+    if committed.account.undecided() == 0 {
+        return None;
+    }
+    let window = Window::default();
+    let options = BatchOptions {
+        window,
+        partition: 0,
+        n_partitions: N_PARTITIONS,
+        unread_us: None,
+        safeguards: Safeguards::default(),
+    };
+    let mut clock = Clock::default();
+    let frames: Vec<(Clock, &Made)> = log
+        .iter()
+        .map(|made| {
+            if made.sound == Sound::Yes
+                && let Ok(envelope) = Envelope::decode(&made.bytes)
+            {
+                let time_us = frame_time(made.append_us, envelope.stamp.ingest_us, &window);
+                clock.observe(time_us, Safeguards::default());
+            }
+            (clock, made)
+        })
+        .collect();
+    let mut batch = Batch::new(options, committed.late_next);
+    let is_sound = |made: &Made| made.sound == Sound::Yes;
+    for offset in committed.late_next..committed.next {
+        let (clock, made) = frames[offset as usize];
+        if is_sound(made) {
+            batch.take(offset, &made.bytes, clock);
+        }
+    }
+    batch.move_to(committed.next);
+    for (clock, made) in frames.iter().take(committed.next as usize) {
+        if is_sound(made) {
+            batch.look(&made.bytes, *clock);
+        }
+    }
+    let merged = counted.ledger.merged.iter();
+    let merged: Vec<_> = merged.map(|row| (Key(row.key), row.time_us)).collect();
+    let verdicts = batch.decide(&merged);
+    core.on(Input::Decided(Decided { nonce: NONCE, verdicts: &verdicts }));
+    let effects = core.on(Input::Due);
+    let [Effect::Offer(part)] = &effects[..] else { panic!("{effects:?}") };
+    core.on(Input::Settled(Settled::Committed));
+    Some(Arc::clone(part))
 }
 
 fn claimed(epoch: u8, progress: Progress, log: &[Made]) -> Core {
@@ -307,13 +377,23 @@ pub fn recounted(log: &[Made], ledger: &Ledger, start: &Start) -> Expected {
     };
     let from = start.partitions.get(&0).copied().unwrap_or_default();
     let (tpot_from, bases) = (ledger.tpot_from(0), ledger.bases(0));
-    let mut tally = Tally::new(rules, from.floor_clock_us, from.next, tpot_from, bases);
+    let late = from.late_next..ledger.partitions.get(&0).map_or(0, |progress| progress.late_next);
+    let mut tally = Tally::new(rules, from.floor_clock_us, from.next, tpot_from, bases, late);
     for (offset, made) in log.iter().enumerate().skip(from.floor as usize) {
         let taken = tally.record(offset as u64, made.append_us, &made.bytes, made.sound);
         taken.expect("a log that was counted has no frames to come");
     }
     let last = log.last().map(|made| made.bytes.clone());
     let mut expected = Expected::since(start);
+    let late = std::mem::take(&mut tally.late);
+    let mut copies = Copies::of(&late, rules, from.floor_clock_us);
+    for (offset, clock_us) in &tally.clocks {
+        let made = &log[*offset as usize];
+        copies.record(&made.bytes, made.sound, *clock_us);
+    }
+    let decided = copies.decide(late, &ledger.late_since(0, &from));
+    tally.settle(&decided);
+    expected.settle(decided);
     expected.add(0, &from, window.ahead_us, tally, last);
     expected
 }

@@ -256,7 +256,7 @@ fn nothing_of_a_frame_to_come_is_tallied_neither_counted_nor_for_its_marks() {
             partition: 0,
             n_partitions: N_PARTITIONS,
         };
-        let mut tally = Tally::new(rules, None, count_from, 0, BTreeSet::new());
+        let mut tally = Tally::new(rules, None, count_from, 0, BTreeSet::new(), 0..0);
         let error = tally.record(5, STAMP_US, &newer(3, 0, 0), Sound::Yes).unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -290,6 +290,7 @@ async fn a_recount_stops_at_a_frame_to_come_and_names_its_place() {
     let log = Queue::open_embedded_read_only(folder.path()).await.unwrap();
     let counted = |next| {
         let progress = Progress {
+            late_next: 0,
             next,
             floor: 0,
             floor_clock_us: None,

@@ -248,7 +248,8 @@ fn answers() -> Value {
         "distribution": {"labels": OUTCOMES, "datasets": [{"label": "wechat", "data": data}],
             "totals": totals, "requests": 3, "as_of": as_of},
         "system": {"totalRequests": 3, "as_of": as_of, "events": {"counted": 3, "duplicate": 1,
-            "late": 0, "future": 0, "poison": 0, "misrouted": 0, "conflicts": 0, "lost_frames": 0}},
+            "late": 0, "future": 0, "poison": 0, "misrouted": 0, "conflicts": 0, "lost_frames": 0, "late_merged": 0,
+            "late_duplicate": 0, "late_expired": 0, "late_undecided": 0}},
         "trends": {"all": trend, "wechat": trend},
         "tokens": {"all": tokens, "wechat": tokens},
     })

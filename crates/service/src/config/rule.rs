@@ -75,6 +75,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("aggregator.dedup_bytes_max", Rule::Integer(1 << 20, 1 << 40)),
     ("aggregator.dead_letter_rows_per_hour", Rule::Integer(0, 10_000_000)),
     ("aggregator.dead_letter_days", Rule::Integer(1, 3_650)),
+    ("aggregator.late_seconds", Rule::Integer(1, 3_600)),
     ("aggregator.journal_days", Rule::Integer(1, 3_650)),
     ("aggregator.minute_hours", Rule::Integer(7, 8_760)),
     ("aggregator.quarter_days", Rule::Integer(32, 36_500)),

@@ -91,6 +91,8 @@ pub struct AggregatorSettings {
     pub dead_letter_rows_per_hour: u64,
     /// How long dead letters are kept, in days.
     pub dead_letter_days: u32,
+    /// Seconds between two looks at late events of a partition.
+    pub late_seconds: u32,
     /// How long the journal of commits is kept, in days.
     pub journal_days: u32,
     /// How long minute rows are kept, in hours.

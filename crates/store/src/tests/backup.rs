@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use clock::Wall;
-use ledger::commit::{AcceptedLoss, Commit, CommitId, Outcome, Part};
+use ledger::commit::{AcceptedLoss, Commit, CommitId, LatePart, Merged, Outcome, Part};
 use ledger::lease::LeaseRow;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Executor, Row as _};
@@ -41,7 +41,13 @@ async fn fill(store: &Store) {
     progress.account.lost_frames = 3;
     let loss = AcceptedLoss { reason: "the log was \u{1f363}".to_owned(), frames: 3 };
     let without_rows = Part::without_rows(claim.owner, progress.next, progress);
-    let accepted = Arc::new(Part { accepted: Some(loss), is_shortened: true, ..without_rows });
+    let merged = Merged { key: event::Key([0; 16]), time_us: -7, offset: 0 };
+    let accepted = Arc::new(Part {
+        accepted: Some(loss),
+        is_shortened: true,
+        late: LatePart { merged: vec![merged], ..without_rows.late },
+        ..without_rows
+    });
     let second = Commit::of(CommitId([0; 16]), vec![accepted]);
     assert_eq!(store.commit(Arc::new(second)).await.0, Outcome::Committed { version: 2 });
     let names = ODD.iter().flat_map(|name| {

@@ -7,6 +7,7 @@ mod newer;
 mod registrations;
 mod statements;
 mod sums;
+mod late;
 mod latency;
 mod lease;
 mod usage;
@@ -21,6 +22,7 @@ use ledger::query::sums::Sums;
 
 pub(super) use self::frames::*;
 pub(super) use self::joint::*;
+pub(super) use self::late::*;
 pub(super) use self::latency::*;
 pub(super) use self::lease::*;
 pub(super) use self::letters::*;

@@ -255,9 +255,11 @@ pub(super) fn joint(parts: impl IntoIterator<Item = Part>) -> Commit {
 }
 
 /// What a ledger of before format 9 holds of another one: no times per output token, which it
-/// counts from where its partitions stand.
+/// counts from where its partitions stand. From there on late events are decided, too.
 pub(super) fn without_tpot(mut snapshot: Snapshot) -> Snapshot {
     for partition in &mut snapshot.partitions {
+        partition.progress.late_next = partition.progress.next;
+        partition.progress.account.expired = partition.progress.account.late;
         assert_eq!(partition.tpot_from, 0, "the other one has had them from its beginning");
         partition.tpot_from = partition.progress.next;
     }

@@ -10,7 +10,7 @@ use sqlx::mysql::MySqlConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, Row};
 
-use super::fixture::{commit, open_with, source, without_tpot};
+use super::fixture::{altered, commit, open_with, source, without_tpot};
 use super::server::Database;
 use crate::{
     AcceptedRow, LabelKind, LabelName, LabelRequest, Owners, Raised, RangeRow, Snapshot, Store,
@@ -81,6 +81,9 @@ async fn check(upgraded: &Store, other: &Store, next: Arc<Commit>, unready: &[u3
     assert_eq!(upgraded.frame_version().await.expect("a version"), 1);
     let raised = upgraded.raise_frame_version(1, 2, Owners::Any).await.expect("an answer");
     assert_eq!(raised, Raised::NotYet { partitions: unready.to_vec() }, "who did not tell");
+    let next = Arc::new(altered(&next, |part| {
+        (part.late.base, part.progress.late_next) = (part.base, part.progress.next);
+    }));
     assert_eq!(upgraded.commit(Arc::clone(&next)).await.0, Outcome::Committed { version: 3 });
     check_tpot(upgraded, &next).await;
     for partition in 0..2 {

@@ -1,0 +1,60 @@
+//! Reads stretches of the log again, with the log's clock behind each frame.
+
+use event::frame::Envelope;
+use ledger::classify::{Clock, frame_time};
+use ledger::safeguard::Safeguards;
+use ledger::window::Window;
+use queue::{QueueError, QueueReader, Record};
+use store::RangeRow;
+
+/// Payload of one read, bytes.
+const READ_BYTES: usize = 4 * 1024 * 1024;
+
+/// Reads the frames of ranges that commits have counted, in the order of the log. `look` gets each
+/// intact record and the clock behind it.
+///
+/// # Errors
+/// The error of the log: a gap if a frame is gone.
+pub async fn walk(
+    log: &QueueReader,
+    partition: u32,
+    window: &Window,
+    ranges: &[RangeRow],
+    mut look: impl FnMut(&Record, Clock),
+) -> Result<(), QueueError> {
+    let mut ranges = ranges.iter().peekable();
+    let Some(first) = ranges.peek() else { return Ok(()) };
+    let mut from = first.base;
+    let mut clock = Clock::default();
+    loop {
+        let records = log.read(partition, from, READ_BYTES).await?;
+        let Some(last) = records.last() else {
+            return Err(QueueError::PastEnd { high: from });
+        };
+        from = last.offset + 1;
+        for record in &records {
+            while ranges.next_if(|range| record.offset >= range.next).is_some() {}
+            let Some(range) = ranges.peek() else { return Ok(()) };
+            if record.offset < range.base {
+                from = range.base;
+                break;
+            }
+            if record.offset == range.base {
+                clock = Clock::at(range.sums.first_clock_us);
+            } else if record.intact
+                && let Ok(envelope) = Envelope::decode(&record.bytes)
+            {
+                let stamp_us = envelope.stamp.ingest_us;
+                let time_us = frame_time(record.append_time_us, stamp_us, window);
+                clock.observe(time_us, Safeguards::default());
+            }
+            if record.intact {
+                look(record, clock);
+            }
+        }
+        while ranges.next_if(|range| from >= range.next).is_some() {}
+        if ranges.peek().is_none() {
+            return Ok(());
+        }
+    }
+}
