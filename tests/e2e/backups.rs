@@ -94,6 +94,7 @@ fn a_ledger_that_is_lost_catches_up_from_its_backup_and_the_log_to_the_same_numb
     let sent: Value = serde_json::from_str(&report).expect("a report in JSON");
     let expected = sent["events"]["counted"].as_i64().expect("whole") + 1;
     place.wait_events("counted", expected);
+    place.wait_decided();
     place.recount();
     let newcomer = "namespace_requests_total{namespace=\"newcomer\",status=\"success\"}";
     wait_for("what is new is shown", || place.sum(newcomer) == 1);

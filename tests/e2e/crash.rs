@@ -58,6 +58,7 @@ fn killed_at_random_moments_every_answered_event_is_counted_once_and_nothing_goe
     let sent: Value = serde_json::from_slice(&output.stdout).expect("a report");
     let expected = sent["events"]["counted"].as_i64().expect("whole");
     place.wait_events("counted", expected);
+    place.wait_decided();
     let recount = place.recount();
     let report = referee.finish().unwrap_or_else(|faults| panic!("{}", faults.join("\n")));
     assert!(report.good > rounds, "{report:?}");

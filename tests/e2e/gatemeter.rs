@@ -151,6 +151,16 @@ impl Place {
         });
     }
 
+    /// Waits until the second pass has decided every late event that was counted as late.
+    pub fn wait_decided(&self) {
+        wait_for("late events are decided", || {
+            get(self.aggregator, "/metrics?section=business", &[]).is_some_and(|answer| {
+                answer.status == 200
+                    && answer.body.contains("\ngatemeter_late_events_undecided 0\n")
+            })
+        });
+    }
+
     /// `data` of an API answer.
     pub fn api(&self, path: &str) -> Value {
         let answer = get(self.api, path, &[]).expect("an answer");

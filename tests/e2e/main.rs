@@ -31,5 +31,6 @@ mod page;
 mod prometheus;
 mod scripts;
 mod totals;
+mod late;
 mod letters;
 mod texts;

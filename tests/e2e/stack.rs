@@ -369,6 +369,10 @@ impl Stack {
             );
             std::thread::park_timeout(Duration::from_millis(100));
         }
+        while self.shown("gatemeter_late_events_undecided") != Some(0) {
+            assert!(Instant::now() < end, "{what}: late events are undecided\n{}", self.logs());
+            std::thread::park_timeout(Duration::from_millis(100));
+        }
         let report = self.recount();
         let number = |pointer: &str| report.pointer(pointer).and_then(Value::as_i64);
         let found = Books {

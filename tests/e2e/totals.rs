@@ -82,6 +82,7 @@ fn every_class_of_a_mixed_stream_is_exact() {
     }
     assert!(events["counted"].as_i64().expect("whole") >= 100_000, "{sent}");
     place.wait_events("counted", events["counted"].as_i64().expect("whole"));
+    place.wait_decided();
     let recount = place.recount();
     for class in ["counted", "duplicate", "late", "future"] {
         let shown = place.sum(&format!("gatemeter_events_total{{class=\"{class}\"}}"));

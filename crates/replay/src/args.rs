@@ -111,9 +111,9 @@ pub struct ReplayArgs {
     /// for one receiver, or all is duplicate [default: random]
     #[arg(long, value_name = "ID", value_parser = parse_run_id, conflicts_with = "resume")]
     pub run_id: Option<String>,
-    /// Event times: now; fit[:45m], the trace scaled into the minutes before the start; keep, as
-    /// recorded, where events near an hour old make the totals a range [default: fit for traces,
-    /// keep for ndjson, now for synthetic]
+    /// Event times: now; fit[:45m], the trace scaled into the minutes before the start; keep or
+    /// as-is, as recorded, where events near an hour old make the totals a range [default: fit for
+    /// traces, keep for ndjson, now for synthetic]
     #[arg(long, value_name = "TIMES", conflicts_with = "resume")]
     pub times: Option<Times>,
     /// Record each send here before it goes out; a directory gets replay-RUNID.tape.ndjson
@@ -207,12 +207,12 @@ impl std::str::FromStr for Times {
     fn from_str(text: &str) -> Result<Times, String> {
         match text {
             "now" => return Ok(Times::Now),
-            "keep" => return Ok(Times::Keep),
+            "keep" | "as-is" => return Ok(Times::Keep),
             "fit" => return Ok(FIT_DEFAULT),
             _ => {}
         }
         let Some(span) = text.strip_prefix("fit:") else {
-            return Err(format!("`{text}` is none of now, fit:45m, keep"));
+            return Err(format!("`{text}` is none of now, fit:45m, keep (or as-is)"));
         };
         let window = parse_span(span)?;
         if window > FIT_WINDOW_MAX {

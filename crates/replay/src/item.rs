@@ -32,8 +32,10 @@ pub enum Class {
     Counted,
     /// A copy of an event that is counted elsewhere in the run.
     Duplicate,
-    /// Too old to be counted.
+    /// So old that it is counted at its own time later, by the second pass.
     Late,
+    /// A copy of such an event.
+    LateCopy,
     /// Too far ahead to be counted.
     Future,
     /// So close to a limit of time that a moment decides whether it is counted.
@@ -48,7 +50,7 @@ impl Class {
         match self {
             Class::Counted => "counted",
             Class::Duplicate => "duplicate",
-            Class::Late => "late",
+            Class::Late | Class::LateCopy => "late",
             Class::Future => "future",
             Class::Undecided => "undecided",
             Class::Rejected => "rejected",
@@ -158,7 +160,7 @@ impl Item {
         match self.class {
             Class::Counted | Class::Duplicate => self.time_us + LATE_AFTER_US - MARGIN_US,
             Class::Future => self.time_us - FUTURE_AFTER_US - MARGIN_US,
-            Class::Late | Class::Undecided | Class::Rejected => i64::MAX,
+            Class::Late | Class::LateCopy | Class::Undecided | Class::Rejected => i64::MAX,
         }
     }
 

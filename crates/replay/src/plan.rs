@@ -17,7 +17,8 @@ use crate::args::Share;
 use crate::broken::render_broken;
 use crate::draw::{PLAN_STREAM, generator};
 use crate::item::{
-    Batch, Class, FUTURE_AFTER_US, Facts, Item, LATE_AFTER_US, MARGIN_US, MINUTE_US,
+    Attempt, Batch, Class, Effect, FUTURE_AFTER_US, Facts, Item, LATE_AFTER_US, MARGIN_US,
+    MINUTE_US,
 };
 use crate::setup::Setup;
 use crate::source::Source;
@@ -159,7 +160,10 @@ impl Plan {
         };
         let time_us = self.timing.event_time_us(facts.recorded_us, at_us);
         let class = match self.timing {
-            Timing::Keep if time_us < at_us - LATE_MIN_US => Class::Late,
+            Timing::Keep if time_us < at_us - LATE_MIN_US => match facts.id {
+                Some(_) if self.first_or_copy(&id)? == Class::Duplicate => Class::LateCopy,
+                _ => Class::Late,
+            },
             Timing::Keep if time_us > at_us + self.setup.future_min_us => Class::Future,
             Timing::Keep if time_us < at_us - COUNTED_PAST_US => Class::Undecided,
             Timing::Keep if time_us > at_us + COUNTED_AHEAD_US => Class::Undecided,
@@ -217,7 +221,9 @@ impl Plan {
     }
 
     fn push_extra(&mut self, facts: &Facts, id: String, time_us: i64, class: Class, body: String) {
-        let effect = Arc::clone(&facts.effect);
+        // It stands alone: nobody tries again.
+        let effect = Effect { attempt: Attempt::Final, ..Effect::clone(&facts.effect) };
+        let effect = Arc::new(effect);
         let item = Item { id: id.into(), time_us, class, effect, body: body.into() };
         self.ready[0].push_back(item);
     }

@@ -458,10 +458,7 @@ fn ingest_takes_every_good_event_as_it_was_meant_and_nothing_malformed() {
             let effect = &item.effect;
             assert_eq!((&*event.namespace, event.status), (&*effect.namespace, effect.status));
             assert_eq!(event.outcome(), effect.outcome);
-            assert_eq!(
-                event.is_final,
-                effect.attempt == Attempt::Final || item.class == Class::Late
-            );
+            assert_eq!(event.is_final, effect.attempt == Attempt::Final);
             let tokens = effect.tokens.unwrap_or_default();
             let count = |sent: Option<u32>| u64::from(sent.unwrap_or(0));
             assert_eq!(event.usage.is_present(), effect.tokens.is_some());

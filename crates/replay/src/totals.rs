@@ -37,7 +37,7 @@ impl Events {
         let slot = match class {
             Class::Counted => &mut self.counted,
             Class::Duplicate => &mut self.duplicate,
-            Class::Late => &mut self.late,
+            Class::Late | Class::LateCopy => &mut self.late,
             Class::Future => &mut self.future,
             Class::Undecided => &mut self.undecided,
             Class::Rejected => &mut self.rejected,
@@ -83,7 +83,7 @@ pub struct Undecided {
 pub struct Totals {
     /// Events by class, of answered batches.
     pub events: Events,
-    /// Final attempts counted.
+    /// Final attempts counted, late ones among them.
     pub requests: u64,
     /// Tokens of all counted attempts.
     pub tokens: Tokens,
@@ -117,7 +117,7 @@ impl Totals {
             let again = if class == Class::Counted { Class::Duplicate } else { class };
             self.extra_at_most.add(again, n_unsure);
             match class {
-                Class::Counted => self.count(&item.effect),
+                Class::Counted | Class::Late => self.count(&item.effect),
                 Class::Undecided => self.undecided.add(&item.effect),
                 _ => {}
             }
@@ -136,7 +136,7 @@ impl Totals {
             }
             (Class::Rejected, _) => (None, "accepted, though malformed".to_string()),
             (Class::Undecided, _) | (_, Verdict::Accepted) => return Some(expected),
-            (Class::Late, Verdict::Late) | (Class::Future, Verdict::Future) => {
+            (Class::Late | Class::LateCopy, Verdict::Late) | (Class::Future, Verdict::Future) => {
                 return Some(expected);
             }
             (Class::Counted | Class::Duplicate, Verdict::InTime) => return Some(expected),
@@ -147,7 +147,7 @@ impl Totals {
                 let what = format!("of the future by ingest's clock, not {}", expected.word());
                 (Some(Class::Future), what)
             }
-            (Class::Late | Class::Future, Verdict::InTime) => {
+            (Class::Late | Class::LateCopy | Class::Future, Verdict::InTime) => {
                 let what = format!("in time by ingest's clock, not {}", expected.word());
                 (Some(Class::Undecided), what)
             }

@@ -88,6 +88,10 @@ impl Tally {
         let time_us = event["time"].as_i64().unwrap();
         if time_us < now_us - 3_600_000_000 {
             self.events.late += 1;
+            // Late ones are counted at their own time by and by, once.
+            if self.counted.insert(id, ()).is_none() {
+                self.add(event);
+            }
             "late"
         } else if time_us > now_us + 300_000_000 {
             self.events.future += 1;

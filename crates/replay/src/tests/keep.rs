@@ -76,7 +76,7 @@ async fn what_ingest_calls_late_or_future_against_expectation_is_a_surprise() {
     let (code, report) = run("synthetic --count 5 --times fit:30m", &fake).await;
     assert_eq!((code, &report["exact"]), (ExitCode::FAILURE, &json!(false)));
     assert_eq!((&report["surprises"], &report["events"]["late"]), (&json!(5), &json!(5)));
-    assert_eq!(report["requests"], 0);
+    assert!(report["requests"].as_u64().unwrap() > 0, "they are counted later");
     let example = report["surprise_examples"][0].as_str().unwrap();
     assert!(example.ends_with("late by ingest's clock, not counted"), "{example}");
 }
