@@ -99,6 +99,16 @@ impl Reader {
         number(rows.first().ok_or_else(missing)?, 0, "frame version")
     }
 
+    /// The format of the ledger.
+    ///
+    /// # Errors
+    /// See [`Reader`].
+    pub async fn format(&mut self) -> Result<i64> {
+        let rows = self.rows(self.conn.query("SELECT format FROM meta")).await?;
+        let missing = || StoreError::Fatal { reason: "its format is gone".to_owned() };
+        get(rows.first().ok_or_else(missing)?, 0)
+    }
+
     /// The partitions of a generation whose owner is not known to know a frame version, and those
     /// that nobody has ever claimed.
     ///

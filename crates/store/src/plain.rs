@@ -226,7 +226,7 @@ pub struct PlainStore(Store);
 
 /// One read transaction: everything it answers is of one committed version.
 #[derive(Debug)]
-pub struct PlainReader(Reader);
+pub struct PlainReader(pub(crate) Reader);
 
 impl From<Store> for PlainStore {
     fn from(store: Store) -> PlainStore {

@@ -11,6 +11,7 @@ use crate::Store;
 use crate::access::transact;
 use crate::error::{Result, StoreError};
 use crate::many::{marks, pieces, rows_max};
+use crate::plain::PlainReader;
 use crate::read::Reader;
 use crate::rows::{get, nonce, number, signed};
 use crate::sql::{Backend, Row};
@@ -18,6 +19,9 @@ use crate::steps::Steps;
 
 /// How long a process is listed after it was heard last, microseconds.
 const LISTED_US: i64 = 60 * 60 * 1_000_000;
+/// How long a process is taken to be alive after it was heard last, microseconds: it is heard every
+/// few seconds, and the clocks of two machines may differ by some.
+const ALIVE_US: i64 = 30 * 1_000_000;
 /// Longest reason of a halted partition that is stored, characters.
 const REASON_MAX: usize = 1_000;
 const ACTION: &str = "tell which processes run";
@@ -39,6 +43,14 @@ pub struct ProcessRow {
     pub started_us: i64,
     /// When it was heard last, microseconds since the epoch by its own clock.
     pub seen_us: i64,
+}
+
+impl ProcessRow {
+    /// Whether it was heard lately. Clocks that differ by many seconds make this wrong.
+    #[must_use]
+    pub fn is_alive(&self, now: Wall) -> bool {
+        now.as_us() - self.seen_us < ALIVE_US
+    }
 }
 
 /// Who counts a partition.
@@ -126,6 +138,19 @@ impl Reader {
                 })
             })
             .collect()
+    }
+}
+
+impl PlainReader {
+    /// Where the process listens that holds the publisher lease; `None` if none does, or it was not
+    /// heard within the last hour.
+    ///
+    /// # Errors
+    /// See [`Reader`].
+    pub async fn publisher(&mut self) -> Result<Option<String>> {
+        let Some(holder) = self.0.lease().await?.holder else { return Ok(None) };
+        let mut listed = self.0.processes(Wall::now()).await?.into_iter();
+        Ok(listed.find(|process| process.id == holder).map(|process| process.address))
     }
 }
 

@@ -5,6 +5,8 @@ use ledger::lease::LeaseRow;
 use ledger::series::FullLabels;
 
 use super::*;
+use crate::plain::PlainReader;
+use crate::schema::MIGRATIONS;
 
 async fn lease(bed: &Bed) -> LeaseRow {
     bed.store.read().await.expect("a reader").lease().await.expect("a lease")
@@ -90,6 +92,21 @@ pub(in crate::tests) async fn processes_are_listed_with_what_they_own_by_the_new
     assert_eq!(read().await.owners(1).await.expect("owners"), [owner(1, 1, None)]);
     let listed = read().await.processes(now).await.expect("processes");
     assert_eq!(listed, [process(1, now.as_us())], "who was not heard for an hour is not listed");
+    assert!(listed[0].is_alive(now), "{listed:?}");
+    assert!(!process(1, now.as_us() - 30_000_000).is_alive(now));
+    let publisher = async || {
+        let mut reader = PlainReader(read().await);
+        reader.publisher().await.expect("an address")
+    };
+    assert_eq!(publisher().await, None, "nobody holds the lease");
+    let free = read().await.lease().await.expect("a lease");
+    assert!(store.acquire_lease(free, [9; 16]).await.expect("taken"));
+    assert_eq!(publisher().await, None, "who holds it is not listed");
+    let held = read().await.lease().await.expect("a lease");
+    assert!(store.acquire_lease(held, [1; 16]).await.expect("taken"));
+    assert_eq!(publisher().await, Some(process(1, 0).address));
+    let format = read().await.format().await.expect("a format");
+    assert_eq!(usize::try_from(format), Ok(MIGRATIONS.len()));
     // The next owner tells first, then the one of before, which does not know yet.
     store.claim(1, 0, [2; 16], 2).await.expect("a claim");
     assert_eq!(read().await.owners(1).await.expect("owners"), [], "its owner has told nothing");
