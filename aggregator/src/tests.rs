@@ -5,7 +5,7 @@
 mod broker;
 mod on_kafka;
 mod publishing;
-mod running;
+pub(crate) mod running;
 mod accepting;
 mod committing;
 mod frames;

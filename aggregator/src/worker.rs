@@ -266,17 +266,18 @@ impl Worker {
     /// Waits until the partition is assigned: claiming it earlier would only fence its current
     /// owner. False if shutdown begins first, or the assignment is unknown.
     async fn is_assigned(&mut self) -> bool {
+        let is_pending = tokio::select! {
+            biased;
+            _ = self.parts.queue.assigned(self.partition) => false,
+            () = std::future::ready(()) => true,
+        };
+        if is_pending {
+            self.release();
+        }
         let assigned = tokio::select! {
             biased;
             assigned = self.parts.queue.assigned(self.partition) => assigned,
             () = self.shutdown.requested() => return false,
-            () = std::future::ready(()) => {
-                self.parts.gauges.released(self.partition);
-                tokio::select! {
-                    assigned = self.parts.queue.assigned(self.partition) => assigned,
-                    () = self.shutdown.requested() => return false,
-                }
-            }
         };
         match assigned {
             Ok(()) => {
@@ -288,6 +289,15 @@ impl Worker {
                 false
             }
         }
+    }
+
+    /// Another process has the partition, and reports what waits there. Its marks are dropped: here
+    /// they would fill the budget of those that are counted, for as long as it stays away.
+    fn release(&mut self) {
+        self.core = core_of(&self.parts);
+        self.parts.gauges.released(self.partition);
+        self.parts.gauges.measured(self.partition, &self.core, 0);
+        self.parts.budget.note(self.partition, 0);
     }
 
     /// Watermarks of the log, and the fingerprint of the record before `next`, if it exists.

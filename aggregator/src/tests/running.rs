@@ -20,7 +20,7 @@ use tower::ServiceExt as _;
 
 use crate::{Aggregator, Parts, start};
 
-pub(super) const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A frame of events with these ids, all of one series.
 fn frame(ids: std::ops::Range<u32>) -> Append {
@@ -69,6 +69,27 @@ pub(super) fn frame_for(partition: u32, ids: impl IntoIterator<Item = u32>) -> A
     Append { partition, bytes: builder.encode(stamp).into() }
 }
 
+/// What an aggregator stands on that counts a log into the ledger of a folder, which others may
+/// reach.
+pub(crate) async fn parts(queue: Queue, folder: &Path) -> Parts {
+    let store = Store::open(folder).await.expect("a ledger");
+    let generation = store.generation(queue.generation(), queue.partitions()).await;
+    Parts {
+        queue: Arc::new(queue),
+        store: Arc::new(store),
+        generation: generation.expect("a generation"),
+        pressure: Arc::new(AtomicBool::new(false)),
+        access: service::auth::Access::Dev,
+        is_shared: true,
+        process: ProcessRow {
+            id: [1; 16],
+            role: "aggregator".to_owned(),
+            address: "host-1:8002".to_owned(),
+            ..ProcessRow::default()
+        },
+    }
+}
+
 pub(super) struct Running {
     pub queue: Arc<Queue>,
     pub store: Arc<Store>,
@@ -84,18 +105,8 @@ impl Running {
 
     /// Counts any log into the ledger of a folder.
     pub(super) async fn on(queue: Queue, folder: &Path) -> Running {
-        let queue = Arc::new(queue);
-        let store = Arc::new(Store::open(folder).await.expect("a ledger"));
-        let generation = store.generation(queue.generation(), queue.partitions()).await;
-        let parts = Parts {
-            queue: Arc::clone(&queue),
-            store: Arc::clone(&store),
-            generation: generation.expect("a generation"),
-            pressure: Arc::new(AtomicBool::new(false)),
-            access: service::auth::Access::Dev,
-            is_shared: true,
-            process: ProcessRow { id: [1; 16], ..ProcessRow::default() },
-        };
+        let parts = parts(queue, folder).await;
+        let (queue, store) = (Arc::clone(&parts.queue), Arc::clone(&parts.store));
         let (trigger, shutdown) = channel();
         let metrics = Arc::new(ProcessMetrics::new("aggregator", "0.1.0").expect("new"));
         let started = start(&Settings::default(), parts, metrics, shutdown).await;
@@ -134,9 +145,14 @@ impl Running {
 
     /// Waits until a line is on the page, and gives the page.
     pub(super) async fn page_with(&self, line: &str) -> String {
+        self.with("/metrics?section=business", line).await
+    }
+
+    /// The same of any page.
+    pub(super) async fn with(&self, path: &str, line: &str) -> String {
         let look = async {
             loop {
-                let (status, page) = self.ask("/metrics?section=business").await;
+                let (status, page) = self.ask(path).await;
                 if status == StatusCode::OK && page.lines().any(|shown| shown == line) {
                     return page;
                 }
