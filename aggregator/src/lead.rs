@@ -15,7 +15,8 @@ use ledger::lease::{Answer, Lease, LeaseRow, Next, Nonce, Standing};
 use ledger::safeguard::Safeguards;
 use service::chain;
 use service::shutdown::{Phase, Shutdown};
-use store::{PartitionRow, Reader, StoreError};
+use service::status::Halted;
+use store::{PartitionRow, Reader, Snapshot, StoreError};
 use tracing::{info, warn};
 
 use crate::metrics::Gauges;
@@ -91,7 +92,8 @@ pub struct Lead {
     must_take_over: bool,
     /// Whether the ledger says that it was put back, and the page is not open since.
     is_restored: bool,
-    /// The newest version that was read, and the commit that created it.
+    /// The newest version that was read, and the commit that created it; `None` where nobody else
+    /// can reach the ledger.
     seen: Option<(i64, CommitId)>,
     /// The newest namespace that is shown.
     last_namespace: i64,
@@ -175,13 +177,9 @@ impl Lead {
         let shown = self.publisher.version();
         let mut reader = self.parts.store.read().await?;
         self.check_not_restored(&mut reader, shown).await?;
-        let generation = self.parts.generation.generation;
-        let mut rows = reader.partitions().await?;
-        rows.retain(|row| row.generation == generation);
-        for row in &rows {
-            self.gauges.known(row.partition, row.progress.next);
-        }
+        let mut rows = Vec::new();
         if let Some(leadership) = self.leadership.clone() {
+            rows = self.look_at_others(&mut reader).await?;
             let row = reader.lease().await?;
             if !self.keep_lease(&leadership, row).await? {
                 return Ok(());
@@ -191,8 +189,8 @@ impl Lead {
             drop(reader);
             return self.take_over().await;
         }
-        if self.leadership.is_some() {
-            self.catch_up(&mut reader, &rows).await?;
+        if self.leadership.is_some() && !self.catch_up(&mut reader, &rows).await? {
+            return Ok(());
         }
         self.follow(&mut reader).await?;
         if self.is_restored && self.publisher.ready().is_ok() {
@@ -200,6 +198,26 @@ impl Lead {
             self.is_restored = false;
         }
         Ok(())
+    }
+
+    /// What other processes count, and where they are halted.
+    async fn look_at_others(
+        &mut self,
+        reader: &mut Reader,
+    ) -> Result<Vec<PartitionRow>, StoreError> {
+        let generation = self.parts.generation.generation;
+        let mut rows = reader.partitions().await?;
+        rows.retain(|row| row.generation == generation);
+        for row in &rows {
+            self.gauges.known(row.partition, row.progress.next);
+        }
+        let owners = reader.owners(generation).await?;
+        let halted = owners.into_iter().filter_map(|owner| {
+            let resumes_at = owner.resumes_at;
+            Some((owner.partition, Halted { reason: owner.halted?, resumes_at }))
+        });
+        self.gauges.halted_elsewhere(halted.collect());
+        Ok(rows)
     }
 
     /// Compares the ledger with what was read of it, and with what is shown. If it went back, that
@@ -222,8 +240,11 @@ impl Lead {
             self.parts.store.note_restored().await?;
             return Err(AggregatorError::Restored);
         }
+        // Where nobody else commits, what is shown is all there is.
         let version = reader.as_of().version;
-        if let Some(commit) = reader.commit_of(version).await? {
+        if self.leadership.is_some()
+            && let Some(commit) = reader.commit_of(version).await?
+        {
             self.seen = Some((version, commit));
         }
         Ok(())
@@ -240,8 +261,7 @@ impl Lead {
         match next {
             Next::Wait => Ok(false),
             Next::Lost => {
-                info!(term = row.term, "another process is the publisher");
-                self.publisher.stand_by();
+                self.lost(row);
                 Ok(false)
             }
             Next::Renew(row) => {
@@ -271,14 +291,15 @@ impl Lead {
     async fn take_over(&mut self) -> Result<(), AggregatorError> {
         let follows_another =
             self.leadership.as_ref().is_some_and(|leadership| leadership.lock().follows_another());
-        let snapshot = self.parts.store.snapshot().await?;
-        let mut goals = BTreeMap::new();
-        for partition in 0..self.parts.generation.partitions {
-            goals.insert(partition, self.parts.queue.watermarks(partition).await?.high);
-        }
+        let Some((snapshot, goals)) = self.while_held(self.read_all()).await? else {
+            return Ok(());
+        };
         let generation = self.parts.generation.generation;
         let mut partitions = snapshot.partitions;
         partitions.retain(|row| row.generation == generation);
+        for row in &partitions {
+            self.gauges.known(row.partition, row.progress.next);
+        }
         self.last_namespace = snapshot.namespaces.iter().map(|row| row.id).max().unwrap_or(0);
         self.connections.clear();
         self.publisher.take_over(Start {
@@ -296,20 +317,82 @@ impl Lead {
         Ok(())
     }
 
-    /// Shows what other processes have committed.
+    /// Everything that is committed, and the ends of the log.
+    async fn read_all(&self) -> Result<(Snapshot, BTreeMap<u32, u64>), AggregatorError> {
+        let snapshot = self.parts.store.snapshot().await?;
+        let mut ends = BTreeMap::new();
+        for partition in 0..self.parts.generation.partitions {
+            ends.insert(partition, self.parts.queue.watermarks(partition).await?.high);
+        }
+        Ok((snapshot, ends))
+    }
+
+    /// Reads what may take longer than a lease lasts: it is renewed meanwhile. `None` if another
+    /// process has taken it over.
+    async fn while_held<T, E>(
+        &self,
+        reading: impl Future<Output = Result<T, E>>,
+    ) -> Result<Option<T>, E> {
+        let Some(leadership) = &self.leadership else { return reading.await.map(Some) };
+        tokio::select! {
+            read = reading => read.map(Some),
+            () = self.keep_renewed(leadership) => Ok(None),
+        }
+    }
+
+    /// Renews the lease until another process has taken it over. Reads of the ledger that fail are
+    /// left to whoever reads it beside.
+    async fn keep_renewed(&self, leadership: &Leadership) {
+        loop {
+            tokio::time::sleep(RENEW_EVERY).await;
+            match self.renew(leadership).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    warn!(error = chain(&error), "publisher lease was not renewed, trying again");
+                }
+            }
+        }
+    }
+
+    /// Renews the lease once. Returns whether this process still holds it.
+    async fn renew(&self, leadership: &Leadership) -> Result<bool, StoreError> {
+        let row = self.parts.store.read().await?.lease().await?;
+        let next = leadership.lock().observe(row, self.publisher.elapsed_us());
+        match next {
+            // If somebody was faster, the next look shows it.
+            Next::Renew(row) => self.parts.store.renew_lease(row).await.map(|_| true),
+            Next::Lost => {
+                self.lost(row);
+                Ok(false)
+            }
+            Next::Wait | Next::Acquire(_) => Ok(false),
+        }
+    }
+
+    /// Another process is the publisher.
+    fn lost(&self, row: LeaseRow) {
+        info!(term = row.term, "another process is the publisher");
+        self.publisher.stand_by();
+    }
+
+    /// Shows what other processes have committed. Returns whether this process is the publisher
+    /// still.
     async fn catch_up(
         &mut self,
         reader: &mut Reader,
         rows: &[PartitionRow],
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let shown = self.publisher.version().unwrap_or(0);
         let version = reader.as_of().version;
         let (commit, totals) = if version > shown {
-            let changed = reader.totals_after(shown).await?;
-            let totals = match changed {
-                Some(totals) => totals,
-                None => reader.total_rows(None).await?,
+            let changed = async {
+                match reader.totals_after(shown).await? {
+                    Some(totals) => Ok(totals),
+                    None => reader.total_rows(None).await,
+                }
             };
+            let Some(totals) = self.while_held(changed).await? else { return Ok(false) };
             (self.seen.map(|(_, commit)| commit), totals)
         } else {
             (None, Vec::new())
@@ -317,14 +400,11 @@ impl Lead {
         let partitions = rows.iter().map(|row| (row.partition, row.progress)).collect();
         self.publisher.follow_to(Ahead { version, commit, totals, partitions });
         if self.publisher.ready().is_err() {
-            let generation = self.parts.generation.generation;
-            for owner in reader.owners(generation).await? {
-                if owner.halted.is_some() {
-                    self.publisher.halted(owner.partition);
-                }
+            for partition in self.gauges.halted_partitions() {
+                self.publisher.halted(partition);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Updates the page with new namespaces and changed connections.
@@ -353,3 +433,6 @@ impl Lead {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

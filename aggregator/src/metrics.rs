@@ -4,7 +4,7 @@
 //! counted per event. Lag is measured from the ends of the log and not reported by workers: one
 //! that is blocked on the ledger, on its claim or on an operator would report nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -44,6 +44,8 @@ impl Partition {
 #[derive(Debug)]
 pub struct Gauges {
     partitions: Mutex<BTreeMap<u32, Partition>>,
+    /// Halted partitions of other processes, as these told the ledger.
+    elsewhere: Mutex<BTreeMap<u32, Halted>>,
     lag_frames: IntGaugeVec,
     commit_age_seconds: GaugeVec,
     halted: IntGaugeVec,
@@ -64,6 +66,7 @@ impl Gauges {
         let per_partition = |name, help| metrics.gauge_vec(name, help, &["partition"]);
         Ok(Arc::new(Gauges {
             partitions: Mutex::default(),
+            elsewhere: Mutex::default(),
             lag_frames: per_partition(
                 "gatemeter_lag_frames",
                 "Frames in the log that are not committed.",
@@ -153,6 +156,30 @@ impl Gauges {
         self.lock().entry(partition).or_default().halted = halted;
     }
 
+    /// Sets which partitions the ledger says are halted. Of its own this process knows better.
+    pub fn halted_elsewhere(&self, halted: BTreeMap<u32, Halted>) {
+        *self.elsewhere() = halted;
+    }
+
+    /// The partitions that this process owns.
+    #[must_use]
+    pub fn owned(&self) -> BTreeSet<u32> {
+        let partitions = self.lock();
+        let ours = partitions.iter().filter(|(_, entry)| entry.is_ours);
+        ours.map(|(partition, _)| *partition).collect()
+    }
+
+    /// The halted partitions, whoever owns them.
+    #[must_use]
+    pub fn halted_partitions(&self) -> Vec<u32> {
+        let (partitions, elsewhere) = (self.lock(), self.elsewhere());
+        let ours = partitions.iter().filter(|(_, entry)| entry.is_ours && entry.halted.is_some());
+        let is_foreign =
+            |partition: &u32| partitions.get(partition).is_none_or(|entry| !entry.is_ours);
+        let others = elsewhere.keys().filter(|partition| is_foreign(partition));
+        ours.map(|(partition, _)| *partition).chain(others.copied()).collect()
+    }
+
     /// Sets the offsets of a partition that its worker has claimed.
     pub fn claimed(&self, partition: u32, core: &Core) {
         let mut partitions = self.lock();
@@ -172,7 +199,7 @@ impl Gauges {
     /// waiting, so this must be called about once a second.
     #[must_use]
     pub fn lag(&self, queue: &Queue) -> Vec<Lag> {
-        let mut partitions = self.lock();
+        let (mut partitions, elsewhere) = (self.lock(), self.elsewhere());
         let lag = |partition| {
             let high = queue.high(partition);
             let entry = partitions.entry(partition).or_default();
@@ -183,7 +210,10 @@ impl Gauges {
                 next: entry.next,
                 frames: high.saturating_sub(entry.next),
                 commit_age_us: u64::try_from(age).unwrap_or(u64::MAX),
-                halted: entry.halted.clone(),
+                halted: match entry.is_ours {
+                    true => entry.halted.clone(),
+                    false => elsewhere.get(&partition).cloned(),
+                },
             }
         };
         (0..queue.partitions()).map(lag).collect()
@@ -214,6 +244,11 @@ impl Gauges {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u32, Partition>> {
         self.partitions.lock().expect("no holder panics")
+    }
+
+    /// Locked after the partitions.
+    fn elsewhere(&self) -> MutexGuard<'_, BTreeMap<u32, Halted>> {
+        self.elsewhere.lock().expect("no holder panics")
     }
 }
 

@@ -217,14 +217,17 @@ impl Aggregator {
         self.router.clone()
     }
 
-    /// Whether pages are served and every partition is counted; for `/readyz`.
+    /// Whether pages are served and every partition of this process is counted; for `/readyz`.
     pub fn readiness(&self) -> impl Fn() -> Readiness + Send + Sync + Clone + use<> {
         let (publisher, gauges) = (Arc::clone(&self.publisher), Arc::clone(&self.gauges));
         let (queue, store) = (Arc::clone(&self.queue), Arc::clone(&self.store));
         let leadership = self.leadership.clone();
         move || {
-            let lags = gauges.lag(&queue);
-            let halted = lags.iter().filter_map(|lag| {
+            let (lags, owned) = (gauges.lag(&queue), gauges.owned());
+            // Those of other processes keep this one from nothing: were it not ready for them, an
+            // upgrade that waits for it could not replace the one that halted them.
+            let lags = lags.iter().filter(|lag| owned.contains(&lag.partition));
+            let halted = lags.filter_map(|lag| {
                 let reason = &lag.halted.as_ref()?.reason;
                 Some(format!("partition {} is halted: {reason}", lag.partition))
             });

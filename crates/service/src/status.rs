@@ -19,7 +19,8 @@ pub struct Lag {
     /// Microseconds for which frames have been waiting without a commit; 0 if none are waiting, or
     /// if another process owns the partition.
     pub commit_age_us: u64,
-    /// Set while the partition is halted. Only its owner knows.
+    /// Set while the partition is halted: known at once of a partition of this process, and by what
+    /// the ledger was told of it, about a second later, of others.
     pub halted: Option<Halted>,
 }
 
