@@ -4,6 +4,8 @@
 //! The worker of the partition decides and commits; a request carries the state that the operator
 //! has seen, so that a state which has changed since is never accepted.
 
+use std::collections::BTreeMap;
+use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,21 +15,25 @@ use axum::extract::{Path, State};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use clock::Wall;
 use http::StatusCode;
 use queue::{Queue, QueueError};
 use serde::{Deserialize, Serialize};
 use service::answer::{Answer, AnswerResult, ApiError};
 use service::auth::{Access, require_key, require_own_origin};
+use service::chain;
 use service::query::NoParameters;
 use service::status::Lag;
+use store::{OwnerRow, ProcessRow, Store};
 use tokio::sync::{mpsc, oneshot};
+use tracing::warn;
 
 use crate::metrics::Gauges;
 
 /// How long a request waits for the worker or the ledger. What it began goes on if that takes
 /// longer.
 pub const WAIT_MAX: Duration = Duration::from_secs(15);
-/// How long one record may take to come in.
+/// How long one record may take to come in, and the ledger to say who counts what.
 const READ_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// An operator's acceptance for a halted partition.
@@ -182,6 +188,12 @@ pub struct AcceptState {
     pub queue: Arc<Queue>,
     /// The workers, by partition.
     pub workers: Arc<Vec<Requester>>,
+    /// The ledger, for the partitions of other processes.
+    pub store: Arc<Store>,
+    /// Generation of the log.
+    pub generation: u32,
+    /// This process.
+    pub process: ProcessRow,
 }
 
 /// The guarded routes.
@@ -194,12 +206,12 @@ pub fn router(state: AcceptState, access: &Access) -> Router {
         .with_state(state)
 }
 
-/// How far one partition is counted.
+/// How far one partition is counted, and by whom.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct PartitionView {
     /// Partition.
     pub partition: u32,
-    /// Frames in the log that are not counted.
+    /// Frames in the log that are not counted; about a second old where another process owns it.
     pub lag_frames: u64,
     /// Offset behind the last counted frame.
     pub next: u64,
@@ -208,20 +220,76 @@ pub struct PartitionView {
     /// Offset at which it resumes if the loss is accepted; `None` if it is not halted or nothing is
     /// lost.
     pub resumes_at: Option<u64>,
+    /// Who counts it; `None` if nobody has said so since it was claimed last.
+    pub owner: Option<OwnerView>,
+}
+
+/// The aggregator that counts a partition.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct OwnerView {
+    /// Where it listens, by its own account; `None` if it ended, or was not heard for an hour.
+    pub address: Option<String>,
+    /// Whether it is the one that answers.
+    pub is_here: bool,
+    /// Whether it was heard within the last half a minute.
+    pub is_alive: bool,
+}
+
+impl AcceptState {
+    /// Who counts each partition: those of this process by its own account, the others by that of
+    /// their owner in the ledger.
+    async fn owners(&self) -> Result<BTreeMap<u32, OwnerView>, ApiError> {
+        let address = Some(self.process.address.clone());
+        let here = OwnerView { address, is_here: true, is_alive: true };
+        let owned = self.gauges.owned();
+        let mut views = BTreeMap::new();
+        if owned.len() < self.workers.len() {
+            let now = Wall::now();
+            let read = async {
+                let mut reader = self.store.read().await?;
+                Ok((reader.owners(self.generation).await?, reader.processes(now).await?))
+            };
+            let (owners, processes) = in_time(read).await?;
+            for OwnerRow { partition, process, .. } in owners {
+                let process = processes.iter().find(|row| row.id == process);
+                let view = OwnerView {
+                    address: process.map(|row| row.address.clone()),
+                    is_here: false,
+                    is_alive: process.is_some_and(|row| row.is_alive(now)),
+                };
+                views.insert(partition, view);
+            }
+        }
+        views.extend(owned.into_iter().map(|partition| (partition, here.clone())));
+        Ok(views)
+    }
+}
+
+/// The ledger's answer, unless it takes too long or fails.
+async fn in_time<T>(read: impl Future<Output = store::Result<T>>) -> Result<T, ApiError> {
+    let error = match tokio::time::timeout(READ_WAIT_MAX, read).await {
+        Ok(Ok(found)) => return Ok(found),
+        Ok(Err(error)) => chain(&error),
+        Err(_) => "no answer in time".to_owned(),
+    };
+    warn!(error, "ledger did not say who counts the partitions");
+    Err(ApiError::unavailable("the ledger does not answer, which knows who counts the partitions"))
 }
 
 async fn partitions(
     State(state): State<AcceptState>,
     _: NoParameters,
-) -> Answer<Vec<PartitionView>> {
+) -> AnswerResult<Vec<PartitionView>> {
+    let mut owners = state.owners().await?;
     let view = |lag: Lag| PartitionView {
         partition: lag.partition,
         lag_frames: lag.frames,
         next: lag.next,
         halted: lag.halted.as_ref().map(|halt| halt.reason.clone()),
         resumes_at: lag.halted.and_then(|halt| halt.resumes_at),
+        owner: owners.remove(&lag.partition),
     };
-    Answer::ok(state.gauges.lag(&state.queue).into_iter().map(view).collect())
+    Ok(Answer::ok(state.gauges.lag(&state.queue).into_iter().map(view).collect()))
 }
 
 /// The body of a request to accept a loss.
@@ -246,6 +314,12 @@ async fn accept_loss(
     };
     let Json(AcceptLoss { next }) =
         body.map_err(|error| ApiError::bad_request(error.body_text()))?;
+    if !state.gauges.owned().contains(&number) {
+        return Err(conflict(format!(
+            "this aggregator does not count partition {number}: ask the one that does, which \
+             /v1/partitions names"
+        )));
+    }
     let lags = state.gauges.lag(&state.queue);
     if !lags.iter().any(|lag| lag.partition == number && lag.halted.is_some()) {
         return Err(conflict(format!("partition {number} is not halted")));

@@ -28,7 +28,7 @@ mod run;
 #[cfg(test)]
 mod tests;
 
-pub use accept::{AcceptLoss, Accepted, PartitionView};
+pub use accept::{AcceptLoss, Accepted, OwnerView, PartitionView};
 pub use frames::{FRAMES_KNOWN, FramesRaised, FramesView, RaiseFrames};
 pub use page::Page;
 pub use parts::{AggregatorError, Parts};

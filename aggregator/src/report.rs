@@ -15,19 +15,23 @@ use crate::parts::Parts;
 
 /// How soon a change is told.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How often it is told that nothing has changed.
+/// How often it is told that nothing has changed, several times in what the ledger takes for a
+/// sign of life.
 const TELL_EVERY: Duration = Duration::from_secs(5);
+/// The same where the ledger is a file of this process: each time is a write to its disk.
+const TELL_OWN_EVERY: Duration = Duration::from_secs(10);
 /// How long the last report may take.
 const END_MAX: Duration = Duration::from_secs(1);
 
 /// Reports until shutdown, then takes the process off the list.
 pub async fn run(parts: Parts, gauges: Arc<Gauges>, shutdown: Shutdown) {
+    let tell_every = if parts.is_shared { TELL_EVERY } else { TELL_OWN_EVERY };
     let mut told: Option<(Vec<OwnerRow>, Instant)> = None;
     while shutdown.phase() == Phase::Running {
         let owners = gauges.owners(parts.generation.generation, parts.process.id);
         let is_due = told
             .as_ref()
-            .is_none_or(|(before, at)| *before != owners || at.elapsed() >= TELL_EVERY);
+            .is_none_or(|(before, at)| *before != owners || at.elapsed() >= tell_every);
         if is_due {
             let seen_us = Wall::now().as_us();
             let process = ProcessRow { seen_us, ..parts.process.clone() };

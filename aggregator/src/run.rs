@@ -120,6 +120,9 @@ fn routes(
         gauges: Arc::clone(gauges),
         queue: Arc::clone(&parts.queue),
         workers: Arc::new(requesters),
+        store: Arc::clone(&parts.store),
+        generation: parts.generation.generation,
+        process: parts.process.clone(),
     };
     let frames_state = frames::FramesState {
         store: Arc::clone(&parts.store),
@@ -185,7 +188,7 @@ pub async fn start(
     let tasks = spawn(commit_loop, worker_parts, requests, &shutdown);
     let (restored_sender, restored) = watch::channel(false);
     let leading = lead.run(shutdown.clone());
-    let mut helpers = vec![
+    let helpers = vec![
         tokio::spawn(async move {
             if let Err(error) = leading.await {
                 // `wait` reports it; without a waiter the process is ending anyway.
@@ -202,10 +205,8 @@ pub async fn start(
             shutdown.clone(),
         )),
         tokio::task::spawn_blocking(move || Handle::current().block_on(pass.run())),
+        tokio::spawn(report::run(parts.clone(), Arc::clone(&gauges), shutdown)),
     ];
-    if parts.is_shared {
-        helpers.push(tokio::spawn(report::run(parts.clone(), Arc::clone(&gauges), shutdown)));
-    }
     let router = routes(&parts, &publisher, &gauges, (metrics, leadership.clone()), requesters);
     let Parts { queue, store, .. } = parts;
     Ok(Aggregator { publisher, leadership, gauges, queue, store, router, tasks, helpers, restored })

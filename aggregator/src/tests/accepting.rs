@@ -61,6 +61,8 @@ async fn a_log_that_was_made_anew_is_counted_on_once_that_is_accepted() {
     let running = Running::on(anew, ledger.path()).await;
     let shown = running.halted("was replaced").await;
     assert!(shown.contains("\"next\":1") && shown.contains("\"resumes_at\":1"), "{shown}");
+    let owner = "\"owner\":{\"address\":\"host-1:8002\",\"is_here\":true,\"is_alive\":true}";
+    assert!(shown.contains(owner), "{shown}");
     // Two events wait, though the log ends where the one before was counted up to.
     running.commit_age("they wait for a person", |age_us| age_us > 50_000).await;
     for (partition, body, expected, words) in [
