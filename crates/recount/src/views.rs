@@ -202,6 +202,9 @@ impl Sources<'_> {
         let separator = if url.contains('?') { '&' } else { '?' };
         let text = self.client.get(&format!("{url}{separator}section=business")).await?;
         let page = Page::parse(&text).map_err(|error| anyhow::anyhow!("/metrics: {error}"))?;
+        if text.is_empty() {
+            return Err(self.standby(url).await?.into());
+        }
         let gauge = |name: &str| {
             let value = page.samples.get(&Series::new(name, &[]));
             value.copied().ok_or_else(|| {
@@ -213,6 +216,18 @@ impl Sources<'_> {
         let shown = i64::try_from(gauge("gatemeter_ledger_version")? / MILLION)?;
         check_version("/metrics", shown, version)?;
         Ok(page)
+    }
+
+    /// Why the section of a process is empty: only one of several aggregators shows it.
+    async fn standby(&self, url: &str) -> anyhow::Result<Hopeless> {
+        let publisher = self.store.read().await?.publisher().await?;
+        let publisher = match publisher {
+            Some(address) => format!("the publisher is the one at {address}"),
+            None => "none is known to be the publisher now".to_owned(),
+        };
+        Ok(Hopeless(format!(
+            "{url} shows no counts: that aggregator is a standby, and {publisher}"
+        )))
     }
 }
 

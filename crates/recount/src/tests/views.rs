@@ -110,9 +110,12 @@ async fn what_no_repetition_can_change_is_said_at_once() {
     let elsewhere = serve(|_| (404, "nothing here".to_owned())).await;
     let error = settle(Some(elsewhere), None, patience).await.unwrap_err().to_string();
     assert!(error.contains("404") && error.contains("is this the address"), "{error}");
-    let other_role = serve(|_| (200, String::new())).await;
+    let other_role = serve(|_| (200, "# TYPE x counter\nx 1\n".to_owned())).await;
     let error = settle(Some(other_role), None, patience).await.unwrap_err().to_string();
     assert!(error.contains("is it the page of the aggregator?"), "{error}");
+    let standby = serve(|_| (200, String::new())).await;
+    let error = settle(Some(standby), None, patience).await.unwrap_err().to_string();
+    assert!(error.contains("is a standby, and none is known to be the publisher"), "{error}");
     let other_program = serve(|_| (200, "<html></html>".to_owned())).await;
     let error = settle(None, Some(other_program), patience).await.unwrap_err().to_string();
     assert!(error.contains("is not one of Gatemeter's"), "{error}");
