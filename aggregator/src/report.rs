@@ -20,7 +20,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const TELL_EVERY: Duration = Duration::from_secs(5);
 /// The same where the ledger is a file of this process: each time is a write to its disk.
 const TELL_OWN_EVERY: Duration = Duration::from_secs(10);
-/// How long the last report may take.
+/// How long a report may take once shutdown has begun, and then taking the process off the list.
 const END_MAX: Duration = Duration::from_secs(1);
 
 /// Reports until shutdown, then takes the process off the list.
@@ -36,7 +36,12 @@ pub async fn run(parts: Parts, gauges: Arc<Gauges>, shutdown: Shutdown) {
             let seen_us = Wall::now().as_us();
             let process = ProcessRow { seen_us, ..parts.process.clone() };
             let rows = owners.iter().map(|owner| OwnerRow { seen_us, ..owner.clone() }).collect();
-            match parts.store.put_process(process, rows).await {
+            let telling = tokio::select! {
+                told = parts.store.put_process(process, rows) => told,
+                // A ledger that is locked by others makes nobody wait at the end.
+                () = over(&shutdown) => break,
+            };
+            match telling {
                 Ok(()) => told = Some((owners, Instant::now())),
                 // Whatever else it is needed for says so, and more loudly.
                 Err(error) => debug!(error = chain(&error), "process could not report"),
@@ -48,4 +53,10 @@ pub async fn run(parts: Parts, gauges: Arc<Gauges>, shutdown: Shutdown) {
     if !matches!(tokio::time::timeout(END_MAX, removed).await, Ok(Ok(()))) {
         debug!("process is still listed");
     }
+}
+
+/// Waits until shutdown, and a while longer.
+async fn over(shutdown: &Shutdown) {
+    shutdown.requested().await;
+    tokio::time::sleep(END_MAX).await;
 }
