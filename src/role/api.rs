@@ -8,8 +8,9 @@ use service::opening::Opening;
 use service::server::Drain;
 use tokio::task::JoinHandle;
 
+use super::follow::Listing;
 use super::lags::Lags;
-use super::{follow, open};
+use super::open;
 use crate::compose::{self, Views};
 use crate::keys::{Guarded, access};
 use crate::live::Subscriber;
@@ -38,8 +39,8 @@ pub async fn run(
     let cache = Arc::new(services::cache(settings)?);
     let generation = settings.kafka.generation;
     let row = compose::this_process(Role::Api, settings)?;
+    let listing = Listing::start(&store, row, shutdown.clone());
     let tasks = [
-        tokio::spawn(follow::process(Arc::clone(&store), row, shutdown.clone())),
         tokio::spawn(Arc::clone(&lags).follow_log(settings.clone(), shutdown.clone())),
         tokio::spawn(Arc::clone(&lags).follow_ledger(
             Arc::clone(&store),
@@ -64,6 +65,7 @@ pub async fn run(
     };
     opening.open(compose::api(process, &store, access, cache, views)?);
     serving.await;
+    listing.ended().await;
     tasks.iter().for_each(JoinHandle::abort);
     store.close().await;
     Ok(())

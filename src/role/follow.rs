@@ -13,12 +13,15 @@ use clock::Wall;
 use service::chain;
 use service::shutdown::{Phase, Shutdown};
 use store::{ProcessRow, Store};
+use tokio::task::JoinHandle;
 use tracing::{debug, info, warn};
 
 /// How often the ledger is asked or told.
 const EVERY: Duration = Duration::from_secs(1);
 /// How often a process says that it runs.
 const TELL_EVERY: Duration = Duration::from_secs(5);
+/// How long the ledger may take to take a process off the list when it ends.
+const LEAVE_MAX: Duration = Duration::from_secs(1);
 
 /// Stores the pressure of this aggregator until shutdown.
 pub async fn publish_pressure(store: Arc<Store>, pressure: Arc<AtomicBool>, shutdown: Shutdown) {
@@ -55,8 +58,27 @@ pub async fn frame_version(store: Arc<Store>, newest: Arc<AtomicU8>, shutdown: S
     }
 }
 
-/// Tells the ledger that this process runs, until shutdown. An aggregator tells more, and itself.
-pub async fn process(store: Arc<Store>, process: ProcessRow, shutdown: Shutdown) {
+/// Tells the ledger that this process runs. An aggregator tells more, and itself.
+pub struct Listing(JoinHandle<()>);
+
+impl Listing {
+    /// Begins to tell.
+    pub fn start(store: &Arc<Store>, process: ProcessRow, shutdown: Shutdown) -> Listing {
+        Listing(tokio::spawn(list(Arc::clone(store), process, shutdown)))
+    }
+
+    /// Waits until the process is off the list, once shutdown has begun and before the ledger is
+    /// closed. A ledger that does not answer keeps it for an hour.
+    pub async fn ended(mut self) {
+        if tokio::time::timeout(LEAVE_MAX, &mut self.0).await.is_err() {
+            debug!("process is still listed");
+            self.0.abort();
+        }
+    }
+}
+
+/// Tells until shutdown, then takes the process off the list.
+async fn list(store: Arc<Store>, process: ProcessRow, shutdown: Shutdown) {
     while shutdown.phase() == Phase::Running {
         let seen_us = Wall::now().as_us();
         if let Err(error) =
@@ -70,3 +92,6 @@ pub async fn process(store: Arc<Store>, process: ProcessRow, shutdown: Shutdown)
         debug!(error = chain(&error), "process is still listed");
     }
 }
+
+#[cfg(test)]
+mod tests;

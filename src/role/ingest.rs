@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{error, warn};
 
+use super::follow::Listing;
 use super::{follow, open, watch};
 use crate::compose::{self, DRAIN_MAX, Sharing, Storage};
 use crate::keys::{Guarded, access};
@@ -52,8 +53,8 @@ pub async fn run(
     let (brokers, pressure) = (settings.kafka.brokers.clone(), Arc::clone(&storage.pressure));
     let frame_version = Arc::clone(&storage.frame_version);
     let row = compose::this_process(Role::Ingest, settings)?;
+    let listing = Listing::start(store, row, shutdown.clone());
     let tasks = [
-        tokio::spawn(follow::process(Arc::clone(store), row, shutdown.clone())),
         tokio::spawn(follow::pressure(Arc::clone(store), pressure, shutdown.clone())),
         tokio::spawn(follow::frame_version(Arc::clone(store), frame_version, shutdown.clone())),
         tokio::spawn(watch::log(Arc::clone(queue), brokers, log, shutdown.clone())),
@@ -70,6 +71,7 @@ pub async fn run(
         error!(reason = %error, "the process ends");
         trigger.stop_now();
         serving.await;
+        listing.ended().await;
         return Err(error);
     }
     if timeout(DRAIN_MAX, reading.ended()).await.is_err() {
@@ -78,6 +80,7 @@ pub async fn run(
     // Its router keeps the intake open.
     drop(opening);
     compose::drain(ingest).await;
+    listing.ended().await;
     tasks.iter().for_each(JoinHandle::abort);
     storage.close().await;
     Ok(())

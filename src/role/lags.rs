@@ -1,7 +1,8 @@
-//! The lag of every partition, measured by a process that does not count itself.
+//! The lag of every partition, and why one is halted, for a process that does not count itself.
 //!
-//! Log ends come from the brokers and committed offsets from the ledger, polled about once a second
-//! each. A lag is therefore a second or two old; it is shown, and nothing is counted from it.
+//! Log ends come from the brokers, committed offsets and halts from the ledger, which the owners
+//! tell, whichever process each is; both are polled about once a second. A lag is therefore a
+//! second or two old; it is shown, and nothing is counted from it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,8 +12,8 @@ use api::Dependency;
 use queue::{QueueError, QueueReader};
 use service::config::Settings;
 use service::shutdown::{Phase, Shutdown};
-use service::status::Lag;
-use store::Store;
+use service::status::{Halted, Lag};
+use store::{Store, StoreError};
 use tracing::warn;
 
 use super::watch::ANSWER_MAX;
@@ -34,12 +35,13 @@ struct Polled {
     ledger_fault: Option<&'static str>,
 }
 
-/// The end of one partition, and how far it is committed.
-#[derive(Clone, Copy, Debug, Default)]
+/// The end of one partition, how far it is committed, and why it is halted.
+#[derive(Clone, Debug, Default)]
 struct Offsets {
     high: u64,
     next: u64,
     behind_since: Option<Instant>,
+    halted: Option<Halted>,
 }
 
 impl Lags {
@@ -53,7 +55,7 @@ impl Lags {
                 next: offsets.next,
                 frames: offsets.high.saturating_sub(offsets.next),
                 commit_age_us: u64::try_from(age).unwrap_or(u64::MAX),
-                halted: None,
+                halted: offsets.halted.clone(),
             }
         };
         polled.partitions.iter().map(lag).collect()
@@ -118,14 +120,24 @@ impl Lags {
     }
 
     async fn poll_ledger(&self, store: &Store, generation: u32) {
-        let rows = match store.read().await {
-            Ok(mut reader) => reader.partitions().await,
-            Err(error) => Err(error),
+        let read = async {
+            let mut reader = store.read().await?;
+            Ok::<_, StoreError>((reader.partitions().await?, reader.owners(generation).await?))
         };
+        let read = read.await;
         let mut polled = self.lock();
-        polled.ledger_fault = rows.as_ref().err().map(|_| "does not answer");
-        for row in rows.into_iter().flatten().filter(|row| row.generation == generation) {
+        polled.ledger_fault = read.as_ref().err().map(|_| "does not answer");
+        let Ok((rows, owners)) = read else { return };
+        let mut halted: BTreeMap<u32, Halted> = owners
+            .into_iter()
+            .filter_map(|owner| {
+                let resumes_at = owner.resumes_at;
+                Some((owner.partition, Halted { reason: owner.halted?, resumes_at }))
+            })
+            .collect();
+        for row in rows.into_iter().filter(|row| row.generation == generation) {
             let offsets = polled.partitions.entry(row.partition).or_default();
+            offsets.halted = halted.remove(&row.partition);
             if row.progress.next != offsets.next {
                 // There was a commit: what is behind now was appended after it.
                 offsets.next = row.progress.next;
@@ -162,3 +174,6 @@ impl Lags {
         polled.log_fault = Some("does not answer");
     }
 }
+
+#[cfg(test)]
+mod tests;
