@@ -12,7 +12,8 @@
 #           key, unless GATEWAY_UPSTREAM names a real one, such as https://api.openai.com.
 #           --aggregators N has N processes share the counting, 1 to 6, as there are 6 partitions: a
 #           later up with another number starts or stops the difference. --brokers 3 runs three
-#           brokers of Kafka, which keep three copies; a stack keeps the number it was made with
+#           brokers of Kafka with three copies, two of which must have what is acknowledged
+#           (min.insync.replicas 2); a stack keeps the number it was made with
 #   status  name, process id, port and health of each service; --json for programs. Exits 1 if
 #           one is not healthy
 #   logs    the last lines of each service, or all of one
@@ -35,7 +36,7 @@ here=$(unset CDPATH && cd "$(dirname "$(readlink -f "$0")")/.." && pwd)
 # Servers are there, which is no part of everybody's path.
 PATH="$PATH:/usr/sbin"
 
-usage() { sed -n '2,31s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,32s/^# \{0,1\}//p' "$0"; }
 
 command=${1:-}
 [ $# -gt 0 ] && shift
@@ -224,6 +225,7 @@ up() {
   done
   [ "$ran" = no ] || reload_prometheus
   for name in $(surplus); do stop_service "$name"; done
+  [ "$brokers" = 1 ] || say "three brokers keep three copies of the log; min.insync.replicas is 2"
   say "every service is healthy; the page is at http://localhost:$(port frontend)"
 }
 
