@@ -14,29 +14,15 @@ use anyhow::bail;
 use jiff::Timestamp;
 use queue::DirectoryLock;
 use serde::Serialize;
-use service::config::{Sources, load};
+use store::Store;
 use store::backup::{self, Progress, Summary};
-use store::{MysqlOptions, Store};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::place::Place;
 use crate::services;
 
 /// How often progress is told.
 const TELL_EVERY: Duration = Duration::from_secs(5);
-
-/// Where the ledger is.
-#[derive(Debug, clap::Args)]
-struct Place {
-    /// Directory with the ledger
-    #[arg(long, value_name = "DIR", default_value = "./gatemeter-data")]
-    data: PathBuf,
-    /// The ledger on MySQL, as the settings say, in place of a directory
-    #[arg(long, conflicts_with = "data")]
-    cluster: bool,
-    /// Settings file for --cluster [default: gatemeter.toml in the working directory, if any]
-    #[arg(long, value_name = "FILE", requires = "cluster")]
-    config: Option<PathBuf>,
-}
 
 /// What is told.
 #[derive(Debug, clap::Args)]
@@ -102,7 +88,9 @@ pub async fn run(args: BackupArgs) -> anyhow::Result<ExitCode> {
     let BackupArgs { file, place, told } = args;
     let store = match place.cluster {
         false => Store::open_read_only(&place.data).await?,
-        true => Store::open_mysql_read_only(&place.server()?).await?,
+        true => {
+            Store::open_mysql_read_only(&services::mysql_options(&place.settings()?.mysql)?).await?
+        }
     };
     let teller = Teller::new(told.quiet);
     let tell = |progress: Progress<'_>| teller.tell(progress);
@@ -131,7 +119,7 @@ pub async fn restore(args: RestoreArgs) -> anyhow::Result<ExitCode> {
             unless_interrupted(backup::restore_to_directory(&file, &place.data, &tell)).await?
         }
         true => {
-            let server = place.server()?;
+            let server = services::mysql_options(&place.settings()?.mysql)?;
             unless_interrupted(backup::restore_to_server(&file, &server, &tell)).await?
         }
     };
@@ -154,13 +142,6 @@ async fn unless_interrupted<T>(work: impl Future<Output = store::Result<T>>) -> 
         done = work => Ok(done?),
         _ = interrupts.recv() => bail!("interrupted"),
         _ = terminates.recv() => bail!("interrupted"),
-    }
-}
-
-impl Place {
-    fn server(&self) -> anyhow::Result<MysqlOptions> {
-        let settings = load(&Sources::of_process(self.config.clone(), Vec::new()))?;
-        services::mysql_options(&settings.mysql)
     }
 }
 

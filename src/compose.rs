@@ -145,6 +145,10 @@ pub async fn aggregator(
     access: &Access,
     faults: Vec<Reason>,
 ) -> anyhow::Result<Counting> {
+    let mut process = this_process(Role::Aggregator, settings)?;
+    if storage.sharing == Sharing::Own {
+        "all".clone_into(&mut process.role);
+    }
     let parts = aggregator::Parts {
         queue: Arc::clone(&storage.queue),
         store: Arc::clone(&storage.store),
@@ -152,7 +156,7 @@ pub async fn aggregator(
         pressure: Arc::clone(&storage.pressure),
         access: access.clone(),
         is_shared: storage.sharing == Sharing::Shared,
-        process: this_process(Role::Aggregator, settings)?,
+        process,
     };
     let (trigger, shutdown) = channel();
     let metrics = metrics(Role::Aggregator)?;

@@ -7,6 +7,7 @@ mod settings;
 mod process;
 mod keys;
 mod services;
+mod place;
 mod live;
 mod compose;
 mod resend;
@@ -49,7 +50,7 @@ enum Command {
     Recount(recount::RecountArgs),
     /// List, show and send again what was not counted
     Dlq(dlq::DlqArgs),
-    /// Show partitions and let a halted one go on, raise the frame version
+    /// Show how everything is, let a halted partition go on, raise the frame version
     Admin(admin::AdminArgs),
     /// Write a backup of the ledger to a file, while everything runs
     Backup(backup::BackupArgs),

@@ -3,7 +3,9 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use crate::gatemeter::{Place, get, post};
+use serde_json::{Value, json};
+
+use crate::gatemeter::{Place, get, post, wait_for};
 use crate::totals::event;
 
 #[test]
@@ -79,6 +81,43 @@ fn sigterm_commits_and_ends_with_zero_within_ten_seconds() {
     let _running = place.start();
     place.wait_events("counted", 1);
     place.recount();
+}
+
+#[test]
+fn status_is_read_from_the_ledger_whether_the_process_runs_or_not() {
+    let place = Place::new();
+    let data = place.data();
+    let status = |more: &[&str]| {
+        let data = data.to_str().expect("UTF-8");
+        let output = place.run(&[&["admin", "status", "--data", data][..], more].concat());
+        let said = [&output.stdout, &output.stderr].map(|it| String::from_utf8_lossy(it));
+        (output.status.code(), said.concat())
+    };
+    let json = || {
+        let (code, said) = status(&["--json"]);
+        (code, serde_json::from_str::<Value>(&said).unwrap_or_else(|_| panic!("{said}")))
+    };
+    let (code, said) = status(&[]);
+    assert!(code == Some(1) && said.contains("the ledger in"), "there is none: {said}");
+    assert!(!data.exists(), "and none is made");
+    let mut running = place.start();
+    place.wait_ready(&mut running);
+    wait_for("it says that it counts", || status(&[]).0 == Some(0));
+    let (_, said) = json();
+    let here = format!("127.0.0.1:{}", place.aggregator);
+    assert_eq!(said["publisher"], json!({"address": here, "term": null}), "{said}");
+    assert_eq!(said["processes"][0]["role"], "all", "{said}");
+    let partition = json!({
+        "partition": 0, "state": "counted", "owner": here, "next": 0, "log_end": 0,
+        "lag_frames": 0, "halted": null, "resumes_at": null,
+    });
+    assert_eq!(said["partitions"][0], partition);
+    assert!(running.terminate().0.success());
+    let (code, said) = json();
+    assert_eq!((code, &said["publisher"]), (Some(3), &Value::Null), "{said}");
+    assert_eq!(said["processes"], json!([]), "{said}");
+    let (_, said) = status(&[]);
+    assert!(said.contains("partition 0 has no owner\nno process is the publisher\n"), "{said}");
 }
 
 #[test]
