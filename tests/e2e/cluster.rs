@@ -14,6 +14,7 @@ mod logs;
 mod models;
 pub mod monitoring;
 mod networks;
+mod operators;
 mod owners;
 mod several;
 pub mod strangers;
@@ -70,4 +71,5 @@ fn roles_on_kafka_mariadb_and_redis_count_to_the_token_while_everything_fails_in
     let report = referee.finish().unwrap_or_else(|faults| panic!("{}", faults.join("\n")));
     assert!(report.good > 300, "{report:?}");
     logs::log_that_is_not_what_it_was_is_told(&stack);
+    operators::operators_may_ask_any_aggregator(&stack);
 }

@@ -25,10 +25,10 @@ use crate::stack::Stack;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Roles of a generation of its own.
-struct Own<'a> {
-    stack: &'a Stack,
+pub struct Own<'a> {
+    pub stack: &'a Stack,
     referee: &'a Referee,
-    generation: u32,
+    pub generation: u32,
 }
 
 impl<'a> Own<'a> {
@@ -40,18 +40,40 @@ impl<'a> Own<'a> {
         Own { stack, referee, generation }
     }
 
-    fn role(&self, name: &str) -> Role {
-        let env = [
+    /// What tells processes of this generation from those of the stack.
+    fn env(&self) -> [(&'static str, String); 3] {
+        [
             ("GATEMETER_KAFKA__GENERATION", self.generation.to_string()),
             ("GATEMETER_KAFKA__RAW_TOPICS", String::new()),
             ("GATEMETER_MYSQL__DATABASE", format!("gatemeter{}", self.generation)),
-        ];
-        let log = format!("{name}-g{}", self.generation);
-        self.stack.role(name, self.stack.port(name), &log, &env)
+        ]
+    }
+
+    pub fn role(&self, name: &str) -> Role {
+        self.role_at(name, name)
+    }
+
+    /// A role on the port that the stack has for another name.
+    pub fn role_at(&self, name: &str, place: &str) -> Role {
+        let log = format!("{place}-g{}", self.generation);
+        self.stack.role(name, self.stack.port(place), &log, &self.env())
+    }
+
+    /// A subcommand that reads log and ledger of this generation.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(program());
+        command
+            .args(args)
+            .args(["--cluster", "--config"])
+            .arg(self.stack.dir().join("gatemeter.toml"))
+            .envs(self.stack.env())
+            .envs(self.env())
+            .stdin(Stdio::null());
+        command
     }
 
     /// Sends so many events over HTTP, which must all be taken.
-    fn send(&self, count: &str) {
+    pub fn send(&self, count: &str) {
         wait_for("ingest is ready", || {
             get(self.stack.port("ingest"), "/readyz", &[]).is_some_and(|a| a.status == 200)
         });
@@ -62,7 +84,7 @@ impl<'a> Own<'a> {
 
     /// Waits until so many events are counted and the referee has seen it; what the roles log is
     /// shown if it takes long.
-    fn wait_counted(&self, n: i64) {
+    pub fn wait_counted(&self, n: i64) {
         let end = Instant::now() + DEADLINE - Duration::from_secs(5);
         wait_for(&format!("{n} are counted"), || {
             let counted = self.stack.counted();
@@ -88,7 +110,7 @@ impl<'a> Own<'a> {
         kafka(self.stack).create().expect("a client")
     }
 
-    fn topic(&self) -> String {
+    pub fn topic(&self) -> String {
         log(self.stack, self.generation).topic()
     }
 
@@ -119,15 +141,9 @@ impl<'a> Own<'a> {
 
     /// Counts the log again, and compares it with ledger and page: exit code and output.
     fn recount(&self) -> (Option<i32>, String) {
-        let output = Command::new(program())
-            .args(["recount", "--cluster", "--metrics", &self.stack.url("aggregator"), "--config"])
-            .arg(self.stack.dir().join("gatemeter.toml"))
-            .envs(self.stack.env())
-            .env("GATEMETER_KAFKA__GENERATION", self.generation.to_string())
-            .env("GATEMETER_MYSQL__DATABASE", format!("gatemeter{}", self.generation))
-            .stdin(Stdio::null())
-            .output()
-            .expect("recount runs");
+        let metrics = self.stack.url("aggregator");
+        let output = self.command(&["recount", "--metrics", &metrics]).output();
+        let output = output.expect("recount runs");
         let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
         (output.status.code(), stdout + &String::from_utf8_lossy(&output.stderr))
     }
@@ -212,14 +228,19 @@ pub fn log_that_is_not_what_it_was_is_told(stack: &Stack) {
         newer_frame_stops_its_partition_alone,
     ];
     for (run, generation) in runs.into_iter().zip(2..) {
-        let metrics = format!("{}/metrics", stack.url("aggregator"));
-        let referee = Referee::start(&metrics, Duration::from_millis(200));
-        let began = Instant::now();
-        run(&Own::new(stack, &referee, generation));
-        let report = referee.finish().unwrap_or_else(|faults| panic!("{}", faults.join("\n")));
-        println!("log of generation {generation}: {:.1?}, {report:?}", began.elapsed());
-        assert!(report.good > 5, "{report:?}");
+        on_its_own(stack, generation, run);
     }
+}
+
+/// Runs on a log and a ledger of their own, on the ports of the stack, whose roles are gone.
+pub fn on_its_own(stack: &Stack, generation: u32, run: fn(&Own<'_>)) {
+    let metrics = format!("{}/metrics", stack.url("aggregator"));
+    let referee = Referee::start(&metrics, Duration::from_millis(200));
+    let began = Instant::now();
+    run(&Own::new(stack, &referee, generation));
+    let report = referee.finish().unwrap_or_else(|faults| panic!("{}", faults.join("\n")));
+    println!("log of generation {generation}: {:.1?}, {report:?}", began.elapsed());
+    assert!(report.good > 5, "{report:?}");
 }
 
 fn retention_overtakes_the_ledger(own: &Own<'_>) {
