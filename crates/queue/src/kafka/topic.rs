@@ -133,7 +133,7 @@ pub(super) async fn ensure(
     }
     let shape = appears(topic, questions).await?;
     check_shape(layout, shape)?;
-    check_settings(layout, &admin.settings(topic).await?)?;
+    check_settings(layout, &reported(layout, &admin).await?)?;
     if shape.copies_min == 1 {
         tracing::warn!(
             topic,
@@ -162,6 +162,25 @@ async fn appears(topic: &str, questions: &Questions) -> Result<Shape, QueueError
             None => tokio::time::sleep(LOOK_EVERY).await,
         }
     }
+}
+
+/// The settings of the topic, once a broker reports those that matter. One that does not know the
+/// topic yet, since it was made a moment ago by way of another one, reports none.
+async fn reported(layout: &Layout, admin: &Admin) -> Result<Vec<(String, String)>, QueueError> {
+    let deadline = Instant::now() + Duration::from_secs(KAFKA_TOPIC_SECONDS_MAX);
+    loop {
+        let settings = admin.settings(&layout.topic).await?;
+        if is_whole(layout, &settings) || Instant::now() >= deadline {
+            return Ok(settings);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Whether there is a value for every setting that is checked.
+fn is_whole(layout: &Layout, settings: &[(String, String)]) -> bool {
+    let is_there = |wanted: &str| settings.iter().any(|(name, _)| name == wanted);
+    layout.wanted.iter().all(|(name, _)| is_there(name))
 }
 
 fn check_partitions(layout: &Layout, shape: Shape) -> Result<(), QueueError> {

@@ -52,6 +52,15 @@ fn what_would_spoil_counts_is_refused() {
 }
 
 #[test]
+fn settings_are_asked_for_again_until_each_that_matters_is_reported() {
+    let layout = Layout::of_raw(&KafkaOptions::default(), "gatemeter.raw");
+    let of = |name: &str| vec![(name.to_owned(), "delete".to_owned())];
+    assert!(!is_whole(&layout, &[]), "a broker that does not know the topic yet");
+    assert!(!is_whole(&layout, &of("retention.ms")));
+    assert!(is_whole(&layout, &of("cleanup.policy")));
+}
+
+#[test]
 fn shape_must_be_the_one_that_was_frozen() {
     let layout = Layout::of_log(&KafkaOptions::default());
     let shape = |partitions, copies_min| Shape { partitions, copies_min };
