@@ -3,6 +3,7 @@
 #
 # usage: scripts/stack.sh up [--aggregators N] [--brokers N] [--offset N] [--dir D]
 #        scripts/stack.sh status [--json] [--offset N] [--dir D]
+#        scripts/stack.sh start SERVICE [--offset N] [--dir D]
 #        scripts/stack.sh logs [SERVICE] [--offset N] [--dir D]
 #        scripts/stack.sh down [--volumes] [--offset N] [--dir D]
 #
@@ -16,6 +17,8 @@
 #           (min.insync.replicas 2); a stack keeps the number it was made with
 #   status  name, process id, port and health of each service; --json for programs. Exits 1 if
 #           one is not healthy
+#   start   starts one service that has ended, such as kafka-2, as the last up would have, and
+#           returns at once
 #   logs    the last lines of each service, or all of one
 #   down    stops every service by its process id, the last started first, an up that is under way
 #           and whatever one left behind; --volumes also deletes the folder with all data
@@ -36,7 +39,7 @@ here=$(unset CDPATH && cd "$(dirname "$(readlink -f "$0")")/.." && pwd)
 # Servers are there, which is no part of everybody's path.
 PATH="$PATH:/usr/sbin"
 
-usage() { sed -n '2,32s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,34s/^# \{0,1\}//p' "$0"; }
 
 command=${1:-}
 [ $# -gt 0 ] && shift
@@ -44,14 +47,14 @@ dir="" offset="" aggregators="" brokers="" json=no volumes=no service=""
 while [ $# -gt 0 ]; do
   case "$command $1" in
     *" --dir") dir=${2:?--dir needs a folder} && shift ;;
-    "up --offset" | "status --offset" | "logs --offset" | "down --offset")
+    "up --offset" | "status --offset" | "start --offset" | "logs --offset" | "down --offset")
       offset=${2:?--offset needs a number} && shift
       ;;
     "up --aggregators") aggregators=${2:?--aggregators needs a number} && shift ;;
     "up --brokers") brokers=${2:?--brokers needs a number} && shift ;;
     "status --json") json=yes ;;
     "down --volumes") volumes=yes ;;
-    logs\ [a-z]*) service=$1 ;;
+    logs\ [a-z]* | start\ [a-z]*) service=$1 ;;
     *) fail "unknown option '$1' of '$command': see scripts/stack.sh --help" ;;
   esac
   shift
@@ -249,6 +252,21 @@ status() {
   return $all
 }
 
+# Starts one service of a stack that was up. What it needs was installed and written by then.
+start_one() {
+  [ -n "$service" ] || fail "start needs a service: one of $services"
+  case " $services " in
+    *" $service "*) ;;
+    *) fail "this stack has no service '$service': one of $services" ;;
+  esac
+  if [ "${GATEMETER_STACK:-}" != "$dir" ]; then
+    GATEMETER_STACK="$dir" exec bash "$here/scripts/stack.sh" start "$service" --dir "$dir"
+  fi
+  gatemeter=${GATEMETER_PROGRAM:-${CARGO_TARGET_DIR:-$here/target}/release/gatemeter}
+  prometheus="$(cache_folder)/prometheus"
+  start "$service"
+}
+
 logs() {
   if [ -n "$service" ]; then
     [ -e "$dir/logs/$service.log" ] || fail "there is no log of '$service': one of $services"
@@ -282,7 +300,7 @@ down() {
 
 case "$command" in
   up) up ;;
-  status | logs | down)
+  status | start | logs | down)
     was=$(offset_of "$dir")
     if [ -z "$was" ]; then
       [ "$command" = down ] && exit 0
@@ -292,7 +310,7 @@ case "$command" in
     dir=$(cd -- "$dir" && pwd -P)
     offset=$was
     settle
-    "$command"
+    if [ "$command" = start ]; then start_one; else "$command"; fi
     ;;
   -h | --help) usage ;;
   *)

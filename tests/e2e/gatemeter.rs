@@ -279,11 +279,27 @@ pub fn post(port: u16, path: &str, headers: &[&str], body: &[u8]) -> Option<Answ
     ask(port, "POST", path, headers, body)
 }
 
+/// GET by whoever gives up when the answer is not whole by then.
+pub fn get_within(timeout: Duration, port: u16, path: &str, headers: &[&str]) -> Option<Answer> {
+    ask_within(timeout, port, "GET", path, headers, b"")
+}
+
 /// One request on a connection of its own.
 pub fn ask(port: u16, method: &str, path: &str, headers: &[&str], body: &[u8]) -> Option<Answer> {
+    ask_within(DEADLINE, port, method, path, headers, body)
+}
+
+fn ask_within(
+    timeout: Duration,
+    port: u16,
+    method: &str,
+    path: &str,
+    headers: &[&str],
+    body: &[u8],
+) -> Option<Answer> {
+    let end = Instant::now() + timeout;
     let address = SocketAddr::from(([127, 0, 0, 1], port));
-    let mut stream = TcpStream::connect_timeout(&address, DEADLINE).ok()?;
-    stream.set_read_timeout(Some(DEADLINE)).ok()?;
+    let mut stream = TcpStream::connect_timeout(&address, timeout).ok()?;
     let mut head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
     head.push_str(&format!("content-length: {}\r\n", body.len()));
     for header in headers {
@@ -293,8 +309,15 @@ pub fn ask(port: u16, method: &str, path: &str, headers: &[&str], body: &[u8]) -
     head.push_str("\r\n");
     stream.write_all(head.as_bytes()).ok()?;
     stream.write_all(body).ok()?;
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).ok()?;
+    let (mut bytes, mut piece) = (Vec::new(), vec![0; 64 * 1024]);
+    loop {
+        let left = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+        stream.set_read_timeout(Some(left)).ok()?;
+        match stream.read(&mut piece).ok()? {
+            0 => break,
+            n => bytes.extend_from_slice(&piece[..n]),
+        }
+    }
     let text = String::from_utf8_lossy(&bytes);
     let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;

@@ -7,6 +7,7 @@ mod referee;
 mod beside;
 mod disk;
 mod stack;
+mod queries;
 
 mod alerts;
 mod bombs;

@@ -48,6 +48,7 @@ fn a_stack_that_cannot_run_is_refused_before_anything_starts() {
         (&["up", "--brokers", "2"], "must be 1 or 3, not '2'"),
         (&["status", "--brokers", "3"], "unknown option '--brokers' of 'status'"),
         (&["status"], "there is no stack"),
+        (&["start", "kafka-2"], "there is no stack"),
     ] {
         let said = refused(script(args, &dir).output().expect("it runs"));
         assert!(said.contains(words), "{args:?}: {said}");

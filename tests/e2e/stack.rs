@@ -37,6 +37,20 @@ pub const SERVICES: [&str; 7] =
 /// Stacks take turns: two of them at once would have the tests measure the machine.
 static TURN: Mutex<()> = Mutex::new(());
 
+/// How many processes of a kind there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// 1 to 6.
+    pub aggregators: u16,
+    /// 1 or 3.
+    pub brokers: u16,
+}
+
+impl Size {
+    /// As small as it gets.
+    pub const SMALL: Size = Size { aggregators: 1, brokers: 1 };
+}
+
 /// A stack, taken down with its data when this is dropped.
 pub struct Stack {
     folder: tempfile::TempDir,
@@ -47,6 +61,7 @@ pub struct Stack {
     pub sql: Proxy,
     pub kafka: Proxy,
     more: Vec<(&'static str, String)>,
+    size: Size,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -86,6 +101,11 @@ impl Stack {
 
     /// Starts a stack with additional environment variables.
     pub fn up_with(more: &[(&'static str, &str)]) -> Stack {
+        Stack::up_of(Size::SMALL, more)
+    }
+
+    /// The same with so many processes; the proxy stands before the first broker.
+    pub fn up_of(size: Size, more: &[(&'static str, &str)]) -> Stack {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let offset = free_offset();
         let folder = tempfile::tempdir().expect("a folder");
@@ -101,17 +121,20 @@ impl Stack {
         let (sql, kafka) = (proxy(3307), proxy(9092));
         let disk = SmallDisk::mount(&folder.path().join("stack/mysql"), DISK_MIB);
         let more = more.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-        let stack = Stack { folder, disk, offset, runtime, sql, kafka, more, _turn: turn };
-        stack.start();
+        let stack = Stack { folder, disk, offset, runtime, sql, kafka, more, size, _turn: turn };
+        let [aggregators, brokers] = [size.aggregators, size.brokers].map(|n| n.to_string());
+        stack.start_with(&["--aggregators", &aggregators, "--brokers", &brokers]);
         stack
     }
 
     /// The environment of the stack's processes.
     pub fn env(&self) -> Vec<(&'static str, String)> {
+        let others = (2..=self.size.brokers).map(|n| self.port(&format!("kafka-{n}")));
+        let others: String = others.map(|port| format!(",127.0.0.1:{port}")).collect();
         let own = vec![
             ("GATEMETER_PROGRAM", program().to_owned()),
             ("GATEMETER_KAFKA_ADVERTISED", self.kafka.address().to_string()),
-            ("GATEMETER_KAFKA__BROKERS", self.kafka.address().to_string()),
+            ("GATEMETER_KAFKA__BROKERS", format!("{}{others}", self.kafka.address())),
             ("GATEMETER_MYSQL__PORT", self.sql.address().port().to_string()),
             // The proxy has to see a COMMIT.
             ("GATEMETER_MYSQL__TLS", "disabled".to_owned()),
@@ -134,7 +157,8 @@ impl Stack {
         assert!(output.status.success(), "up: {stdout}\n{stderr}\n{}", self.logs());
     }
 
-    fn script(&self, args: &[&str]) -> Output {
+    /// Runs scripts/stack.sh on this stack.
+    pub fn script(&self, args: &[&str]) -> Output {
         Command::new(repository("scripts/stack.sh"))
             .args(args)
             .args(["--dir".as_ref(), self.dir().as_os_str()])
@@ -183,8 +207,12 @@ impl Stack {
             "api" => 8001,
             "aggregator" => 8002,
             "aggregator-2" => 8012,
+            "aggregator-3" => 8013,
+            "aggregator-4" => 8014,
             "ingest" => 8003,
             "kafka" => 9092,
+            "kafka-2" => 9094,
+            "kafka-3" => 9096,
             "mysql" => 3307,
             "gateway" => 8080,
             "upstream" => 8091,

@@ -7,8 +7,8 @@
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use super::monitoring::rows;
 use crate::gatemeter::{DEADLINE, LOOK_EVERY, program, repository, wait_for};
+use crate::queries::rows;
 use crate::stack::Stack;
 
 /// Fewer would mean that the guide was not read.

@@ -1,11 +1,10 @@
 //! The shipped Prometheus settings and dashboards on what the stack shows: every panel has data,
 //! the queries of existing users work as written, and the front end shows the API.
 
-use std::fmt::Write as _;
-
 use serde_json::Value;
 
 use crate::gatemeter::{get, post, repository, wait_for};
+use crate::queries::rows;
 use crate::stack::{Books, Stack};
 
 /// Requests that go through the gateway.
@@ -107,23 +106,4 @@ pub fn queries(panels: &Value) -> Vec<String> {
         found.extend(queries(&panel["panels"]));
     }
     found
-}
-
-/// Rows of a query at this moment.
-pub fn rows(stack: &Stack, query: &str) -> Vec<Value> {
-    let mut path = "/api/v1/query?query=".to_owned();
-    for byte in query.bytes() {
-        if byte.is_ascii_alphanumeric() {
-            path.push(byte.into());
-        } else {
-            write!(path, "%{byte:02X}").expect("a string takes everything");
-        }
-    }
-    let answer = get(stack.port("prometheus"), &path, &[]).expect("Prometheus answers");
-    assert_eq!(answer.status, 200, "{query}: {}", answer.body);
-    let mut answer: Value = serde_json::from_str(&answer.body).expect("JSON");
-    match answer["data"]["result"].take() {
-        Value::Array(rows) => rows,
-        other => panic!("{query}: {other}"),
-    }
 }

@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 
-use super::monitoring::rows;
 use crate::gatemeter::{get, wait_for};
+use crate::queries::rows;
 use crate::stack::{Books, Stack};
 
 const LOAD: [&str; 7] = ["synthetic", "--count", "20000", "--batch", "200", "--namespaces", "8"];
