@@ -6,9 +6,10 @@
 # Steps: format, lints, unit and property tests, the log on a real Kafka broker, the ledger on a
 # real MariaDB, the cache on a real Redis, the seeded simulation with its mutants, the gateway's
 # Lua, the rules of Prometheus, the dashboards against Grafana's schema, the end to end tests on
-# real processes, nginx with the gateway among them, Debian's promtool on a real page, the manifests
-# for Kubernetes against its schemas and the program, the API against its own description, the page
-# against its sources, and a walk through it in a browser. Safe to run again.
+# real processes, nginx with the gateway among them, Debian's promtool on a real page, a minute of
+# random faults on the whole stack, the manifests for Kubernetes against its schemas and the
+# program, the API against its own description, the page against its sources, and a walk through it
+# in a browser. Safe to run again.
 set -euo pipefail
 unset CDPATH
 cd "$(dirname "$(readlink -f "$0")")/.."
@@ -17,7 +18,7 @@ cd "$(dirname "$(readlink -f "$0")")/.."
 case "${1:-}" in
   "") ;;
   -h | --help)
-    sed -n '2,12s/^# \{0,1\}//p' "$0"
+    sed -n '2,13s/^# \{0,1\}//p' "$0"
     exit 0
     ;;
   *) fail "unknown option '$1': see scripts/test.sh --help" ;;
@@ -68,6 +69,9 @@ cargo test --locked --profile checked --workspace --exclude sim
 # The program that the end-to-end tests have built.
 GATEMETER_PROGRAM=$(readlink -f "${CARGO_TARGET_DIR:-target}/checked/gatemeter")
 export GATEMETER_PROGRAM
+
+say "a minute of random faults on the whole stack"
+scripts/chaos.sh --seed 1 --seconds 60
 
 say "manifests for Kubernetes against their schemas, the settings and the rules"
 scripts/kubernetes-test.sh

@@ -13,6 +13,7 @@ mod alerts;
 mod bombs;
 mod broken;
 mod browser;
+mod chaos;
 mod cluster;
 mod churn;
 mod crash;
