@@ -123,17 +123,24 @@ impl Lead {
         }
     }
 
-    /// Takes over if nobody else is the publisher, before anything is counted.
+    /// Takes over if nobody else is the publisher, before anything is counted. Where log and ledger
+    /// are servers, one that fails for a moment is asked again by `run`.
     ///
     /// # Errors
-    /// Log or ledger cannot be read.
+    /// Log or ledger of a directory cannot be read; `Restored` if the ledger went back.
     pub async fn begin(&mut self) -> Result<(), AggregatorError> {
-        if self.leadership.is_some() {
-            self.publisher.stand_by();
-        } else {
+        if self.leadership.is_none() {
             self.must_take_over = true;
+            return self.round().await;
         }
-        self.round().await
+        self.publisher.stand_by();
+        match self.round().await {
+            Err(error) if !matches!(error, AggregatorError::Restored) => {
+                warn!(error = chain(&error), "log or ledger did not answer, asking again");
+                Ok(())
+            }
+            ended => ended,
+        }
     }
 
     /// Leads or stands by until shutdown, then gives the lease back: no request is answered any
