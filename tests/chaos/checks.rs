@@ -65,7 +65,9 @@ pub fn is_counted(ground: &Ground<'_>, counted: i64) -> anyhow::Result<bool> {
     let is_there = stop::by(Instant::now() + LAG_MAX, || {
         let Some(name) = ground.publisher() else { return false };
         let page = ground.page(&name).unwrap_or_default();
-        crate::gatemeter::sum(&page, shown) >= counted && ground.lag(&name) == Some(0)
+        crate::gatemeter::sum(&page, shown) >= counted
+            && page.contains("\ngatemeter_late_events_undecided 0\n")
+            && ground.lag(&name) == Some(0)
     })?;
     Ok(is_there)
 }
@@ -160,6 +162,7 @@ fn conserved(verdict: &mut Verdict, ground: &Ground<'_>, after: &Stand) -> anyho
 fn once(verdict: &mut Verdict, tapes: &Tapes, [before, after]: [&Stand; 2]) {
     for (what, pointer, expected) in [
         ("events counted", "/classes/counted", tapes.counted),
+        ("late events merged", "/late/merged", tapes.late),
         ("requests", "/totals/requests", tapes.requests),
         ("input tokens", "/totals/input_tokens", tapes.input),
         ("output tokens", "/totals/output_tokens", tapes.output),

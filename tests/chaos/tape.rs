@@ -20,11 +20,12 @@ pub struct Tapes {
     pub accepted: i64,
     /// Distinct ids that must be counted.
     pub counted: i64,
-    /// Those among them that end a request.
+    /// Those among them, and among the late ones, that end a request.
     pub requests: i64,
     pub input: i64,
     pub output: i64,
-    /// Events that must be kept apart as late and as future.
+    /// Distinct ids that are late, and must be counted at their own time; and future ones, which
+    /// must not.
     pub late: i64,
     pub future: i64,
     ids: HashSet<String>,
@@ -70,14 +71,14 @@ impl Tapes {
     /// `[id, time us, class, namespace, upstream, model, status, final, tokens or null]`.
     fn event(&mut self, event: &Value) -> anyhow::Result<()> {
         match event[2].as_str() {
-            Some("late") => self.late += 1,
             Some("future") => self.future += 1,
-            Some("counted") => {
+            Some(class @ ("counted" | "late")) => {
                 let id = event[0].as_str().context("an event without an id")?;
                 if !self.ids.insert(id.to_owned()) {
                     bail!("{id} is to be counted twice");
                 }
-                self.counted += 1;
+                self.counted += i64::from(class == "counted");
+                self.late += i64::from(class == "late");
                 self.requests += i64::from(event[7] == true);
                 self.input += event[8][0].as_i64().unwrap_or(0);
                 self.output += event[8][1].as_i64().unwrap_or(0);

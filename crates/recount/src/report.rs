@@ -28,6 +28,9 @@ pub struct Report {
     pub events: i128,
     /// Events by class.
     pub classes: BTreeMap<String, i128>,
+    /// Late events by verdict of the second pass, and those without one.
+    #[serde(default)]
+    pub late: BTreeMap<String, i128>,
     /// Duplicates whose facts contradict the copy before.
     pub conflicts: i128,
     /// Frames that left the log before they were counted.
@@ -55,6 +58,7 @@ impl Report {
             frames,
             events: account.events,
             classes: classes.into(),
+            late: late(account),
             conflicts: account.conflicts,
             lost_frames: account.lost_frames,
             totals: Figures::of(totals),
@@ -85,11 +89,23 @@ impl Report {
     }
 }
 
+/// Late events by verdict.
+fn late(account: &Account) -> BTreeMap<String, i128> {
+    let [merged, duplicate, expired] = account.late;
+    let all = [
+        ("merged", merged),
+        ("duplicate", duplicate),
+        ("expired", expired),
+        ("undecided", account.undecided()),
+    ];
+    all.map(|(verdict, n)| (verdict.to_owned(), n)).into()
+}
+
 /// One column of the table: the numbers of a view, by the names of the lines.
 pub type Column = BTreeMap<&'static str, i128>;
 
 /// The lines of the table, in their order.
-const LINES: [&str; 12] = [
+const LINES: [&str; 16] = [
     "requests",
     "success",
     "error",
@@ -102,6 +118,10 @@ const LINES: [&str; 12] = [
     "poison",
     "misrouted",
     "conflicts",
+    "late, merged",
+    "late, copies",
+    "late, expired",
+    "late, undecided",
 ];
 
 /// Column of a report.
@@ -119,9 +139,16 @@ pub fn column(figures: &Figures, account: impl Fn(&str) -> Option<i128>) -> Colu
 
 /// Column of log or ledger.
 pub fn account_column(totals: &BTreeMap<Row, Sums>, account: &Account) -> Column {
+    let [merged, copies, expired] = account.late;
     let of = |name: &str| {
         let class = Class::EACH.into_iter().find(|class| class.word() == name);
-        Some(class.map_or(account.conflicts, |class| account.of(class)))
+        Some(match name {
+            "late, merged" => merged,
+            "late, copies" => copies,
+            "late, expired" => expired,
+            "late, undecided" => account.undecided(),
+            _ => class.map_or(account.conflicts, |class| account.of(class)),
+        })
     };
     column(&Figures::of(totals), of)
 }
@@ -148,6 +175,10 @@ pub fn page_column(page: &Page) -> Column {
     };
     column(&figures, |name| match name {
         "conflicts" => Some(sum("gatemeter_conflicts_total", "", "")),
+        "late, merged" => Some(sum("gatemeter_late_events_total", "verdict", "merged")),
+        "late, copies" => Some(sum("gatemeter_late_events_total", "verdict", "duplicate")),
+        "late, expired" => Some(sum("gatemeter_late_events_total", "verdict", "expired")),
+        "late, undecided" => Some(sum("gatemeter_late_events_undecided", "", "")),
         class => Some(sum("gatemeter_events_total", "class", class)),
     })
 }
@@ -165,13 +196,27 @@ pub fn api_column(answers: &Answers) -> Column {
         output: tokens.map_or(0, |totals| i128::from(totals.output)),
         ..Figures::default()
     };
-    column(&figures, |name| answers.system.events.get(name).map(|n| i128::from(*n)))
+    column(&figures, |name| {
+        let name = match name {
+            "late, merged" => "late_merged",
+            "late, copies" => "late_duplicate",
+            "late, expired" => "late_expired",
+            "late, undecided" => "late_undecided",
+            name => name,
+        };
+        answers.system.events.get(name).map(|n| i128::from(*n))
+    })
 }
 
 /// Subtracts an earlier recount.
 pub fn subtract(column: &mut Column, before: &Report) {
+    let late = |verdict: &str| before.late.get(verdict).copied();
     let earlier = self::column(&before.totals, |name| match name {
         "conflicts" => Some(before.conflicts),
+        "late, merged" => late("merged"),
+        "late, copies" => late("duplicate"),
+        "late, expired" => late("expired"),
+        "late, undecided" => late("undecided"),
         class => before.classes.get(class).copied(),
     });
     for (line, n) in column {
@@ -181,13 +226,13 @@ pub fn subtract(column: &mut Column, before: &Report) {
 
 /// The columns side by side.
 pub fn table(columns: &[(&str, Column)]) -> String {
-    let mut text = format!("{:<14}", "");
+    let mut text = format!("{:<16}", "");
     for (name, _) in columns {
         let _ = write!(text, " {name:>16}");
     }
     text.push('\n');
     for line in LINES {
-        let _ = write!(text, "{line:<14}");
+        let _ = write!(text, "{line:<16}");
         for (_, column) in columns {
             let n = column.get(line).map_or_else(|| "-".to_owned(), |n| grouped(*n));
             let _ = write!(text, " {n:>16}");
