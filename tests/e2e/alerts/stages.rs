@@ -91,7 +91,7 @@ pub fn senders_make_mistakes(stack: &Stack, sight: &Sight) {
     });
     assert_eq!(send(stack, &slow), 200);
     assert_eq!(
-        send(stack, &many("late", |one| one["time"] = (Wall::now().as_us() - HOURS_US).into())),
+        send(stack, &many("ahead", |one| one["time"] = (Wall::now().as_us() + HOURS_US).into())),
         200
     );
     assert_eq!(send(stack, &many("bad", |one| one["status"] = 99.into())), 422);
