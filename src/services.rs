@@ -208,7 +208,9 @@ pub async fn generation(
     opening: &Opening,
 ) -> anyhow::Result<Generation> {
     let kafka = &settings.kafka;
-    if store.known_generation(kafka.generation).await?.is_none() {
+    let waits = |why: &str| opening.wait_for(format!("the ledger's generation of the log {why}"));
+    let known = || store.known_generation(kafka.generation);
+    if wait_for(waits, known, is_final_of_ledger).await?.is_none() {
         let options = kafka_options(settings)?;
         let look = || async {
             let log = Queue::open_kafka_read_only(&options).await?;
@@ -222,7 +224,8 @@ pub async fn generation(
         let high = wait_for(log_waits(&options, opening), look, is_final).await?;
         refuse_foreign_log(high, kafka.generation)?;
     }
-    Ok(store.generation(kafka.generation, kafka.partitions).await?)
+    let made = || store.generation(kafka.generation, kafka.partitions);
+    Ok(wait_for(waits, made, is_final_of_ledger).await?)
 }
 
 /// Refuses a log that has frames while the ledger does not know its generation. A new secret would
@@ -242,6 +245,13 @@ pub fn refuse_foreign_log(high: u64, generation: u32) -> anyhow::Result<()> {
 /// Whether a retry cannot succeed.
 fn is_final(error: &QueueError) -> bool {
     matches!(error, QueueError::TopicSetting { .. } | QueueError::KafkaSetting { .. })
+}
+
+/// Whether the ledger is another one than is needed. One that fails for a moment is asked again.
+fn is_final_of_ledger(error: &StoreError) -> bool {
+    use StoreError::{Database, Format, Newer, Partitions, ReadOnly};
+    let is_other = matches!(error, Format { .. } | Database { .. } | Newer { .. });
+    is_other || matches!(error, Partitions { .. } | ReadOnly) || error.is_fatal()
 }
 
 /// Shows on the port why the log is being waited for.

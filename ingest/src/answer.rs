@@ -39,7 +39,8 @@ struct LogPosition {
 }
 
 impl Accepted {
-    /// `late` and `future` are indexes of accepted events that will not be counted.
+    /// `late` and `future` are indexes of accepted events: late ones will be decided later, future
+    /// ones will not be counted.
     #[must_use]
     pub fn new(
         accepted: usize,

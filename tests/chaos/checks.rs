@@ -73,13 +73,16 @@ pub fn is_counted(ground: &Ground<'_>, counted: i64) -> anyhow::Result<bool> {
 }
 
 impl Stand {
-    /// Counts the log again, and waits until Prometheus shows the same.
+    /// Counts the log again, and waits until Prometheus shows the same. Report and page are kept in
+    /// a file and one beside it.
     pub fn take(ground: &Ground<'_>, file: &Path, more: &[&str]) -> anyhow::Result<Stand> {
         let publisher = ground.publisher().unwrap_or_else(|| ground.aggregators[0].clone());
         let (metrics, api) = (ground.stack.url(&publisher), ground.stack.url("api"));
         let args = ["recount", "--json", "--metrics", &metrics, "--api", &api];
         let output = ground.stack.run(&[&args[..], more].concat());
         std::fs::write(file, &output.stdout)?;
+        let page = ground.page(&publisher).unwrap_or_default();
+        std::fs::write(file.with_extension("metrics.txt"), page)?;
         let Ok(recount) = serde_json::from_slice::<Value>(&output.stdout) else {
             let why = String::from_utf8_lossy(&output.stderr);
             bail!("the recount could not compare anything: {}", why.trim());
