@@ -44,9 +44,9 @@ mod resolve;
 mod frames;
 mod access;
 mod lease;
-mod process;
 pub mod backup;
 pub mod plain;
+mod process;
 #[cfg(test)]
 mod tests;
 
