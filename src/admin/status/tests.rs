@@ -126,8 +126,13 @@ fn halts_silent_owners_and_a_missing_publisher_are_faults() {
     assert_eq!(status["partitions"][0]["resumes_at"], 7);
     assert_eq!(status["publisher"], Value::Null);
     let text = Status::of(&found).text();
-    for words in ["last seen 2 min ago", "last seen 1 h ago", "publisher  none", "halted: the log"]
-    {
+    for words in [
+        "alive, seen 2 s ago",
+        "silent, last seen 2 min ago",
+        "silent, last seen 1 h ago",
+        "publisher  none",
+        "halted: the log",
+    ] {
         assert!(text.contains(words), "{words}: {text}");
     }
 }

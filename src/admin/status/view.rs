@@ -189,7 +189,7 @@ impl Status {
         let mut text = format!(
             "ledger     format {format}, version {version}, {committed}{restored}\n\
              frames     version {frame_version}\n\
-             log        generation {generation}, {partitions} partitions{fault}\n\
+             log        generation {generation}, partitions: {partitions}{fault}\n\
              publisher  {publisher}\n\n"
         );
         text.push_str(&table::aligned(
@@ -236,8 +236,8 @@ impl PartitionStatus {
 impl ProcessView {
     fn cells(&self) -> [String; 5] {
         let state = match self.alive {
-            true => "alive".to_owned(),
-            false => format!("last seen {}", ago(self.seen_ms_ago)),
+            true => format!("alive, seen {}", ago(self.seen_ms_ago)),
+            false => format!("silent, last seen {}", ago(self.seen_ms_ago)),
         };
         let started = time(self.started_us);
         [self.role.clone(), self.address.clone(), self.program.clone(), started, state]
