@@ -17,7 +17,10 @@ interface Options {
   every?: number | false | ((error: ApiError | null) => number | false);
   /** False: do not ask yet. */
   when?: boolean;
-  /** Whether the answer to the query before is shown until this one has one. */
+  /**
+   * Whether the answer to the query before is shown until this one has one. The query before must
+   * have been about the same thing, of another time or by other filters.
+   */
   keeps?: boolean;
 }
 
@@ -65,7 +68,7 @@ export function timed({ range, tz }: When, params: Params = {}): Params {
 export function useDashboard(namespace: string, when: When) {
   const params = timed(when, { namespace });
   const every = refreshMs(when.range);
-  return useApi<Schema<"Dashboard">>("/api/metrics/dashboard", params, { every });
+  return useApi<Schema<"Dashboard">>("/api/metrics/dashboard", params, { every, keeps: true });
 }
 
 /** Figures of a namespace. Null as range: not asked. */
@@ -81,7 +84,7 @@ export const LATENCY = "/api/metrics/latency";
 export function useLatency(when: When, params: Params, options: Options = {}) {
   const every = refreshMs(when.range);
   const all = timed(when, params);
-  return useApi<Schema<"Latency">>(LATENCY, all, { every, ...options });
+  return useApi<Schema<"Latency">>(LATENCY, all, { every, keeps: true, ...options });
 }
 
 /**
@@ -103,7 +106,8 @@ export function useUsage(when: When, params: Params, options: Options = {}) {
   const byConsumer = String(params.group_by).includes("consumer");
   const least = byConsumer ? CONSUMERS_MS_MIN : USAGE_MS_MIN;
   const every = often === false ? false : Math.max(often, least);
-  return useApi<Schema<"Usage">>("/api/usage", timed(when, params), { every, ...options });
+  const all = timed(when, params);
+  return useApi<Schema<"Usage">>("/api/usage", all, { every, keeps: true, ...options });
 }
 
 /** The whole installation. Without a range: since the beginning. */

@@ -82,10 +82,17 @@ export function Delta(props: DeltaProps) {
   );
 }
 
+export interface FigureCardsProps {
+  label: string;
+  /** Whether an answer is on its way that will replace what is shown. */
+  isBusy?: boolean;
+  children: ReactNode;
+}
+
 /** Cards in a grid. */
-export function FigureCards({ label, children }: { label: string; children: ReactNode }) {
+export function FigureCards({ label, isBusy = false, children }: FigureCardsProps) {
   return (
-    <dl className={styles.cards} aria-label={label}>
+    <dl className={styles.cards} aria-label={label} aria-busy={isBusy}>
       {children}
     </dl>
   );

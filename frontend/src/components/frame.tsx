@@ -10,6 +10,7 @@ import styles from "./frame.module.css";
 import { Icon, type IconName } from "./icons.tsx";
 import { KeyForm } from "./key-form.tsx";
 import { PageLink } from "./page-link.tsx";
+import { Progress } from "./progress.tsx";
 import { useAddress, useView } from "./view.ts";
 
 const PAGES = [
@@ -85,6 +86,7 @@ export function Frame({ children }: { children: ReactNode }) {
       </header>
       <div className={styles.body}>
         <main id="main" className={styles.main} tabIndex={-1}>
+          <Progress />
           {isLocked ? (
             <KeyForm
               isRefused={session === "refused"}

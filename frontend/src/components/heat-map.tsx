@@ -5,11 +5,12 @@ import { useEffect, useMemo, useRef, useState, type ReactNode } from "react";
 import { isEarlier, legendOf, maxOf, mix, moved, rowsOf, shadeOf, type Cell } from "@/lib/heat.ts";
 import type { Num } from "@/lib/json.ts";
 
-import { bucketsOf, endOf, spanOf } from "./chart/buckets.ts";
+import { bucketsOf, endOf, partOf, spanOf } from "./chart/buckets.ts";
 import { draw, PAD, pointOf, RAMPS, type Drawing } from "./heat-draw.ts";
 import { HeatTable } from "./heat-table.tsx";
 import styles from "./heat-map.module.css";
 import { useFormats, useView } from "./view.ts";
+import { useShownSpan } from "./zoom.ts";
 
 export interface HeatMapProps {
   /** Name of the figures. */
@@ -94,11 +95,16 @@ function Stage(props: HeatMapProps & { hint: string }) {
   const [drag, setDrag] = useState<{ from: number; to: number } | null>(null);
   const [width, setWidth] = useState(0);
   const step = props.stepSeconds === null ? null : Number(props.stepSeconds);
-  const buckets = useMemo(() => bucketsOf(labels, step, to), [labels, step, to]);
-  const columns = useMemo(
-    () => (isEarlier(labels[0]) ? counts.slice(1) : counts),
-    [labels, counts],
-  );
+  const whole = useMemo(() => bucketsOf(labels, step, to), [labels, step, to]);
+  const [span, choose] = useShownSpan(whole);
+  const [buckets, columns] = useMemo(() => {
+    const all = isEarlier(labels[0]) ? counts.slice(1) : counts;
+    // What reaches beyond has no columns yet.
+    const part = span === null ? null : partOf(whole, span);
+    if (part === null) return [whole, all];
+    const end = endOf(whole, part[1] - 1);
+    return [{ ...whole, starts: whole.starts.slice(...part), end }, all.slice(...part)];
+  }, [whole, labels, counts, span]);
   const rows = useMemo(() => rowsOf(columns), [columns]);
   const nRows = rows === null ? 0 : rows.last - rows.first + 1;
 
@@ -142,7 +148,10 @@ function Stage(props: HeatMapProps & { hint: string }) {
     if (span === null || span.from === span.to) return;
     const [low, high] = [Math.min(span.from, span.to), Math.max(span.from, span.to)];
     const found = spanOf(buckets, buckets.starts[low] ?? 0, endOf(buckets, high));
-    if (found !== null) onZoom(found[0] * 1_000, found[1] * 1_000);
+    if (found === null) return;
+    setCell(null);
+    choose(found);
+    onZoom(found[0] * 1_000, found[1] * 1_000);
   };
   const place = (from: number, until: number) => ({
     left: PAD.left + ((width - PAD.left - PAD.right) / columns.length) * from,
@@ -150,7 +159,7 @@ function Stage(props: HeatMapProps & { hint: string }) {
   });
   const inner = HEIGHT - PAD.top - PAD.bottom;
   return (
-    <div className={styles.stage} style={{ height: HEIGHT }}>
+    <div className={styles.stage} style={{ height: HEIGHT }} aria-busy={span !== null}>
       <canvas
         ref={canvas}
         className={styles.canvas}

@@ -1,4 +1,6 @@
 // The figures of a namespace, or of all, each beside that of the period before.
+import { useState } from "react";
+
 import { useStats } from "@/api/queries.ts";
 import type { Result } from "@/api/result.ts";
 import type { Schema } from "@/api/types.ts";
@@ -15,12 +17,25 @@ type Stats = Schema<"Stats">;
  */
 export function usePrevious(
   namespace: string,
-  stats: Stats | undefined,
+  dashboard: Result<Schema<"Dashboard">>,
   usage: Result<Schema<"Usage">>,
 ): Stats | undefined {
   const { range, tz } = useView();
-  const before = stats === undefined ? null : periodBefore(range, stats.range, usage);
-  return useStats(namespace, before, tz).data?.data;
+  const [shown, setShown] = useState<Before>({ range: null, tz });
+  const stats = dashboard.data?.data.stats;
+  // Beside the figures of another range stay those of the period before that one.
+  let before = shown;
+  if (!dashboard.isPlaceholderData) {
+    before = { range: stats === undefined ? null : periodBefore(range, stats.range, usage), tz };
+    if (JSON.stringify(before) !== JSON.stringify(shown)) setShown(before);
+  }
+  return useStats(namespace, before.range, before.tz).data?.data;
+}
+
+/** A period before, and the zone that its figures were asked for in. */
+interface Before {
+  range: Range | null;
+  tz: string;
 }
 
 function periodBefore(
@@ -32,6 +47,7 @@ function periodBefore(
   if (from === null || to === null) return null;
   const shifted = rangeBefore(range, { from, to });
   if (shifted !== null) return shifted;
+  if (usage.isPlaceholderData) return null;
   const calendar = usage.data?.data.previous_range;
   if (calendar?.from == null || calendar.to === null) return null;
   return { from: calendar.from, to: calendar.to };
@@ -43,14 +59,17 @@ export interface StatCardsProps {
   label: string;
   stats: Stats;
   previous: Stats | undefined;
+  /** Whether an answer is on its way that will replace what is shown. */
+  isBusy: boolean;
   children?: React.ReactNode;
 }
 
-export function StatCards({ page, label, stats, previous: was, children }: StatCardsProps) {
+export function StatCards(props: StatCardsProps) {
+  const { page, label, stats, previous: was, isBusy, children } = props;
   const { t } = useView();
   const c = t.common;
   return (
-    <FigureCards label={label}>
+    <FigureCards label={label} isBusy={isBusy}>
       <FigureCard title={c.requests} name={`${page}.requests`} value={stats.totalRequests}
         previous={was?.totalRequests} />
       <FigureCard title={c.successRate} name={`${page}.successRate`} kind="percent" good="more"

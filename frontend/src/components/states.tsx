@@ -8,6 +8,7 @@ import { NONE } from "@/lib/format.ts";
 
 import styles from "./states.module.css";
 import { useFormats, useMessages } from "./view.ts";
+import { StandInContext } from "./zoom.ts";
 
 /** A shape of the same height as what will be there. */
 export function Loading({ height = 200 }: { height?: number }) {
@@ -117,7 +118,11 @@ export interface LoadedProps<T> {
 
 /** Shows an answer, and what stands for it until there is one. An old answer stays. */
 export function Loaded<T>({ result, height = 200, children }: LoadedProps<T>) {
-  if (result.data !== undefined) return <>{children(result.data.data)}</>;
+  if (result.data !== undefined) {
+    return (
+      <StandInContext value={result.isPlaceholderData}>{children(result.data.data)}</StandInContext>
+    );
+  }
   if (result.error !== null) {
     return <ErrorState error={result.error} onRetry={result.refetch} />;
   }

@@ -40,7 +40,7 @@ export function TopList({ group, title, page, filter = {}, result }: TopListProp
     </PageLink>
   );
   return (
-    <Panel title={title} note={t.common.byTokens} actions={all}>
+    <Panel title={title} note={t.common.byTokens} actions={all} isBusy={result.isPlaceholderData}>
       <Loaded result={result} height={240}>
         {({ items, total, totals }) => {
           const used = items.filter((item) => Number(sumOf(item.input, item.output)) > 0);

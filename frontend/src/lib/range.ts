@@ -57,6 +57,13 @@ export function isoOf(ms: number): string {
   return new Date(ms).toISOString().replace(/\.\d+Z$/, "Z");
 }
 
+/** A range of two points in time as seconds since the epoch; null if it is none. */
+export function secondsOf(range: Range): [number, number] | null {
+  if ("name" in range) return null;
+  const [from, to] = [Date.parse(range.from) / 1_000, Date.parse(range.to) / 1_000];
+  return from < to ? [from, to] : null;
+}
+
 /** How often a view of this range is asked for again, milliseconds. False if it hardly changes. */
 export function refreshMs(range: Range): number | false {
   if (!("name" in range)) return false;

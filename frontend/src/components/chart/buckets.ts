@@ -12,6 +12,13 @@ export interface Buckets {
   hasEarlier: boolean;
 }
 
+/** From and to, seconds since the epoch. */
+export type Span = [number, number];
+
+export function isSame(one: Span, other: Span): boolean {
+  return one[0] === other[0] && one[1] === other[1];
+}
+
 /** Length of a month, where the API gives none: for the last bucket only. */
 const MONTH_SECONDS = 31 * 86_400;
 
@@ -31,8 +38,13 @@ export function endOf(buckets: Buckets, idx: number): number {
   return buckets.starts[idx + 1] ?? buckets.end;
 }
 
+/** From the first to the last one. */
+export function wholeOf(buckets: Buckets): Span {
+  return [buckets.starts[0] ?? 0, buckets.end];
+}
+
 /** The buckets that lie between two points, aligned outward; null if that is none. */
-export function spanOf(buckets: Buckets, from: number, to: number): [number, number] | null {
+export function spanOf(buckets: Buckets, from: number, to: number): Span | null {
   const { starts } = buckets;
   const [low, high] = [Math.min(from, to), Math.max(from, to)];
   const idx = Math.max(0, starts.findLastIndex((start) => start <= low));
@@ -40,4 +52,14 @@ export function spanOf(buckets: Buckets, from: number, to: number): [number, num
   if (first === undefined || low >= buckets.end) return null;
   const after = starts.find((start) => start >= high) ?? buckets.end;
   return after > first ? [first, after] : null;
+}
+
+/** Indexes of the first bucket of a span and of the one after it; null if it reaches beyond. */
+export function partOf(buckets: Buckets, span: Span): [number, number] | null {
+  const { starts, end } = buckets;
+  const [from, to] = span;
+  const [first, last] = [starts.findLastIndex((start) => start <= from), starts.length];
+  if (first < 0 || to > end) return null;
+  const after = starts.findIndex((start) => start >= to);
+  return [first, after < 0 ? last : after];
 }

@@ -1,7 +1,7 @@
 // uPlot, as every chart of the page sets it up. Nothing else imports it but the component beside.
 import uPlot from "uplot";
 
-import { endOf, spanOf, type Buckets } from "./buckets.ts";
+import { endOf, isSame, spanOf, wholeOf, type Buckets, type Span } from "./buckets.ts";
 import { read, type SeriesColor } from "./palette.ts";
 import type { Pointed } from "./tip.tsx";
 
@@ -19,6 +19,8 @@ export interface PlotSeries {
 export interface PlotOptions {
   mode: Mode;
   buckets: Buckets;
+  /** The part that is shown; null for all buckets. Asked whenever something is drawn. */
+  span: () => Span | null;
   series: PlotSeries[];
   zone: string;
   height: number;
@@ -113,9 +115,8 @@ function bucketAt(buckets: Buckets, seconds: number): number | null {
 /** Draws a chart into an element. */
 export function plot(root: HTMLElement, options: PlotOptions): uPlot {
   const { buckets } = options;
-  const first = buckets.starts[0] ?? 0;
   const isWhole = options.mode !== "lines";
-  const range = (): [number, number] => [first, buckets.end];
+  const range = () => options.span() ?? wholeOf(buckets);
   return new uPlot(
     {
       width: Math.max(root.clientWidth, 50),
@@ -168,6 +169,13 @@ export function plot(root: HTMLElement, options: PlotOptions): uPlot {
 function topOf(max: number | null): number {
   if (max === null || !(max > 0)) return 1;
   return max * 1.08;
+}
+
+/** Draws anew if the part that is shown has become another one. */
+export function showSpan(self: uPlot, { buckets, span }: Pick<PlotOptions, "buckets" | "span">) {
+  const [min, max] = span() ?? wholeOf(buckets);
+  const { x } = self.scales;
+  if (!isSame([x?.min ?? NaN, x?.max ?? NaN], [min, max])) self.setScale("x", { min, max });
 }
 
 /** Puts the cursor on a bucket, for those who use keys. */

@@ -6,13 +6,14 @@ import "uplot/dist/uPlot.min.css";
 
 import { Figure } from "@/components/figure.tsx";
 import { useFormats, useView } from "@/components/view.ts";
+import { useShownSpan } from "@/components/zoom.ts";
 import { durationTick, type Kind } from "@/lib/format.ts";
 import type { Num } from "@/lib/json.ts";
 
-import { bucketsOf, EARLIER, endOf } from "./buckets.ts";
+import { bucketsOf, EARLIER, endOf, partOf } from "./buckets.ts";
 import { ChartTable } from "./chart-table.tsx";
 import { colorVar, type SeriesColor } from "./palette.ts";
-import { columnsOf, plot, pointAt, type Mode, type PlotOptions } from "./plot.ts";
+import { columnsOf, plot, pointAt, showSpan, type Mode, type PlotOptions } from "./plot.ts";
 import styles from "./time-chart.module.css";
 import { ChartTip, usePointer } from "./tip.tsx";
 
@@ -56,6 +57,7 @@ export function TimeChart(props: TimeChartProps) {
   const step = props.stepSeconds === null ? null : Number(props.stepSeconds);
   const buckets = useMemo(() => bucketsOf(labels, step, to), [labels, step, to]);
   const skip = buckets.hasEarlier ? 1 : 0;
+  const [span, choose] = useShownSpan(buckets);
 
   const timeOf = (seconds: number, apart: number) => {
     const detail = apart >= MONTH_SECONDS ? "month" : apart >= DAY_SECONDS ? "date" : "clock";
@@ -67,6 +69,7 @@ export function TimeChart(props: TimeChartProps) {
   const options: PlotOptions = {
     mode,
     buckets,
+    span: () => span,
     zone,
     height,
     series: series.map(({ values, ...rest }) => ({
@@ -80,7 +83,10 @@ export function TimeChart(props: TimeChartProps) {
     },
     timeTick: timeOf,
     onHover: pointer.set,
-    onZoom: (from, until) => props.onZoom?.(from * 1_000, until * 1_000),
+    onZoom: (from, until) => {
+      choose([from, until]);
+      props.onZoom?.(from * 1_000, until * 1_000);
+    },
   };
   const newest = useRef(options);
   useEffect(() => { newest.current = options; });
@@ -95,7 +101,9 @@ export function TimeChart(props: TimeChartProps) {
     const element = root.current;
     if (element === null) return;
     const zoom: PlotOptions["onZoom"] = (from, until) => newest.current.onZoom?.(from, until);
-    const chart = plot(element, { ...newest.current, onZoom: canZoom ? zoom : undefined });
+    const part: PlotOptions["span"] = () => newest.current.span();
+    const onZoom = canZoom ? zoom : undefined;
+    const chart = plot(element, { ...newest.current, span: part, onZoom });
     drawn.current = chart;
     const observer = new ResizeObserver(() => {
       const width = element.clientWidth;
@@ -114,15 +122,19 @@ export function TimeChart(props: TimeChartProps) {
     drawn.current?.setData(columnsOf(newest.current));
     // eslint-disable-next-line react-hooks/exhaustive-deps -- the numbers, not the lists
   }, [shape, JSON.stringify(values)]);
+  useEffect(() => {
+    if (drawn.current !== null) showSpan(drawn.current, newest.current);
+  }, [span]);
 
   const walk = (event: React.KeyboardEvent) => {
     const chart = drawn.current;
-    const last = buckets.starts.length - 1;
-    const at = pointer.now()?.idx ?? (event.key === "ArrowLeft" ? last + 1 : -1);
-    const next = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: last }[event.key];
+    const whole = [0, buckets.starts.length] as const;
+    const [first, after] = (span === null ? null : partOf(buckets, span)) ?? whole;
+    const at = pointer.now()?.idx ?? (event.key === "ArrowLeft" ? after : first - 1);
+    const next = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: first, End: after - 1 }[event.key];
     if (chart === null || next === undefined) return;
     event.preventDefault();
-    pointAt(chart, buckets, Math.min(Math.max(next, 0), last));
+    pointAt(chart, buckets, Math.min(Math.max(next, first), after - 1));
   };
   const leave = () => { drawn.current?.setCursor({ left: -10, top: -10 }); };
   const spanText = (idx: number) => {
@@ -134,7 +146,7 @@ export function TimeChart(props: TimeChartProps) {
   };
 
   return (
-    <div className={styles.chart}>
+    <div className={styles.chart} aria-busy={span !== null}>
       <div className={styles.bar}>
         <ul className={styles.legend}>
           {series.map((one) => (

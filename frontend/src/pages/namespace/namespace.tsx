@@ -57,7 +57,7 @@ function Shown({ found }: { found: Schema<"Namespace"> }) {
   const models = useUsage(when, { group_by: "model", ...top });
   const upstreams = useUsage(when, { group_by: "upstream", ...top });
   const data = dashboard.data?.data;
-  const previous = usePrevious(code, data?.stats, models);
+  const previous = usePrevious(code, dashboard, models);
   const lists = { page: "namespace", filter: { namespace: code } };
   return (
     <Page>
@@ -72,7 +72,8 @@ function Shown({ found }: { found: Schema<"Namespace"> }) {
       <Answered result={dashboard}>
         <Loaded result={dashboard} height={248}>
           {({ stats }) => (
-            <StatCards page="namespace" label={n.figures} stats={stats} previous={previous}>
+            <StatCards page="namespace" label={n.figures} stats={stats} previous={previous}
+              isBusy={dashboard.isPlaceholderData}>
               <FigureCard title={c.errors} name="namespace.errors" value={stats.errors}
                 good="less" previous={previous?.errors} />
               <FigureCard title={c.quantiles.p50} name="namespace.p50" kind="ms" good="less"
@@ -81,18 +82,18 @@ function Shown({ found }: { found: Schema<"Namespace"> }) {
           )}
         </Loaded>
         <Columns>
-          <Panel title={c.trend}>
+          <Panel title={c.trend} isBusy={dashboard.isPlaceholderData}>
             <Loaded result={dashboard} height={248}>
               {({ requestTrend }) => <Trend trend={requestTrend} name="namespace.trend" />}
             </Loaded>
           </Panel>
-          <Panel title={c.tokensTrend}>
+          <Panel title={c.tokensTrend} isBusy={dashboard.isPlaceholderData}>
             <Loaded result={dashboard} height={248}>
               {({ tokens }) => <TokensTrend tokens={tokens} name="namespace.tokensTrend" />}
             </Loaded>
           </Panel>
         </Columns>
-        <Panel title={n.latencyTrend}>
+        <Panel title={n.latencyTrend} isBusy={latency.isPlaceholderData}>
           <Loaded result={latency} height={248}>
             {(answer) => (
               <LatencyTrend latency={answer} name="namespace.latency" label={n.latencyTrend} />
@@ -100,14 +101,14 @@ function Shown({ found }: { found: Schema<"Namespace"> }) {
           </Loaded>
         </Panel>
         <Columns>
-          <Panel title={c.outcomesTitle}>
+          <Panel title={c.outcomesTitle} isBusy={dashboard.isPlaceholderData}>
             <Loaded result={dashboard} height={220}>
               {({ statusDistribution }) => (
                 <OwnOutcomes code={code} distribution={statusDistribution} />
               )}
             </Loaded>
           </Panel>
-          <Panel title={c.classes}>
+          <Panel title={c.classes} isBusy={dashboard.isPlaceholderData}>
             <Loaded result={dashboard} height={220}>
               {({ tokens }) => <TokenClasses totals={tokens.totals} name="namespace.classes" />}
             </Loaded>

@@ -29,7 +29,7 @@ export default function Overview() {
   const models = useUsage(when, { group_by: "model", ...top });
   const upstreams = useUsage(when, { group_by: "upstream", ...top });
   const data = dashboard.data?.data;
-  const previous = usePrevious("all", data?.stats, namespaces);
+  const previous = usePrevious("all", dashboard, namespaces);
   const isNew = data !== undefined && Number(data.system.events.total) === 0;
   return (
     <Page>
@@ -44,7 +44,8 @@ export default function Overview() {
       <Answered result={dashboard}>
         <Loaded result={dashboard} height={248}>
           {({ stats, system }) => (
-            <StatCards page="overview" label={o.figures} stats={stats} previous={previous}>
+            <StatCards page="overview" label={o.figures} stats={stats} previous={previous}
+              isBusy={dashboard.isPlaceholderData}>
               <FigureCard title={o.qps} name="overview.qps" kind="rate" value={system.qps}
                 hint={o.qpsHint}>{o.now}</FigureCard>
               <FigureCard title={o.connections} name="overview.connections" kind="count"
@@ -77,26 +78,27 @@ function Welcome() {
 
 function Charts({ dashboard }: { dashboard: Result<Schema<"Dashboard">> }) {
   const { common: c } = useMessages();
+  const isBusy = dashboard.isPlaceholderData;
   return (
     <Columns>
-      <Panel title={c.trend}>
+      <Panel title={c.trend} isBusy={isBusy}>
         <Loaded result={dashboard} height={248}>
           {({ requestTrend }) => <Trend trend={requestTrend} name="overview.trend" />}
         </Loaded>
       </Panel>
-      <Panel title={c.tokensTrend}>
+      <Panel title={c.tokensTrend} isBusy={isBusy}>
         <Loaded result={dashboard} height={248}>
           {({ tokens }) => <TokensTrend tokens={tokens} name="overview.tokensTrend" />}
         </Loaded>
       </Panel>
-      <Panel title={c.outcomesTitle}>
+      <Panel title={c.outcomesTitle} isBusy={isBusy}>
         <Loaded result={dashboard} height={220}>
           {({ statusDistribution: { labels, totals, requests } }) => (
             <Outcomes name="overview.outcomes" {...{ labels, totals, requests }} />
           )}
         </Loaded>
       </Panel>
-      <Panel title={c.classes}>
+      <Panel title={c.classes} isBusy={isBusy}>
         <Loaded result={dashboard} height={220}>
           {({ tokens }) => <TokenClasses totals={tokens.totals} name="overview.classes" />}
         </Loaded>

@@ -26,7 +26,7 @@ export function Errors({ ask }: { ask: Ask }) {
   const [, change] = useAddress();
   const { errors: side, cause } = ask;
   const params = { ...filtersOf(ask), group_by: `${side},${cause}`, size: SIZE, order: "-errors" };
-  const result = useUsage(when, params, { keeps: true });
+  const result = useUsage(when, params);
   const choice = (
     <>
       <Toggles
@@ -142,7 +142,7 @@ function OfAll() {
 function OfSome({ ask }: { ask: Ask }) {
   const { when } = useView();
   const params = { ...filtersOf(ask), group_by: "outcome", size: SIZE };
-  const result = useUsage(when, params, { keeps: true });
+  const result = useUsage(when, params);
   return (
     <Loaded result={result} height={200}>
       {({ items, totals: { requests } }) => {

@@ -39,7 +39,7 @@ function Choice({ ask, side }: { ask: Ask; side: Side }) {
   const { t, when } = useView();
   const [, change] = useAddress();
   const params = { size: SIZE, order: "-requests", group_by: side };
-  const known = useUsage(when, params, { keeps: true }).data?.data.items ?? [];
+  const known = useUsage(when, params).data?.data.items ?? [];
   const options = optionsOf(namesOf(known, side), ask[side]).map((name) => {
     const text = Array.from(visible(name));
     const label = text.length > 60 ? `${text.slice(0, 60).join("")}…` : text.join("");

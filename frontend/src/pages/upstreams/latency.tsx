@@ -39,6 +39,7 @@ export function Latency({ ask }: { ask: Ask }) {
   return (
     <Panel
       title={u.latency}
+      isBusy={result.isPlaceholderData}
       note={<>{u.metricHints[metric]}{result.data && <Covers answer={result.data.data} />}</>}
       actions={
         <Toggles

@@ -18,8 +18,8 @@ export default function Upstreams() {
   const [address] = useAddress();
   const ask = askOf(address);
   const params = { ...filtersOf(ask), size: SIZE, order: "-requests" };
-  const upstreams = useUsage(when, { ...params, group_by: "upstream" }, { keeps: true });
-  const models = useUsage(when, { ...params, group_by: "model" }, { keeps: true });
+  const upstreams = useUsage(when, { ...params, group_by: "upstream" });
+  const models = useUsage(when, { ...params, group_by: "model" });
   const data = upstreams.data?.data;
   const isUnknown = upstreams.error?.status === 404;
   return (

@@ -29,7 +29,7 @@ export default function Usage() {
   const ask = askOf(address);
   const params = paramsOf(ask);
   const paged = { ...params, page: ask.page, size: ask.size };
-  const result = useUsage(when, paged, { keeps: true });
+  const result = useUsage(when, paged);
   const data = result.data?.data;
   const fileName = `gatemeter-usage-${"name" in range ? range.name : "range"}`;
   const exporting = { ...params, ...rangeParamsOf(range, tz) };
