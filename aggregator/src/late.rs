@@ -1,4 +1,4 @@
-//! The second pass over late events: reads what `ledger::late` needs to decide, beside the counting.
+//! The second pass over late events: reads what `ledger::late` needs to decide, beside counting.
 //!
 //! A worker says what its ledger row says of late events; this loop reads the log with a reader of
 //! its own and hands the verdicts to the worker, which commits them with whatever else it counts.

@@ -1,5 +1,5 @@
-//! The second pass over late events: a shell that reads ledger and log as the aggregator's does, and
-//! what has to come of it.
+//! The second pass over late events: a shell that reads ledger and log as the aggregator's does,
+//! and what has to come of it.
 
 use event::frame::Envelope;
 use ledger::account::Account;
@@ -9,12 +9,12 @@ use ledger::core::Input;
 use ledger::late::{Batch, BatchOptions, Decided};
 use rand::RngExt as _;
 
+use crate::books::Range;
 use crate::log::{Partition, Stored};
 use crate::mutation::Mutation;
 use crate::producer::{Made, PARTITIONS};
 use crate::reference::Second;
 use crate::shell::{Place, Shell, window};
-use crate::sql::Range;
 use crate::world::World;
 
 impl Shell {
@@ -173,8 +173,8 @@ impl World {
         })
     }
 
-    /// Events of a log that the ledger counts: those of frames from an offset on, and late ones that
-    /// are merged, of which only those with their times per output token if the offset is above 0.
+    /// Events of a log that the ledger counts: those of frames from an offset on, and late ones
+    /// that are merged, of which only those with their times per output token if the offset is above 0.
     pub(crate) fn counted<'a>(
         &'a self,
         log: &'a Partition,

@@ -9,6 +9,7 @@ pub mod mutation;
 pub mod producer;
 pub mod reference;
 pub mod log;
+pub mod books;
 pub mod sql;
 pub mod publisher;
 pub mod scraper;

@@ -12,9 +12,9 @@ use ledger::exposure::{Births, Gate, Step};
 use ledger::measures::Measures;
 use ledger::series::SeriesId;
 
+use crate::books::Ledger;
 use crate::mutation::Mutation;
 use crate::producer::PARTITIONS;
-use crate::sql::Ledger;
 
 /// A shown number: of a series, or of the accounting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -6,8 +6,9 @@ use std::rc::Rc;
 use ledger::invariants::{i5_monotone, i6_committed_only};
 use ledger::series::SeriesId;
 
+use crate::books::Ledger;
 use crate::publisher::{HELD_US_MAX, Page, Publisher, Series, shown};
-use crate::sql::{Ledger, Sql};
+use crate::sql::Sql;
 
 /// A scrape: who is asked, and when.
 #[derive(Clone, Copy, Debug)]

@@ -12,8 +12,8 @@ use crate::sql::{Backend, Conn, Row};
 use crate::steps::Steps;
 
 /// Columns of a range.
-pub(crate) const RANGE: &str = "version, generation, `partition`, base, next, events, counted, input_tokens, \
-                     output_tokens, digest, first_clock_us, last_clock_us, late";
+pub(crate) const RANGE: &str = "version, generation, `partition`, base, next, events, counted, \
+     input_tokens, output_tokens, digest, first_clock_us, last_clock_us, late";
 /// Number of these columns.
 const N_RANGE: usize = 13;
 

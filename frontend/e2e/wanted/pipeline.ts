@@ -4,7 +4,9 @@ import type { Wanted } from "../lib/figures.ts";
 import type { When } from "./overview.ts";
 
 const PARTS = ["counted", "duplicate", "late", "future", "poison", "misrouted"];
-const BESIDE = ["conflicts", "lost_frames"];
+const BESIDE = [
+  "conflicts", "lost_frames", "late_merged", "late_duplicate", "late_expired", "late_undecided",
+];
 
 /** Fields of an answer as JSON, numbers as they were sent. */
 function keyOf(data: Json, ...fields: string[]): string {

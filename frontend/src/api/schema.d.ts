@@ -695,6 +695,26 @@ export interface components {
              * @description Frames that were gone before they were counted.
              */
             lost_frames: number;
+            /**
+             * Format: int64
+             * @description Late ones that were added at their own time, since no copy was counted.
+             */
+            late_merged: number;
+            /**
+             * Format: int64
+             * @description Late ones of which a copy was counted.
+             */
+            late_duplicate: number;
+            /**
+             * Format: int64
+             * @description Late ones that nobody can decide any more: the log of their time is gone.
+             */
+            late_expired: number;
+            /**
+             * Format: int64
+             * @description Late ones that are not decided yet.
+             */
+            late_undecided: number;
         };
         /** @description The envelope of an error. */
         Failure: {
@@ -2751,6 +2771,10 @@ export interface operations {
                      *           "duplicate": 0,
                      *           "future": 0,
                      *           "late": 0,
+                     *           "late_duplicate": 0,
+                     *           "late_expired": 0,
+                     *           "late_merged": 0,
+                     *           "late_undecided": 0,
                      *           "lost_frames": 0,
                      *           "misrouted": 0,
                      *           "poison": 0,
@@ -3063,6 +3087,10 @@ export interface operations {
                      *             "duplicate": 0,
                      *             "future": 0,
                      *             "late": 0,
+                     *             "late_duplicate": 0,
+                     *             "late_expired": 0,
+                     *             "late_merged": 0,
+                     *             "late_undecided": 0,
                      *             "lost_frames": 0,
                      *             "misrouted": 0,
                      *             "poison": 0,

@@ -108,8 +108,8 @@ impl Core {
         }
     }
 
-    /// Up to where late events are decided with the next part. Where none is left undecided there is
-    /// nothing for a second pass to do.
+    /// Up to where late events are decided with the next part. Where none is left undecided there
+    /// is nothing for a second pass to do.
     fn late_next(&self) -> u64 {
         let undecided = self.committed.account.undecided() + self.pending.account.undecided();
         match self.pending.late.next {

@@ -5,7 +5,7 @@ import { StatePill } from "@/components/state-pill.tsx";
 import { useFormats, useMessages } from "@/components/view.ts";
 import type { Num } from "@/lib/json.ts";
 
-import { balanceOf, PARTS } from "./letter.ts";
+import { balanceOf, PARTS, VERDICTS } from "./letter.ts";
 import styles from "./pipeline.module.css";
 
 export function Equation({ events }: { events: Schema<"Events"> }) {
@@ -37,6 +37,14 @@ export function Equation({ events }: { events: Schema<"Events"> }) {
           value={events.conflicts} />
         <Aside name="lost_frames" title={p.lost} text={p.lostText} value={events.lost_frames} />
       </div>
+      <div className={styles.checks}>
+        <span className={styles.aside}>{p.secondPass}</span>
+        {VERDICTS.map((verdict) => (
+          <Aside key={verdict} name={verdict} title={p.verdicts[verdict]}
+            text={p.verdictTexts[verdict]} value={events[verdict]}
+            isCalm={verdict !== "late_expired"} />
+        ))}
+      </div>
     </>
   );
 }
@@ -48,6 +56,10 @@ interface TermProps {
   title: string;
   text: string;
   value: Num;
+}
+
+interface AsideProps extends Omit<TermProps, "sign"> {
+  isCalm?: boolean;
 }
 
 function Term({ name, sign, title, text, value }: TermProps) {
@@ -65,9 +77,9 @@ function Term({ name, sign, title, text, value }: TermProps) {
   );
 }
 
-/** A figure beside the equation: nothing to worry about while it is zero. */
-function Aside({ name, title, text, value }: Omit<TermProps, "sign">) {
-  const isBad = Number(value) > 0;
+/** A figure beside the equation: nothing to worry about while it is zero, or calm. */
+function Aside({ name, title, text, value, isCalm }: AsideProps) {
+  const isBad = isCalm !== true && Number(value) > 0;
   return (
     <span className={isBad ? styles.worry : styles.aside} title={text}>
       {title}: <Figure name={`pipeline.events.${name}`} value={value} />

@@ -8,6 +8,10 @@ import { sumOf } from "@/lib/sum.ts";
 export const PARTS = ["counted", "duplicate", "late", "future", "poison", "misrouted"] as const;
 export type Part = (typeof PARTS)[number];
 
+/** What a late event comes to when it is looked at again. */
+export const VERDICTS =
+  ["late_merged", "late_duplicate", "late_expired", "late_undecided"] as const;
+
 /** What all parts are together, and what is missing from the events that were read. */
 export function balanceOf(events: Schema<"Events">): { sum: Num; missing: Num; addsUp: boolean } {
   const sum = sumOf(...PARTS.map((part) => events[part]));

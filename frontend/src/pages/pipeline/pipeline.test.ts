@@ -8,6 +8,7 @@ import { balanceOf, keyOf, outcomeOf, placeOf } from "./letter.ts";
 const EVENTS = {
   total: 0, counted: 0, duplicate: 0, late: 0, future: 0, poison: 0, misrouted: 0,
   conflicts: 0, lost_frames: 0,
+  late_merged: 0, late_duplicate: 0, late_expired: 0, late_undecided: 0,
 };
 
 const LETTER: Letter = {

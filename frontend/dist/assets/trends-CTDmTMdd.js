@@ -1,4 +1,4 @@
-import{n as e}from"./rolldown-runtime-WkwZ5CU-.js";import{i as t,r as n}from"./react-AyOTluXZ.js";import{B as r,D as i,E as a,Ft as o,Mt as s,Pt as c,S as l,T as u,jt as d,o as f,r as p,u as m,x as h}from"./states-ClDBZbVG.js";import{a as g,m as _,r as v}from"./toolbar-CrN2qnP6.js";import{n as y,r as b,t as x}from"./card-C0n2uuCf.js";import{a as S,i as C,r as w}from"./shares-Ci4j4j-P.js";import{n as T}from"./panel-D59sZIwW.js";import{t as E}from"./sum-BH6ofjZf.js";var D=e(t(),1);function O(){let e=``;return t=>{let n=(e+t).replaceAll(`\r
+import{n as e}from"./rolldown-runtime-WkwZ5CU-.js";import{i as t,r as n}from"./react-AyOTluXZ.js";import{B as r,D as i,E as a,Ft as o,Mt as s,Pt as c,S as l,T as u,jt as d,o as f,r as p,u as m,x as h}from"./states-BQIdRft4.js";import{a as g,m as _,r as v}from"./toolbar-C3VCZ_ts.js";import{n as y,r as b,t as x}from"./card-a3j3sVx-.js";import{a as S,i as C,r as w}from"./shares-CDJsjW12.js";import{n as T}from"./panel-D59sZIwW.js";import{t as E}from"./sum-BH6ofjZf.js";var D=e(t(),1);function O(){let e=``;return t=>{let n=(e+t).replaceAll(`\r
 `,`
 `).split(`
 
