@@ -174,7 +174,7 @@ impl World {
     }
 
     /// Events of a log that the ledger counts: those of frames from an offset on, and late ones
-    /// that are merged, of which only those with their times per output token if the offset is above 0.
+    /// that are merged; where the offset is above 0, only those with their times per output token.
     pub(crate) fn counted<'a>(
         &'a self,
         log: &'a Partition,
