@@ -112,6 +112,10 @@ impl Letters {
             return Ok(Err("there is no such letter".to_owned()));
         };
         let LogLetter { class, content, .. } = letter;
+        if class == "late" {
+            let counted = "it is late: it is counted at its own time, unless a copy of it was";
+            return Ok(Err(counted.to_owned()));
+        }
         if !["misrouted", "future"].contains(&class.as_str()) {
             return Ok(Err(format!("it is {class}, and would be so again")));
         }
