@@ -4823,7 +4823,7 @@ export interface operations {
                      *         "rejected": [
                      *           {
                      *             "index": 1,
-                     *             "reason": "it is late, and would be so again"
+                     *             "reason": "it is late: it is counted at its own time, unless a copy of it was"
                      *           }
                      *         ]
                      *       },
