@@ -40,7 +40,7 @@ fn a_folder_from_before_frame_version_2_is_upgraded_in_place() {
     let version = "hex(substr(bytes, 1, 1))";
     let versions = format!("SELECT min({version}), max({version}) FROM log");
     assert_eq!(sql(&place, "queue.db", &versions), "01|02");
-    assert_eq!(sql(&place, "ledger.db", "SELECT format, frame_version FROM meta"), "11|2");
+    assert_eq!(sql(&place, "ledger.db", "SELECT format, frame_version FROM meta"), "12|2");
     place.recount();
 }
 
