@@ -289,8 +289,10 @@ ask() { curl --noproxy '*' -sf "$@"; }
 
 # counted N: whether the aggregator has counted N events.
 counted() {
-  ask "$aggregator/metrics?section=business" |
-    grep -qx "gatemeter_events_total{class=\"counted\"} $1"
+  local shown
+  shown=$(ask "$aggregator/metrics?section=business") &&
+    grep -qx "gatemeter_events_total{class=\"counted\"} $1" <<<"$shown" &&
+    grep -qx "gatemeter_late_events_undecided 0" <<<"$shown"
 }
 
 # need_node: finds or installs a Node that the front end's tools run on.
