@@ -29,7 +29,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Time between two looks at a partition while the page waits for its late events.
 const HURRY: Duration = Duration::from_secs(1);
 /// Pause behind a look after which nothing is left to decide, as a multiple of what it took.
-const PAUSE_FACTOR: u32 = 20;
+const PAUSE_FACTOR: u32 = 4;
+/// Longest such pause, unless the look took longer still.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Longest wait for a worker to commit verdicts; then they are made again.
 const COMMIT_MAX: Duration = Duration::from_secs(60);
 
@@ -128,7 +130,8 @@ impl Pass {
             Err(_) => self.parts.every.min(HURRY),
         };
         let took = began.elapsed();
-        let pause = if more { took } else { every.max(took * PAUSE_FACTOR) };
+        let rest = took.max(PAUSE_MAX.min(took * PAUSE_FACTOR));
+        let pause = if more { took } else { every.max(rest) };
         self.seen[partition as usize].due = Some(Instant::now() + pause);
     }
 

@@ -11,6 +11,8 @@ use super::walk::walk;
 
 /// Ranges with late events that are looked up at once.
 const RANGES_MAX: u32 = 1_000;
+/// Ranges that are read without a look at how full the batch is.
+const TOGETHER: usize = 32;
 
 /// Why a batch could not be decided. The next look tries again.
 #[derive(Debug, thiserror::Error)]
@@ -62,12 +64,12 @@ impl Round<'_> {
         };
         let mut batch = Batch::new(options, from);
         let mut n_found = 0;
-        for range in &ranges {
+        for ranges in ranges.chunks(TOGETHER) {
             if batch.is_full() {
                 break;
             }
-            self.take(&mut batch, range, low).await?;
-            n_found += range.sums.late;
+            self.take(&mut batch, ranges, low).await?;
+            n_found += ranges.iter().map(|range| range.sums.late).sum::<i64>();
         }
         if !batch.is_full() && are_all {
             batch.move_to(self.standing.next);
@@ -83,24 +85,29 @@ impl Round<'_> {
         Ok(batch.decide(&merged))
     }
 
-    /// Takes the late events of a range; those of frames that are gone expire.
-    async fn take(&self, batch: &mut Batch, range: &RangeRow, low: u64) -> Result<(), RoundError> {
-        if range.base < low {
-            batch.give_up(range.sums.late, range.next);
-            return Ok(());
-        }
+    /// Takes the late events of ranges; those of frames that are gone expire.
+    async fn take(
+        &self,
+        batch: &mut Batch,
+        ranges: &[RangeRow],
+        low: u64,
+    ) -> Result<(), RoundError> {
+        let Some(next) = ranges.last().map(|range| range.next) else { return Ok(()) };
+        let n_gone = ranges.partition_point(|range| range.base < low);
+        let sum = |ranges: &[RangeRow]| ranges.iter().map(|range| range.sums.late).sum::<i64>();
+        let (gone, there) = ranges.split_at(n_gone);
+        batch.give_up(sum(gone), gone.last().map_or(0, |range| range.next));
         let mut n_late = 0;
-        let ranges = std::slice::from_ref(range);
-        walk(self.log, self.partition, &self.generation.window, ranges, |record, clock| {
+        walk(self.log, self.partition, &self.generation.window, there, |record, clock| {
             n_late += batch.take(record.offset, &record.bytes, clock);
         })
         .await?;
-        batch.move_to(range.next);
-        let missing = range.sums.late - n_late;
+        batch.move_to(next);
+        let missing = sum(there) - n_late;
         if missing != 0 {
-            let (partition, base) = (self.partition, range.base);
-            error!(partition, base, missing, "late events are not those that were counted as late");
-            batch.give_up(missing.max(0), range.next);
+            let partition = self.partition;
+            error!(partition, next, missing, "late events are not those that were counted as late");
+            batch.give_up(missing.max(0), next);
         }
         Ok(())
     }

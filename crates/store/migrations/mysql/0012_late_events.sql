@@ -52,12 +52,13 @@ PREPARE gatemeter_step FROM @gatemeter_step;
 EXECUTE gatemeter_step;
 DEALLOCATE PREPARE gatemeter_step;
 UPDATE baseline SET late_next = next, expired = late;
--- Late events of a range, and where in the log a stretch of its clock is.
+-- Late events of a range, -1 where nobody counted them, and where in the log a stretch of its clock
+-- is.
 SET @gatemeter_step = (
     SELECT IF(
         count(*) = 0,
         'ALTER TABLE commit_range
-            ADD COLUMN late BIGINT NOT NULL DEFAULT 0,
+            ADD COLUMN late BIGINT NOT NULL DEFAULT -1,
             ADD INDEX commit_range_base (generation, `partition`, base),
             ADD INDEX commit_range_clock (generation, `partition`, last_clock_us)',
         'DO 0'

@@ -14,8 +14,9 @@ ALTER TABLE baseline ADD COLUMN merged INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE baseline ADD COLUMN late_duplicate INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE baseline ADD COLUMN expired INTEGER NOT NULL DEFAULT 0;
 UPDATE baseline SET late_next = next, expired = late;
--- Late events of a range, and where in the log a stretch of its clock is.
-ALTER TABLE commit_range ADD COLUMN late INTEGER NOT NULL DEFAULT 0;
+-- Late events of a range, -1 where nobody counted them, and where in the log a stretch of its clock
+-- is.
+ALTER TABLE commit_range ADD COLUMN late INTEGER NOT NULL DEFAULT -1;
 CREATE INDEX commit_range_base ON commit_range (generation, partition, base);
 CREATE INDEX commit_range_clock ON commit_range (generation, partition, last_clock_us);
 -- Late events that were added to the sums; kept as long as their frames are in the log.

@@ -75,7 +75,9 @@ impl Content {
 async fn check(upgraded: &Store, other: &Store, next: Arc<Commit>, unready: &[u32]) {
     let found = Content::of(upgraded).await;
     assert_eq!((found.ranges.len(), found.losses.len()), (2, 1));
-    let other = Content::of(other).await;
+    let mut other = Content::of(other).await;
+    // Nobody counted late events apart before format 12.
+    other.ranges.iter_mut().for_each(|range| range.sums.late = -1);
     assert_eq!(found, Content { snapshot: without_tpot(other.snapshot), ..other });
     assert_eq!(upgraded.keys("ingest").await.expect("keys").len(), 1);
     assert_eq!(upgraded.frame_version().await.expect("a version"), 1);
