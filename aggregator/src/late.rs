@@ -125,13 +125,13 @@ impl Pass {
                 false
             }
         };
-        let every = match self.parts.publisher.ready() {
-            Ok(()) => self.parts.every,
-            Err(_) => self.parts.every.min(HURRY),
-        };
         let took = began.elapsed();
-        let rest = took.max(PAUSE_MAX.min(took * PAUSE_FACTOR));
-        let pause = if more { took } else { every.max(rest) };
+        let is_awaited = self.parts.publisher.ready().is_err();
+        let pause = match (more, is_awaited) {
+            (true, _) => took,
+            (false, true) => took.max(HURRY),
+            (false, false) => self.parts.every.max(took).max(PAUSE_MAX.min(took * PAUSE_FACTOR)),
+        };
         self.seen[partition as usize].due = Some(Instant::now() + pause);
     }
 
@@ -151,8 +151,8 @@ impl Pass {
         let verdicts = round.decide().await;
         self.log = Some(log);
         let verdicts = verdicts?;
-        let merged: usize = verdicts.frames.iter().map(|frame| frame.merged.len()).sum();
-        let (duplicate, expired) = (verdicts.duplicate, verdicts.expired);
+        let (merged, duplicate) = (verdicts.merged.len(), verdicts.duplicate);
+        let expired = verdicts.expired;
         info!(partition, to = verdicts.to, merged, duplicate, expired, "late events decided");
         if expired > 0 {
             warn!(partition, expired, "late events expired: the log of their time is gone");
@@ -166,8 +166,8 @@ impl Pass {
 
     /// Whether nothing has to be decided.
     fn is_idle(&self) -> bool {
-        let standings = self.parts.desks.iter().filter_map(|desk| desk.standing());
-        standings.into_iter().all(|standing| standing.undecided == 0)
+        let mut standings = self.parts.desks.iter().filter_map(|desk| desk.standing());
+        standings.all(|standing| standing.undecided == 0)
     }
 
     /// Closes the reader of its own: a consumer of Kafka reads ahead. Embedded, the connections are

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
 use event::Key;
-use event::frame::{FrameReader, FrameView};
+use event::frame::{FrameBuilder, FrameReader, FrameView};
 
 use crate::account::Class;
 use crate::classify::{Clock, out_of_window};
@@ -22,8 +22,6 @@ use crate::window::Window;
 /// Most late events of a batch. A batch reads each window once, so that more are cheaper, but they
 /// are committed together.
 pub const BATCH_EVENTS_MAX: usize = 50_000;
-/// Most bytes of the frames that hold them.
-pub const BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// End of the chain of events with one key.
 const NONE: u32 = u32::MAX;
 
@@ -47,24 +45,21 @@ pub struct BatchOptions {
 struct Late {
     key: Key,
     time_us: i64,
-    /// Its frame, by number in the batch.
-    frame: u32,
-    idx: u32,
+    /// Offset of its frame.
+    offset: u64,
     /// An earlier event with the same key, or `NONE`.
     before: u32,
     /// Whether a copy was counted.
     has_copy: bool,
 }
 
-/// Verdicts on the late events of one frame.
+/// A late event that is added to the sums.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DecidedFrame {
-    /// Offset of the frame.
+pub struct LateEvent {
+    /// Offset of its frame.
     pub offset: u64,
-    /// The frame.
-    pub bytes: Box<[u8]>,
-    /// Indexes of the events that are added to the sums, ascending.
-    pub merged: Vec<u32>,
+    /// The event as a frame of its own.
+    pub frame: Box<[u8]>,
 }
 
 /// Verdicts on all late events of a range of frames.
@@ -74,8 +69,8 @@ pub struct Verdicts {
     pub from: u64,
     /// Offset after the range.
     pub to: u64,
-    /// Frames with events that are added to the sums, by offset.
-    pub frames: Vec<DecidedFrame>,
+    /// Events that are added to the sums, in the order of the log.
+    pub merged: Vec<LateEvent>,
     /// Events of which a copy was counted or merged.
     pub duplicate: i64,
     /// Events that nobody can decide any more.
@@ -97,9 +92,9 @@ pub struct Batch {
     options: BatchOptions,
     from: u64,
     to: u64,
-    frames: Vec<(u64, Box<[u8]>)>,
-    n_bytes: usize,
     events: Vec<Late>,
+    /// Each of the events as a frame of its own.
+    frames: Vec<Box<[u8]>>,
     /// The newest event of each key.
     newest: HashMap<Key, u32>,
     expired: i64,
@@ -116,9 +111,8 @@ impl Batch {
             options,
             from,
             to: from,
-            frames: Vec::new(),
-            n_bytes: 0,
             events: Vec::new(),
+            frames: Vec::new(),
             newest: HashMap::new(),
             expired: 0,
             reader: FrameReader::default(),
@@ -134,28 +128,23 @@ impl Batch {
         let mut reader = std::mem::take(&mut self.reader);
         let n_before = self.events.len();
         if let Ok(view) = reader.read(bytes) {
-            self.take_from(&view, clock);
+            self.take_from(offset, &view, clock);
         }
         self.reader = reader;
-        let n_late = self.events.len() - n_before;
-        if n_late > 0 {
-            self.n_bytes += bytes.len();
-            self.frames.push((offset, bytes.into()));
-        }
-        i64::try_from(n_late).expect("at most 4,096 events")
+        i64::try_from(self.events.len() - n_before).expect("at most 4,096 events")
     }
 
-    fn take_from(&mut self, view: &FrameView<'_>, clock: Clock) {
+    fn take_from(&mut self, offset: u64, view: &FrameView<'_>, clock: Clock) {
         let window = &self.options.window;
         let is_late = |idx| out_of_window(view.time_us(idx), clock, window) == Some(Class::Late);
         if !(0..view.len()).any(is_late) {
             return;
         }
-        let frame = u32::try_from(self.frames.len()).expect("frames of a batch are bounded");
         self.frame_rows.load(view, &mut self.rows);
         for idx in (0..view.len()).filter(|idx| is_late(*idx)) {
             self.frame_rows.find(view, idx..idx + 1, &mut self.rows, false);
             let Some((facts, _)) = self.frame_rows.facts(view, idx) else { continue };
+            let Some(frame) = alone(view, idx) else { continue };
             if facts.key.partition(self.options.n_partitions) != self.options.partition {
                 continue;
             }
@@ -164,11 +153,11 @@ impl Batch {
             self.events.push(Late {
                 key: facts.key,
                 time_us: facts.time_us,
-                frame,
-                idx: u32::try_from(idx).expect("at most 4,096 events"),
+                offset,
                 before,
                 has_copy: false,
             });
+            self.frames.push(frame);
         }
     }
 
@@ -183,16 +172,10 @@ impl Batch {
         self.to = self.to.max(to);
     }
 
-    /// Offset after the frames that were taken.
-    #[must_use]
-    pub fn to(&self) -> u64 {
-        self.to
-    }
-
     /// Whether no more should be taken.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.events.len() >= BATCH_EVENTS_MAX || self.n_bytes >= BATCH_BYTES_MAX
+        self.events.len() >= BATCH_EVENTS_MAX
     }
 
     /// Stretches of M that have to be read, ascending and apart, microseconds.
@@ -287,26 +270,29 @@ impl Batch {
                 known.entry(*key).or_default().push(*time_us);
             }
         }
-        let mut by_frame: Vec<Vec<u32>> = vec![Vec::new(); self.frames.len()];
-        for late in &self.events {
+        let keep_us = self.options.window.keep_us.unsigned_abs();
+        let readable: Vec<bool> = self.events.iter().map(|late| self.is_readable(late)).collect();
+        let events = self.events.into_iter().zip(self.frames).zip(readable);
+        for ((late, frame), is_readable) in events {
             let times = known.entry(late.key).or_default();
-            let keep_us = self.options.window.keep_us.unsigned_abs();
             if late.has_copy || times.iter().any(|us| us.abs_diff(late.time_us) <= keep_us) {
                 verdicts.duplicate += 1;
-            } else if self.is_readable(late) {
+            } else if is_readable {
                 times.push(late.time_us);
-                by_frame[late.frame as usize].push(late.idx);
+                verdicts.merged.push(LateEvent { offset: late.offset, frame });
             } else {
                 verdicts.expired += 1;
             }
         }
-        let frames = self.frames.into_iter().zip(by_frame);
-        verdicts.frames = frames
-            .filter(|(_, merged)| !merged.is_empty())
-            .map(|((offset, bytes), merged)| DecidedFrame { offset, bytes, merged })
-            .collect();
         verdicts
     }
+}
+
+/// An event as a frame of its own; `None` if it is poison.
+fn alone(view: &FrameView<'_>, idx: usize) -> Option<Box<[u8]>> {
+    let (envelope, labels) = (view.envelope(), view.labels(idx).ok()?);
+    let facts = view.facts(idx, labels.source)?;
+    Some(FrameBuilder::alone(envelope.version, envelope.stamp, &labels, &facts).into())
 }
 
 #[cfg(test)]

@@ -22,6 +22,17 @@ impl FrameBuilder {
         FrameBuilder { version, ..FrameBuilder::default() }
     }
 
+    /// A frame of one event, whose labels and facts have been settled and checked.
+    ///
+    /// # Panics
+    /// Never: a new frame has room.
+    #[must_use]
+    pub fn alone(version: Version, stamp: Stamp, labels: &Labels<'_>, facts: &Facts) -> Vec<u8> {
+        let mut builder = FrameBuilder::new(version);
+        builder.push(labels, facts).expect("a new frame has room");
+        builder.encode(stamp)
+    }
+
     /// Number of events.
     #[must_use]
     pub fn len(&self) -> usize {

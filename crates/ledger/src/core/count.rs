@@ -387,9 +387,8 @@ fn fill(letter: &mut DeadLetter, view: &FrameView<'_>, idx: usize) {
     let Ok(labels) = view.labels(idx) else { return };
     letter.namespace = Some(labels.namespace.into());
     let Some(facts) = view.facts(idx, labels.source) else { return };
-    let mut builder = FrameBuilder::new(view.envelope().version);
-    builder.push(&labels, &facts).expect("a new frame has room");
-    let bytes = builder.encode(view.envelope().stamp);
+    let envelope = view.envelope();
+    let bytes = FrameBuilder::alone(envelope.version, envelope.stamp, &labels, &facts);
     debug_assert!(bytes.len() > ENVELOPE_BYTES && bytes.len() <= LETTER_BYTES_MAX);
     letter.content = Some(bytes.into());
 }

@@ -4,12 +4,11 @@
 //! over their range. If that commit is lost, they are dropped with all that was pending, and the
 //! second pass begins again from what the ledger says.
 
-use event::frame::{FrameReader, FrameView};
+use event::frame::FrameReader;
 
 use super::{Core, Effect, State};
-use crate::late::{Decided, DecidedFrame};
+use crate::late::{Decided, LateEvent};
 use crate::safeguard::Safeguard;
-use crate::state::FrameRows;
 
 impl Core {
     /// Whether verdicts that begin at the committed `late_next` would be taken now.
@@ -31,8 +30,8 @@ impl Core {
             return Vec::new();
         }
         let mut reader = std::mem::take(&mut self.reader);
-        for frame in &verdicts.frames {
-            self.merge_frame(frame, &mut reader);
+        for late in &verdicts.merged {
+            self.merge(late, &mut reader);
         }
         self.reader = reader;
         self.pending.account.late_duplicate += verdicts.duplicate;
@@ -41,29 +40,21 @@ impl Core {
         Vec::new()
     }
 
-    fn merge_frame(&mut self, frame: &DecidedFrame, reader: &mut FrameReader) {
-        let Ok(view) = reader.read(&frame.bytes) else {
-            // Nobody can read what was decided.
-            self.pending.account.expired += i64::try_from(frame.merged.len()).unwrap_or(i64::MAX);
-            return;
-        };
+    fn merge(&mut self, late: &LateEvent, reader: &mut FrameReader) {
         let mut rows = std::mem::take(&mut self.frame_rows);
-        rows.load(&view, &mut self.rows);
-        for idx in &frame.merged {
-            let idx = *idx as usize;
-            rows.find(&view, idx..idx + 1, &mut self.rows, true);
-            self.merge(&view, &rows, idx, frame.offset);
-        }
+        let found = reader.read(&late.frame).ok().and_then(|view| {
+            rows.load(&view, &mut self.rows);
+            rows.find(&view, 0..1, &mut self.rows, true);
+            rows.facts(&view, 0)
+        });
         self.frame_rows = rows;
-    }
-
-    fn merge(&mut self, view: &FrameView<'_>, rows: &FrameRows, idx: usize, offset: u64) {
-        match rows.facts(view, idx) {
+        match found {
             Some((facts, event)) => {
                 let slots = self.pending.slots(event, facts.time_us);
-                self.pending.merge(slots, &facts, offset);
+                self.pending.merge(slots, &facts, late.offset);
                 self.pending.account.merged += 1;
             }
+            // Nobody can read what was decided.
             None => self.pending.account.expired += 1,
         }
     }
