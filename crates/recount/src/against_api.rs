@@ -54,11 +54,9 @@ pub fn compare(
     let mut events = BTreeMap::from([
         ("conflicts".to_owned(), account.conflicts),
         ("lost_frames".to_owned(), account.lost_frames),
-        ("late_merged".to_owned(), account.late[0]),
-        ("late_duplicate".to_owned(), account.late[1]),
-        ("late_expired".to_owned(), account.late[2]),
-        ("late_undecided".to_owned(), account.undecided()),
     ]);
+    let late = account.late_by_verdict();
+    events.extend(late.map(|(verdict, n)| (format!("late_{verdict}"), n)));
     for class in Class::EACH {
         events.insert(class.word().to_owned(), account.of(class));
     }

@@ -15,11 +15,9 @@ use crate::groups;
 use crate::labels::Consumer;
 use crate::log::{Expected, Part};
 use crate::sums::Sums;
-use crate::tally::{Account, MINUTE_US, QUARTER_MINUTES, Range};
+use crate::tally::{Account, LATE_VERDICTS, MINUTE_US, QUARTER_MINUTES, Range};
 use crate::verdict::Class;
 
-/// Verdicts of the second pass.
-const LATE: [&str; 3] = ["merged", "duplicate", "expired"];
 /// Minimum retention of minutes, whatever the configuration.
 const MINUTES_KEPT_US: i64 = 7 * 60 * MINUTE_US;
 /// Minimum retention of quarter-hours, whatever the configuration.
@@ -89,7 +87,7 @@ pub fn compare_account(
     }
     differences.compare(place, "conflicts", expected.conflicts, found.conflicts);
     differences.compare(place, "lost_frames", expected.lost_frames, found.lost_frames);
-    for ((name, n), other) in LATE.iter().zip(expected.late).zip(found.late) {
+    for ((name, n), other) in LATE_VERDICTS.iter().zip(expected.late).zip(found.late) {
         differences.compare(place, &format!("late {name}"), n, other);
     }
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use crate::differ::Differences;
 use crate::labels::Row;
 use crate::sums::{Sums, TOKEN_CLASSES};
-use crate::tally::Account;
+use crate::tally::{Account, LATE_VERDICTS};
 use crate::text::{MILLION, Page, Series};
 use crate::verdict::Class;
 use crate::views::HELD;
@@ -238,7 +238,7 @@ impl Shown {
         for class in Class::EACH {
             self.count("gatemeter_events_total", &[("class", class.word())], account.of(class));
         }
-        for (verdict, n) in ["merged", "duplicate", "expired"].into_iter().zip(account.late) {
+        for (verdict, n) in LATE_VERDICTS.into_iter().zip(account.late) {
             self.count("gatemeter_late_events_total", &[("verdict", verdict)], n);
         }
         self.count("gatemeter_late_events_undecided", &[], account.undecided());

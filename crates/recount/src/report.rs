@@ -58,7 +58,7 @@ impl Report {
             frames,
             events: account.events,
             classes: classes.into(),
-            late: late(account),
+            late: account.late_by_verdict().map(|(name, n)| (name.to_owned(), n)).collect(),
             conflicts: account.conflicts,
             lost_frames: account.lost_frames,
             totals: Figures::of(totals),
@@ -89,16 +89,9 @@ impl Report {
     }
 }
 
-/// Late events by verdict.
-fn late(account: &Account) -> BTreeMap<String, i128> {
-    let [merged, duplicate, expired] = account.late;
-    let all = [
-        ("merged", merged),
-        ("duplicate", duplicate),
-        ("expired", expired),
-        ("undecided", account.undecided()),
-    ];
-    all.map(|(verdict, n)| (verdict.to_owned(), n)).into()
+/// Verdict of a line about late events, as `Account::late_by_verdict` names it.
+fn verdict_of(line: &str) -> Option<&str> {
+    line.strip_prefix("late, ")
 }
 
 /// One column of the table: the numbers of a view, by the names of the lines.
@@ -119,7 +112,7 @@ const LINES: [&str; 16] = [
     "misrouted",
     "conflicts",
     "late, merged",
-    "late, copies",
+    "late, duplicate",
     "late, expired",
     "late, undecided",
 ];
@@ -139,16 +132,13 @@ pub fn column(figures: &Figures, account: impl Fn(&str) -> Option<i128>) -> Colu
 
 /// Column of log or ledger.
 pub fn account_column(totals: &BTreeMap<Row, Sums>, account: &Account) -> Column {
-    let [merged, copies, expired] = account.late;
     let of = |name: &str| {
+        if let Some(verdict) = verdict_of(name) {
+            let mut late = account.late_by_verdict();
+            return late.find(|(other, _)| *other == verdict).map(|(_, n)| n);
+        }
         let class = Class::EACH.into_iter().find(|class| class.word() == name);
-        Some(match name {
-            "late, merged" => merged,
-            "late, copies" => copies,
-            "late, expired" => expired,
-            "late, undecided" => account.undecided(),
-            _ => class.map_or(account.conflicts, |class| account.of(class)),
-        })
+        Some(class.map_or(account.conflicts, |class| account.of(class)))
     };
     column(&Figures::of(totals), of)
 }
@@ -175,11 +165,11 @@ pub fn page_column(page: &Page) -> Column {
     };
     column(&figures, |name| match name {
         "conflicts" => Some(sum("gatemeter_conflicts_total", "", "")),
-        "late, merged" => Some(sum("gatemeter_late_events_total", "verdict", "merged")),
-        "late, copies" => Some(sum("gatemeter_late_events_total", "verdict", "duplicate")),
-        "late, expired" => Some(sum("gatemeter_late_events_total", "verdict", "expired")),
         "late, undecided" => Some(sum("gatemeter_late_events_undecided", "", "")),
-        class => Some(sum("gatemeter_events_total", "class", class)),
+        name => Some(match verdict_of(name) {
+            Some(verdict) => sum("gatemeter_late_events_total", "verdict", verdict),
+            None => sum("gatemeter_events_total", "class", name),
+        }),
     })
 }
 
@@ -197,27 +187,18 @@ pub fn api_column(answers: &Answers) -> Column {
         ..Figures::default()
     };
     column(&figures, |name| {
-        let name = match name {
-            "late, merged" => "late_merged",
-            "late, copies" => "late_duplicate",
-            "late, expired" => "late_expired",
-            "late, undecided" => "late_undecided",
-            name => name,
-        };
-        answers.system.events.get(name).map(|n| i128::from(*n))
+        let late = verdict_of(name).map(|verdict| format!("late_{verdict}"));
+        let n = answers.system.events.get(late.as_deref().unwrap_or(name));
+        n.map(|n| i128::from(*n))
     })
 }
 
 /// Subtracts an earlier recount.
 pub fn subtract(column: &mut Column, before: &Report) {
-    let late = |verdict: &str| before.late.get(verdict).copied();
-    let earlier = self::column(&before.totals, |name| match name {
-        "conflicts" => Some(before.conflicts),
-        "late, merged" => late("merged"),
-        "late, copies" => late("duplicate"),
-        "late, expired" => late("expired"),
-        "late, undecided" => late("undecided"),
-        class => before.classes.get(class).copied(),
+    let earlier = self::column(&before.totals, |name| match (name, verdict_of(name)) {
+        ("conflicts", _) => Some(before.conflicts),
+        (_, Some(verdict)) => before.late.get(verdict).copied(),
+        (class, None) => before.classes.get(class).copied(),
     });
     for (line, n) in column {
         *n -= earlier.get(line).copied().unwrap_or(0);

@@ -19,6 +19,9 @@ pub const MINUTE_US: i64 = 60_000_000;
 /// Minutes in a quarter-hour.
 pub const QUARTER_MINUTES: i64 = 15;
 
+/// Verdicts on late events, in the order of `Account::late`.
+pub const LATE_VERDICTS: [&str; 3] = ["merged", "duplicate", "expired"];
+
 /// Events by class, and what else is accounted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
@@ -43,6 +46,11 @@ impl Account {
     /// Late events without a verdict of the second pass.
     pub fn undecided(&self) -> i128 {
         self.of(Class::Late) - self.late.iter().sum::<i128>()
+    }
+
+    /// Late events by verdict, and those without one.
+    pub fn late_by_verdict(&self) -> impl Iterator<Item = (&'static str, i128)> {
+        LATE_VERDICTS.into_iter().zip(self.late).chain([("undecided", self.undecided())])
     }
 
     fn add(&mut self, class: Class, n: i128) {
