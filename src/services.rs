@@ -208,9 +208,8 @@ pub async fn generation(
     opening: &Opening,
 ) -> anyhow::Result<Generation> {
     let kafka = &settings.kafka;
-    let waits = |why: &str| opening.wait_for(format!("the ledger's generation of the log {why}"));
-    let known = || store.known_generation(kafka.generation);
-    if wait_for(waits, known, is_final_of_ledger).await?.is_none() {
+    let known = async || Ok(store.known_generation(kafka.generation).await?);
+    if patiently(opening, known).await?.is_none() {
         let options = kafka_options(settings)?;
         let look = || async {
             let log = Queue::open_kafka_read_only(&options).await?;
@@ -224,8 +223,8 @@ pub async fn generation(
         let high = wait_for(log_waits(&options, opening), look, is_final).await?;
         refuse_foreign_log(high, kafka.generation)?;
     }
-    let made = || store.generation(kafka.generation, kafka.partitions);
-    Ok(wait_for(waits, made, is_final_of_ledger).await?)
+    patiently(opening, async || Ok(store.generation(kafka.generation, kafka.partitions).await?))
+        .await
 }
 
 /// Refuses a log that has frames while the ledger does not know its generation. A new secret would
@@ -245,6 +244,28 @@ pub fn refuse_foreign_log(high: u64, generation: u32) -> anyhow::Result<()> {
 /// Whether a retry cannot succeed.
 fn is_final(error: &QueueError) -> bool {
     matches!(error, QueueError::TopicSetting { .. } | QueueError::KafkaSetting { .. })
+}
+
+/// Asks the ledger again while it fails for a moment.
+///
+/// # Errors
+/// It is another one than is needed, or something else failed.
+pub async fn patiently<T>(
+    opening: &Opening,
+    ask: impl AsyncFn() -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    loop {
+        let error = match ask().await {
+            Ok(found) => return Ok(found),
+            Err(error) => error,
+        };
+        if error.downcast_ref::<StoreError>().is_none_or(is_final_of_ledger) {
+            return Err(error);
+        }
+        opening.wait_for("the ledger does not answer".to_owned());
+        warn!(error = format!("{error:#}"), "waiting for a service");
+        tokio::time::sleep(TRY_EVERY).await;
+    }
 }
 
 /// Whether the ledger is another one than is needed. One that fails for a moment is asked again.

@@ -15,13 +15,13 @@ use ledger::lease::{Answer, Lease, LeaseRow, Next, Nonce, Standing};
 use ledger::safeguard::Safeguards;
 use service::chain;
 use service::shutdown::{Phase, Shutdown};
-use service::status::Halted;
 use store::{PartitionRow, Reader, Snapshot, StoreError};
 use tracing::{info, warn};
 
 use crate::metrics::Gauges;
 use crate::parts::{AggregatorError, Parts};
 use crate::publisher::{Ahead, Publisher, Start};
+use crate::report::halts;
 
 /// Interval at which the ledger is read.
 const ROUND_EVERY: Duration = Duration::from_millis(500);
@@ -219,11 +219,7 @@ impl Lead {
             self.gauges.known(row.partition, row.progress.next);
         }
         let owners = reader.owners(generation).await?;
-        let halted = owners.into_iter().filter_map(|owner| {
-            let resumes_at = owner.resumes_at;
-            Some((owner.partition, Halted { reason: owner.halted?, resumes_at }))
-        });
-        self.gauges.halted_elsewhere(halted.collect());
+        self.gauges.halted_elsewhere(halts(owners));
         Ok(rows)
     }
 

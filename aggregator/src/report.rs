@@ -1,12 +1,14 @@
 //! Tells the ledger that this process runs, which partitions it counts, and which of them are
 //! halted: for operators, for the publisher and for the api, whoever owns a partition.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clock::Wall;
 use service::chain;
 use service::shutdown::{Phase, Shutdown};
+use service::status::Halted;
 use store::{OwnerRow, ProcessRow};
 use tracing::debug;
 
@@ -53,6 +55,16 @@ pub async fn run(parts: Parts, gauges: Arc<Gauges>, shutdown: Shutdown) {
     if !matches!(tokio::time::timeout(END_MAX, removed).await, Ok(Ok(()))) {
         debug!("process is still listed");
     }
+}
+
+/// The halted partitions, as their owners have told the ledger.
+#[must_use]
+pub fn halts(owners: Vec<OwnerRow>) -> BTreeMap<u32, Halted> {
+    let halted = owners.into_iter().filter_map(|owner| {
+        let resumes_at = owner.resumes_at;
+        Some((owner.partition, Halted { reason: owner.halted?, resumes_at }))
+    });
+    halted.collect()
 }
 
 /// Waits until shutdown, and a while longer.

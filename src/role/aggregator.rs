@@ -27,7 +27,10 @@ pub async fn run(
     let Process { settings, dev, trigger, shutdown } = process;
     let opened = async {
         let store = Arc::new(services::ledger(settings, opening).await?);
-        let access = access(Guarded::Admin, &settings.data.dir, *dev, &store).await?;
+        let access = services::patiently(opening, async || {
+            access(Guarded::Admin, &settings.data.dir, *dev, &store).await
+        });
+        let access = access.await?;
         let queue = Arc::new(services::log_to_count(settings, opening).await?);
         let generation = services::generation(settings, &store, opening).await?;
         Ok((Storage::new(queue, store, generation, Sharing::Shared), access))

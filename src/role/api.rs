@@ -29,7 +29,10 @@ pub async fn run(
     let Process { settings, dev, shutdown, .. } = process;
     let opened = async {
         let store = Arc::new(services::ledger(settings, opening).await?);
-        let access = access(Guarded::Admin, &settings.data.dir, *dev, &store).await?;
+        let access = services::patiently(opening, async || {
+            access(Guarded::Admin, &settings.data.dir, *dev, &store).await
+        });
+        let access = access.await?;
         Ok((store, access))
     };
     let Some((store, access)) = open(opened, serving.as_mut(), shutdown).await? else {

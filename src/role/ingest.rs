@@ -38,8 +38,12 @@ pub async fn run(
         let store = Arc::new(services::ledger(settings, &opening).await?);
         let queue = Arc::new(services::log_to_write(settings, &opening).await?);
         let generation = services::generation(settings, &store, &opening).await?;
-        let access = access(Guarded::Ingest, &settings.data.dir, *dev, &store).await?;
-        let version = store.frame_version().await?;
+        let access = services::patiently(&opening, async || {
+            access(Guarded::Ingest, &settings.data.dir, *dev, &store).await
+        });
+        let access = access.await?;
+        let version = async || Ok(store.frame_version().await?);
+        let version = services::patiently(&opening, version).await?;
         let storage = Storage::new(queue, store, generation, Sharing::Shared);
         storage.frame_version.store(version, Ordering::Relaxed);
         Ok((storage, access))

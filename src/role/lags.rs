@@ -128,13 +128,7 @@ impl Lags {
         let mut polled = self.lock();
         polled.ledger_fault = read.as_ref().err().map(|_| "does not answer");
         let Ok((rows, owners)) = read else { return };
-        let mut halted: BTreeMap<u32, Halted> = owners
-            .into_iter()
-            .filter_map(|owner| {
-                let resumes_at = owner.resumes_at;
-                Some((owner.partition, Halted { reason: owner.halted?, resumes_at }))
-            })
-            .collect();
+        let mut halted = aggregator::halts(owners);
         for row in rows.into_iter().filter(|row| row.generation == generation) {
             let offsets = polled.partitions.entry(row.partition).or_default();
             offsets.halted = halted.remove(&row.partition);

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use queue::{EmbeddedOptions, Queue};
 use service::metrics::ProcessMetrics;
+use service::status::Halted;
 use store::Store;
 
 use super::*;
