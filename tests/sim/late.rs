@@ -1,9 +1,8 @@
 //! The second pass over late events: a shell that reads ledger and log as the aggregator's does,
 //! and what has to come of it.
 
-use event::frame::Envelope;
 use ledger::account::Account;
-use ledger::classify::{Clock, frame_time};
+use ledger::classify::Clock;
 use ledger::commit::Part;
 use ledger::core::Input;
 use ledger::late::{Batch, BatchOptions, Decided};
@@ -118,12 +117,9 @@ fn walk(
         let Some(stored) = log.get(offset) else { return false };
         if offset == range.base {
             clock = Clock::at(range.sums.first_clock_us);
-        } else if stored.intact
-            && let Ok(envelope) = Envelope::decode(&stored.bytes)
-        {
-            let stamp_us = envelope.stamp.ingest_us;
-            let time_us = frame_time(stored.append_us, stamp_us, &window(mutation));
-            clock.observe(time_us, mutation.safeguards());
+        } else if stored.intact {
+            let (append_us, window) = (stored.append_us, window(mutation));
+            clock.observe_record(append_us, &stored.bytes, &window, mutation.safeguards());
         }
         if stored.intact {
             look(offset, stored, clock);

@@ -1,7 +1,6 @@
 //! Reads stretches of the log again, with the log's clock behind each frame.
 
-use event::frame::Envelope;
-use ledger::classify::{Clock, frame_time};
+use ledger::classify::Clock;
 use ledger::safeguard::Safeguards;
 use ledger::window::Window;
 use queue::{QueueError, QueueReader, Record};
@@ -47,12 +46,9 @@ pub async fn walk(
             }
             if record.offset == range.base {
                 clock = Clock::at(range.sums.first_clock_us);
-            } else if record.intact
-                && let Ok(envelope) = Envelope::decode(&record.bytes)
-            {
-                let stamp_us = envelope.stamp.ingest_us;
-                let time_us = frame_time(record.append_time_us, stamp_us, window);
-                clock.observe(time_us, Safeguards::default());
+            } else if record.intact {
+                let append_us = record.append_time_us;
+                clock.observe_record(append_us, &record.bytes, window, Safeguards::default());
             }
             if record.intact {
                 look(record, clock);

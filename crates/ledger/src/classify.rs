@@ -4,6 +4,7 @@
 //! decoded, copies by the dedup set. Only bytes of the log and the window decide: neither wall
 //! clock nor arrival order outside the log.
 
+use event::frame::Envelope;
 use event::limits::TIME_US_MAX;
 
 use crate::account::Class;
@@ -35,6 +36,20 @@ impl Clock {
             Some(us) if safeguards.on(Safeguard::RunningMaximum) => Some(us.max(time_us)),
             _ => Some(time_us),
         };
+    }
+
+    /// Moves the clock by an intact record that is read again, if that has an envelope.
+    pub fn observe_record(
+        &mut self,
+        append_time_us: i64,
+        bytes: &[u8],
+        window: &Window,
+        safeguards: Safeguards,
+    ) {
+        if let Ok(envelope) = Envelope::decode(bytes) {
+            let time_us = frame_time(append_time_us, envelope.stamp.ingest_us, window);
+            self.observe(time_us, safeguards);
+        }
     }
 
     /// Bucket of the clock, 0 before the first frame. Times are clamped to 0 ..= `TIME_US_MAX`

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use event::frame::envelope::ENVELOPE_BYTES;
-use event::frame::{Envelope, FrameBuilder, Stamp, Version};
+use event::frame::{FrameBuilder, Stamp, Version};
 use event::{Facts, Key, Labels, Method, Outcome, ServiceTier, Usage, UsageSource};
-use ledger::classify::{Clock, frame_time};
+use ledger::classify::Clock;
 use ledger::commit::{Claim, Owner, Part, Progress, Settled};
 use ledger::core::{Core, Effect, Input, LogView, Options, Record};
 use ledger::late::{Batch, BatchOptions, Decided};
@@ -299,11 +299,9 @@ fn second_pass(core: &mut Core, counted: &Counted, log: &[Made]) -> Option<Arc<P
     let frames: Vec<(Clock, &Made)> = log
         .iter()
         .map(|made| {
-            if made.sound == Sound::Yes
-                && let Ok(envelope) = Envelope::decode(&made.bytes)
-            {
-                let time_us = frame_time(made.append_us, envelope.stamp.ingest_us, &window);
-                clock.observe(time_us, Safeguards::default());
+            if made.sound == Sound::Yes {
+                let safeguards = Safeguards::default();
+                clock.observe_record(made.append_us, &made.bytes, &window, safeguards);
             }
             (clock, made)
         })
